@@ -1,0 +1,53 @@
+-- Everything replaceable, by capability. A file holds one public name with its overloads, or one helper.
+
+-- helpers
+\ir functions/internal/_suffix.sql
+\ir functions/internal/_lay_out.sql
+\ir functions/internal/_render.sql
+\ir functions/internal/_compile.sql
+\ir functions/internal/_missing.sql
+\ir functions/internal/_compiled.sql
+\ir functions/internal/_create.sql
+\ir functions/internal/_check.sql
+\ir functions/internal/_marks.sql
+
+-- queues
+\ir functions/queues/validate_queue_name.sql
+\ir functions/queues/format_table_name.sql
+\ir functions/queues/acquire_queue_lock.sql
+\ir functions/queues/create.sql
+\ir functions/queues/create_non_partitioned.sql
+\ir functions/queues/create_unlogged.sql
+\ir functions/queues/drop_queue.sql
+\ir functions/queues/purge_queue.sql
+\ir functions/queues/list_queues.sql
+\ir functions/queues/detach_archive.sql
+
+-- send
+\ir functions/send/send.sql
+\ir functions/send/send_batch.sql
+
+-- read
+\ir functions/read/read.sql
+\ir functions/read/read_with_poll.sql
+\ir functions/read/pop.sql
+\ir functions/read/peek.sql
+\ir functions/read/get.sql
+\ir functions/read/next_visible_at.sql
+
+-- acknowledge
+\ir functions/ack/delete.sql
+\ir functions/ack/archive.sql
+\ir functions/ack/set_vt.sql
+\ir functions/ack/ack.sql
+\ir functions/ack/nack.sql
+\ir functions/ack/extend.sql
+\ir functions/ack/ack_and_read.sql
+
+-- metrics
+\ir functions/metrics/metrics.sql
+\ir functions/metrics/metrics_all.sql
+
+-- running it
+\ir functions/ops/version.sql
+\ir functions/ops/recompile_all.sql

@@ -1,0 +1,26 @@
+CREATE OR REPLACE FUNCTION pgmq.ack(queue_name text, msg_id bigint, read_ct integer)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_done boolean;
+BEGIN
+    EXECUTE format('SELECT pgmq.%I($1, $2)', pgmq._compiled('ack', queue_name)) INTO v_done USING msg_id, read_ct;
+    RETURN v_done;
+END
+$$;
+COMMENT ON FUNCTION pgmq.ack(text, bigint, integer) IS
+'Acknowledge: remove a message if its lease, the msg_id and read_ct that came with it, is still the caller''s. False when it was read again meanwhile or is gone: then roll back what was done for it, and its effects happen exactly once.';
+
+CREATE OR REPLACE FUNCTION pgmq.ack(queue_name text, msg_ids bigint[], read_cts integer[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('ackbatch', queue_name)
+    ) USING msg_ids, read_cts;
+END
+$$;
+COMMENT ON FUNCTION pgmq.ack(text, bigint[], integer[]) IS
+'Acknowledge messages, each with its read_ct, and return the msg_ids of those whose lease was still the caller''s.';

@@ -1,0 +1,26 @@
+CREATE OR REPLACE FUNCTION pgmq.delete(queue_name text, msg_id bigint)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_done boolean;
+BEGIN
+    EXECUTE format('SELECT pgmq.%I($1)', pgmq._compiled('delete', queue_name)) INTO v_done USING msg_id;
+    RETURN v_done;
+END
+$$;
+COMMENT ON FUNCTION pgmq.delete(text, bigint) IS
+'Remove a message, leased or not; false when it is not there. See ack for a removal that only the holder of the lease can do.';
+
+CREATE OR REPLACE FUNCTION pgmq.delete(queue_name text, msg_ids bigint[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1)', pgmq._compiled('deletebatch', queue_name)
+    ) USING msg_ids;
+END
+$$;
+COMMENT ON FUNCTION pgmq.delete(text, bigint[]) IS
+'Remove messages, leased or not, and return the msg_ids of those that were there.';

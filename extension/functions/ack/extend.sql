@@ -1,0 +1,28 @@
+CREATE OR REPLACE FUNCTION pgmq.extend(queue_name text, msg_id bigint, read_ct integer, vt integer)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_msg_id bigint;
+BEGIN
+    EXECUTE format('SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('extend', queue_name))
+    INTO v_msg_id
+    USING ARRAY[msg_id], ARRAY[read_ct], vt;
+    RETURN v_msg_id IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION pgmq.extend(text, bigint, integer, integer) IS
+'Keep a leased message for vt seconds from now. False when the lease is no longer the caller''s.';
+
+CREATE OR REPLACE FUNCTION pgmq.extend(queue_name text, msg_ids bigint[], read_cts integer[], vt integer)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('extend', queue_name)
+    ) USING msg_ids, read_cts, vt;
+END
+$$;
+COMMENT ON FUNCTION pgmq.extend(text, bigint[], integer[], integer) IS
+'Keep leased messages for vt seconds from now and return the msg_ids of those whose lease was still the caller''s.';

@@ -1,0 +1,28 @@
+CREATE OR REPLACE FUNCTION pgmq.nack(queue_name text, msg_id bigint, read_ct integer, delay integer DEFAULT null, error text DEFAULT null)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_msg_id bigint;
+BEGIN
+    EXECUTE format('SELECT * FROM pgmq.%I($1, $2, $3, $4)', pgmq._compiled('nack', queue_name))
+    INTO v_msg_id
+    USING ARRAY[msg_id], ARRAY[read_ct], delay, error;
+    RETURN v_msg_id IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION pgmq.nack(text, bigint, integer, integer, text) IS
+'Return a leased message: it is visible again after delay seconds, at once when that is null, zero or negative. An error that is not null is kept in header x-pgmq-error. False when the lease is no longer the caller''s.';
+
+CREATE OR REPLACE FUNCTION pgmq.nack(queue_name text, msg_ids bigint[], read_cts integer[], delay integer DEFAULT null, error text DEFAULT null)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2, $3, $4)', pgmq._compiled('nack', queue_name)
+    ) USING msg_ids, read_cts, delay, error;
+END
+$$;
+COMMENT ON FUNCTION pgmq.nack(text, bigint[], integer[], integer, text) IS
+'Return leased messages and return the msg_ids of those whose lease was still the caller''s.';

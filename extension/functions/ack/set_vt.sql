@@ -1,0 +1,51 @@
+CREATE OR REPLACE FUNCTION pgmq.set_vt(queue_name text, msg_id bigint, vt integer)
+RETURNS SETOF pgmq.message_record
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('setvt', queue_name)
+    ) USING ARRAY[msg_id], clock_timestamp() + make_interval(secs => vt);
+END
+$$;
+COMMENT ON FUNCTION pgmq.set_vt(text, bigint, integer) IS
+'Make a message visible vt seconds from now, leased or not; zero or less means now. Returns it, or no row when it is not there. read_ct stays as it is.';
+
+CREATE OR REPLACE FUNCTION pgmq.set_vt(queue_name text, msg_id bigint, vt timestamptz)
+RETURNS SETOF pgmq.message_record
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('setvt', queue_name)
+    ) USING ARRAY[msg_id], vt;
+END
+$$;
+COMMENT ON FUNCTION pgmq.set_vt(text, bigint, timestamptz) IS
+'Make a message visible at a time; one that is past means now. Returns the message, or no row.';
+
+CREATE OR REPLACE FUNCTION pgmq.set_vt(queue_name text, msg_ids bigint[], vt integer)
+RETURNS SETOF pgmq.message_record
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('setvt', queue_name)
+    ) USING msg_ids, clock_timestamp() + make_interval(secs => vt);
+END
+$$;
+COMMENT ON FUNCTION pgmq.set_vt(text, bigint[], integer) IS
+'Make messages visible vt seconds from now; returns those that are there, in msg_id order.';
+
+CREATE OR REPLACE FUNCTION pgmq.set_vt(queue_name text, msg_ids bigint[], vt timestamptz)
+RETURNS SETOF pgmq.message_record
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('setvt', queue_name)
+    ) USING msg_ids, vt;
+END
+$$;
+COMMENT ON FUNCTION pgmq.set_vt(text, bigint[], timestamptz) IS
+'Make messages visible at a time; returns those that are there, in msg_id order.';

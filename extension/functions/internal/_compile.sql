@@ -1,0 +1,82 @@
+CREATE OR REPLACE FUNCTION pgmq._in_extension_script()
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_extension_config_dump('pgmq.meta', '');   -- what meta.sql has called already; refused anywhere else
+    RETURN true;
+EXCEPTION
+    WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
+        RETURN false;
+END
+$$;
+COMMENT ON FUNCTION pgmq._in_extension_script() IS
+'Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running: what is created then becomes a member of the extension.';
+
+CREATE OR REPLACE FUNCTION pgmq._release_members()
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_member record;
+BEGIN
+    FOR v_member IN
+        SELECT o.type, o.identity
+        FROM pg_depend AS d
+        CROSS JOIN pg_identify_object(d.classid, d.objid, 0) AS o
+        WHERE d.refclassid = 'pg_extension'::regclass
+            AND d.refobjid = (SELECT e.oid FROM pg_extension AS e WHERE e.extname = 'pgmq')
+            AND d.deptype = 'e'
+            AND (
+                (o.type = 'sequence' AND o.name ~ '^(ready_mark|parked_mark|sweep_due)_')
+                OR (o.type = 'function' AND EXISTS (
+                    SELECT FROM pgmq.meta AS m
+                    CROSS JOIN pgmq.template AS t
+                    INNER JOIN pg_proc AS p ON p.proname = format('_%s_%s', t.name, pgmq._suffix(m.queue_name))::name
+                    WHERE d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+                ))
+            )
+    LOOP
+        EXECUTE format('ALTER EXTENSION pgmq DROP %s %s', v_member.type, v_member.identity);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._release_members() IS
+'Let go of what the extension''s script made for queues: a queue''s objects are the user''s, and a dump must carry them.';
+
+CREATE OR REPLACE FUNCTION pgmq._compile(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_owner oid := (
+        SELECT c.relowner FROM pg_class AS c
+        WHERE c.oid = format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
+    );
+    v_in_script boolean := pgmq._in_extension_script();
+    v_template record;
+    v_function regproc;
+BEGIN
+    PERFORM pgmq.acquire_queue_lock(lower(queue_name));
+    FOR v_template IN
+        SELECT t.body, format('pgmq.%I', format('_%s_%s', t.name, pgmq._suffix(queue_name))) AS function_name
+        FROM pgmq.template AS t
+    LOOP
+        -- An extension's script must not replace what is not a member.
+        IF v_in_script AND to_regproc(v_template.function_name) IS NOT NULL THEN
+            EXECUTE format('DROP FUNCTION %s', v_template.function_name);
+        END IF;
+        EXECUTE pgmq._render(v_template.body, queue_name);
+        v_function := to_regproc(v_template.function_name);
+        IF (SELECT p.proowner FROM pg_proc AS p WHERE p.oid = v_function) <> v_owner THEN
+            EXECUTE format('ALTER FUNCTION %s OWNER TO %s', v_function, v_owner::regrole);
+        END IF;
+    END LOOP;
+    PERFORM pgmq._release_members();
+END
+$$;
+COMMENT ON FUNCTION pgmq._compile(text) IS
+'Render every template for this queue and create the functions, owned by the owner of the table; safe to repeat.';

@@ -1,0 +1,41 @@
+CREATE OR REPLACE FUNCTION pgmq._lay_out(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+    v_queue text := pgmq.format_table_name(queue_name, 'q');
+    v_suffix text := pgmq._suffix(queue_name);
+    v_mark text;
+BEGIN
+    -- Ready: never read and not delayed. Parked: delayed, in flight or returned. A lease moves a message from one to the other.
+    EXECUTE format(
+        'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id) WHERE vt <= enqueued_at', 'ready_idx_' || v_suffix, v_queue
+    );
+    EXECUTE format(
+        'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (vt) WHERE vt > enqueued_at', 'parked_idx_' || v_suffix, v_queue
+    );
+    EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_queue || '_vt_idx');   -- upstream's, which no query can use
+
+    -- The low-water marks live in sequences: no dead rows, no lock, readable without a plan. They belong to the column vt, so
+    -- that they go with the table and TRUNCATE ... RESTART IDENTITY restarts them with the ids.
+    FOREACH v_mark IN ARRAY ARRAY['ready_mark_', 'parked_mark_', 'sweep_due_'] LOOP
+        CONTINUE WHEN to_regclass(format('pgmq.%I', v_mark || v_suffix)) IS NOT NULL;
+        EXECUTE format('CREATE SEQUENCE pgmq.%I MINVALUE -9223372036854775808 OWNED BY pgmq.%I.vt', v_mark || v_suffix, v_queue);
+        EXECUTE format('GRANT SELECT ON SEQUENCE pgmq.%I TO public', v_mark || v_suffix);
+    END LOOP;
+
+    -- A crash empties an unlogged table, but its ids must not begin again: the archive has them already.
+    IF current_setting('server_version_num')::integer >= 150000
+        AND (SELECT c.relpersistence FROM pg_class AS c WHERE c.oid = format('pgmq.%I', v_queue)::regclass) = 'u'
+    THEN
+        EXECUTE format(
+            'ALTER SEQUENCE %s SET LOGGED', pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id')
+        );
+    END IF;
+    PERFORM pgmq._release_members();
+END
+$$;
+COMMENT ON FUNCTION pgmq._lay_out(text) IS
+'Bring the table of a queue to today''s layout: partial indexes, low-water marks; safe to repeat.';

@@ -1,0 +1,25 @@
+-- How templates read the low-water marks: one expression each, so that a call is inlined. A sequence that has not been set yet
+-- has no value: then nothing may be passed over.
+CREATE OR REPLACE FUNCTION pgmq._ready_mark(mark regclass)
+RETURNS bigint
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT coalesce(pg_sequence_last_value(mark), '-9223372036854775808'::bigint)
+$$;
+COMMENT ON FUNCTION pgmq._ready_mark(regclass) IS 'No ready message has a smaller msg_id.';
+
+CREATE OR REPLACE FUNCTION pgmq._parked_mark(mark regclass)
+RETURNS timestamptz
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT to_timestamp(coalesce(pg_sequence_last_value(mark), 0) / 1e6)
+$$;
+COMMENT ON FUNCTION pgmq._parked_mark(regclass) IS 'No parked message has a smaller vt.';
+
+CREATE OR REPLACE FUNCTION pgmq._microseconds(moment timestamptz)
+RETURNS bigint
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT (extract(epoch FROM moment) * 1000000)::bigint
+$$;
+COMMENT ON FUNCTION pgmq._microseconds(timestamptz) IS 'A time as a sequence can hold it: microseconds since 1970.';

@@ -1,0 +1,33 @@
+CREATE OR REPLACE FUNCTION pgmq._missing(operation text, queue_name text)
+RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table regclass;
+BEGIN
+    IF queue_name IS NULL THEN
+        RAISE EXCEPTION 'queue name must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    v_table := to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')));
+    IF v_table IS NULL THEN
+        RAISE EXCEPTION 'queue "%" does not exist', queue_name
+            USING ERRCODE = 'undefined_table',
+                HINT = format('Create it with SELECT pgmq.create(%L).', queue_name);
+    END IF;
+
+    -- A partial restore has left the table without its functions.
+    IF NOT pg_has_role(current_user, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = v_table), 'USAGE')
+        OR NOT has_schema_privilege('pgmq', 'CREATE')
+    THEN
+        RAISE EXCEPTION 'queue "%" has lost its compiled functions', queue_name
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'The owner of the queue must call SELECT pgmq.recompile_all().';
+    END IF;
+    PERFORM pgmq._lay_out(queue_name);
+    PERFORM pgmq._compile(queue_name);
+    RETURN format('_%s_%s', operation, pgmq._suffix(queue_name));
+END
+$$;
+COMMENT ON FUNCTION pgmq._missing(text, text) IS
+'Called when a queue has no function for an operation: says that the queue does not exist, or compiles it.';

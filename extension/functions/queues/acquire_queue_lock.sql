@@ -1,0 +1,10 @@
+CREATE OR REPLACE FUNCTION pgmq.acquire_queue_lock(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext(format('pgmq.queue_%s', queue_name)));
+END
+$$;
+COMMENT ON FUNCTION pgmq.acquire_queue_lock(text) IS
+'Wait for and hold, until the transaction ends, the lock under which a queue of this name is created, compiled and dropped.';

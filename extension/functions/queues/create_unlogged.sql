@@ -1,0 +1,10 @@
+CREATE OR REPLACE FUNCTION pgmq.create_unlogged(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    PERFORM pgmq._create(queue_name, unlogged => true);
+END
+$$;
+COMMENT ON FUNCTION pgmq.create_unlogged(text) IS
+'Create a queue whose messages are not written to the WAL: faster, but a crash of the server empties it and a standby does not have it. Its archive is an ordinary table, and its msg_ids go on after a crash.';

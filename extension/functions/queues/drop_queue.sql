@@ -1,0 +1,48 @@
+CREATE OR REPLACE FUNCTION pgmq.drop_queue(queue_name text)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_queue text := pgmq.format_table_name(queue_name, 'q');
+    v_known boolean;
+    v_function regprocedure;
+BEGIN
+    PERFORM pgmq.acquire_queue_lock(lower(queue_name));
+    v_known := EXISTS (SELECT FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(drop_queue.queue_name));
+    IF NOT v_known AND to_regclass(format('pgmq.%I', v_queue)) IS NULL OR queue_name IS NULL THEN
+        RAISE NOTICE 'pgmq queue `%` does not exist', queue_name;
+        RETURN false;
+    END IF;
+
+    -- IF EXISTS: what is left of a queue that lost its table goes as well.
+    EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_queue);
+    EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', pgmq.format_table_name(queue_name, 'a'));
+    FOR v_function IN
+        SELECT p.oid
+        FROM pgmq.template AS t
+        INNER JOIN pg_proc AS p ON p.proname = format('_%s_%s', t.name, pgmq._suffix(queue_name))::name
+        WHERE p.pronamespace = 'pgmq'::regnamespace
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', v_function);
+    END LOOP;
+    DELETE FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(drop_queue.queue_name);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION pgmq.drop_queue(text) IS
+'Drop a queue with its messages, its archive and its functions; false, with a notice, when there is none. Also removes what is left of a queue whose table was dropped by hand. Waits for the transactions that use the queue.';
+
+CREATE OR REPLACE FUNCTION pgmq.drop_queue(queue_name text, partitioned boolean)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    PERFORM pgmq.format_table_name(queue_name, 'q');
+    RAISE WARNING 'drop_queue(queue_name, partitioned) is deprecated and will be removed in PGMQ v2.0. Use drop_queue(queue_name) instead';
+    PERFORM pgmq.drop_queue(queue_name);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION pgmq.drop_queue(text, boolean) IS
+'Deprecated form of drop_queue, kept for callers of pgmq 1: the second argument is ignored, the result is true.';

@@ -1,0 +1,13 @@
+CREATE OR REPLACE FUNCTION pgmq.format_table_name(queue_name text, prefix text)
+RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+BEGIN
+    IF queue_name ~ '[$;'']|--' THEN
+        RAISE EXCEPTION 'queue name contains invalid characters: $, ;, --, or \''';
+    END IF;
+    RETURN lower(format('%s_%s', prefix, queue_name));
+END
+$$;
+COMMENT ON FUNCTION pgmq.format_table_name(text, text) IS
+'The name of a queue''s table in the schema pgmq: prefix q for the queue, a for the archive. Lower-case, not quoted.';

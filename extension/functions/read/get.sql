@@ -1,0 +1,14 @@
+CREATE OR REPLACE FUNCTION pgmq.get(queue_name text, msg_id bigint)
+RETURNS SETOF pgmq.message_record
+LANGUAGE plpgsql VOLATILE ROWS 1
+AS $$
+BEGIN
+    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    RETURN QUERY EXECUTE format(
+        'SELECT msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers FROM pgmq.%I WHERE msg_id = $1',
+        pgmq.format_table_name(queue_name, 'q')
+    ) USING msg_id;
+END
+$$;
+COMMENT ON FUNCTION pgmq.get(text, bigint) IS
+'One message as it lies in the queue, visible or not, without leasing or locking; no row when it is not there.';

@@ -1,0 +1,13 @@
+CREATE OR REPLACE FUNCTION pgmq.next_visible_at(queue_name text)
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_next timestamptz;
+BEGIN
+    EXECUTE format('SELECT pgmq.%I()', pgmq._compiled('next', queue_name)) INTO v_next;
+    RETURN v_next;
+END
+$$;
+COMMENT ON FUNCTION pgmq.next_visible_at(text) IS
+'When the next message is visible: a time that is not in the future when one is visible now, else when the next delayed, returned or expired one falls due; null when the queue is empty. Found at the end of an index.';

@@ -1,0 +1,12 @@
+CREATE OR REPLACE FUNCTION pgmq.pop(queue_name text, qty integer DEFAULT 1)
+RETURNS SETOF pgmq.message_record
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1)', pgmq._compiled('pop', queue_name)
+    ) USING coalesce(qty, 2147483647);
+END
+$$;
+COMMENT ON FUNCTION pgmq.pop(text, integer) IS
+'Read and delete up to qty visible messages at once, smallest msg_id first, in msg_id order; null qty means all. If the transaction rolls back they are there again; if the client dies after the commit they are lost.';

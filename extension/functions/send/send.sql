@@ -1,0 +1,77 @@
+CREATE OR REPLACE FUNCTION pgmq.send(queue_name text, msg jsonb)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 1
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
+    ) USING msg, null::jsonb, '-infinity'::timestamptz;
+END
+$$;
+COMMENT ON FUNCTION pgmq.send(text, jsonb) IS
+'Send a message and return its msg_id. It becomes visible when the transaction commits; msg may be null. Raises undefined_table for an unknown queue.';
+
+CREATE OR REPLACE FUNCTION pgmq.send(queue_name text, msg jsonb, headers jsonb)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 1
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
+    ) USING msg, headers, '-infinity'::timestamptz;
+END
+$$;
+COMMENT ON FUNCTION pgmq.send(text, jsonb, jsonb) IS
+'Send a message with headers (null for none) and return its msg_id.';
+
+CREATE OR REPLACE FUNCTION pgmq.send(queue_name text, msg jsonb, delay integer)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 1
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
+    ) USING msg, null::jsonb, clock_timestamp() + make_interval(secs => delay);
+END
+$$;
+COMMENT ON FUNCTION pgmq.send(text, jsonb, integer) IS
+'Send a message that is visible after delay seconds, at once when it is zero or negative, and return its msg_id.';
+
+CREATE OR REPLACE FUNCTION pgmq.send(queue_name text, msg jsonb, delay timestamptz)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 1
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
+    ) USING msg, null::jsonb, delay;
+END
+$$;
+COMMENT ON FUNCTION pgmq.send(text, jsonb, timestamptz) IS
+'Send a message that is visible from the time delay on, at once when that is past, and return its msg_id.';
+
+CREATE OR REPLACE FUNCTION pgmq.send(queue_name text, msg jsonb, headers jsonb, delay integer)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 1
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
+    ) USING msg, headers, clock_timestamp() + make_interval(secs => delay);
+END
+$$;
+COMMENT ON FUNCTION pgmq.send(text, jsonb, jsonb, integer) IS
+'Send a message with headers (null for none), visible after delay seconds, and return its msg_id.';
+
+CREATE OR REPLACE FUNCTION pgmq.send(queue_name text, msg jsonb, headers jsonb, delay timestamptz)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 1
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
+    ) USING msg, headers, delay;
+END
+$$;
+COMMENT ON FUNCTION pgmq.send(text, jsonb, jsonb, timestamptz) IS
+'Send a message with headers (null for none), visible from the time delay on, and return its msg_id.';

@@ -1,0 +1,77 @@
+CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 100
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
+    ) USING msgs, null::jsonb[], '-infinity'::timestamptz;
+END
+$$;
+COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[]) IS
+'Send the messages of an array and return their msg_ids in its order. The array must not be null or empty; its elements may be null.';
+
+CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[], headers jsonb[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 100
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
+    ) USING msgs, headers, '-infinity'::timestamptz;
+END
+$$;
+COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], jsonb[]) IS
+'Send messages, each with the headers in the same place (a null array for none), and return their msg_ids in order.';
+
+CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[], delay integer)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 100
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
+    ) USING msgs, null::jsonb[], clock_timestamp() + make_interval(secs => delay);
+END
+$$;
+COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], integer) IS
+'Send messages that are visible after delay seconds, at once when it is zero or negative, and return their msg_ids in order.';
+
+CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[], delay timestamptz)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 100
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
+    ) USING msgs, null::jsonb[], delay;
+END
+$$;
+COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], timestamptz) IS
+'Send messages that are visible from the time delay on, at once when that is past, and return their msg_ids in order.';
+
+CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[], headers jsonb[], delay integer)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 100
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
+    ) USING msgs, headers, clock_timestamp() + make_interval(secs => delay);
+END
+$$;
+COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], jsonb[], integer) IS
+'Send messages with headers, visible after delay seconds, and return their msg_ids in order.';
+
+CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[], headers jsonb[], delay timestamptz)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 100
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
+    ) USING msgs, headers, delay;
+END
+$$;
+COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], jsonb[], timestamptz) IS
+'Send messages with headers, visible from the time delay on, and return their msg_ids in order.';

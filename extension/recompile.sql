@@ -1,0 +1,2 @@
+-- Give every queue the functions that the templates above describe.
+SELECT pgmq.recompile_all();

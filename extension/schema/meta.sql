@@ -1,0 +1,19 @@
+DO $$
+BEGIN
+    IF to_regclass('pgmq.meta') IS NULL THEN
+        CREATE TABLE pgmq.meta (
+            queue_name varchar NOT NULL UNIQUE,
+            is_partitioned boolean NOT NULL,
+            is_unlogged boolean NOT NULL,
+            created_at timestamptz NOT NULL DEFAULT now()
+        );
+    END IF;
+    -- A dump of the database carries the rows. Outside an extension's script there is nothing to configure.
+    BEGIN
+        PERFORM pg_extension_config_dump('pgmq.meta', '');
+    EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
+        NULL;
+    END;
+END
+$$;
+COMMENT ON TABLE pgmq.meta IS 'One row for each queue.';

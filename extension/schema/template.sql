@@ -1,0 +1,12 @@
+DO $$
+BEGIN
+    IF to_regclass('pgmq.template') IS NULL THEN
+        CREATE TABLE pgmq.template (
+            -- One word: the compiled function is _<name>_<queue>, which must be readable in one way only.
+            name text PRIMARY KEY CHECK (name ~ '^[a-z]+$'),
+            body text NOT NULL
+        );
+    END IF;
+END
+$$;
+COMMENT ON TABLE pgmq.template IS 'The SQL that is compiled into each queue; filled by the installation, rendered by pgmq._compile().';

@@ -1,0 +1,39 @@
+DO $$
+BEGIN
+    IF to_regtype('pgmq.message_record') IS NULL THEN
+        CREATE TYPE pgmq.message_record AS (
+            msg_id bigint,
+            read_ct integer,
+            enqueued_at timestamptz,
+            last_read_at timestamptz,
+            vt timestamptz,
+            message jsonb,
+            headers jsonb
+        );
+    END IF;
+    IF to_regtype('pgmq.queue_record') IS NULL THEN
+        CREATE TYPE pgmq.queue_record AS (
+            queue_name varchar,
+            is_partitioned boolean,
+            is_unlogged boolean,
+            created_at timestamptz
+        );
+    END IF;
+    IF to_regtype('pgmq.metrics_result') IS NULL THEN
+        CREATE TYPE pgmq.metrics_result AS (
+            queue_name text,
+            queue_length bigint,
+            newest_msg_age_sec integer,
+            oldest_msg_age_sec integer,
+            total_messages bigint,
+            scrape_time timestamptz,
+            queue_visible_length bigint,
+            default_partition_length bigint
+        );
+    END IF;
+END
+$$;
+COMMENT ON TYPE pgmq.message_record IS
+'A message as it lies in a queue: read_ct counts its receipts, vt is when it is visible next.';
+COMMENT ON TYPE pgmq.queue_record IS 'A row of pgmq.meta.';
+COMMENT ON TYPE pgmq.metrics_result IS 'What pgmq.metrics() says of a queue: ages in seconds, null where the queue is empty.';

@@ -1,0 +1,20 @@
+-- What is compiled into each queue. A template is the SQL of a queue called "$queue".
+\template templates/send.sql
+\template templates/sendbatch.sql
+\template templates/visible.sql
+\template templates/claim.sql
+\template templates/read.sql
+\template templates/pop.sql
+\template templates/peek.sql
+\template templates/next.sql
+\template templates/delete.sql
+\template templates/deletebatch.sql
+\template templates/archive.sql
+\template templates/archivebatch.sql
+\template templates/setvt.sql
+\template templates/ack.sql
+\template templates/ackbatch.sql
+\template templates/nack.sql
+\template templates/extend.sql
+\template templates/ackread.sql
+\template templates/advance.sql

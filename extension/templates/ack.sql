@@ -1,0 +1,12 @@
+-- Remove one message whose lease, the pair (msg_id, read_ct), is still the caller's. Every read increments read_ct; a message that
+-- was never read is nobody's.
+CREATE OR REPLACE FUNCTION pgmq._ack_$queue(id bigint, receipt integer)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+AS $$
+BEGIN
+    DELETE FROM pgmq.q_$queue AS m WHERE m.msg_id = id AND m.read_ct = receipt AND m.read_ct > 0;
+    RETURN FOUND;
+END
+$$;

@@ -1,0 +1,23 @@
+-- Acknowledge one batch and lease the next.
+CREATE OR REPLACE FUNCTION pgmq._ackread_$queue(seconds integer, quantity integer, msg_ids bigint[], read_cts integer[])
+RETURNS TABLE (
+    msg_id bigint,
+    read_ct integer,
+    enqueued_at timestamptz,
+    last_read_at timestamptz,
+    vt timestamptz,
+    message jsonb,
+    headers jsonb
+)
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+BEGIN
+    PERFORM pgmq._check_read(seconds, quantity);
+    -- The marks move only before this transaction has written anything.
+    IF random() * 32 < quantity THEN
+        PERFORM pgmq._advance_$queue();
+    END IF;
+    PERFORM pgmq._ackbatch_$queue(msg_ids, read_cts);
+    RETURN QUERY SELECT * FROM pgmq._read_$queue(seconds, quantity, null);
+END
+$$;

@@ -1,0 +1,18 @@
+-- Move one message, leased or not, to the archive.
+CREATE OR REPLACE FUNCTION pgmq._archive_$queue(id bigint)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+AS $$
+BEGIN
+    WITH removed AS (
+        DELETE FROM pgmq.q_$queue AS m
+        WHERE m.msg_id = id
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+    )
+    INSERT INTO pgmq.a_$queue (msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers)
+    SELECT r.msg_id, r.read_ct, r.enqueued_at, r.last_read_at, r.vt, r.message, r.headers
+    FROM removed AS r;
+    RETURN FOUND;
+END
+$$;

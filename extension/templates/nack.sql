@@ -1,0 +1,24 @@
+-- Return leased messages: visible again after some seconds, the error kept in the headers.
+CREATE OR REPLACE FUNCTION pgmq._nack_$queue(msg_ids bigint[], read_cts integer[], seconds integer, error text)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    PERFORM pgmq._check_leases(msg_ids, read_cts);
+    RETURN QUERY
+        UPDATE pgmq.q_$queue AS m
+        SET vt = greatest(
+                clock_timestamp() + make_interval(secs => coalesce(seconds, 0)),
+                clock_timestamp(),
+                m.enqueued_at + interval '1 microsecond'
+            ),
+            headers = CASE
+                WHEN error IS NULL THEN m.headers
+                ELSE coalesce(m.headers, '{}') || jsonb_build_object('x-pgmq-error', error)
+            END
+        WHERE m.msg_id = ANY (msg_ids) AND m.read_ct > 0
+            AND ((m.msg_id, m.read_ct) IN (SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt))) IS TRUE
+        RETURNING m.msg_id;
+END
+$$;

@@ -1,0 +1,27 @@
+-- The messages that a read would return, neither locked nor leased.
+CREATE OR REPLACE FUNCTION pgmq._peek_$queue(quantity integer, condition jsonb)
+RETURNS TABLE (
+    msg_id bigint,
+    read_ct integer,
+    enqueued_at timestamptz,
+    last_read_at timestamptz,
+    vt timestamptz,
+    message jsonb,
+    headers jsonb
+)
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_ids bigint[];
+BEGIN
+    PERFORM pgmq._check_read(0, quantity);
+    v_ids := pgmq._visible_$queue(clock_timestamp(), quantity, nullif(condition, '{}'));
+    RETURN QUERY
+        SELECT m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+        FROM pgmq.q_$queue AS m
+        WHERE m.msg_id = ANY (v_ids)
+        ORDER BY m.msg_id;
+END
+$$;

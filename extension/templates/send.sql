@@ -1,0 +1,19 @@
+-- Store one message, visible from visible_at on; a time that is past, -infinity too, means at once.
+CREATE OR REPLACE FUNCTION pgmq._send_$queue(msg jsonb, msg_headers jsonb, visible_at timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_msg_id bigint;
+BEGIN
+    IF visible_at IS NULL THEN
+        PERFORM pgmq._raise_null('delay');
+    END IF;
+    -- Equal times make the message ready. The clock is read under the table's lock: a parked message must not get a vt that
+    -- the parked mark may have passed.
+    INSERT INTO pgmq.q_$queue (enqueued_at, vt, message, headers)
+    VALUES (now(), CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END, msg, msg_headers)
+    RETURNING msg_id INTO v_msg_id;
+    RETURN v_msg_id;
+END
+$$;

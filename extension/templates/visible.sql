@@ -1,0 +1,37 @@
+-- The visible messages with the smallest msg_id, in order, not locked: due ones and ready ones merged. Of many due messages,
+-- only those that fell due first take part, so that the work is bounded.
+CREATE OR REPLACE FUNCTION pgmq._visible_$queue(as_of timestamptz, quantity bigint, condition jsonb)
+RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_ready bigint := pgmq._ready_mark('pgmq.ready_mark_$queue');
+    v_parked timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
+BEGIN
+    RETURN ARRAY(
+        SELECT u.msg_id
+        FROM (
+            (
+                SELECT q.msg_id
+                FROM pgmq.q_$queue AS q
+                WHERE q.vt > q.enqueued_at AND q.vt BETWEEN v_parked AND as_of
+                    AND (condition IS NULL OR q.message @> condition)
+                ORDER BY q.vt
+                LIMIT greatest(200, 2 * quantity)
+            )
+            UNION ALL
+            (
+                SELECT q.msg_id
+                FROM pgmq.q_$queue AS q
+                WHERE q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+                    AND (condition IS NULL OR q.message @> condition)
+                ORDER BY q.msg_id
+                LIMIT quantity
+            )
+        ) AS u
+        ORDER BY u.msg_id
+        LIMIT quantity
+    );
+END
+$$;
