@@ -4,7 +4,6 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
-    PERFORM pgmq._validate_batch_params(msgs, msg_headers);
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('delay');
     END IF;

@@ -7,6 +7,7 @@ AS $$
 DECLARE
     v_queue text := pgmq.format_table_name(queue_name, 'q');
     v_suffix text := pgmq._suffix(queue_name);
+    v_ids text := pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id');
     v_mark text;
 BEGIN
     -- Ready: never read and not delayed. Parked: delayed, in flight or returned. A lease moves a message from one to the other.
@@ -30,10 +31,14 @@ BEGIN
     IF current_setting('server_version_num')::integer >= 150000
         AND (SELECT c.relpersistence FROM pg_class AS c WHERE c.oid = format('pgmq.%I', v_queue)::regclass) = 'u'
     THEN
-        EXECUTE format(
-            'ALTER SEQUENCE %s SET LOGGED', pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id')
-        );
+        EXECUTE format('ALTER SEQUENCE %s SET LOGGED', v_ids);
     END IF;
+
+    -- Whoever monitors sees how a queue is doing, and no payload.
+    EXECUTE format(
+        'GRANT SELECT (msg_id, read_ct, enqueued_at, last_read_at, vt) ON pgmq.%I TO pg_monitor', v_queue
+    );
+    EXECUTE format('GRANT SELECT ON SEQUENCE %s TO pg_monitor', v_ids);
     PERFORM pgmq._release_members();
 END
 $$;

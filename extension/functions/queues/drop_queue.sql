@@ -5,12 +5,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_queue text := pgmq.format_table_name(queue_name, 'q');
-    v_known boolean;
     v_function regprocedure;
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
-    v_known := EXISTS (SELECT FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(drop_queue.queue_name));
-    IF NOT v_known AND to_regclass(format('pgmq.%I', v_queue)) IS NULL OR queue_name IS NULL THEN
+    IF to_regclass('pgmq.' || quote_ident(v_queue)) IS NULL
+        AND NOT EXISTS (SELECT FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(drop_queue.queue_name))
+    THEN
         RAISE NOTICE 'pgmq queue `%` does not exist', queue_name;
         RETURN false;
     END IF;

@@ -3,6 +3,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
+    PERFORM pgmq._validate_batch_params(msgs, null);
     RETURN QUERY EXECUTE format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
     ) USING msgs, null::jsonb[], '-infinity'::timestamptz;
@@ -16,6 +17,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
+    PERFORM pgmq._validate_batch_params(msgs, headers);
     RETURN QUERY EXECUTE format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
     ) USING msgs, headers, '-infinity'::timestamptz;
@@ -29,6 +31,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
+    PERFORM pgmq._validate_batch_params(msgs, null);
     RETURN QUERY EXECUTE format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
     ) USING msgs, null::jsonb[], clock_timestamp() + make_interval(secs => delay);
@@ -42,6 +45,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
+    PERFORM pgmq._validate_batch_params(msgs, null);
     RETURN QUERY EXECUTE format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
     ) USING msgs, null::jsonb[], delay;
@@ -55,6 +59,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
+    PERFORM pgmq._validate_batch_params(msgs, headers);
     RETURN QUERY EXECUTE format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
     ) USING msgs, headers, clock_timestamp() + make_interval(secs => delay);
@@ -68,6 +73,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
+    PERFORM pgmq._validate_batch_params(msgs, headers);
     RETURN QUERY EXECUTE format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
     ) USING msgs, headers, delay;
