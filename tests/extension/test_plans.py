@@ -1,0 +1,194 @@
+"""The statements compiled into a queue: their plans, and how many rows they touch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import psycopg
+    from conftest import Connect
+
+CALLS = {
+    "send": "SELECT pgmq.send('q', '1')",
+    "send_batch": "SELECT pgmq.send_batch('q', '{1,2}')",
+    "read": "SELECT * FROM pgmq.read('q', 30, 2)",
+    "read with a condition": """SELECT * FROM pgmq.read('q', 30, 2, '{"a": 1}')""",
+    "pop": "SELECT * FROM pgmq.pop('q')",
+    "peek": "SELECT * FROM pgmq.peek('q', 5)",
+    "next_visible_at": "SELECT pgmq.next_visible_at('q')",
+    "set_vt": "SELECT * FROM pgmq.set_vt('q', 1, 0)",
+    "read what is due": "SELECT * FROM pgmq.read('q', 30, 2)",
+    "delete": "SELECT pgmq.delete('q', 1::bigint)",
+    "delete many": "SELECT pgmq.delete('q', '{1,2}'::bigint[])",
+    "archive": "SELECT pgmq.archive('q', 3::bigint)",
+    "archive many": "SELECT pgmq.archive('q', '{4,5}'::bigint[])",
+    "ack": "SELECT pgmq.ack('q', 6, 1)",
+    "ack many": "SELECT pgmq.ack('q', '{7,8}'::bigint[], '{1,1}'::integer[])",
+    "nack": "SELECT pgmq.nack('q', 9, 1, 10)",
+    "extend": "SELECT pgmq.extend('q', 9, 1, 10)",
+    "ack_and_read": "SELECT * FROM pgmq.ack_and_read('q', 30, 2, '{9}', '{1}')",
+    "advance": "SELECT pgmq._advance_q()",
+}
+FILL = (
+    "INSERT INTO pgmq.q_q (enqueued_at, vt, message)"
+    " SELECT now(), now() + make_interval(secs => %s), '1' FROM generate_series(1, %s)"
+)
+
+
+def _never_analysed_and_empty(db: psycopg.Connection) -> None:
+    pass
+
+
+def _never_analysed_and_large(db: psycopg.Connection) -> None:
+    db.execute(FILL, (0, 20_000))
+    db.execute(FILL, (3600, 20_000))
+
+
+def _analysed_while_empty_then_large(db: psycopg.Connection) -> None:
+    db.execute("VACUUM ANALYZE pgmq.q_q")
+    _never_analysed_and_large(db)
+
+
+def _analysed_and_large(db: psycopg.Connection) -> None:
+    _never_analysed_and_large(db)
+    db.execute("VACUUM ANALYZE pgmq.q_q")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        _never_analysed_and_empty,
+        _never_analysed_and_large,
+        _analysed_while_empty_then_large,
+        _analysed_and_large,
+    ],
+    ids=lambda state: state.__name__.strip("_"),
+)
+def test_every_compiled_statement_uses_an_index(
+    db: psycopg.Connection, connect: Connect, state: Callable[[psycopg.Connection], None]
+) -> None:
+    db.execute("SELECT pgmq.create('q')")
+    db.execute("ALTER TABLE pgmq.q_q SET (autovacuum_enabled = off)")
+    state(db)
+    row = db.execute("SELECT 'pgmq.q_q'::regclass::oid").fetchone()
+    assert row is not None
+    queue = str(row[0])
+
+    session = connect()
+    plans: list[str] = []
+    session.add_notice_handler(lambda notice: plans.append(notice.message_detail or ""))
+    session.execute("SET debug_print_plan = on; SET client_min_messages = log")
+    seen = 0
+    for name, call in CALLS.items():
+        plans.clear()
+        for _ in range(7):  # a custom plan would turn into a generic one after five
+            session.execute(call)
+        for plan in plans:
+            if queue not in re.findall(r"\d+", _between(plan, ":relationOids", ":invalItems")):
+                continue
+            seen += 1
+            scans = set(re.findall(r"\{(SEQSCAN|BITMAPHEAPSCAN|HASHJOIN|MERGEJOIN)", plan))
+            assert not scans, f"{name}: {scans}"
+    assert seen >= len(CALLS)
+
+
+def _between(text: str, start: str, end: str) -> str:
+    return text.partition(start)[2].partition(end)[0]
+
+
+def _touched(session: psycopg.Connection, call: str) -> int:
+    """Count the heap rows and index entries of the queue that a call looks at."""
+    with session.transaction(force_rollback=True):
+        before = _counted(session)
+        session.execute(call)
+        return _counted(session) - before
+
+
+def _counted(session: psycopg.Connection) -> int:
+    row = session.execute(
+        """
+        SELECT pg_stat_get_xact_tuples_fetched(c.oid) + pg_stat_get_xact_tuples_returned(c.oid)
+            + (SELECT sum(pg_stat_get_xact_tuples_returned(i.indexrelid)) FROM pg_index AS i
+               WHERE i.indrelid = c.oid)
+        FROM pg_class AS c WHERE c.oid = 'pgmq.q_q'::regclass
+        """
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.fixture
+def queue(db: psycopg.Connection) -> psycopg.Connection:
+    db.execute("SELECT pgmq.create('q')")
+    db.execute("ALTER TABLE pgmq.q_q SET (autovacuum_enabled = off)")
+    # A sweep looks at everything, by design and seldom.
+    db.execute("SELECT setval('pgmq.sweep_due_q', 9223372036854775807)")
+    return db
+
+
+READS = [
+    "SELECT * FROM pgmq.read('q', 30, 1)",
+    "SELECT * FROM pgmq.pop('q')",
+    "SELECT * FROM pgmq.peek('q')",
+    "SELECT pgmq.next_visible_at('q')",
+]
+FEW = 12
+
+
+@pytest.mark.parametrize("call", READS)
+def test_a_call_touches_no_delayed_message(queue: psycopg.Connection, call: str) -> None:
+    queue.execute(FILL, (3600, 100_000))
+    queue.execute(FILL, (0, 10))
+    assert _touched(queue, call) <= FEW
+
+
+@pytest.mark.parametrize("call", READS)
+def test_a_call_touches_no_message_in_flight(queue: psycopg.Connection, call: str) -> None:
+    queue.execute(FILL, (0, 100_000))
+    queue.execute("SELECT count(*) FROM pgmq.read('q', 3600, 100000)")
+    queue.execute(FILL, (0, 10))
+    queue.execute("SELECT pgmq._advance_q()")
+    assert _touched(queue, call) <= FEW
+
+
+@pytest.mark.parametrize("call", READS)
+def test_a_call_touches_no_dead_entry_while_a_snapshot_keeps_vacuum_away(
+    queue: psycopg.Connection, connect: Connect, call: str
+) -> None:
+    holder = connect(autocommit=False)
+    holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    holder.execute("SELECT 1")
+    queue.execute(FILL, (0, 100_000))
+    for _ in range(50):
+        queue.execute(
+            "SELECT pgmq.delete('q', ARRAY(SELECT msg_id FROM pgmq.read('q', 0, 2000)))"
+        )
+    queue.execute("VACUUM pgmq.q_q")
+    queue.execute(FILL, (0, 10))
+    queue.execute("SELECT pgmq._advance_q()")
+    assert _touched(queue, call) <= FEW
+
+
+def test_a_call_that_finds_many_due_looks_at_a_bounded_number(queue: psycopg.Connection) -> None:
+    queue.execute(FILL, (0, 100_000))
+    queue.execute("SELECT count(*) FROM pgmq.read('q', 0, 100000)")
+    queue.execute("SELECT pgmq._advance_q()")
+    assert _touched(queue, "SELECT * FROM pgmq.read('q', 30, 1)") <= 3 * 200 + FEW
+
+
+def test_a_batch_touches_as_many_rows_as_it_returns(queue: psycopg.Connection) -> None:
+    queue.execute(FILL, (0, 50_000))
+    touched = _touched(queue, "SELECT * FROM pgmq.read('q', 30, 100)")
+    # Each is met in the ready index and in the primary key: an entry and a row each time.
+    assert touched <= 4 * 100 + FEW
+
+
+def test_metrics_of_a_large_queue_look_at_a_bounded_number(queue: psycopg.Connection) -> None:
+    queue.execute(FILL, (0, 100_000))
+    queue.execute(FILL, (3600, 100_000))
+    queue.execute("ANALYZE pgmq.q_q")
+    assert _touched(queue, "SELECT * FROM pgmq.metrics('q')") <= 4 * 10_001 + FEW
