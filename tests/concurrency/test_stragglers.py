@@ -1,0 +1,220 @@
+"""Messages that turn up behind a low-water mark: each is delivered within the documented bound."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Connect
+    from pgmq import embedded
+    from server import TestServer
+
+BOUND = 1.5
+INTERVAL = "SET pgmq.sweep_interval = '0.5s'"
+FILL = "SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 200)"
+DRAIN = "SELECT pgmq.delete('q', msg_id) FROM pgmq.read('q', 60, 50)"
+
+
+@pytest.fixture
+def queue(db: psycopg.Connection) -> psycopg.Connection:
+    """A queue of which 200 messages have been consumed, so that its marks have moved."""
+    db.execute(INTERVAL)
+    db.execute("SELECT pgmq.create('q')")
+    db.execute(FILL)
+    _drain(db)
+    assert _mark(db) > 150
+    return db
+
+
+def _drain(session: psycopg.Connection) -> None:
+    while session.execute(DRAIN).fetchall():
+        pass
+    session.execute("SELECT pgmq._advance_q()")
+
+
+def _mark(session: psycopg.Connection) -> int:
+    row = session.execute("SELECT pgmq._ready_mark('pgmq.ready_mark_q')").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _delivered(session: psycopg.Connection, quantity: int = 1) -> list[int]:
+    """Poll as a consumer does, for as long as the documented bound allows."""
+    end = time.monotonic() + BOUND
+    ids: list[int] = []
+    while len(ids) < quantity and time.monotonic() < end:
+        rows = session.execute("SELECT msg_id FROM pgmq.read('q', 60, 1)").fetchall()
+        ids += [row[0] for row in rows]
+        if not rows:
+            time.sleep(0.02)
+    return ids
+
+
+def test_a_message_whose_id_was_drawn_long_before_it_commits(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    slow = connect()
+    slow.execute("BEGIN")
+    row = slow.execute("SELECT * FROM pgmq.send('q', '\"late\"')").fetchone()
+    assert row is not None
+    late = row[0]
+    # While the interval lasts, the mark waits for the slow transaction.
+    queue.execute(FILL)
+    _drain(queue)
+    assert _mark(queue) <= late
+    # A forgotten transaction stops the mark for no longer than that.
+    time.sleep(0.6)
+    _drain(queue)
+    assert _mark(queue) > late
+    slow.execute("COMMIT")
+    assert _delivered(queue) == [late]
+
+
+def test_a_message_that_commits_in_time_is_delivered_at_once(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    queue.execute("SET pgmq.sweep_interval = '1 year'")
+    slow = connect()
+    slow.execute("BEGIN")
+    row = slow.execute("SELECT * FROM pgmq.send('q', '\"late\"')").fetchone()
+    assert row is not None
+    queue.execute(FILL)
+    _drain(queue)
+    slow.execute("COMMIT")
+    assert queue.execute("SELECT msg_id FROM pgmq.read('q', 60, 1)").fetchone() == row
+
+
+def test_a_row_inserted_by_hand_with_an_old_id(queue: psycopg.Connection) -> None:
+    queue.execute(
+        "INSERT INTO pgmq.q_q (msg_id, vt, message) OVERRIDING SYSTEM VALUE"
+        " VALUES (7, now(), '1'), (-7, now(), '2')"
+    )
+    assert _delivered(queue, 2) == [-7, 7]
+
+
+def test_a_row_whose_vt_was_updated_by_hand(queue: psycopg.Connection) -> None:
+    queue.execute("SELECT pgmq.send('q', '1', 3600)")
+    queue.execute("UPDATE pgmq.q_q SET vt = now() - interval '1 day'")
+    assert _delivered(queue) == [201]
+
+
+def test_a_poll_is_the_sweep_when_one_is_due(queue: psycopg.Connection) -> None:
+    queue.execute("INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (7, now())")
+    time.sleep(0.6)
+    assert queue.execute("SELECT msg_id FROM pgmq.read('q', 60, 1)").fetchall() == [(7,)]
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
+def test_the_sweep_also_runs_in_transactions_that_have_written(
+    queue: psycopg.Connection, isolation: str
+) -> None:
+    queue.execute("INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (7, now())")
+    queue.execute("CREATE TABLE business (id integer)")
+    time.sleep(0.6)
+    queue.execute(f"BEGIN ISOLATION LEVEL {isolation}")
+    queue.execute("INSERT INTO business VALUES (1)")
+    assert queue.execute("SELECT msg_id FROM pgmq.read('q', 60, 1)").fetchall() == [(7,)]
+    queue.execute("COMMIT")
+
+
+def test_a_transaction_that_has_leased_does_not_move_the_marks_past_its_leases(
+    queue: psycopg.Connection,
+) -> None:
+    queue.execute("SET pgmq.sweep_interval = '1 year'")
+    queue.execute(FILL)
+    with queue.transaction(force_rollback=True):
+        for _ in range(40):
+            queue.execute("SELECT count(*) FROM pgmq.read('q', 60, 5)")
+    rows = queue.execute("SELECT msg_id FROM pgmq.read('q', 60, 200)").fetchall()
+    assert len(rows) == 200
+
+
+@pytest.mark.parametrize(
+    "emptied",
+    ["TRUNCATE pgmq.q_q", "TRUNCATE pgmq.q_q RESTART IDENTITY", "SELECT pgmq.purge_queue('q')"],
+)
+def test_a_queue_that_was_emptied_delivers_at_once(queue: psycopg.Connection, emptied: str) -> None:
+    queue.execute("SET pgmq.sweep_interval = '1 year'")
+    queue.execute("SELECT pgmq.send_batch('q', '{1,2,3}')")
+    queue.execute(emptied)
+    ids = queue.execute("SELECT * FROM pgmq.send_batch('q', '{1,2,3}')").fetchall()
+    assert queue.execute("SELECT msg_id FROM pgmq.read('q', 60, 9)").fetchall() == ids
+
+
+def test_ids_that_begin_again_by_hand(queue: psycopg.Connection) -> None:
+    queue.execute("ALTER TABLE pgmq.q_q ALTER COLUMN msg_id RESTART")
+    queue.execute("SELECT pgmq.send_batch('q', '{1,2}')")
+    assert _delivered(queue, 2) == [1, 2]
+
+
+def test_a_clock_that_was_set_back_hands_nothing_out_twice(queue: psycopg.Connection) -> None:
+    # As if it had been enqueued by a clock an hour ahead.
+    queue.execute(
+        "INSERT INTO pgmq.q_q (enqueued_at, vt)"
+        " VALUES (now() + interval '1 hour', now() + interval '1 hour')"
+    )
+    assert _delivered(queue) == [201]
+    assert queue.execute("SELECT msg_id FROM pgmq.read('q', 60, 1)").fetchall() == []
+
+
+def test_a_restored_dump_whose_marks_are_newer_than_its_rows(
+    queue: psycopg.Connection, server: TestServer, dsn: str
+) -> None:
+    queue.execute("SELECT pgmq.send_batch('q', '{1,2,3}')")
+    dump = subprocess.run(
+        [server.bindir / "pg_dump", "-d", dsn], check=True, capture_output=True, text=True
+    ).stdout
+    # pg_dump reads sequences outside its snapshot: as if the messages had been consumed meanwhile.
+    with server.database(None) as restored:
+        done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
+        assert done.returncode == 0, done.stdout
+        with psycopg.connect(server.dsn(restored), autocommit=True) as session:
+            session.execute("SELECT setval('pgmq.ready_mark_q', 204), setval('pgmq.sweep_due_q', 0)")
+            session.execute(INTERVAL)
+            assert _delivered(session, 3) == [201, 202, 203]
+
+
+def test_an_unlogged_queue_after_a_crash_is_empty_and_its_ids_go_on(
+    new_server: Callable[..., embedded.Server],
+) -> None:
+    server = new_server()
+    with psycopg.connect(server.dsn(), autocommit=True) as session:
+        session.execute("CREATE EXTENSION pgmq")
+        session.execute("SELECT pgmq.create_unlogged('q')")
+        session.execute(FILL)
+        _drain(session)
+        session.execute("SELECT pgmq.send_batch('q', '{1,2}')")
+        session.execute("SELECT pgmq.archive('q', msg_id) FROM pgmq.read('q', 60, 1)")
+        session.execute("CHECKPOINT")
+    server.restart(mode="immediate")
+    with psycopg.connect(server.dsn(), autocommit=True) as session:
+        archived = session.execute("SELECT msg_id FROM pgmq.a_q").fetchall()
+        assert archived == [(201,)]
+        assert session.execute("SELECT count(*) FROM pgmq.q_q").fetchone() == (0,)
+        row = session.execute("SELECT * FROM pgmq.send('q', '3')").fetchone()
+        assert row is not None
+        assert row[0] > 201
+        assert session.execute("SELECT msg_id FROM pgmq.read('q', 60, 5)").fetchall() == [row]
+        assert session.execute("SELECT pgmq.archive('q', %s::bigint)", row).fetchone() == (True,)
+
+
+def test_a_queue_after_a_crash_delivers_what_was_acknowledged_to_its_sender(
+    new_server: Callable[..., embedded.Server],
+) -> None:
+    server = new_server(fsync="on")
+    with psycopg.connect(server.dsn(), autocommit=True) as session:
+        session.execute("CREATE EXTENSION pgmq")
+        session.execute("SELECT pgmq.create('q')")
+        session.execute(FILL)
+        _drain(session)
+        sent = session.execute("SELECT * FROM pgmq.send_batch('q', '{1,2,3}')").fetchall()
+    server.restart(mode="immediate")
+    with psycopg.connect(server.dsn(), autocommit=True) as session:
+        assert session.execute("SELECT msg_id FROM pgmq.read('q', 60, 9)").fetchall() == sent
