@@ -1,14 +1,6 @@
 -- Acknowledge one batch and lease the next.
 CREATE OR REPLACE FUNCTION pgmq._ackread_$queue(seconds integer, quantity integer, msg_ids bigint[], read_cts integer[])
-RETURNS TABLE (
-    msg_id bigint,
-    read_ct integer,
-    enqueued_at timestamptz,
-    last_read_at timestamptz,
-    vt timestamptz,
-    message jsonb,
-    headers jsonb
-)
+RETURNS SETOF pgmq._message_$queue
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN

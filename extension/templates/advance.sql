@@ -45,7 +45,7 @@ BEGIN
             ];
         END IF;
         v_holders := ARRAY(
-            SELECT DISTINCT l.virtualtransaction
+            SELECT l.virtualtransaction
             FROM pg_locks AS l
             WHERE l.locktype = 'relation' AND l.relation = v_queue AND l.mode = 'RowExclusiveLock'
                 AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())

@@ -1,18 +1,9 @@
 -- Remove the visible messages with the smallest msg_id.
 CREATE OR REPLACE FUNCTION pgmq._pop_$queue(quantity integer)
-RETURNS TABLE (
-    msg_id bigint,
-    read_ct integer,
-    enqueued_at timestamptz,
-    last_read_at timestamptz,
-    vt timestamptz,
-    message jsonb,
-    headers jsonb
-)
+RETURNS SETOF pgmq._message_$queue
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
-#variable_conflict use_column
 DECLARE
     v_now timestamptz;
     v_ready bigint;

@@ -1,18 +1,9 @@
 -- Lease the visible messages with the smallest msg_id for some seconds.
 CREATE OR REPLACE FUNCTION pgmq._read_$queue(seconds integer, quantity integer, condition jsonb)
-RETURNS TABLE (
-    msg_id bigint,
-    read_ct integer,
-    enqueued_at timestamptz,
-    last_read_at timestamptz,
-    vt timestamptz,
-    message jsonb,
-    headers jsonb
-)
+RETURNS SETOF pgmq._message_$queue
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
-#variable_conflict use_column
 DECLARE
     v_now timestamptz;
     v_until timestamptz;

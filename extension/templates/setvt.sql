@@ -1,18 +1,9 @@
 -- Make messages visible at a time; one that is past means now.
 CREATE OR REPLACE FUNCTION pgmq._setvt_$queue(msg_ids bigint[], visible_at timestamptz)
-RETURNS TABLE (
-    msg_id bigint,
-    read_ct integer,
-    enqueued_at timestamptz,
-    last_read_at timestamptz,
-    vt timestamptz,
-    message jsonb,
-    headers jsonb
-)
+RETURNS SETOF pgmq._message_$queue
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
-#variable_conflict use_column
 BEGIN
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('vt');

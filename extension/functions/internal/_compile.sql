@@ -31,6 +31,7 @@ BEGIN
             AND d.deptype = 'e'
             AND (
                 (o.type = 'sequence' AND o.name ~ '^(ready_mark|parked_mark|sweep_due)_')
+                OR (o.type IN ('composite type', 'type') AND o.name ~ '^_message_')
                 OR (o.type = 'function' AND EXISTS (
                     SELECT FROM pgmq.meta AS m
                     CROSS JOIN pgmq.template AS t
@@ -62,15 +63,21 @@ DECLARE
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
     FOR v_template IN
-        SELECT t.body, format('pgmq.%I', format('_%s_%s', t.name, pgmq._suffix(queue_name))) AS function_name
-        FROM pgmq.template AS t
+        SELECT t.name, pgmq._render(t.body, queue_name) AS sql FROM pgmq.template AS t
     LOOP
         -- An extension's script must not replace what is not a member.
-        IF v_in_script AND to_regproc(v_template.function_name) IS NOT NULL THEN
-            EXECUTE format('DROP FUNCTION %s', v_template.function_name);
+        IF v_in_script THEN
+            PERFORM pgmq._drop_compiled(v_template.name, queue_name);
         END IF;
-        EXECUTE pgmq._render(v_template.body, queue_name);
-        v_function := to_regproc(v_template.function_name);
+        BEGIN
+            EXECUTE v_template.sql;
+            v_function := format('pgmq.%I', format('_%s_%s', v_template.name, pgmq._suffix(queue_name)))::regproc;
+        EXCEPTION WHEN invalid_function_definition OR ambiguous_function THEN
+            -- An older version's has other arguments or another result.
+            PERFORM pgmq._drop_compiled(v_template.name, queue_name);
+            EXECUTE v_template.sql;
+            v_function := format('pgmq.%I', format('_%s_%s', v_template.name, pgmq._suffix(queue_name)))::regproc;
+        END;
         IF (SELECT p.proowner FROM pg_proc AS p WHERE p.oid = v_function) <> v_owner THEN
             EXECUTE format('ALTER FUNCTION %s OWNER TO %s', v_function, v_owner::regrole);
         END IF;
@@ -80,3 +87,24 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._compile(text) IS
 'Render every template for this queue and create the functions, owned by the owner of the table; safe to repeat.';
+
+CREATE OR REPLACE FUNCTION pgmq._drop_compiled(operation text, queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    FOR v_function IN
+        SELECT p.oid
+        FROM pg_proc AS p
+        WHERE p.proname = format('_%s_%s', operation, pgmq._suffix(queue_name))::name
+            AND p.pronamespace = 'pgmq'::regnamespace
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', v_function);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._drop_compiled(text, text) IS
+'Drop what an operation was compiled into for this queue, whatever its arguments.';

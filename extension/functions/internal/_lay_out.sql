@@ -8,8 +8,24 @@ DECLARE
     v_queue text := pgmq.format_table_name(queue_name, 'q');
     v_suffix text := pgmq._suffix(queue_name);
     v_ids text := pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id');
+    v_owner oid := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = format('pgmq.%I', v_queue)::regclass);
     v_mark text;
 BEGIN
+    -- What the compiled functions return. It equals message_record, but is not the extension's: DROP EXTENSION must not stumble
+    -- over the functions of a queue. (A named type is looked up, a list of columns is built, 10 us a call.)
+    IF to_regtype(format('pgmq.%I', '_message_' || v_suffix)) IS NULL THEN
+        EXECUTE format(
+            $ddl$
+            CREATE TYPE pgmq.%I AS (
+                msg_id bigint, read_ct integer, enqueued_at timestamptz, last_read_at timestamptz, vt timestamptz,
+                message jsonb, headers jsonb
+            )
+            $ddl$,
+            '_message_' || v_suffix
+        );
+        EXECUTE format('ALTER TYPE pgmq.%I OWNER TO %s', '_message_' || v_suffix, v_owner::regrole);
+    END IF;
+
     -- Ready: never read and not delayed. Parked: delayed, in flight or returned. A lease moves a message from one to the other.
     EXECUTE format(
         'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id) WHERE vt <= enqueued_at', 'ready_idx_' || v_suffix, v_queue

@@ -5,7 +5,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_queue text := pgmq.format_table_name(queue_name, 'q');
-    v_function regprocedure;
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
     IF to_regclass('pgmq.' || quote_ident(v_queue)) IS NULL
@@ -18,14 +17,8 @@ BEGIN
     -- IF EXISTS: what is left of a queue that lost its table goes as well.
     EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_queue);
     EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', pgmq.format_table_name(queue_name, 'a'));
-    FOR v_function IN
-        SELECT p.oid
-        FROM pgmq.template AS t
-        INNER JOIN pg_proc AS p ON p.proname = format('_%s_%s', t.name, pgmq._suffix(queue_name))::name
-        WHERE p.pronamespace = 'pgmq'::regnamespace
-    LOOP
-        EXECUTE format('DROP FUNCTION %s', v_function);
-    END LOOP;
+    PERFORM pgmq._drop_compiled(t.name, queue_name) FROM pgmq.template AS t;
+    EXECUTE format('DROP TYPE IF EXISTS pgmq.%I', '_message_' || pgmq._suffix(queue_name));
     DELETE FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(drop_queue.queue_name);
     RETURN true;
 END

@@ -1,0 +1,135 @@
+# pgmq: build, install, test. `make help` is the index.
+# Building needs make, sh and awk; testing also python3 and a package index; installing, a pg_config.
+
+EXTENSION := pgmq
+# PGXS overwrites a variable called VERSION.
+EXTVERSION := $(shell awk -F"'" '/^default_version/ { print $$2 }' $(EXTENSION).control)
+# The versions that ALTER EXTENSION pgmq UPDATE starts from.
+UPGRADES := 1.13.0 1.13.1
+
+PLAIN := build/$(EXTENSION).sql
+VERSIONED := build/$(EXTENSION)--$(EXTVERSION).sql \
+	$(foreach v,$(UPGRADES),build/$(EXTENSION)--$(v)--$(EXTVERSION).sql)
+SOURCES := $(shell find extension -type f -name '*.sql' 2>/dev/null)
+
+PYTHON ?= python3
+BIN := .venv/bin
+SQL_LINTED := extension tests/regress/sql
+PY_LINTED := python tests
+
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+
+# Expands `\ir FILE` (relative to the file it stands in), and `\template FILE` to a row of
+# pgmq.template; any other psql meta-command is an error, since the result must suit every driver.
+define EXPAND
+function fail(text) {
+    print text > "/dev/stderr"
+    failed = 1
+    exit 1
+}
+function quote(path, file,    line, name, body, status) {
+    name = file
+    sub(/^.*\//, "", name)
+    sub(/\.sql$$/, "", name)
+    body = ""
+    while ((status = (getline line < path)) > 0) body = body line "\n"
+    if (status < 0) fail(path ": cannot be read")
+    close(path)
+    if (index(body, "$$template$$")) fail(path ": contains $$template$$, which quotes it")
+    printf "INSERT INTO pgmq.template (name, body) VALUES ('%s', $$template$$%s$$template$$)\n", name, body
+    print "ON CONFLICT (name) DO UPDATE SET body = EXCLUDED.body;"
+}
+function expand(path, depth,    folder, line, word, status, number) {
+    if (path in seen) fail(path ": included a second time")
+    seen[path] = 1
+    folder = path
+    sub(/[^\/]*$$/, "", folder)
+    if (depth) print "-- " substr(path, length("extension/") + 1)
+    while ((status = (getline line < path)) > 0) {
+        number++
+        if (line !~ /^\\/) { gsub(/@EXTVERSION@/, version, line); print line; continue }
+        split(line, word, /[ \t]+/)
+        if (word[1] == "\\ir") expand(folder word[2], depth + 1)
+        else if (word[1] == "\\template") quote(folder word[2], word[2])
+        else fail(path ":" number ": " word[1] " is for psql only")
+    }
+    if (status < 0) fail(path ": cannot be read")
+    close(path)
+    if (depth) print ""
+}
+BEGIN { expand("extension/install.sql", 0); exit failed }
+endef
+export EXPAND
+
+.PHONY: help all build test lint bench docs demo demo-stop check-bodies clean
+
+build: $(PLAIN) $(VERSIONED) build/$(EXTENSION).control ## Write build/pgmq.sql and the extension's scripts
+
+$(PLAIN): $(SOURCES) $(EXTENSION).control Makefile
+	@mkdir -p build
+	@awk -v version=$(EXTVERSION) "$$EXPAND" > $@.tmp && mv $@.tmp $@
+
+$(VERSIONED): $(PLAIN) extension/guard.sql $(EXTENSION).control
+	@cat extension/guard.sql $(PLAIN) > $@.$$$$ && mv $@.$$$$ $@
+
+build/$(EXTENSION).control: $(EXTENSION).control
+	@mkdir -p build
+	@cp $< $@
+
+ifneq ($(filter install uninstall installcheck installdirs,$(MAKECMDGOALS)),)
+# Only now is a pg_config asked for. `make help` shows these targets by the comments here:
+# install: ## Install the extension into a Postgres (PG_CONFIG=...)
+# uninstall: ## Remove it again (PG_CONFIG=...)
+# installcheck: ## Run tests/regress on an installed, running server (PG_CONFIG=... PGHOST=...)
+DATA_built := $(VERSIONED)
+REGRESS := $(sort $(notdir $(basename $(wildcard tests/regress/sql/*.sql))))
+REGRESS_OPTS := --inputdir=tests/regress --outputdir=build/regress --load-extension=$(EXTENSION)
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq ($(PGXS),)
+$(error $(PG_CONFIG) does not run; name the one of your Postgres: make install PG_CONFIG=/path/to/pg_config)
+endif
+include $(PGXS)
+else
+
+all: build
+
+.venv/.stamp: python/pyproject.toml
+	@echo 'Setting up .venv (about 20 seconds)'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install -qq --disable-pip-version-check --editable 'python[dev]'
+	@touch $@
+
+test: build .venv/.stamp ## Run the tests (PGMQ_DSN=... on a server you name, ARGS=... to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: build .venv/.stamp ## Check the SQL and Python sources
+	@$(BIN)/sqlfluff lint --disable-progress-bar $(SQL_LINTED)
+	@$(BIN)/ruff check --quiet $(PY_LINTED)
+	@$(BIN)/ruff format --quiet --check $(PY_LINTED)
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/python python/tools/check_bodies.py
+
+docs: build .venv/.stamp ## Write extension/REFERENCE.md from the catalog
+	@$(BIN)/python python/tools/reference.py > build/REFERENCE.md
+	@mv build/REFERENCE.md extension/REFERENCE.md
+
+demo: build .venv/.stamp ## Hash every file below DIR=... with four workers, one of them killed
+	@$(BIN)/python -m pgmq.demo $(if $(DIR),--dir "$$DIR") $(ARGS)
+
+demo-stop: .venv/.stamp ## Stop the demo's server and remove it
+	@$(BIN)/python -m pgmq.demo --stop
+
+bench: build .venv/.stamp ## Measure beside upstream (ARGS=... to tests/benchmark/run.py)
+	@$(BIN)/python tests/benchmark/run.py $(ARGS)
+
+clean: ## Remove build/ and caches (not .venv)
+	@rm -rf build .cache
+	@find python tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+endif
+
+help: ## Show this list
+	@awk -F': ?[^#]*## ' '/^(# )?[a-z-]+:.*## / \
+		{ sub(/^# /, "", $$1); sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,129 @@
+"""The three engines, each in a database of its own in one server: upstream, pgmq, by_hand."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from benchmark.cases import MESSAGE
+from server import upstream_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAMES = ("upstream", "pgmq", "by_hand")
+ROOT = Path(__file__).resolve().parents[2]
+
+# The table of a pgmq queue, without pgmq.
+_BY_HAND_CREATE = """
+    CREATE TABLE pgmq.q_bench (
+        msg_id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+        read_ct integer NOT NULL DEFAULT 0,
+        enqueued_at timestamptz NOT NULL DEFAULT now(),
+        last_read_at timestamptz,
+        vt timestamptz NOT NULL,
+        message jsonb,
+        headers jsonb
+    );
+    CREATE INDEX q_bench_ready ON pgmq.q_bench (msg_id) WHERE vt <= enqueued_at;
+    CREATE INDEX q_bench_parked ON pgmq.q_bench (vt) WHERE vt > enqueued_at;
+    CREATE TABLE pgmq.a_bench (
+        msg_id bigint PRIMARY KEY,
+        read_ct integer NOT NULL DEFAULT 0,
+        enqueued_at timestamptz NOT NULL DEFAULT now(),
+        last_read_at timestamptz,
+        archived_at timestamptz NOT NULL DEFAULT now(),
+        vt timestamptz NOT NULL,
+        message jsonb,
+        headers jsonb
+    );
+    CREATE INDEX a_bench_archived_at ON pgmq.a_bench (archived_at);
+"""
+
+
+@dataclass(slots=True)
+class Engine:
+    """One engine's database, and a session in it that stays open throughout."""
+
+    name: str
+    conninfo: str
+    conn: psycopg.Connection
+
+    def run(self, sql: str) -> None:
+        """Run SQL that the benchmark composed itself."""
+        self.conn.execute(sql.encode())
+
+    def number(self, sql: str) -> int:
+        """Return the one number that a query yields."""
+        row = self.conn.execute(sql.encode()).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def create(self, queue: str, *, autovacuum: bool) -> None:
+        """Make a new, empty queue, in place of the one of that name."""
+        if self.name == "by_hand":
+            self.run(f"DROP TABLE IF EXISTS pgmq.q_{queue}, pgmq.a_{queue}")
+            self.run(_BY_HAND_CREATE.replace("bench", queue))
+        else:
+            if self.number(f"SELECT count(*) FROM pgmq.meta WHERE queue_name = '{queue}'"):
+                self.run(f"SELECT pgmq.drop_queue('{queue}')")
+            self.run(f"SELECT pgmq.create('{queue}')")
+        if not autovacuum:
+            for table in (f"q_{queue}", f"a_{queue}"):
+                self.run(f"ALTER TABLE pgmq.{table} SET (autovacuum_enabled = off)")
+
+    def fill(
+        self, queue: str, count: int, *, vt: str = "now()", enqueued_at: str = "now()"
+    ) -> None:
+        """Insert messages, with the same statement whatever the engine; see also settle()."""
+        self.run(
+            f"INSERT INTO pgmq.q_{queue} (enqueued_at, vt, message)"
+            f" SELECT {enqueued_at}, {vt}, '{MESSAGE}'::jsonb FROM generate_series(1, {count})"
+        )
+
+    def settle(self, queue: str) -> None:
+        """Leave a queue without dead rows and with fresh statistics."""
+        self.run(f"VACUUM (ANALYZE) pgmq.q_{queue}")
+
+    def count(self, queue: str, condition: str = "true") -> int:
+        """Count the rows of the queue's table for which a condition holds."""
+        return self.number(f"SELECT count(*) FROM pgmq.q_{queue} WHERE {condition}")
+
+    def checkpoint(self) -> None:
+        """Write out what is dirty now, so that it is not written during a measurement."""
+        with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+            self.run("CHECKPOINT")
+
+
+@contextlib.contextmanager
+def open_engines(
+    names: tuple[str, ...], dsn: str, *, pgmq_sql: Path, cache: Path, sync: bool
+) -> Iterator[list[Engine]]:
+    """Make a database for each engine, install it there, and drop all of them at the end."""
+    options = f"-c synchronous_commit={'on' if sync else 'off'} -c client_min_messages=error"
+    with contextlib.ExitStack() as stack:
+        admin = stack.enter_context(psycopg.connect(dsn, autocommit=True))
+        engines = []
+        for name in names:
+            database = f"pgmq_benchmark_{name}"
+            admin.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)".encode())
+            admin.execute(f"CREATE DATABASE {database} TEMPLATE template0".encode())
+            stack.callback(admin.execute, f"DROP DATABASE {database} WITH (FORCE)".encode())
+            conninfo = make_conninfo(
+                dsn, dbname=database, options=options, application_name="pgmq_benchmark"
+            )
+            conn = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
+            engine = Engine(name, conninfo, conn)
+            if name == "upstream":
+                engine.run(upstream_sql(cache))
+            elif name == "pgmq":
+                engine.run(pgmq_sql.read_text())
+            else:
+                engine.run("CREATE SCHEMA pgmq")
+            engines.append(engine)
+        yield engines

@@ -1,0 +1,361 @@
+"""Where this project means to differ from upstream, in exactly which way, and why.
+
+Each is run on fresh databases and must have exactly the outcomes written here on both sides, so a
+change of either side shows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from compat.calls import SIX, Q
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Error:
+    """An error that a call raises; its message is None where Postgres' versions differ."""
+
+    sqlstate: str
+    message: str | None
+
+
+# A call's rows in their order, or its error.
+Expected = list[tuple[Any, ...]] | Error
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """After the steps, each call has the first outcome upstream, and the second one here."""
+
+    reason: str
+    calls: dict[str, tuple[Expected, Expected]]
+    steps: tuple[str, ...] = ()
+
+
+def _each(
+    calls: list[str], upstream: Expected, ours: Expected
+) -> dict[str, tuple[Expected, Expected]]:
+    return {f"SELECT pgmq.{call}": (upstream, ours) for call in calls}
+
+
+def _on(queue: str) -> list[str]:
+    return [
+        f"send({queue}, '1')",
+        f"send({queue}, '1', '{{}}'::jsonb, 0)",
+        f"send({queue}, '1', now())",
+        f"send_batch({queue}, '{{1}}')",
+        f"send_batch({queue}, '{{1}}', 5)",
+        f"read({queue}, 0, 1)",
+        f"read({queue}, 0, 1, '{{\"a\":1}}')",
+        f"read_with_poll({queue}, 0, 1)",
+        f"pop({queue})",
+        f"pop({queue}, 0)",
+        f"delete({queue}, 1)",
+        f"delete({queue}, '{{}}'::bigint[])",
+        f"archive({queue}, 1)",
+        f"archive({queue}, '{{1}}'::bigint[])",
+        f"set_vt({queue}, 1, 0)",
+        f"set_vt({queue}, 1, now())",
+        f"set_vt({queue}, '{{1}}'::bigint[], 0)",
+        f"set_vt({queue}, '{{1}}'::bigint[], now())",
+        f"purge_queue({queue})",
+        f"metrics({queue})",
+    ]
+
+
+_NO_VT = Error("23502", 'null value in column "vt" of relation "q_q" violates not-null constraint')
+_LONG = 31 * "ü"
+
+# One clock hour is repeated when daylight saving time ends: this zone's does within half an hour.
+_REPEATED_HOUR = (
+    "SELECT set_config('TimeZone', 'AAA0BBB,J1,J' || extract(doy FROM d)::integer"
+    " - (extract(doy FROM d) > 59 AND extract(day FROM date_trunc('year', d) + interval '59 d')"
+    " = 29)::integer || '/' || to_char(d, 'HH24:MI'), false)"
+    " FROM (SELECT clock_timestamp() AT TIME ZONE 'UTC' + interval '90 min' AS d) s"
+)
+
+DIFFERENCES: dict[str, Difference] = {
+    "a missing queue is called a queue": Difference(
+        "a caller knows queues, not tables",
+        _each(
+            _on("'nope'"),
+            Error("42P01", 'relation "pgmq.q_nope" does not exist'),
+            Error("42P01", 'queue "nope" does not exist'),
+        ),
+    ),
+    "a queue name that is NULL is called that": Difference(
+        "upstream's message is about its own SQL",
+        _each(
+            [*_on("NULL"), "create(NULL)", "create_non_partitioned(NULL)", "create_unlogged(NULL)"],
+            Error("22004", "null values cannot be formatted as an SQL identifier"),
+            Error("22004", "queue name must not be null"),
+        ),
+    ),
+    "a delay that is NULL is an error about the delay, and uses up no id": Difference(
+        "upstream's message is about its table, and shows the row",
+        {
+            **_each(
+                [
+                    "send('q', '1', NULL::integer)",
+                    "send('q', '1', NULL::timestamptz)",
+                    "send('q', '1', '{}'::jsonb, NULL::integer)",
+                    "send('q', '1', '{}'::jsonb, NULL::timestamptz)",
+                    "send_batch('q', '{1}', NULL::integer)",
+                    "send_batch('q', '{1}', NULL::timestamptz)",
+                    "send_batch('q', '{1}', '{1}'::jsonb[], NULL::integer)",
+                    "send_batch('q', '{1}', '{1}'::jsonb[], NULL::timestamptz)",
+                ],
+                _NO_VT,
+                Error("22004", "delay must not be null"),
+            ),
+            "SELECT pgmq.send('q', '1')": ([(9,)], [(1,)]),
+        },
+        steps=(Q,),
+    ),
+    "a vt that is NULL is an error about the vt": Difference(
+        "upstream's message is about its table, and shows the row",
+        _each(
+            [
+                "read('q', NULL, 1)",
+                "read_with_poll('q', NULL, 1)",
+                "set_vt('q', 1, NULL::integer)",
+                "set_vt('q', 1, NULL::timestamptz)",
+                "set_vt('q', '{1}'::bigint[], NULL::integer)",
+                "set_vt('q', '{1}'::bigint[], NULL::timestamptz)",
+            ],
+            _NO_VT,
+            Error("22004", "vt must not be null"),
+        ),
+        steps=(Q, SIX),
+    ),
+    "a vt that is NULL is an error even when there is no message": Difference(
+        "a wrong call should not fail only on the day that a message is there",
+        _each(
+            ["read('q', NULL, 1)", "set_vt('q', 1, NULL::integer)"],
+            [],
+            Error("22004", "vt must not be null"),
+        ),
+        steps=(Q,),
+    ),
+    "a qty that is negative is an error about the qty": Difference(
+        "upstream's message is about its own SQL",
+        _each(
+            ["read('q', 0, -1)", "read_with_poll('q', 0, -1)", "pop('q', -1)"],
+            Error("2201W", "LIMIT must not be negative"),
+            Error("2201W", "qty must not be negative: -1"),
+        ),
+        steps=(Q, SIX),
+    ),
+    "a batch comes in msg_id order": Difference(
+        "upstream returns rows as its join finds them; first in, first out is what a queue is for",
+        {
+            "SELECT msg_id FROM pgmq.read('q', 0, 6)": (
+                [(2,), (3,), (4,), (5,), (6,), (1,)],
+                [(1,), (2,), (3,), (4,), (5,), (6,)],
+            ),
+        },
+        steps=(Q, SIX, "SELECT pgmq.set_vt('q', 1, 0)"),
+    ),
+    "a negative vt makes a message visible now, not in the past": Difference(
+        "a vt behind the clock would be behind what readers have seen already",
+        {
+            "SELECT vt < last_read_at - interval '9 s' FROM pgmq.read('q', -10, 1)": (
+                [(True,)],
+                [(False,)],
+            ),
+            "SELECT vt < now() - interval '9 s' FROM pgmq.set_vt('q', 1, -10)": (
+                [(True,)],
+                [(False,)],
+            ),
+            "SELECT vt < now() - interval '9 s' FROM pgmq.set_vt('q', '{1}'::bigint[], -10)": (
+                [(True,)],
+                [(False,)],
+            ),
+            "SELECT vt < now() - interval '9 s'"
+            " FROM pgmq.set_vt('q', 1, '2000-01-01'::timestamptz)": (
+                [(True,)],
+                [(False,)],
+            ),
+            "SELECT vt < now() - interval '9 s'"
+            " FROM pgmq.set_vt('q', '{1}'::bigint[], '-infinity'::timestamptz)": (
+                [(True,)],
+                [(False,)],
+            ),
+            "SELECT msg_id, read_ct FROM pgmq.read('q', 0, 1) WHERE vt <= clock_timestamp()": (
+                [(1, 2)],
+                [(1, 2)],
+            ),
+        },
+        steps=(Q, SIX),
+    ),
+    "a name that differs only in case is refused": Difference(
+        "both names would share one table: reading, purging or dropping one would hit the other",
+        {
+            "SELECT pgmq.create('Q')": (
+                [("",)],
+                Error("42P07", 'queue "Q" would share its table with queue "q"'),
+            ),
+            "SELECT pgmq.create_unlogged('Q')": (
+                [("",)],
+                Error("42P07", 'queue "Q" would share its table with queue "q"'),
+            ),
+            "SELECT queue_name FROM pgmq.list_queues()": ([("q",), ("Q",)], [("q",)]),
+        },
+        steps=(Q,),
+    ),
+    "a name that is cut because it has too many bytes is refused": Difference(
+        "every longer name that begins alike would share its table",
+        {
+            f"SELECT pgmq.create('{_LONG}')": (
+                [("",)],
+                Error("42622", f'queue name "{_LONG}" is too long in bytes: 62, maximum is 61'),
+            ),
+            f"SELECT pgmq.create('{_LONG}x')": (
+                [("",)],
+                Error("42622", f'queue name "{_LONG}x" is too long in bytes: 63, maximum is 61'),
+            ),
+            "SELECT count(*) FROM pgmq.list_queues()": ([(2,)], [(0,)]),
+        },
+    ),
+    "metrics work for a long name whose sequence has a shorter one": Difference(
+        "upstream guesses the sequence's name, which Postgres shortens",
+        {
+            f"SELECT total_messages FROM pgmq.metrics('{26 * 'ü'}')": (
+                Error("42P01", f'relation "pgmq.q_{26 * "ü"}_msg_id_s" does not exist'),
+                [(1,)],
+            ),
+        },
+        steps=(f"SELECT pgmq.create('{26 * 'ü'}')", f"SELECT pgmq.send('{26 * 'ü'}', '1')"),
+    ),
+    "drop_queue drops the queue whatever the case of the name": Difference(
+        "upstream drops the tables and leaves the queue's name behind, on which metrics_all fails",
+        {
+            "SELECT pgmq.drop_queue('mixed')": ([(True,)], [(True,)]),
+            "SELECT queue_name FROM pgmq.list_queues()": ([("Mixed",)], []),
+            "SELECT queue_name FROM pgmq.metrics_all()": (
+                Error("42P01", 'relation "pgmq.q_mixed" does not exist'),
+                [],
+            ),
+        },
+        steps=("SELECT pgmq.create('Mixed')",),
+    ),
+    "a dropped table does not break metrics_all, and drop_queue removes what is left": Difference(
+        "one broken queue hides all others, and upstream offers no way to get rid of it",
+        {
+            "SELECT queue_name, queue_length FROM pgmq.metrics_all()": (
+                Error("42P01", 'relation "pgmq.q_gone" does not exist'),
+                [("q", 6)],
+            ),
+            "SELECT pgmq.drop_queue('gone')": ([(False,)], [(True,)]),
+            "SELECT queue_name FROM pgmq.list_queues() ORDER BY 1": ([("gone",), ("q",)], [("q",)]),
+            "SELECT to_regclass('pgmq.a_gone')::text": ([("pgmq.a_gone",)], [(None,)]),
+        },
+        steps=(Q, SIX, "SELECT pgmq.create('gone')", "DROP TABLE pgmq.q_gone"),
+    ),
+    "purge_queue needs only DELETE": Difference(
+        "upstream needs TRUNCATE, which stops every reader; and it counts before it truncates",
+        {
+            "SELECT pgmq.purge_queue('q')": (
+                Error("42501", "permission denied for table q_q"),
+                [(6,)],
+            ),
+        },
+        steps=(
+            Q,
+            SIX,
+            "BEGIN",
+            "CREATE ROLE compat_purger",
+            "GRANT USAGE ON SCHEMA pgmq TO compat_purger",
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON pgmq.q_q TO compat_purger",
+            "SET LOCAL ROLE compat_purger",
+        ),
+    ),
+    "pg_monitor sees metrics but no message": Difference(
+        "monitoring needs no payloads, which may be confidential",
+        {
+            "SELECT total_messages FROM pgmq.metrics('q')": ([(6,)], [(6,)]),
+            "SELECT count(msg_id) FROM pgmq.q_q": ([(6,)], [(6,)]),
+            "SELECT message FROM pgmq.q_q LIMIT 1": (
+                [(1,)],
+                Error("42501", "permission denied for table q_q"),
+            ),
+            "SELECT message FROM pgmq.a_q": (
+                [],
+                Error("42501", "permission denied for table a_q"),
+            ),
+        },
+        steps=(Q, SIX, "SET ROLE pg_monitor"),
+    ),
+    "a poll ends in time in the hour that is repeated when daylight saving time ends": Difference(
+        "upstream keeps the deadline as a local time, which is ambiguous in that hour",
+        {
+            "SELECT * FROM pgmq.read_with_poll('q', 0, 1, 1, 100)": (
+                Error("57014", "canceling statement due to statement timeout"),
+                [],
+            ),
+        },
+        steps=(Q, _REPEATED_HOUR, "SET statement_timeout = '2s'"),
+    ),
+    "a poll of no seconds looks once": Difference(
+        "upstream does not look at all, so it hides every mistake too",
+        {
+            "SELECT msg_id FROM pgmq.read_with_poll('q', 0, 2, 0)": ([], [(1,), (2,)]),
+            "SELECT msg_id FROM pgmq.read_with_poll('q', 0, 2, -1)": ([], [(1,), (2,)]),
+            "SELECT msg_id FROM pgmq.read_with_poll('nope', 0, 1, 0)": (
+                [],
+                Error("42P01", 'queue "nope" does not exist'),
+            ),
+        },
+        steps=(Q, SIX),
+    ),
+    "a poll ends when its time is up": Difference(
+        "upstream always sleeps for the whole interval before it looks at the time again",
+        {
+            "SELECT * FROM pgmq.read_with_poll('q', 0, 1, 1, 60000)": (
+                Error("57014", "canceling statement due to statement timeout"),
+                [],
+            ),
+        },
+        steps=(Q, "SET statement_timeout = '2s'"),
+    ),
+    "metrics call visible what read would return": Difference(
+        "upstream compares with the beginning of the transaction, before which nothing was sent",
+        {
+            "SELECT queue_length, queue_visible_length FROM pgmq.metrics('q')": (
+                [(6, 0)],
+                [(6, 6)],
+            ),
+            "SELECT count(*) FROM pgmq.read('q', 0, 10)": ([(6,)], [(6,)]),
+        },
+        steps=(Q, "BEGIN", SIX),
+    ),
+    "each message of an array of arrays has its own headers": Difference(
+        "upstream compares the lengths of the first dimension only",
+        {
+            "SELECT * FROM pgmq.send_batch('q', '{{1,2},{3,4}}', '{5,6,7,8}'::jsonb[])": (
+                Error("P0001", "headers array length (4) must match msgs array length (2)"),
+                [(1,), (2,), (3,), (4,)],
+            ),
+            "SELECT count(*) FROM pgmq.send_batch('q', '{{1,2},{3,4}}', '{5,6}'::jsonb[])": (
+                [(4,)],
+                Error("P0001", "headers array length (2) must match msgs array length (4)"),
+            ),
+        },
+        steps=(Q,),
+    ),
+    "a name whose table exists as something else is a clear error": Difference(
+        "upstream fails in the middle, on an index",
+        {
+            "SELECT pgmq.create('q_msg_id_seq')": (
+                Error("42809", None),
+                Error(
+                    "42P07",
+                    'queue "q_msg_id_seq" cannot be created: relation pgmq.q_q_msg_id_seq exists'
+                    " and is not a table",
+                ),
+            ),
+        },
+        steps=(Q,),
+    ),
+}

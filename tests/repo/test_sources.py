@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import reference
+
+import server as servers
+from server import BUILD, ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+EXTENSION = ROOT / "extension"
+TOP_LEVEL = {
+    "extension",
+    "python",
+    "tests",
+    "Makefile",
+    "pgmq.control",
+    "README.md",
+    "META.json",
+    "LICENSE",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+}
+IGNORED = {"build"}
+
+
+def _included(manifest: Path) -> list[Path]:
+    lines = re.findall(r"^\\(?:ir|template)\s+(\S+)", manifest.read_text(), re.MULTILINE)
+    return [(manifest.parent / line).resolve() for line in lines]
+
+
+def test_every_sql_file_is_in_exactly_one_manifest() -> None:
+    files = set(EXTENSION.rglob("*.sql"))
+    named = Counter(path for file in files for path in _included(file))
+    roots = {EXTENSION / "install.sql", EXTENSION / "guard.sql"}
+    assert set(named) == files - roots
+    assert [path for path, count in named.items() if count > 1] == []
+
+
+def test_a_public_function_is_alone_in_the_file_of_its_name() -> None:
+    for file in (EXTENSION / "functions").rglob("*.sql"):
+        made = re.findall(
+            r"^CREATE(?: OR REPLACE)? (?:FUNCTION|PROCEDURE)\s+pgmq\.(\S+?)\s*\(",
+            file.read_text(),
+            re.MULTILINE,
+        )
+        public = {name.strip('"') for name in made if not name.startswith("_")}
+        internal = file.parent.name == "internal"
+        assert public == (set() if internal else {file.stem}), file
+        assert internal == file.stem.startswith("_"), file
+
+
+def test_every_public_function_has_a_comment(db: psycopg.Connection) -> None:
+    functions = reference.functions(db)
+    assert functions
+    for function in functions:
+        assert function.comment, function.signature
+        assert "\n" not in function.comment, function.signature
+        assert re.fullmatch(r"[A-Z].*\.", function.comment), function.signature
+
+
+def test_the_plain_file_has_no_psql_command() -> None:
+    lines = (BUILD / "pgmq.sql").read_text().splitlines()
+    assert [line for line in lines if line.startswith("\\")] == []
+
+
+def test_the_scripts_are_the_plain_file_behind_the_guard() -> None:
+    guard = (EXTENSION / "guard.sql").read_text()
+    plain = (BUILD / "pgmq.sql").read_text()
+    version = servers.control()["default_version"]
+    scripts = {path.name: path.read_text() for path in BUILD.glob("pgmq--*.sql")}
+    assert guard.startswith("\\echo ")
+    assert guard.endswith("\\quit\n")
+    for start in ("", "--1.13.0", "--1.13.1"):
+        assert scripts[f"pgmq{start}--{version}.sql"] == guard + plain
+
+
+def test_the_build_is_reproducible(tmp_path: Path) -> None:
+    """The same sources in another directory give the same bytes."""
+    for part in ("Makefile", "pgmq.control", "extension"):
+        subprocess.run(["cp", "-R", ROOT / part, tmp_path / part], check=True)
+    subprocess.run(
+        ["make", "-s", "-C", tmp_path, "build"], check=True, env={"PATH": "/usr/bin:/bin"}
+    )
+    built = {path.name: path.read_bytes() for path in (tmp_path / "build").iterdir()}
+    assert built == {name: (BUILD / name).read_bytes() for name in built}
+
+
+def test_a_psql_command_or_a_file_included_twice_fails_the_build(tmp_path: Path) -> None:
+    for part in ("Makefile", "pgmq.control"):
+        subprocess.run(["cp", ROOT / part, tmp_path / part], check=True)
+    extension = tmp_path / "extension"
+    extension.mkdir()
+    (extension / "guard.sql").write_text("\\quit\n")
+    (extension / "a.sql").write_text("SELECT 1;\n")
+    for manifest, complaint in (
+        ("\\set x 1\n", "extension/install.sql:1: \\set is for psql only"),
+        ("\\ir a.sql\n\\ir a.sql\n", "extension/a.sql: included a second time"),
+        ("\\ir b.sql\n", "extension/b.sql: cannot be read"),
+    ):
+        (extension / "install.sql").write_text(manifest)
+        done = subprocess.run(
+            ["make", "-s", "-C", tmp_path, "build"], check=False, capture_output=True, text=True
+        )
+        assert done.returncode != 0
+        assert complaint in done.stderr
+        assert not (tmp_path / "build" / "pgmq.sql").exists()
+
+
+def test_the_top_level_holds_only_what_belongs_there() -> None:
+    there = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    assert there - IGNORED == TOP_LEVEL
