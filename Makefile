@@ -38,7 +38,7 @@ function quote(path, file,    line, name, body, status) {
     close(path)
     if (index(body, "$$template$$")) fail(path ": contains $$template$$, which quotes it")
     printf "INSERT INTO pgmq.template (name, body) VALUES ('%s', $$template$$%s$$template$$)\n", name, body
-    print "ON CONFLICT (name) DO UPDATE SET body = EXCLUDED.body;"
+    print "ON CONFLICT (name) DO UPDATE SET body = EXCLUDED.body WHERE template.body <> EXCLUDED.body;"
 }
 function expand(path, depth,    folder, line, word, status, number) {
     if (path in seen) fail(path ": included a second time")

@@ -1,4 +1,5 @@
--- Everything replaceable, by capability. A file holds one public name with its overloads, or one helper.
+-- Everything replaceable, by capability.
+-- A file holds one public name with its overloads, or one helper.
 
 -- helpers
 \ir functions/internal/_suffix.sql

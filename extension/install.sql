@@ -1,6 +1,6 @@
 -- pgmq: a message queue inside Postgres.
--- This text installs, upgrades and adopts: it can be run over an empty database, an older pgmq 2, or upstream pgmq 1.13,
--- and running it again changes nothing.
+-- This text installs, upgrades and adopts: it can be run over an empty database, an older pgmq 2,
+-- or upstream pgmq 1.13, and running it again changes nothing.
 \ir schema/schema.sql
 \ir schema/types.sql
 \ir schema/meta.sql

@@ -8,7 +8,8 @@ BEGIN
             created_at timestamptz NOT NULL DEFAULT now()
         );
     END IF;
-    -- A dump of the database carries the rows. Outside an extension's script there is nothing to configure.
+    -- A dump of the database carries the rows.
+    -- Outside an extension's script there is nothing to configure.
     BEGIN
         PERFORM pg_extension_config_dump('pgmq.meta', '');
     EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN

@@ -2,7 +2,7 @@ DO $$
 BEGIN
     IF to_regclass('pgmq.template') IS NULL THEN
         CREATE TABLE pgmq.template (
-            -- One word: the compiled function is _<name>_<queue>, which must be readable in one way only.
+            -- One word: the compiled function is _<name>_<queue>, to be read in one way only.
             name text PRIMARY KEY CHECK (name ~ '^[a-z]+$'),
             body text NOT NULL
         );

@@ -1,5 +1,5 @@
--- Remove one message whose lease, the pair (msg_id, read_ct), is still the caller's. Every read increments read_ct; a message that
--- was never read is nobody's.
+-- Remove one message whose lease, the pair (msg_id, read_ct), is still the caller's. Every read
+-- increments read_ct; a message that was never read is nobody's.
 CREATE OR REPLACE FUNCTION pgmq._ack_$queue(id bigint, receipt integer)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE

@@ -1,16 +1,19 @@
--- Remove messages whose lease is still the caller's. (IS TRUE keeps the list of leases a hash table to look up: as a join, it
--- could cost a scan of the queue.)
+-- Remove messages whose lease is still the caller's. (IS TRUE keeps the list of leases a hash table
+-- to look up: as a join, it could cost a scan of the queue.)
 CREATE OR REPLACE FUNCTION pgmq._ackbatch_$queue(msg_ids bigint[], read_cts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
     PERFORM pgmq._check_leases(msg_ids, read_cts);
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
         WHERE m.msg_id = ANY (msg_ids) AND m.read_ct > 0
-            AND ((m.msg_id, m.read_ct) IN (SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt))) IS TRUE
+            AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
+            )) IS TRUE
         RETURNING m.msg_id;
 END
 $$;

@@ -1,6 +1,11 @@
 -- Acknowledge one batch and lease the next.
-CREATE OR REPLACE FUNCTION pgmq._ackread_$queue(seconds integer, quantity integer, msg_ids bigint[], read_cts integer[])
-RETURNS SETOF pgmq._message_$queue
+CREATE OR REPLACE FUNCTION pgmq._ackread_$queue(
+    seconds integer,
+    quantity integer,
+    msg_ids bigint[],
+    read_cts integer[]
+)
+RETURNS SETOF pgmq."_message_$queue"
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN

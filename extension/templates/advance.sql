@@ -1,32 +1,44 @@
--- Move the low-water marks as far as is safe: no ready message has a smaller msg_id than ready_mark, no parked one a smaller vt
--- than parked_mark (microseconds since 1970). Returns whether a sweep found messages that a mark had passed.
+-- Move the low-water marks as far as is safe: no ready message has a smaller msg_id than
+-- ready_mark, no parked one a smaller vt than parked_mark (microseconds since 1970). Returns
+-- whether a sweep found messages that a mark had passed.
 --
--- A mark may pass a place only when nobody is left who could still bring a message to it. Whoever inserts or updates holds a
--- RowExclusiveLock on the table before it draws an id or reads the clock. So:
+-- A mark may pass a place only when nobody is left who could still bring a message to it. Whoever
+-- inserts or updates holds a RowExclusiveLock on the table before it draws an id or reads the
+-- clock. So:
 --   1. look: the next id, the time, and then who holds such a lock;
---   2. when all of those have ended (at once on a quiet server, else in a later call of this session: the look waits in a
---      custom setting), whatever lies below that id and that time is committed, visible to a new snapshot, or gone;
---   3. set each mark to the first message that a new snapshot shows, or to what the look saw where there is none.
--- Leases, set_vt and nack never bring a message behind the clock, nor back to ready. A message that no rule covers (an id drawn
--- by hand, a clock set back, a restored dump) is found by a sweep from the start. It runs every pgmq.sweep_interval (10 s unless
--- set), less often where it is slow: at most a fiftieth of the time. A lock held for longer than that interval is no longer
--- waited for, so that a forgotten transaction does not stop the marks; what it commits in the end, the sweep finds.
+--   2. when all of those have ended (at once on a quiet server, else in a later call of this
+--      session: the look waits in a custom setting), whatever lies below that id and that time is
+--      committed, visible to a new snapshot, or gone;
+--   3. set each mark to the first message that a new snapshot shows, or to what the look saw where
+--      there is none.
+-- Leases, set_vt and nack never bring a message behind the clock, nor back to ready. A message that
+-- no rule covers (an id drawn by hand, a clock set back, a restored dump) is found by a sweep from
+-- the start. It runs every pgmq.sweep_interval (10 s unless set), less often where it is slow: at
+-- most a fiftieth of the time. A lock held for longer than that interval is no longer waited for,
+-- so that a forgotten transaction does not stop the marks; what it commits in the end, the sweep
+-- finds.
 CREATE OR REPLACE FUNCTION pgmq._advance_$queue()
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_queue CONSTANT oid := 'pgmq.q_$queue'::regclass;
-    v_setting CONSTANT text := format('pgmq.look_%s', v_queue);     -- by OID: a setting's name must be an identifier
-    v_interval CONSTANT bigint := 1000000 * extract(
-        epoch FROM coalesce(nullif(current_setting('pgmq.sweep_interval', true), '')::interval, '10 s')
-    );
+    -- By OID: a setting's name must be an identifier.
+    v_setting CONSTANT text := format('pgmq.look_%s', v_queue);
+    v_interval CONSTANT bigint := 1000000 * extract(epoch FROM coalesce(
+        nullif(current_setting('pgmq.sweep_interval', true), '')::interval, '10 s'
+    ));
     v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
-    v_sweep CONSTANT boolean := v_now >= coalesce(pg_sequence_last_value('pgmq.sweep_due_$queue'), 0);
+    v_sweep CONSTANT boolean :=
+        v_now >= coalesce(pg_sequence_last_value('pgmq.sweep_due_$queue'), 0);
     v_ready_mark CONSTANT bigint := pgmq._ready_mark('pgmq.ready_mark_$queue');
     v_parked_mark CONSTANT timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
+    v_next_id CONSTANT bigint := 1 + coalesce(
+        pg_sequence_last_value(pg_get_serial_sequence('pgmq.q_$queue', 'msg_id')), 0
+    );
     v_look text[];
     v_holders text[];
     v_ready_limit bigint;       -- what the look allows; null while it is no use
@@ -34,27 +46,29 @@ DECLARE
     v_ready bigint;
     v_parked timestamptz;
 BEGIN
-    -- A transaction that has written would take its own leases for consumed messages, and an old snapshot shows too little:
-    -- they can only move a mark back.
-    IF pg_current_xact_id_if_assigned() IS NULL AND current_setting('transaction_isolation') = 'read committed' THEN
+    -- A transaction that has written would take its own leases for consumed messages, and an old
+    -- snapshot shows too little: they can only move a mark back.
+    IF pg_current_xact_id_if_assigned() IS NULL
+        AND current_setting('transaction_isolation') = 'read committed'
+    THEN
         v_look := string_to_array(nullif(current_setting(v_setting, true), ''), ' ');
         IF v_look IS NULL THEN
-            v_look := ARRAY[
-                coalesce(pg_sequence_last_value(pg_get_serial_sequence('pgmq.q_$queue', 'msg_id')), 0) + 1,
-                v_now
-            ];
+            v_look := ARRAY[v_next_id, v_now];
         END IF;
         v_holders := ARRAY(
             SELECT l.virtualtransaction
             FROM pg_locks AS l
             WHERE l.locktype = 'relation' AND l.relation = v_queue AND l.mode = 'RowExclusiveLock'
-                AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+                AND l.database = (
+                    SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
+                )
                 AND l.pid IS DISTINCT FROM pg_backend_pid()     -- null for a prepared transaction
                 AND (cardinality(v_look) = 2 OR l.virtualtransaction = ANY (v_look[3:]))
         );
         IF v_holders = '{}' OR v_now > v_look[2]::bigint + v_interval THEN
-            v_ready_limit := v_look[1];
-            v_parked_limit := to_timestamp(v_look[2]::bigint / 1e6);
+            -- Whatever somebody has put into the setting, no further than now.
+            v_ready_limit := least(v_look[1]::bigint, v_next_id);
+            v_parked_limit := to_timestamp(least(v_look[2]::bigint, v_now) / 1e6);
             v_look := null;
         ELSE
             v_look := v_look[1:2] || v_holders;
@@ -63,28 +77,36 @@ BEGIN
     END IF;
 
     IF v_sweep THEN
-        PERFORM setval('pgmq.sweep_due_$queue', v_now + v_interval);     -- others need not sweep as well
+        -- Others need not sweep as well.
+        PERFORM setval('pgmq.sweep_due_$queue', v_now + v_interval);
         v_ready_limit := coalesce(v_ready_limit, v_ready_mark);
         v_parked_limit := coalesce(v_parked_limit, v_parked_mark);
     ELSIF v_ready_limit IS NULL THEN
         RETURN false;
     ELSE
-        v_ready_limit := greatest(v_ready_limit, v_ready_mark);         -- another session may be further
+        -- Another session may be further.
+        v_ready_limit := greatest(v_ready_limit, v_ready_mark);
         v_parked_limit := greatest(v_parked_limit, v_parked_mark);
     END IF;
 
     v_ready := (
         SELECT q.msg_id FROM pgmq.q_$queue AS q
         WHERE q.vt <= q.enqueued_at
-            AND q.msg_id >= CASE WHEN v_sweep THEN '-9223372036854775808'::bigint ELSE v_ready_mark END
+            AND q.msg_id >= CASE
+                WHEN v_sweep THEN '-9223372036854775808'::bigint
+                ELSE v_ready_mark
+            END
         ORDER BY q.msg_id
         LIMIT 1
     );
-    -- No further than the look's time: what lies behind is leased, and dead once it is acknowledged.
+    -- No further than the look's time: what lies behind is leased, and dead once acknowledged.
     v_parked := (
         SELECT q.vt FROM pgmq.q_$queue AS q
         WHERE q.vt > q.enqueued_at
-            AND q.vt BETWEEN CASE WHEN v_sweep THEN to_timestamp(0) ELSE v_parked_mark END AND v_parked_limit
+            AND q.vt BETWEEN CASE
+                WHEN v_sweep THEN to_timestamp(0)
+                ELSE v_parked_mark
+            END AND v_parked_limit
         ORDER BY q.vt
         LIMIT 1
     );

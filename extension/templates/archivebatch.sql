@@ -2,7 +2,8 @@
 CREATE OR REPLACE FUNCTION pgmq._archivebatch_$queue(msg_ids bigint[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
     RETURN QUERY
@@ -11,7 +12,9 @@ BEGIN
             WHERE m.msg_id = ANY (msg_ids)
             RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
         )
-        INSERT INTO pgmq.a_$queue AS a (msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers)
+        INSERT INTO pgmq.a_$queue AS a (
+            msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers
+        )
         SELECT r.msg_id, r.read_ct, r.enqueued_at, r.last_read_at, r.vt, r.message, r.headers
         FROM removed AS r
         RETURNING a.msg_id;

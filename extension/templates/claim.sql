@@ -1,24 +1,27 @@
--- Lock the visible messages with the smallest msg_id and return their ids; where others hold some of them, the next free ones.
--- This is the way when parked messages are due or a condition is given; what is ready and nothing else, read and pop lease in
--- one statement of their own.
+-- Lock the visible messages with the smallest msg_id and return their ids; where others hold some
+-- of them, the next free ones. This is the way when parked messages are due or a condition is
+-- given; what is ready and nothing else, read and pop lease in one statement of their own.
 CREATE OR REPLACE FUNCTION pgmq._claim_$queue(as_of timestamptz, quantity integer, condition jsonb)
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_look bigint[] := pgmq._visible_$queue(as_of, quantity, condition);
     v_ready bigint := pgmq._ready_mark('pgmq.ready_mark_$queue');
     v_parked timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
-    v_ids bigint[];
+    v_ids bigint[] := '{}';
 BEGIN
-    v_ids := ARRAY(
-        SELECT q.msg_id
-        FROM pgmq.q_$queue AS q
-        WHERE q.msg_id = ANY (v_look) AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
-        ORDER BY q.msg_id
-        FOR UPDATE SKIP LOCKED
-    );
+    IF v_look <> '{}' THEN
+        v_ids := ARRAY(
+            SELECT q.msg_id
+            FROM pgmq.q_$queue AS q
+            WHERE q.msg_id = ANY (v_look) AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
+            ORDER BY q.msg_id
+            FOR UPDATE SKIP LOCKED
+        );
+    END IF;
     IF cardinality(v_ids) < cardinality(v_look) THEN
         v_ids := v_ids || ARRAY(
             SELECT q.msg_id
@@ -42,11 +45,13 @@ BEGIN
         );
     END IF;
 
-    -- The polls of an idle queue keep its marks up too, and find a straggler as soon as a sweep is due.
+    -- The polls of an idle queue keep its marks up too, and find a straggler as soon as a sweep
+    -- is due.
     IF v_ids = '{}'
         AND (
             random() * 8 < 1
-            OR pgmq._microseconds(as_of) >= coalesce(pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
+            OR pgmq._microseconds(as_of)
+                >= coalesce(pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
         )
         AND pgmq._advance_$queue()
     THEN

@@ -1,4 +1,5 @@
--- Remove one message, leased or not. (A scalar function is called at half the cost of one that returns rows.)
+-- Remove one message, leased or not.
+-- (A scalar function is called at half the cost of one that returns rows.)
 CREATE OR REPLACE FUNCTION pgmq._delete_$queue(id bigint)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE

@@ -1,8 +1,13 @@
 -- Keep leased messages for some more seconds from now.
-CREATE OR REPLACE FUNCTION pgmq._extend_$queue(msg_ids bigint[], read_cts integer[], seconds integer)
+CREATE OR REPLACE FUNCTION pgmq._extend_$queue(
+    msg_ids bigint[],
+    read_cts integer[],
+    seconds integer
+)
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
     PERFORM pgmq._check_leases(msg_ids, read_cts);
@@ -17,7 +22,9 @@ BEGIN
             m.enqueued_at + interval '1 microsecond'
         )
         WHERE m.msg_id = ANY (msg_ids) AND m.read_ct > 0
-            AND ((m.msg_id, m.read_ct) IN (SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt))) IS TRUE
+            AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
+            )) IS TRUE
         RETURNING m.msg_id;
 END
 $$;

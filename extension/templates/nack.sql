@@ -1,8 +1,14 @@
 -- Return leased messages: visible again after some seconds, the error kept in the headers.
-CREATE OR REPLACE FUNCTION pgmq._nack_$queue(msg_ids bigint[], read_cts integer[], seconds integer, error text)
+CREATE OR REPLACE FUNCTION pgmq._nack_$queue(
+    msg_ids bigint[],
+    read_cts integer[],
+    seconds integer,
+    error text
+)
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
     PERFORM pgmq._check_leases(msg_ids, read_cts);
@@ -18,7 +24,9 @@ BEGIN
                 ELSE coalesce(m.headers, '{}') || jsonb_build_object('x-pgmq-error', error)
             END
         WHERE m.msg_id = ANY (msg_ids) AND m.read_ct > 0
-            AND ((m.msg_id, m.read_ct) IN (SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt))) IS TRUE
+            AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
+            )) IS TRUE
         RETURNING m.msg_id;
 END
 $$;

@@ -1,8 +1,10 @@
--- When the next message is visible: the vt of the first ready one, or of the first parked one; null when there is none.
+-- When the next message is visible: the vt of the first ready one, or of the first parked one;
+-- null when there is none.
 CREATE OR REPLACE FUNCTION pgmq._next_$queue()
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_ready bigint := pgmq._ready_mark('pgmq.ready_mark_$queue');

@@ -1,8 +1,9 @@
 -- The messages that a read would return, neither locked nor leased.
 CREATE OR REPLACE FUNCTION pgmq._peek_$queue(quantity integer, condition jsonb)
-RETURNS SETOF pgmq._message_$queue
+RETURNS SETOF pgmq."_message_$queue"
 LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_ids bigint[];

@@ -1,8 +1,9 @@
 -- Remove the visible messages with the smallest msg_id.
 CREATE OR REPLACE FUNCTION pgmq._pop_$queue(quantity integer)
-RETURNS SETOF pgmq._message_$queue
+RETURNS SETOF pgmq."_message_$queue"
 LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_now timestamptz;

@@ -1,8 +1,9 @@
 -- Lease the visible messages with the smallest msg_id for some seconds.
 CREATE OR REPLACE FUNCTION pgmq._read_$queue(seconds integer, quantity integer, condition jsonb)
-RETURNS SETOF pgmq._message_$queue
+RETURNS SETOF pgmq."_message_$queue"
 LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_now timestamptz;
@@ -20,8 +21,9 @@ BEGIN
     v_now := clock_timestamp();
     v_until := v_now + make_interval(secs => seconds);
 
-    -- A lease ends neither behind the clock, which is read again under the table's lock (the parked mark may have passed an
-    -- earlier time), nor where the message would count as ready again (the clock may have been set back).
+    -- A lease ends neither behind the clock, which is read again under the table's lock (the parked
+    -- mark may have passed an earlier time), nor where the message would count as ready again (the
+    -- clock may have been set back).
     IF condition IS NULL OR condition = '{}' THEN
         v_ready := pgmq._ready_mark('pgmq.ready_mark_$queue');
         v_parked := pgmq._parked_mark('pgmq.parked_mark_$queue');
@@ -30,9 +32,12 @@ BEGIN
                 UPDATE pgmq.q_$queue AS m
                 SET read_ct = m.read_ct + 1,
                     last_read_at = v_now,
-                    vt = greatest(v_until, clock_timestamp(), m.enqueued_at + interval '1 microsecond')
-                -- Nothing parked is due (one probe): then the ready messages are all that is visible. ARRAY() locks before
-                -- the update looks a message up, whatever the planner does.
+                    vt = greatest(
+                        v_until, clock_timestamp(), m.enqueued_at + interval '1 microsecond'
+                    )
+                -- Nothing parked is due (one probe): then the ready messages are all that is
+                -- visible. ARRAY() locks before the update looks a message up, whatever the
+                -- planner does.
                 WHERE m.msg_id = ANY (ARRAY(
                     SELECT q.msg_id
                     FROM pgmq.q_$queue AS q
@@ -45,7 +50,8 @@ BEGIN
                     LIMIT quantity
                     FOR UPDATE SKIP LOCKED
                 ))
-                RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+                RETURNING
+                    m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
             )
             SELECT * FROM leased ORDER BY leased.msg_id;
         IF FOUND THEN

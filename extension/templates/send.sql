@@ -9,10 +9,15 @@ BEGIN
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('delay');
     END IF;
-    -- Equal times make the message ready. The clock is read under the table's lock: a parked message must not get a vt that
-    -- the parked mark may have passed.
+    -- Equal times make the message ready. The clock is read under the table's lock: a parked
+    -- message must not get a vt that the parked mark may have passed.
     INSERT INTO pgmq.q_$queue (enqueued_at, vt, message, headers)
-    VALUES (now(), CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END, msg, msg_headers)
+    VALUES (
+        now(),
+        CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END,
+        msg,
+        msg_headers
+    )
     RETURNING msg_id INTO v_msg_id;
     RETURN v_msg_id;
 END

@@ -1,5 +1,9 @@
 -- Store the messages of an array, in its order.
-CREATE OR REPLACE FUNCTION pgmq._sendbatch_$queue(msgs jsonb[], msg_headers jsonb[], visible_at timestamptz)
+CREATE OR REPLACE FUNCTION pgmq._sendbatch_$queue(
+    msgs jsonb[],
+    msg_headers jsonb[],
+    visible_at timestamptz
+)
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
@@ -9,7 +13,11 @@ BEGIN
     END IF;
     RETURN QUERY
         INSERT INTO pgmq.q_$queue (enqueued_at, vt, message, headers)
-        SELECT now(), CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END, u.msg, u.msg_header
+        SELECT
+            now(),
+            CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END,
+            u.msg,
+            u.msg_header
         FROM unnest(msgs, msg_headers) AS u (msg, msg_header)
         RETURNING msg_id;
 END

@@ -1,8 +1,9 @@
 -- Make messages visible at a time; one that is past means now.
 CREATE OR REPLACE FUNCTION pgmq._setvt_$queue(msg_ids bigint[], visible_at timestamptz)
-RETURNS SETOF pgmq._message_$queue
+RETURNS SETOF pgmq."_message_$queue"
 LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
     IF visible_at IS NULL THEN
@@ -11,7 +12,9 @@ BEGIN
     RETURN QUERY
         WITH moved AS (
             UPDATE pgmq.q_$queue AS m
-            SET vt = greatest(visible_at, clock_timestamp(), m.enqueued_at + interval '1 microsecond')
+            SET vt = greatest(
+                visible_at, clock_timestamp(), m.enqueued_at + interval '1 microsecond'
+            )
             WHERE m.msg_id = ANY (msg_ids)
             RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
         )

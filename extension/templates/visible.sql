@@ -1,9 +1,10 @@
--- The visible messages with the smallest msg_id, in order, not locked: due ones and ready ones merged. Of many due messages,
--- only those that fell due first take part, so that the work is bounded.
+-- The visible messages with the smallest msg_id, in order, not locked: due ones and ready ones
+-- merged. Of many due messages, only those that fell due first take part: the work is bounded.
 CREATE OR REPLACE FUNCTION pgmq._visible_$queue(as_of timestamptz, quantity bigint, condition jsonb)
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_ready bigint := pgmq._ready_mark('pgmq.ready_mark_$queue');

@@ -21,10 +21,9 @@ from pgmq import embedded
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Queues of every kind, since what is compiled differs.
+# What is compiled into a queue differs only in the names: one plain, one that needs every quote.
 SAMPLES = """
 SELECT pgmq.create('sample');
-SELECT pgmq.create_unlogged('sample_unlogged');
 SELECT pgmq.create('Sample "Quoted" %I');
 """
 

@@ -75,6 +75,14 @@ _REPEATED_HOUR = (
     " FROM (SELECT clock_timestamp() AT TIME ZONE 'UTC' + interval '90 min' AS d) s"
 )
 
+_REFUSE = (
+    "CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    """
+    CREATE TRIGGER refuse BEFORE INSERT ON pgmq.q_q
+    FOR EACH ROW EXECUTE FUNCTION pg_temp.refuse()
+    """,
+)
+
 DIFFERENCES: dict[str, Difference] = {
     "a missing queue is called a queue": Difference(
         "a caller knows queues, not tables",
@@ -343,6 +351,16 @@ DIFFERENCES: dict[str, Difference] = {
             ),
         },
         steps=(Q,),
+    ),
+    "send of a message that a user's trigger refuses returns one row, a null": Difference(
+        "send returns one row always: it saves a scan of the function's result on every call",
+        {
+            "SELECT pgmq.send('q', '1')": ([], [(None,)]),
+            "SELECT pgmq.send('q', '1', '{}'::jsonb, 0)": ([], [(None,)]),
+            "SELECT pgmq.send_batch('q', '{1,2}')": ([], []),
+            "SELECT * FROM pgmq.read('q', 0, 10)": ([], []),
+        },
+        steps=(Q, "BEGIN", *_REFUSE),
     ),
     "a name whose table exists as something else is a clear error": Difference(
         "upstream fails in the middle, on an index",

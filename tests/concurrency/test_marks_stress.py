@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import psycopg
+
     from conftest import Connect
 
 SECONDS = 8
@@ -25,7 +26,9 @@ class Ledger:
         self.unordered: list[list[int]] = []
 
 
-def _produce(session: psycopg.Connection, ledger: Ledger, end: float, seed: int, slow: bool) -> None:
+def _produce(
+    session: psycopg.Connection, ledger: Ledger, end: float, seed: int, slow: bool
+) -> None:
     rng = random.Random(seed)
     while time.monotonic() < end:
         ids: list[int] = []
@@ -70,9 +73,7 @@ def _consume(
         for msg_id, read_ct in leases:
             chance = rng.random()
             if chance < 0.75 or finished:
-                row = session.execute(
-                    "SELECT pgmq.ack('q', %s, %s)", (msg_id, read_ct)
-                ).fetchone()
+                row = session.execute("SELECT pgmq.ack('q', %s, %s)", (msg_id, read_ct)).fetchone()
                 if row == (True,):
                     acknowledged.append(msg_id)
             elif chance < 0.95:

@@ -1,4 +1,4 @@
-"""Two and more sessions on one queue: who gets what, who waits, what a rollback or a kill leaves."""
+"""Two and more sessions on a queue: who gets what, who waits, what a rollback or a kill leaves."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import psycopg
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from conftest import Connect
 
 READ = "SELECT msg_id FROM pgmq.read('q', 60, %s)"
@@ -38,7 +36,9 @@ def other(queue: psycopg.Connection, connect: Connect) -> psycopg.Connection:
 def test_many_readers_never_get_the_same_message(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
-    queue.execute("SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 3000)")
+    queue.execute(
+        "SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 3000)"
+    )
     got: list[list[int]] = []
 
     def drain(session: psycopg.Connection, call: str) -> None:
@@ -179,7 +179,8 @@ def test_an_acknowledgement_is_refused_once_another_has_the_lease(
         "SELECT pgmq.extend('q', 1, 1, 60)",
     ):
         assert queue.execute(call).fetchone() == (False,)
-    assert _ids(queue, "SELECT pgmq.ack('q', '{1,2}'::bigint[], '{1,0}'::integer[])") == []  # 2 was never read
+    # 2 was never read.
+    assert _ids(queue, "SELECT pgmq.ack('q', '{1,2}'::bigint[], '{1,0}'::integer[])") == []
     # Stale pair in ack_and_read: passed over, the next batch still comes.
     assert _ids(queue, "SELECT msg_id FROM pgmq.ack_and_read('q', 60, 5, '{1}', '{1}')") == [2]
     assert other.execute("SELECT pgmq.ack('q', 1, 2)").fetchone() == (True,)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BOUND = 1.5
 INTERVAL = "SET pgmq.sweep_interval = '0.5s'"
 FILL = "SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 200)"
+SWEEP_IS_DUE = "SELECT setval('pgmq.sweep_due_q', 0)"
 DRAIN = "SELECT pgmq.delete('q', msg_id) FROM pgmq.read('q', 60, 50)"
 
 
@@ -107,7 +108,7 @@ def test_a_row_whose_vt_was_updated_by_hand(queue: psycopg.Connection) -> None:
 
 def test_a_poll_is_the_sweep_when_one_is_due(queue: psycopg.Connection) -> None:
     queue.execute("INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (7, now())")
-    time.sleep(0.6)
+    queue.execute(SWEEP_IS_DUE)
     assert queue.execute("SELECT msg_id FROM pgmq.read('q', 60, 1)").fetchall() == [(7,)]
 
 
@@ -117,7 +118,7 @@ def test_the_sweep_also_runs_in_transactions_that_have_written(
 ) -> None:
     queue.execute("INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (7, now())")
     queue.execute("CREATE TABLE business (id integer)")
-    time.sleep(0.6)
+    queue.execute(SWEEP_IS_DUE)
     queue.execute(f"BEGIN ISOLATION LEVEL {isolation}")
     queue.execute("INSERT INTO business VALUES (1)")
     assert queue.execute("SELECT msg_id FROM pgmq.read('q', 60, 1)").fetchall() == [(7,)]
@@ -176,7 +177,9 @@ def test_a_restored_dump_whose_marks_are_newer_than_its_rows(
         done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(restored), autocommit=True) as session:
-            session.execute("SELECT setval('pgmq.ready_mark_q', 204), setval('pgmq.sweep_due_q', 0)")
+            session.execute(
+                "SELECT setval('pgmq.ready_mark_q', 204), setval('pgmq.sweep_due_q', 0)"
+            )
             session.execute(INTERVAL)
             assert _delivered(session, 3) == [201, 202, 203]
 

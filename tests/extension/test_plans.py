@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import psycopg
+
     from conftest import Connect
 
 CALLS = {
@@ -164,9 +166,7 @@ def test_a_call_touches_no_dead_entry_while_a_snapshot_keeps_vacuum_away(
     holder.execute("SELECT 1")
     queue.execute(FILL, (0, 100_000))
     for _ in range(50):
-        queue.execute(
-            "SELECT pgmq.delete('q', ARRAY(SELECT msg_id FROM pgmq.read('q', 0, 2000)))"
-        )
+        queue.execute("SELECT pgmq.delete('q', ARRAY(SELECT msg_id FROM pgmq.read('q', 0, 2000)))")
     queue.execute("VACUUM pgmq.q_q")
     queue.execute(FILL, (0, 10))
     queue.execute("SELECT pgmq._advance_q()")

@@ -5,7 +5,9 @@ AS $$
 DECLARE
     v_done boolean;
 BEGIN
-    EXECUTE format('SELECT pgmq.%I($1, $2)', pgmq._compiled('ack', queue_name)) INTO v_done USING msg_id, read_ct;
+    EXECUTE format('SELECT pgmq.%I($1, $2)', pgmq._compiled('ack', queue_name))
+    INTO v_done
+    USING msg_id, read_ct;
     RETURN v_done;
 END
 $$;

@@ -1,4 +1,10 @@
-CREATE OR REPLACE FUNCTION pgmq.ack_and_read(queue_name text, vt integer, qty integer, msg_ids bigint[], read_cts integer[])
+CREATE OR REPLACE FUNCTION pgmq.ack_and_read(
+    queue_name text,
+    vt integer,
+    qty integer,
+    msg_ids bigint[],
+    read_cts integer[]
+)
 RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$

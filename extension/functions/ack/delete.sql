@@ -5,7 +5,9 @@ AS $$
 DECLARE
     v_done boolean;
 BEGIN
-    EXECUTE format('SELECT pgmq.%I($1)', pgmq._compiled('delete', queue_name)) INTO v_done USING msg_id;
+    EXECUTE format('SELECT pgmq.%I($1)', pgmq._compiled('delete', queue_name))
+    INTO v_done
+    USING msg_id;
     RETURN v_done;
 END
 $$;

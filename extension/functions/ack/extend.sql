@@ -14,7 +14,12 @@ $$;
 COMMENT ON FUNCTION pgmq.extend(text, bigint, integer, integer) IS
 'Keep a leased message for vt seconds from now. False when the lease is no longer the caller''s.';
 
-CREATE OR REPLACE FUNCTION pgmq.extend(queue_name text, msg_ids bigint[], read_cts integer[], vt integer)
+CREATE OR REPLACE FUNCTION pgmq.extend(
+    queue_name text,
+    msg_ids bigint[],
+    read_cts integer[],
+    vt integer
+)
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$

@@ -1,4 +1,10 @@
-CREATE OR REPLACE FUNCTION pgmq.nack(queue_name text, msg_id bigint, read_ct integer, delay integer DEFAULT null, error text DEFAULT null)
+CREATE OR REPLACE FUNCTION pgmq.nack(
+    queue_name text,
+    msg_id bigint,
+    read_ct integer,
+    delay integer DEFAULT null,
+    error text DEFAULT null
+)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -14,7 +20,13 @@ $$;
 COMMENT ON FUNCTION pgmq.nack(text, bigint, integer, integer, text) IS
 'Return a leased message: it is visible again after delay seconds, at once when that is null, zero or negative. An error that is not null is kept in header x-pgmq-error. False when the lease is no longer the caller''s.';
 
-CREATE OR REPLACE FUNCTION pgmq.nack(queue_name text, msg_ids bigint[], read_cts integer[], delay integer DEFAULT null, error text DEFAULT null)
+CREATE OR REPLACE FUNCTION pgmq.nack(
+    queue_name text,
+    msg_ids bigint[],
+    read_cts integer[],
+    delay integer DEFAULT null,
+    error text DEFAULT null
+)
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$

@@ -5,7 +5,8 @@ AS $$
 BEGIN
     IF vt IS NULL THEN
         RAISE EXCEPTION 'vt must not be null'
-            USING ERRCODE = 'null_value_not_allowed', HINT = 'It is the number of seconds until the message is visible again.';
+            USING ERRCODE = 'null_value_not_allowed',
+                HINT = 'It is the number of seconds until the message is visible again.';
     END IF;
     IF qty < 0 THEN
         RAISE EXCEPTION 'qty must not be negative: %', qty
@@ -23,7 +24,8 @@ BEGIN
     IF coalesce(cardinality(msg_ids), 0) <> coalesce(cardinality(read_cts), 0) THEN
         RAISE EXCEPTION 'read_cts has % elements for % msg_ids',
             coalesce(cardinality(read_cts), 0), coalesce(cardinality(msg_ids), 0)
-            USING ERRCODE = 'array_subscript_error', HINT = 'A lease is a msg_id with the read_ct that came with it.';
+            USING ERRCODE = 'array_subscript_error',
+                HINT = 'A lease is a msg_id with the read_ct that came with it.';
     END IF;
 END
 $$;
@@ -38,7 +40,8 @@ BEGIN
         RAISE EXCEPTION 'msgs cannot be NULL or empty';
     END IF;
     IF cardinality(headers) <> cardinality(msgs) THEN
-        RAISE EXCEPTION 'headers array length (%) must match msgs array length (%)', cardinality(headers), cardinality(msgs);
+        RAISE EXCEPTION 'headers array length (%) must match msgs array length (%)',
+            cardinality(headers), cardinality(msgs);
     END IF;
 END
 $$;

@@ -4,7 +4,8 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM pg_extension_config_dump('pgmq.meta', '');   -- what meta.sql has called already; refused anywhere else
+    -- What meta.sql has called already; refused anywhere else.
+    PERFORM pg_extension_config_dump('pgmq.meta', '');
     RETURN true;
 EXCEPTION
     WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
@@ -20,25 +21,26 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_names text[] := ARRAY(
+        SELECT quote_ident(o.prefix || pgmq._suffix(m.queue_name))
+        FROM pgmq.meta AS m
+        CROSS JOIN (
+            SELECT unnest(ARRAY['_message_', 'ready_mark_', 'parked_mark_', 'sweep_due_'])
+            UNION ALL
+            SELECT format('_%s_', t.name) FROM pgmq.template AS t
+        ) AS o (prefix)
+    );
     v_member record;
 BEGIN
     FOR v_member IN
         SELECT o.type, o.identity
         FROM pg_depend AS d
         CROSS JOIN pg_identify_object(d.classid, d.objid, 0) AS o
+        LEFT JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
         WHERE d.refclassid = 'pg_extension'::regclass
             AND d.refobjid = (SELECT e.oid FROM pg_extension AS e WHERE e.extname = 'pgmq')
             AND d.deptype = 'e'
-            AND (
-                (o.type = 'sequence' AND o.name ~ '^(ready_mark|parked_mark|sweep_due)_')
-                OR (o.type IN ('composite type', 'type') AND o.name ~ '^_message_')
-                OR (o.type = 'function' AND EXISTS (
-                    SELECT FROM pgmq.meta AS m
-                    CROSS JOIN pgmq.template AS t
-                    INNER JOIN pg_proc AS p ON p.proname = format('_%s_%s', t.name, pgmq._suffix(m.queue_name))::name
-                    WHERE d.classid = 'pg_proc'::regclass AND p.oid = d.objid
-                ))
-            )
+            AND coalesce(quote_ident(p.proname), o.name) = ANY (v_names)
     LOOP
         EXECUTE format('ALTER EXTENSION pgmq DROP %s %s', v_member.type, v_member.identity);
     END LOOP;
@@ -63,7 +65,11 @@ DECLARE
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
     FOR v_template IN
-        SELECT t.name, pgmq._render(t.body, queue_name) AS sql FROM pgmq.template AS t
+        SELECT
+            t.name,
+            pgmq._render(t.body, queue_name) AS sql,
+            format('pgmq.%I', pgmq._function_name(t.name, queue_name)) AS function_name
+        FROM pgmq.template AS t
     LOOP
         -- An extension's script must not replace what is not a member.
         IF v_in_script THEN
@@ -71,18 +77,17 @@ BEGIN
         END IF;
         BEGIN
             EXECUTE v_template.sql;
-            v_function := format('pgmq.%I', format('_%s_%s', v_template.name, pgmq._suffix(queue_name)))::regproc;
+            v_function := v_template.function_name::regproc;
         EXCEPTION WHEN invalid_function_definition OR ambiguous_function THEN
             -- An older version's has other arguments or another result.
             PERFORM pgmq._drop_compiled(v_template.name, queue_name);
             EXECUTE v_template.sql;
-            v_function := format('pgmq.%I', format('_%s_%s', v_template.name, pgmq._suffix(queue_name)))::regproc;
+            v_function := v_template.function_name::regproc;
         END;
         IF (SELECT p.proowner FROM pg_proc AS p WHERE p.oid = v_function) <> v_owner THEN
             EXECUTE format('ALTER FUNCTION %s OWNER TO %s', v_function, v_owner::regrole);
         END IF;
     END LOOP;
-    PERFORM pgmq._release_members();
 END
 $$;
 COMMENT ON FUNCTION pgmq._compile(text) IS
@@ -99,7 +104,7 @@ BEGIN
     FOR v_function IN
         SELECT p.oid
         FROM pg_proc AS p
-        WHERE p.proname = format('_%s_%s', operation, pgmq._suffix(queue_name))::name
+        WHERE p.proname = pgmq._function_name(operation, queue_name)::name
             AND p.pronamespace = 'pgmq'::regnamespace
     LOOP
         EXECUTE format('DROP FUNCTION %s', v_function);

@@ -4,9 +4,9 @@ LANGUAGE sql VOLATILE
 AS $$
     -- Inlined into every dispatcher, so it must stay one expression.
     SELECT CASE
-        WHEN to_regproc('pgmq.' || quote_ident('_' || operation || '_' || pgmq._suffix(queue_name))) IS NULL
+        WHEN to_regproc('pgmq.' || quote_ident(pgmq._function_name(operation, queue_name))) IS NULL
             THEN pgmq._missing(operation, queue_name)
-        ELSE '_' || operation || '_' || pgmq._suffix(queue_name)
+        ELSE pgmq._function_name(operation, queue_name)
     END
 $$;
 COMMENT ON FUNCTION pgmq._compiled(text, text) IS

@@ -27,19 +27,25 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'queue "%" would share its table with queue "%"', queue_name, v_other
             USING ERRCODE = 'duplicate_table',
-                HINT = 'Names that differ only in case are one queue to every other function: use the existing one.';
+                HINT = 'Names that differ only in case are one queue to every other function:'
+                    ' use the existing one.';
     END IF;
 
-    IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = to_regclass(format('pgmq.%I', v_queue))) NOT IN ('r', 'p') THEN
-        RAISE EXCEPTION 'queue "%" cannot be created: relation pgmq.% exists and is not a table', queue_name, quote_ident(v_queue)
+    IF (
+        SELECT c.relkind FROM pg_class AS c WHERE c.oid = to_regclass(format('pgmq.%I', v_queue))
+    ) NOT IN ('r', 'p')
+    THEN
+        RAISE EXCEPTION 'queue "%" cannot be created: relation pgmq.% exists and is not a table',
+            queue_name, quote_ident(v_queue)
             USING ERRCODE = 'duplicate_table', HINT = 'Choose another name.';
     END IF;
     IF to_regclass(format('pgmq.%I', v_queue)) IS NOT NULL
         AND to_regclass(format('pgmq.%I', v_archive)) IS NOT NULL
         AND EXISTS (SELECT FROM pgmq.meta AS m WHERE m.queue_name = _create.queue_name)
-        AND to_regproc(format('pgmq.%I', '_send_' || pgmq._suffix(queue_name))) IS NOT NULL
+        AND to_regproc(format('pgmq.%I', pgmq._function_name('send', queue_name))) IS NOT NULL
     THEN
-        RAISE NOTICE 'queue "%" already exists, skipping', queue_name USING ERRCODE = 'duplicate_table';
+        RAISE NOTICE 'queue "%" already exists, skipping', queue_name
+            USING ERRCODE = 'duplicate_table';
         RETURN;
     END IF;
 
@@ -73,7 +79,8 @@ BEGIN
         v_archive
     );
     EXECUTE format(
-        'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (archived_at)', 'archived_at_idx_' || pgmq._suffix(queue_name), v_archive
+        'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (archived_at)',
+        'archived_at_idx_' || pgmq._suffix(queue_name), v_archive
     );
     INSERT INTO pgmq.meta (queue_name, is_partitioned, is_unlogged)
     VALUES (_create.queue_name, false, _create.unlogged)

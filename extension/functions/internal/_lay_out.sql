@@ -8,17 +8,25 @@ DECLARE
     v_queue text := pgmq.format_table_name(queue_name, 'q');
     v_suffix text := pgmq._suffix(queue_name);
     v_ids text := pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id');
-    v_owner oid := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = format('pgmq.%I', v_queue)::regclass);
+    v_owner oid := (
+        SELECT c.relowner FROM pg_class AS c WHERE c.oid = format('pgmq.%I', v_queue)::regclass
+    );
     v_mark text;
 BEGIN
-    -- What the compiled functions return. It equals message_record, but is not the extension's: DROP EXTENSION must not stumble
-    -- over the functions of a queue. (A named type is looked up, a list of columns is built, 10 us a call.)
+    -- What the compiled functions return. It equals message_record, but is not the extension's:
+    -- DROP EXTENSION must not stumble over the functions of a queue. (A named type is looked up, a
+    -- list of columns is built, 10 us a call.)
     IF to_regtype(format('pgmq.%I', '_message_' || v_suffix)) IS NULL THEN
         EXECUTE format(
             $ddl$
             CREATE TYPE pgmq.%I AS (
-                msg_id bigint, read_ct integer, enqueued_at timestamptz, last_read_at timestamptz, vt timestamptz,
-                message jsonb, headers jsonb
+                msg_id bigint,
+                read_ct integer,
+                enqueued_at timestamptz,
+                last_read_at timestamptz,
+                vt timestamptz,
+                message jsonb,
+                headers jsonb
             )
             $ddl$,
             '_message_' || v_suffix
@@ -26,36 +34,47 @@ BEGIN
         EXECUTE format('ALTER TYPE pgmq.%I OWNER TO %s', '_message_' || v_suffix, v_owner::regrole);
     END IF;
 
-    -- Ready: never read and not delayed. Parked: delayed, in flight or returned. A lease moves a message from one to the other.
+    -- Ready: never read and not delayed. Parked: delayed, in flight or returned. A lease moves a
+    -- message from one to the other.
     EXECUTE format(
-        'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id) WHERE vt <= enqueued_at', 'ready_idx_' || v_suffix, v_queue
+        'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id) WHERE vt <= enqueued_at',
+        'ready_idx_' || v_suffix, v_queue
     );
     EXECUTE format(
-        'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (vt) WHERE vt > enqueued_at', 'parked_idx_' || v_suffix, v_queue
+        'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (vt) WHERE vt > enqueued_at',
+        'parked_idx_' || v_suffix, v_queue
     );
-    EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_queue || '_vt_idx');   -- upstream's, which no query can use
+    -- Upstream's, which no query can use.
+    EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_queue || '_vt_idx');
 
-    -- The low-water marks live in sequences: no dead rows, no lock, readable without a plan. They belong to the column vt, so
-    -- that they go with the table and TRUNCATE ... RESTART IDENTITY restarts them with the ids.
+    -- The low-water marks live in sequences: no dead rows, no lock, readable without a plan. They
+    -- belong to the column vt, so that they go with the table and TRUNCATE ... RESTART IDENTITY
+    -- restarts them with the ids.
     FOREACH v_mark IN ARRAY ARRAY['ready_mark_', 'parked_mark_', 'sweep_due_'] LOOP
         CONTINUE WHEN to_regclass(format('pgmq.%I', v_mark || v_suffix)) IS NOT NULL;
-        EXECUTE format('CREATE SEQUENCE pgmq.%I MINVALUE -9223372036854775808 OWNED BY pgmq.%I.vt', v_mark || v_suffix, v_queue);
+        EXECUTE format(
+            'CREATE SEQUENCE pgmq.%I MINVALUE -9223372036854775808 OWNED BY pgmq.%I.vt',
+            v_mark || v_suffix, v_queue
+        );
         EXECUTE format('GRANT SELECT ON SEQUENCE pgmq.%I TO public', v_mark || v_suffix);
     END LOOP;
 
-    -- A crash empties an unlogged table, but its ids must not begin again: the archive has them already.
+    -- A crash empties an unlogged table, but its ids must not begin again: the archive has them.
     IF current_setting('server_version_num')::integer >= 150000
-        AND (SELECT c.relpersistence FROM pg_class AS c WHERE c.oid = format('pgmq.%I', v_queue)::regclass) = 'u'
+        AND (
+            SELECT c.relpersistence FROM pg_class AS c
+            WHERE c.oid = format('pgmq.%I', v_queue)::regclass
+        ) = 'u'
     THEN
         EXECUTE format('ALTER SEQUENCE %s SET LOGGED', v_ids);
     END IF;
 
     -- Whoever monitors sees how a queue is doing, and no payload.
     EXECUTE format(
-        'GRANT SELECT (msg_id, read_ct, enqueued_at, last_read_at, vt) ON pgmq.%I TO pg_monitor', v_queue
+        'GRANT SELECT (msg_id, read_ct, enqueued_at, last_read_at, vt) ON pgmq.%I TO pg_monitor',
+        v_queue
     );
     EXECUTE format('GRANT SELECT ON SEQUENCE %s TO pg_monitor', v_ids);
-    PERFORM pgmq._release_members();
 END
 $$;
 COMMENT ON FUNCTION pgmq._lay_out(text) IS

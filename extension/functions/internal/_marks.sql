@@ -1,5 +1,5 @@
--- How templates read the low-water marks: one expression each, so that a call is inlined. A sequence that has not been set yet
--- has no value: then nothing may be passed over.
+-- How templates read the low-water marks: one expression each, so that a call is inlined. A
+-- sequence that has not been set yet has no value: then nothing may be passed over.
 CREATE OR REPLACE FUNCTION pgmq._ready_mark(mark regclass)
 RETURNS bigint
 LANGUAGE sql VOLATILE

@@ -17,8 +17,10 @@ BEGIN
     END IF;
 
     -- A partial restore has left the table without its functions.
-    IF NOT pg_has_role(current_user, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = v_table), 'USAGE')
-        OR NOT has_schema_privilege('pgmq', 'CREATE')
+    IF NOT has_schema_privilege('pgmq', 'CREATE')
+        OR NOT pg_has_role(
+            current_user, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = v_table), 'USAGE'
+        )
     THEN
         RAISE EXCEPTION 'queue "%" has lost its compiled functions', queue_name
             USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -26,7 +28,7 @@ BEGIN
     END IF;
     PERFORM pgmq._lay_out(queue_name);
     PERFORM pgmq._compile(queue_name);
-    RETURN format('_%s_%s', operation, pgmq._suffix(queue_name));
+    RETURN pgmq._function_name(operation, queue_name);
 END
 $$;
 COMMENT ON FUNCTION pgmq._missing(text, text) IS

@@ -17,7 +17,8 @@ BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
     v_table := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass;
 
-    -- Ready and parked messages are counted from the live ends of their indexes, up to one more than is exact.
+    -- Ready and parked messages are counted from the live ends of their indexes, up to one more
+    -- than is exact.
     EXECUTE format(
         $sql$
         SELECT
@@ -58,7 +59,9 @@ BEGIN
                 format('SELECT FROM %s AS q WHERE q.vt <= %L', v_table, clock_timestamp())
             )));
         END IF;
-        EXECUTE format('SELECT q.enqueued_at FROM %s AS q ORDER BY q.msg_id DESC LIMIT 1', v_table) INTO v_newest;
+        EXECUTE format(
+            'SELECT q.enqueued_at FROM %s AS q ORDER BY q.msg_id DESC LIMIT 1', v_table
+        ) INTO v_newest;
     END IF;
 
     RETURN ROW(
@@ -84,7 +87,7 @@ DECLARE
     v_plan json;
 BEGIN
     EXECUTE format('EXPLAIN (FORMAT JSON) %s', query) INTO v_plan;
-    RETURN v_plan -> 0 -> 'Plan' ->> 'Plan Rows';
+    RETURN (v_plan -> 0 -> 'Plan' ->> 'Plan Rows')::bigint;
 END
 $$;
 COMMENT ON FUNCTION pgmq._planned_rows(text) IS 'How many rows the planner expects of a query.';
@@ -93,7 +96,8 @@ CREATE OR REPLACE FUNCTION pgmq._estimated_rows(relation regclass)
 RETURNS bigint
 LANGUAGE sql VOLATILE
 AS $$
-    -- The counters of the statistics system follow every commit but are lost in a crash; the planner's figure lasts.
+    -- The counters of the statistics system follow every commit but are lost in a crash; the
+    -- planner's figure lasts.
     SELECT CASE
         WHEN pg_stat_get_live_tuples(relation) > 0 THEN pg_stat_get_live_tuples(relation)
         ELSE pgmq._planned_rows(format('SELECT FROM %s', relation))

@@ -8,7 +8,9 @@ DECLARE
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
     IF to_regclass('pgmq.' || quote_ident(v_queue)) IS NULL
-        AND NOT EXISTS (SELECT FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(drop_queue.queue_name))
+        AND NOT EXISTS (
+            SELECT FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(drop_queue.queue_name)
+        )
     THEN
         RAISE NOTICE 'pgmq queue `%` does not exist', queue_name;
         RETURN false;

@@ -5,7 +5,11 @@ AS $$
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
     RETURN QUERY EXECUTE format(
-        'SELECT msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers FROM pgmq.%I WHERE msg_id = $1',
+        $sql$
+        SELECT m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+        FROM pgmq.%I AS m
+        WHERE m.msg_id = $1
+        $sql$,
         pgmq.format_table_name(queue_name, 'q')
     ) USING msg_id;
 END

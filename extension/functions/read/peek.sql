@@ -1,4 +1,8 @@
-CREATE OR REPLACE FUNCTION pgmq.peek(queue_name text, qty integer DEFAULT 1, conditional jsonb DEFAULT '{}')
+CREATE OR REPLACE FUNCTION pgmq.peek(
+    queue_name text,
+    qty integer DEFAULT 1,
+    conditional jsonb DEFAULT '{}'
+)
 RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$

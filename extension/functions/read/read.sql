@@ -1,4 +1,9 @@
-CREATE OR REPLACE FUNCTION pgmq.read(queue_name text, vt integer, qty integer, conditional jsonb DEFAULT '{}')
+CREATE OR REPLACE FUNCTION pgmq.read(
+    queue_name text,
+    vt integer,
+    qty integer,
+    conditional jsonb DEFAULT '{}'
+)
 RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$

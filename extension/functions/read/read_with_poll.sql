@@ -10,7 +10,9 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 DECLARE
-    v_deadline timestamptz := coalesce(clock_timestamp() + make_interval(secs => max_poll_seconds), 'infinity');
+    v_deadline timestamptz := coalesce(
+        clock_timestamp() + make_interval(secs => max_poll_seconds), 'infinity'
+    );
     v_pause double precision := greatest(coalesce(poll_interval_ms, 100), 1) / 1000.0;
     v_left double precision;
 BEGIN

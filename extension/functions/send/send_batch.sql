@@ -54,7 +54,12 @@ $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], timestamptz) IS
 'Send messages that are visible from the time delay on, at once when that is past, and return their msg_ids in order.';
 
-CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[], headers jsonb[], delay integer)
+CREATE OR REPLACE FUNCTION pgmq.send_batch(
+    queue_name text,
+    msgs jsonb[],
+    headers jsonb[],
+    delay integer
+)
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
@@ -68,7 +73,12 @@ $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], jsonb[], integer) IS
 'Send messages with headers, visible after delay seconds, and return their msg_ids in order.';
 
-CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[], headers jsonb[], delay timestamptz)
+CREATE OR REPLACE FUNCTION pgmq.send_batch(
+    queue_name text,
+    msgs jsonb[],
+    headers jsonb[],
+    delay timestamptz
+)
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$

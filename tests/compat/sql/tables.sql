@@ -60,7 +60,6 @@ SELECT mine FROM pgmq.q_q;
 SELECT ours FROM pgmq.a_q;
 CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
 CREATE TRIGGER refuse BEFORE INSERT ON pgmq.q_q FOR EACH ROW EXECUTE FUNCTION pg_temp.refuse();
-SELECT pgmq.send('q', '8');
 SELECT pgmq.send_batch('q', '{9,10}');
 DROP FUNCTION pg_temp.mark() CASCADE;
 DROP FUNCTION pg_temp.refuse() CASCADE;
