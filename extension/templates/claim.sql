@@ -11,7 +11,7 @@ DECLARE
     v_look bigint[] := pgmq._visible_$queue(as_of, quantity, condition);
     v_ready bigint := pgmq._ready_mark('pgmq.ready_mark_$queue');
     v_parked timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
-    v_ids bigint[] := '{}';
+    v_ids bigint[] := '{}'::bigint[];
 BEGIN
     IF v_look <> '{}' THEN
         v_ids := ARRAY(

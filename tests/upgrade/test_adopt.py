@@ -13,6 +13,7 @@ from server import BUILD, control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from server import TestServer
 
@@ -140,13 +141,10 @@ def test_no_object_of_a_queue_is_a_member_of_the_extension(
 
 
 def _dump(server: TestServer, session: psycopg.Connection, *options: str) -> str:
-    command = [server.bindir / "pg_dump", "--restrict-key=pgmq", *options]
-    return subprocess.run(
-        [*command, "-d", server.dsn(session.info.dbname)],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+    command: list[str | Path] = [server.bindir / "pg_dump", "--restrict-key=pgmq", *options]
+    command += ["-d", server.dsn(session.info.dbname)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return str(done.stdout)
 
 
 def test_a_dump_of_an_upgraded_database_restores_queues_that_work(
