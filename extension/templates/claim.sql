@@ -1,14 +1,15 @@
 -- Lock the visible messages with the smallest msg_id and return their ids; where others hold some
 -- of them, the next free ones. This is the way when parked messages are due or a condition is
 -- given; what is ready and nothing else, read and pop lease in one statement of their own.
-CREATE OR REPLACE FUNCTION pgmq._claim_$queue(as_of timestamptz, quantity integer, condition jsonb)
+CREATE OR REPLACE FUNCTION pgmq._claim_$queue(quantity integer, condition jsonb)
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_look bigint[] := pgmq._visible_$queue(as_of, quantity, condition);
+    v_now timestamptz := clock_timestamp();
+    v_look bigint[] := pgmq._visible_$queue(v_now, quantity, condition);
     v_ready bigint := pgmq._ready_mark('pgmq.ready_mark_$queue');
     v_parked timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
     v_ids bigint[] := '{}'::bigint[];
@@ -17,7 +18,7 @@ BEGIN
         v_ids := ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE q.msg_id = ANY (v_look) AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
+            WHERE q.msg_id = ANY (v_look) AND (q.vt <= v_now OR q.vt <= q.enqueued_at)
             ORDER BY q.msg_id
             FOR UPDATE SKIP LOCKED
         );
@@ -26,7 +27,7 @@ BEGIN
         v_ids := v_ids || ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE q.vt > q.enqueued_at AND q.vt BETWEEN v_parked AND as_of
+            WHERE q.vt > q.enqueued_at AND q.vt BETWEEN v_parked AND v_now
                 AND (condition IS NULL OR q.message @> condition)
                 AND q.msg_id <> ALL (v_ids)
             ORDER BY q.vt
@@ -50,12 +51,12 @@ BEGIN
     IF v_ids = '{}'
         AND (
             random() * 8 < 1
-            OR pgmq._microseconds(as_of)
+            OR pgmq._microseconds(v_now)
                 >= coalesce(pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
         )
         AND pgmq._advance_$queue()
     THEN
-        RETURN pgmq._claim_$queue(as_of, quantity, condition);
+        RETURN pgmq._claim_$queue(quantity, condition);
     END IF;
     RETURN v_ids;
 END

@@ -6,9 +6,6 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_now timestamptz;
-    v_ready bigint;
-    v_parked timestamptz;
     v_ids bigint[];
 BEGIN
     IF quantity < 0 THEN
@@ -17,19 +14,19 @@ BEGIN
     IF random() * 32 < quantity THEN
         PERFORM pgmq._advance_$queue();
     END IF;
-    v_now := clock_timestamp();
-    v_ready := pgmq._ready_mark('pgmq.ready_mark_$queue');
-    v_parked := pgmq._parked_mark('pgmq.parked_mark_$queue');
     RETURN QUERY
         WITH popped AS (
             DELETE FROM pgmq.q_$queue AS m
             WHERE m.msg_id = ANY (ARRAY(
                 SELECT q.msg_id
                 FROM pgmq.q_$queue AS q
-                WHERE q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+                WHERE q.vt <= q.enqueued_at
+                    AND q.msg_id >= (SELECT pgmq._ready_mark('pgmq.ready_mark_$queue'))
                     AND NOT EXISTS (
                         SELECT FROM pgmq.q_$queue AS d
-                        WHERE d.vt > d.enqueued_at AND d.vt BETWEEN v_parked AND v_now
+                        WHERE d.vt > d.enqueued_at
+                            AND d.vt >= (SELECT pgmq._parked_mark('pgmq.parked_mark_$queue'))
+                            AND d.vt <= (SELECT clock_timestamp())
                     )
                 ORDER BY q.msg_id
                 LIMIT quantity
@@ -42,7 +39,7 @@ BEGIN
         RETURN;
     END IF;
 
-    v_ids := pgmq._claim_$queue(v_now, quantity, null);
+    v_ids := pgmq._claim_$queue(quantity, null);
     IF v_ids = '{}' THEN
         RETURN;
     END IF;

@@ -6,10 +6,6 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_now timestamptz;
-    v_until timestamptz;
-    v_ready bigint;
-    v_parked timestamptz;
     v_ids bigint[];
 BEGIN
     IF seconds IS NULL OR quantity < 0 THEN
@@ -18,33 +14,34 @@ BEGIN
     IF random() * 32 < quantity THEN
         PERFORM pgmq._advance_$queue();
     END IF;
-    v_now := clock_timestamp();
-    v_until := v_now + make_interval(secs => seconds);
 
-    -- A lease ends neither behind the clock, which is read again under the table's lock (the parked
-    -- mark may have passed an earlier time), nor where the message would count as ready again (the
-    -- clock may have been set back).
+    -- A lease ends neither behind the clock, which is read under the table's lock (the parked mark
+    -- may have passed an earlier time), nor where the message would count as ready again (the clock
+    -- may have been set back). All is in one statement, marks and time too: each assignment of
+    -- PL/pgSQL's to something that is not immutable would take a snapshot of its own.
     IF condition IS NULL OR condition = '{}' THEN
-        v_ready := pgmq._ready_mark('pgmq.ready_mark_$queue');
-        v_parked := pgmq._parked_mark('pgmq.parked_mark_$queue');
         RETURN QUERY
             WITH leased AS (
                 UPDATE pgmq.q_$queue AS m
                 SET read_ct = m.read_ct + 1,
-                    last_read_at = v_now,
+                    last_read_at = clock_timestamp(),
                     vt = greatest(
-                        v_until, clock_timestamp(), m.enqueued_at + interval '1 microsecond'
+                        clock_timestamp() + make_interval(secs => greatest(seconds, 0)),
+                        m.enqueued_at + interval '1 microsecond'
                     )
                 -- Nothing parked is due (one probe): then the ready messages are all that is
-                -- visible. ARRAY() locks before the update looks a message up, whatever the
-                -- planner does.
+                -- visible. ARRAY() locks before the update looks a message up, whatever the planner
+                -- does.
                 WHERE m.msg_id = ANY (ARRAY(
                     SELECT q.msg_id
                     FROM pgmq.q_$queue AS q
-                    WHERE q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+                    WHERE q.vt <= q.enqueued_at
+                        AND q.msg_id >= (SELECT pgmq._ready_mark('pgmq.ready_mark_$queue'))
                         AND NOT EXISTS (
                             SELECT FROM pgmq.q_$queue AS d
-                            WHERE d.vt > d.enqueued_at AND d.vt BETWEEN v_parked AND v_now
+                            WHERE d.vt > d.enqueued_at
+                                AND d.vt >= (SELECT pgmq._parked_mark('pgmq.parked_mark_$queue'))
+                                AND d.vt <= (SELECT clock_timestamp())
                         )
                     ORDER BY q.msg_id
                     LIMIT quantity
@@ -59,7 +56,7 @@ BEGIN
         END IF;
     END IF;
 
-    v_ids := pgmq._claim_$queue(v_now, quantity, nullif(condition, '{}'));
+    v_ids := pgmq._claim_$queue(quantity, nullif(condition, '{}'));
     IF v_ids = '{}' THEN
         RETURN;
     END IF;
@@ -67,10 +64,14 @@ BEGIN
         WITH leased AS (
             UPDATE pgmq.q_$queue AS m
             SET read_ct = m.read_ct + 1,
-                last_read_at = v_now,
-                vt = greatest(v_until, clock_timestamp(), m.enqueued_at + interval '1 microsecond')
+                last_read_at = clock_timestamp(),
+                vt = greatest(
+                    clock_timestamp() + make_interval(secs => greatest(seconds, 0)),
+                    m.enqueued_at + interval '1 microsecond'
+                )
             WHERE m.msg_id = ANY (v_ids)
-            RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+            RETURNING
+                m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
         )
         SELECT * FROM leased ORDER BY leased.msg_id;
 END

@@ -4,10 +4,15 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_function text;
     v_table regclass;
 BEGIN
     IF queue_name IS NULL THEN
         RAISE EXCEPTION 'queue name must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    v_function := pgmq._function_name(operation, queue_name);
+    IF to_regproc(format('pgmq.%I', v_function)) IS NOT NULL THEN
+        RETURN v_function;
     END IF;
     v_table := to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')));
     IF v_table IS NULL THEN
@@ -28,8 +33,8 @@ BEGIN
     END IF;
     PERFORM pgmq._lay_out(queue_name);
     PERFORM pgmq._compile(queue_name);
-    RETURN pgmq._function_name(operation, queue_name);
+    RETURN v_function;
 END
 $$;
 COMMENT ON FUNCTION pgmq._missing(text, text) IS
-'Called when a queue has no function for an operation: says that the queue does not exist, or compiles it.';
+'Called when no function bears the name of a queue as it was given: finds it under its proper name, compiles it, or says that the queue does not exist.';
