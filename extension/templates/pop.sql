@@ -1,4 +1,4 @@
--- Remove the visible messages with the smallest msg_id.
+-- Remove the visible messages with the smallest msg_id, and return them in that order (see read).
 CREATE OR REPLACE FUNCTION pgmq._pop_$queue(quantity integer)
 RETURNS SETOF pgmq."_message_$queue"
 LANGUAGE plpgsql VOLATILE ROWS 10
@@ -6,6 +6,9 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
+    v_now timestamptz;
+    v_ready bigint;
+    v_parked timestamptz;
     v_ids bigint[];
 BEGIN
     IF quantity < 0 THEN
@@ -14,27 +17,24 @@ BEGIN
     IF random() * 32 < quantity THEN
         PERFORM pgmq._advance_$queue();
     END IF;
+    v_now := clock_timestamp();
+    v_ready := pgmq._ready_mark('pgmq.ready_mark_$queue');
+    v_parked := pgmq._parked_mark('pgmq.parked_mark_$queue');
     RETURN QUERY
-        WITH popped AS (
-            DELETE FROM pgmq.q_$queue AS m
-            WHERE m.msg_id = ANY (ARRAY(
-                SELECT q.msg_id
-                FROM pgmq.q_$queue AS q
-                WHERE q.vt <= q.enqueued_at
-                    AND q.msg_id >= (SELECT pgmq._ready_mark('pgmq.ready_mark_$queue'))
-                    AND NOT EXISTS (
-                        SELECT FROM pgmq.q_$queue AS d
-                        WHERE d.vt > d.enqueued_at
-                            AND d.vt >= (SELECT pgmq._parked_mark('pgmq.parked_mark_$queue'))
-                            AND d.vt <= (SELECT clock_timestamp())
-                    )
-                ORDER BY q.msg_id
-                LIMIT quantity
-                FOR UPDATE SKIP LOCKED
-            ))
-            RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
-        )
-        SELECT * FROM popped ORDER BY popped.msg_id;
+        DELETE FROM pgmq.q_$queue AS m
+        WHERE m.msg_id = ANY (ARRAY(
+            SELECT q.msg_id
+            FROM pgmq.q_$queue AS q
+            WHERE q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+                AND NOT EXISTS (
+                    SELECT FROM pgmq.q_$queue AS d
+                    WHERE d.vt > d.enqueued_at AND d.vt BETWEEN v_parked AND v_now
+                )
+            ORDER BY q.msg_id
+            LIMIT quantity
+            FOR UPDATE SKIP LOCKED
+        ))
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF FOUND THEN
         RETURN;
     END IF;
@@ -44,11 +44,8 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-        WITH popped AS (
-            DELETE FROM pgmq.q_$queue AS m
-            WHERE m.msg_id = ANY (v_ids)
-            RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
-        )
-        SELECT * FROM popped ORDER BY popped.msg_id;
+        DELETE FROM pgmq.q_$queue AS m
+        WHERE m.msg_id = ANY (v_ids)
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
 END
 $$;

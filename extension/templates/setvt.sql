@@ -10,14 +10,9 @@ BEGIN
         PERFORM pgmq._raise_null('vt');
     END IF;
     RETURN QUERY
-        WITH moved AS (
-            UPDATE pgmq.q_$queue AS m
-            SET vt = greatest(
-                visible_at, clock_timestamp(), m.enqueued_at + interval '1 microsecond'
-            )
-            WHERE m.msg_id = ANY (msg_ids)
-            RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
-        )
-        SELECT * FROM moved ORDER BY moved.msg_id;
+        UPDATE pgmq.q_$queue AS m
+        SET vt = greatest(visible_at, clock_timestamp(), m.enqueued_at + interval '1 microsecond')
+        WHERE m.msg_id = ANY (msg_ids)
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
 END
 $$;
