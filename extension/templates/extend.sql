@@ -12,7 +12,7 @@ AS $$
 BEGIN
     PERFORM pgmq._check_leases(msg_ids, read_cts);
     IF seconds IS NULL THEN
-        PERFORM pgmq._raise_null('vt');
+        PERFORM pgmq._raise_null('vt', 'Give the number of seconds to keep the message for.');
     END IF;
     RETURN QUERY
         UPDATE pgmq.q_$queue AS m

@@ -7,7 +7,7 @@ DECLARE
     v_msg_id bigint;
 BEGIN
     IF visible_at IS NULL THEN
-        PERFORM pgmq._raise_null('delay');
+        PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;
     -- Equal times make the message ready. The clock is read under the table's lock: a parked
     -- message must not get a vt that the parked mark may have passed.

@@ -9,7 +9,7 @@ LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
     IF visible_at IS NULL THEN
-        PERFORM pgmq._raise_null('delay');
+        PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;
     RETURN QUERY
         INSERT INTO pgmq.q_$queue (enqueued_at, vt, message, headers)

@@ -7,7 +7,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
     IF visible_at IS NULL THEN
-        PERFORM pgmq._raise_null('vt');
+        PERFORM pgmq._raise_null('vt', 'Give seconds or a time.');
     END IF;
     RETURN QUERY
         UPDATE pgmq.q_$queue AS m

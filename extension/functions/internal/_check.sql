@@ -1,12 +1,10 @@
 CREATE OR REPLACE FUNCTION pgmq._check_read(vt integer, qty integer)
 RETURNS void
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     IF vt IS NULL THEN
-        RAISE EXCEPTION 'vt must not be null'
-            USING ERRCODE = 'null_value_not_allowed',
-                HINT = 'It is the number of seconds until the message is visible again.';
+        PERFORM pgmq._raise_null('vt', 'Give the seconds until the message is visible again.');
     END IF;
     IF qty < 0 THEN
         RAISE EXCEPTION 'qty must not be negative: %', qty
@@ -22,8 +20,8 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 BEGIN
     IF coalesce(cardinality(msg_ids), 0) <> coalesce(cardinality(read_cts), 0) THEN
-        RAISE EXCEPTION 'read_cts has % elements for % msg_ids',
-            coalesce(cardinality(read_cts), 0), coalesce(cardinality(msg_ids), 0)
+        RAISE EXCEPTION 'msg_ids and read_cts differ in length: % and %',
+            coalesce(cardinality(msg_ids), 0), coalesce(cardinality(read_cts), 0)
             USING ERRCODE = 'array_subscript_error',
                 HINT = 'A lease is a msg_id with the read_ct that came with it.';
     END IF;
@@ -48,12 +46,13 @@ $$;
 COMMENT ON FUNCTION pgmq._validate_batch_params(jsonb[], jsonb[]) IS
 'Raise an error unless there is a message, and null headers or as many as messages.';
 
-CREATE OR REPLACE FUNCTION pgmq._raise_null(argument text)
+CREATE OR REPLACE FUNCTION pgmq._raise_null(argument text, hint text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    RAISE EXCEPTION '% must not be null', argument USING ERRCODE = 'null_value_not_allowed';
+    RAISE EXCEPTION '% must not be null', argument
+        USING ERRCODE = 'null_value_not_allowed', HINT = hint;
 END
 $$;
-COMMENT ON FUNCTION pgmq._raise_null(text) IS 'Raise the error that a null argument of this name deserves.';
+COMMENT ON FUNCTION pgmq._raise_null(text, text) IS 'Raise the error that a null argument of this name deserves.';

@@ -2,8 +2,8 @@ CREATE OR REPLACE FUNCTION pgmq._compiled(operation text, queue_name text)
 RETURNS text
 LANGUAGE sql VOLATILE
 AS $$
-    -- Inlined into every dispatcher, so it must stay one expression, and a cheap one: a name that is
-    -- not in lower case, or long, is found the slow way.
+    -- Inlined into every dispatcher, so it must stay one expression, and a cheap one: a name that
+    -- is not in lower case, or long, is found the slow way.
     SELECT CASE
         WHEN to_regproc('pgmq.' || quote_ident('_' || operation || '_' || queue_name)) IS NOT NULL
             THEN '_' || operation || '_' || queue_name

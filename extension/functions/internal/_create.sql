@@ -9,7 +9,7 @@ DECLARE
     v_other text;
 BEGIN
     IF queue_name IS NULL THEN
-        RAISE EXCEPTION 'queue name must not be null' USING ERRCODE = 'null_value_not_allowed';
+        PERFORM pgmq._raise_null('queue name', 'Give a name of up to 47 characters.');
     END IF;
     PERFORM pgmq.validate_queue_name(queue_name);
     IF octet_length(v_queue) > 63 THEN

@@ -8,7 +8,7 @@ DECLARE
     v_table regclass;
 BEGIN
     IF queue_name IS NULL THEN
-        RAISE EXCEPTION 'queue name must not be null' USING ERRCODE = 'null_value_not_allowed';
+        PERFORM pgmq._raise_null('queue name', 'pgmq.list_queues() has the names there are.');
     END IF;
     v_function := pgmq._function_name(operation, queue_name);
     IF to_regproc(format('pgmq.%I', v_function)) IS NOT NULL THEN
