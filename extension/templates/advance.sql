@@ -11,12 +11,15 @@
 --      committed, visible to a new snapshot, or gone;
 --   3. set each mark to the first message that a new snapshot shows, or to what the look saw where
 --      there is none.
+--
 -- Leases, set_vt and nack never bring a message behind the clock, nor back to ready. A message that
 -- no rule covers (an id drawn by hand, a clock set back, a restored dump) is found by a sweep from
 -- the start. It runs every pgmq.sweep_interval (10 s unless set), less often where it is slow: at
--- most a fiftieth of the time. A lock held for longer than that interval is no longer waited for,
--- so that a forgotten transaction does not stop the marks; what it commits in the end, the sweep
--- finds.
+-- most a fiftieth of the time, at least every ten minutes. A lock held for longer than that
+-- interval is no longer waited for, so that a forgotten transaction does not stop the marks; what
+-- it commits in the end, the sweep finds.
+--
+-- The list of locks grows with the number of sessions: looks take at most a twentieth of the time.
 CREATE OR REPLACE FUNCTION pgmq._advance_$queue()
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -25,36 +28,48 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_queue CONSTANT oid := 'pgmq.q_$queue'::regclass;
-    -- By OID: a setting's name must be an identifier.
-    v_setting CONSTANT text := format('pgmq.look_%s', v_queue);
+    -- Times are microseconds since 1970.
     v_interval CONSTANT bigint := 1000000 * extract(epoch FROM coalesce(
         nullif(current_setting('pgmq.sweep_interval', true), '')::interval, '10 s'
     ));
+    v_longest CONSTANT bigint := greatest(v_interval, 600000000);
     v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
-    v_sweep CONSTANT boolean :=
-        v_now >= coalesce(pg_sequence_last_value('pgmq.sweep_due_$queue'), 0);
-    v_ready_mark CONSTANT bigint := pgmq._ready_mark('pgmq.ready_mark_$queue');
-    v_parked_mark CONSTANT timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
-    v_next_id CONSTANT bigint := 1 + coalesce(
-        pg_sequence_last_value(pg_get_serial_sequence('pgmq.q_$queue', 'msg_id')), 0
+    v_sweep_due CONSTANT bigint := coalesce(
+        pg_sequence_last_value('pgmq.sweep_due_$queue'), 0
     );
+    v_look_due CONSTANT bigint := coalesce(pg_sequence_last_value('pgmq.look_due_$queue'), 0);
+    -- A time that is too far ahead was set before the clock was set back.
+    v_sweep CONSTANT boolean := v_now NOT BETWEEN v_sweep_due - v_longest AND v_sweep_due - 1;
+    v_queue oid;
+    v_setting text;
+    v_ready_mark bigint;
+    v_parked_mark timestamptz;
+    v_next_id bigint;
     v_look text[];
     v_holders text[];
     v_ready_limit bigint;       -- what the look allows; null while it is no use
     v_parked_limit timestamptz;
     v_ready bigint;
     v_parked timestamptz;
+    v_moved boolean;
 BEGIN
+    IF NOT v_sweep AND v_now BETWEEN v_look_due - 1000000 AND v_look_due - 1 THEN
+        RETURN false;
+    END IF;
+    v_ready_mark := pgmq._ready_mark('pgmq.ready_mark_$queue');
+    v_parked_mark := pgmq._parked_mark('pgmq.parked_mark_$queue');
+
     -- A transaction that has written would take its own leases for consumed messages, and an old
     -- snapshot shows too little: they can only move a mark back.
     IF pg_current_xact_id_if_assigned() IS NULL
         AND current_setting('transaction_isolation') = 'read committed'
     THEN
+        v_queue := 'pgmq.q_$queue'::regclass;
+        v_setting := format('pgmq.look_%s', v_queue);   -- a setting's name must be an identifier
         v_look := string_to_array(nullif(current_setting(v_setting, true), ''), ' ');
-        IF v_look IS NULL THEN
-            v_look := ARRAY[v_next_id, v_now];
-        END IF;
+        v_next_id := 1 + coalesce(
+            pg_sequence_last_value(pg_get_serial_sequence('pgmq.q_$queue', 'msg_id')), 0
+        );
         v_holders := ARRAY(
             SELECT l.virtualtransaction
             FROM pg_locks AS l
@@ -63,60 +78,71 @@ BEGIN
                     SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
                 )
                 AND l.pid IS DISTINCT FROM pg_backend_pid()     -- null for a prepared transaction
-                AND (cardinality(v_look) = 2 OR l.virtualtransaction = ANY (v_look[3:]))
         );
-        IF v_holders = '{}' OR v_now > v_look[2]::bigint + v_interval THEN
-            -- Whatever somebody has put into the setting, no further than now.
-            v_ready_limit := least(v_look[1]::bigint, v_next_id);
-            v_parked_limit := to_timestamp(least(v_look[2]::bigint, v_now) / 1e6);
+        IF v_holders = '{}' THEN
+            v_ready_limit := v_next_id;
+            v_parked_limit := to_timestamp(v_now / 1e6);
             v_look := null;
         ELSE
-            v_look := v_look[1:2] || v_holders;
+            IF NOT v_look[3:] && v_holders OR v_now > v_look[2]::bigint + v_interval THEN
+                -- Whatever somebody has put into the setting, no further than now.
+                v_ready_limit := least(v_look[1]::bigint, v_next_id);
+                v_parked_limit := to_timestamp(least(v_look[2]::bigint, v_now) / 1e6);
+                v_look := null;
+            END IF;
+            v_look := coalesce(v_look, ARRAY[v_next_id::text, v_now::text] || v_holders);
         END IF;
         PERFORM set_config(v_setting, coalesce(array_to_string(v_look, ' '), ''), false);
     END IF;
 
+    -- From here on this transaction has an xid, by setval: an idle queue's polls do without.
     IF v_sweep THEN
-        -- Others need not sweep as well.
-        PERFORM setval('pgmq.sweep_due_$queue', v_now + v_interval);
+        PERFORM setval('pgmq.sweep_due_$queue', v_now + v_interval);    -- others need not sweep too
         v_ready_limit := coalesce(v_ready_limit, v_ready_mark);
         v_parked_limit := coalesce(v_parked_limit, v_parked_mark);
-    ELSIF v_ready_limit IS NULL THEN
-        RETURN false;
-    ELSE
-        -- Another session may be further.
-        v_ready_limit := greatest(v_ready_limit, v_ready_mark);
+    ELSIF v_ready_limit IS NOT NULL THEN
+        v_ready_limit := greatest(v_ready_limit, v_ready_mark);         -- another may be further
         v_parked_limit := greatest(v_parked_limit, v_parked_mark);
     END IF;
+    IF v_ready_limit IS NOT NULL THEN
+        v_ready := least(v_ready_limit, (
+            SELECT q.msg_id FROM pgmq.q_$queue AS q
+            WHERE q.vt <= q.enqueued_at
+                AND q.msg_id >= CASE
+                    WHEN v_sweep THEN '-9223372036854775808'::bigint
+                    ELSE v_ready_mark
+                END
+            ORDER BY q.msg_id
+            LIMIT 1
+        ));
+        -- No further than the look's time: what lies behind is leased, and dead once acknowledged.
+        v_parked := least(v_parked_limit, (
+            SELECT q.vt FROM pgmq.q_$queue AS q
+            WHERE q.vt > q.enqueued_at
+                AND q.vt BETWEEN CASE
+                    WHEN v_sweep THEN to_timestamp(0)
+                    ELSE v_parked_mark
+                END AND v_parked_limit
+            ORDER BY q.vt
+            LIMIT 1
+        ));
+        v_moved := v_ready <> v_ready_mark
+            OR v_parked NOT BETWEEN v_parked_mark AND v_parked_mark + interval '1 second';
+        IF v_moved THEN
+            PERFORM setval('pgmq.ready_mark_$queue', v_ready),
+                setval('pgmq.parked_mark_$queue', pgmq._microseconds(v_parked));
+        END IF;
+    END IF;
 
-    v_ready := (
-        SELECT q.msg_id FROM pgmq.q_$queue AS q
-        WHERE q.vt <= q.enqueued_at
-            AND q.msg_id >= CASE
-                WHEN v_sweep THEN '-9223372036854775808'::bigint
-                ELSE v_ready_mark
-            END
-        ORDER BY q.msg_id
-        LIMIT 1
-    );
-    -- No further than the look's time: what lies behind is leased, and dead once acknowledged.
-    v_parked := (
-        SELECT q.vt FROM pgmq.q_$queue AS q
-        WHERE q.vt > q.enqueued_at
-            AND q.vt BETWEEN CASE
-                WHEN v_sweep THEN to_timestamp(0)
-                ELSE v_parked_mark
-            END AND v_parked_limit
-        ORDER BY q.vt
-        LIMIT 1
-    );
-    PERFORM setval('pgmq.ready_mark_$queue', least(v_ready, v_ready_limit)),
-        setval('pgmq.parked_mark_$queue', pgmq._microseconds(least(v_parked, v_parked_limit)));
     IF v_sweep THEN
-        PERFORM setval('pgmq.sweep_due_$queue', greatest(
-            v_now + v_interval, v_now + 51 * (pgmq._microseconds(clock_timestamp()) - v_now)
+        PERFORM setval('pgmq.sweep_due_$queue', v_now + greatest(
+            v_interval, least(v_longest, 51 * (pgmq._microseconds(clock_timestamp()) - v_now))
+        ));
+    ELSIF v_moved OR v_holders <> '{}' THEN
+        PERFORM setval('pgmq.look_due_$queue', v_now + least(
+            1000000, 21 * (pgmq._microseconds(clock_timestamp()) - v_now)
         ));
     END IF;
-    RETURN coalesce(v_ready < v_ready_mark, false) OR coalesce(v_parked < v_parked_mark, false);
+    RETURN coalesce(v_ready < v_ready_mark OR v_parked < v_parked_mark, false);
 END
 $$;

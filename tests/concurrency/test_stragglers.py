@@ -20,6 +20,10 @@ BOUND = 1.5
 INTERVAL = "SET pgmq.sweep_interval = '0.5s'"
 FILL = "SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 200)"
 SWEEP_IS_DUE = "SELECT setval('pgmq.sweep_due_q', 0)"
+NO_SWEEP = (
+    "SET pgmq.sweep_interval = '1 year';"
+    "SELECT setval('pgmq.sweep_due_q', pgmq._microseconds(now() + interval '6 months'))"
+)
 DRAIN = "SELECT pgmq.delete('q', msg_id) FROM pgmq.read('q', 60, 50)"
 
 
@@ -37,6 +41,11 @@ def queue(db: psycopg.Connection) -> psycopg.Connection:
 def _drain(session: psycopg.Connection) -> None:
     while session.execute(DRAIN).fetchall():
         pass
+    _advance(session)
+
+
+def _advance(session: psycopg.Connection) -> None:
+    session.execute("SELECT setval('pgmq.look_due_q', 0)")  # in a transaction of its own
     session.execute("SELECT pgmq._advance_q()")
 
 
@@ -81,7 +90,7 @@ def test_a_message_whose_id_was_drawn_long_before_it_commits(
 def test_a_message_that_commits_in_time_is_delivered_at_once(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
-    queue.execute("SET pgmq.sweep_interval = '1 year'")
+    queue.execute(NO_SWEEP)
     slow = connect()
     slow.execute("BEGIN")
     row = slow.execute("SELECT * FROM pgmq.send('q', '\"late\"')").fetchone()
@@ -106,6 +115,15 @@ def test_a_row_whose_vt_was_updated_by_hand(queue: psycopg.Connection) -> None:
     assert _delivered(queue) == [201]
 
 
+def test_a_sweep_whose_time_lies_far_ahead_is_due(queue: psycopg.Connection) -> None:
+    queue.execute("INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (7, now())")
+    # As a clock that was an hour ahead has left it.
+    queue.execute(
+        "SELECT setval('pgmq.sweep_due_q', pgmq._microseconds(now() + interval '1 hour'))"
+    )
+    assert _delivered(queue) == [7]
+
+
 def test_a_poll_is_the_sweep_when_one_is_due(queue: psycopg.Connection) -> None:
     queue.execute("INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (7, now())")
     queue.execute(SWEEP_IS_DUE)
@@ -128,7 +146,7 @@ def test_the_sweep_also_runs_in_transactions_that_have_written(
 def test_a_transaction_that_has_leased_does_not_move_the_marks_past_its_leases(
     queue: psycopg.Connection,
 ) -> None:
-    queue.execute("SET pgmq.sweep_interval = '1 year'")
+    queue.execute(NO_SWEEP)
     queue.execute(FILL)
     with queue.transaction(force_rollback=True):
         for _ in range(40):
@@ -142,7 +160,7 @@ def test_a_transaction_that_has_leased_does_not_move_the_marks_past_its_leases(
     ["TRUNCATE pgmq.q_q", "TRUNCATE pgmq.q_q RESTART IDENTITY", "SELECT pgmq.purge_queue('q')"],
 )
 def test_a_queue_that_was_emptied_delivers_at_once(queue: psycopg.Connection, emptied: str) -> None:
-    queue.execute("SET pgmq.sweep_interval = '1 year'")
+    queue.execute(NO_SWEEP)
     queue.execute("SELECT pgmq.send_batch('q', '{1,2,3}')")
     queue.execute(emptied)
     ids = queue.execute("SELECT * FROM pgmq.send_batch('q', '{1,2,3}')").fetchall()

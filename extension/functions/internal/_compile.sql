@@ -25,7 +25,9 @@ DECLARE
         SELECT quote_ident(o.prefix || pgmq._suffix(m.queue_name))
         FROM pgmq.meta AS m
         CROSS JOIN (
-            SELECT unnest(ARRAY['_message_', 'ready_mark_', 'parked_mark_', 'sweep_due_'])
+            SELECT unnest(ARRAY[
+                '_message_', 'ready_mark_', 'parked_mark_', 'look_due_', 'sweep_due_'
+            ])
             UNION ALL
             SELECT format('_%s_', t.name) FROM pgmq.template AS t
         ) AS o (prefix)

@@ -50,7 +50,7 @@ BEGIN
     -- The low-water marks live in sequences: no dead rows, no lock, readable without a plan. They
     -- belong to the column vt, so that they go with the table and TRUNCATE ... RESTART IDENTITY
     -- restarts them with the ids.
-    FOREACH v_mark IN ARRAY ARRAY['ready_mark_', 'parked_mark_', 'sweep_due_'] LOOP
+    FOREACH v_mark IN ARRAY ARRAY['ready_mark_', 'parked_mark_', 'look_due_', 'sweep_due_'] LOOP
         CONTINUE WHEN to_regclass(format('pgmq.%I', v_mark || v_suffix)) IS NOT NULL;
         EXECUTE format(
             'CREATE SEQUENCE pgmq.%I MINVALUE -9223372036854775808 OWNED BY pgmq.%I.vt',
