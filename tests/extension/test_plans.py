@@ -33,7 +33,10 @@ CALLS = {
     "nack": "SELECT pgmq.nack('q', 9, 1, 10)",
     "extend": "SELECT pgmq.extend('q', 9, 1, 10)",
     "ack_and_read": "SELECT * FROM pgmq.ack_and_read('q', 30, 2, '{9}', '{1}')",
-    "advance": "SELECT setval('pgmq.look_due_q', 0), pgmq._advance_q()",
+    "let a look be due": "SELECT setval('pgmq.look_due_q', 0)",
+    "advance": "SELECT pgmq._advance_q()",
+    # Its order of locks is that of the primary key.
+    "purge": "SELECT pgmq.purge_queue('q')",
 }
 FILL = (
     "INSERT INTO pgmq.q_q (enqueued_at, vt, message)"

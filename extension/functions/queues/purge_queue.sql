@@ -1,12 +1,16 @@
 CREATE OR REPLACE FUNCTION pgmq.purge_queue(queue_name text)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_count bigint;
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
-    EXECUTE format('DELETE FROM pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
+    -- In msg_id order, as batches of delete and ack lock their messages, or they could deadlock.
+    EXECUTE format(
+        'DELETE FROM pgmq.%I WHERE msg_id >= $1', pgmq.format_table_name(queue_name, 'q')
+    ) USING '-9223372036854775808'::bigint;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END
