@@ -88,6 +88,17 @@ class TestServer:
             env=os.environ | env,
         )
 
+    def dump(self, dbname: str) -> str:
+        """Dump a database in plain SQL that this server can restore."""
+        done = subprocess.run(
+            [self.bindir / "pg_dump", "--restrict-key=pgmq", "-d", self.dsn(dbname)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        # A newer pg_dump sets what an older server does not know.
+        return done.stdout.replace("SET transaction_timeout = 0;\n", "")
+
     def admin(self) -> psycopg.Connection:
         return psycopg.connect(self.base_dsn, autocommit=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -184,12 +183,10 @@ def test_a_clock_that_was_set_back_hands_nothing_out_twice(queue: psycopg.Connec
 
 
 def test_a_restored_dump_whose_marks_are_newer_than_its_rows(
-    queue: psycopg.Connection, server: TestServer, dsn: str
+    queue: psycopg.Connection, server: TestServer, database: str
 ) -> None:
     queue.execute("SELECT pgmq.send_batch('q', '{1,2,3}')")
-    dump = subprocess.run(
-        [server.bindir / "pg_dump", "-d", dsn], check=True, capture_output=True, text=True
-    ).stdout
+    dump = server.dump(database)
     # pg_dump reads sequences outside its snapshot: as if the messages had been consumed meanwhile.
     with server.database(None) as restored:
         done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -13,7 +12,6 @@ from server import BUILD, control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from server import TestServer
 
@@ -140,19 +138,12 @@ def test_no_object_of_a_queue_is_a_member_of_the_extension(
     assert members == []
 
 
-def _dump(server: TestServer, session: psycopg.Connection, *options: str) -> str:
-    command: list[str | Path] = [server.bindir / "pg_dump", "--restrict-key=pgmq", *options]
-    command += ["-d", server.dsn(session.info.dbname)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return str(done.stdout)
-
-
 def test_a_dump_of_an_upgraded_database_restores_queues_that_work(
     old: tuple[psycopg.Connection, str], server: TestServer
 ) -> None:
     session, upgrade = old
     session.execute(upgrade.encode())
-    dump = _dump(server, session)
+    dump = server.dump(session.info.dbname)
     with server.database(None) as restored:
         done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
         assert done.returncode == 0, done.stdout
@@ -163,9 +154,9 @@ def test_a_dump_of_an_upgraded_database_restores_queues_that_work(
 
 def test_running_the_file_again_changes_nothing(db: psycopg.Connection, server: TestServer) -> None:
     db.execute("SELECT pgmq.create('q'); SELECT pgmq.create_unlogged('Other Queue')")
-    before = _dump(server, db)
+    before = server.dump(db.info.dbname)
     db.execute((BUILD / "pgmq.sql").read_text().encode())
-    assert _dump(server, db) == before
+    assert server.dump(db.info.dbname) == before
 
 
 def test_a_queue_whose_functions_were_lost_heals_or_says_how(
