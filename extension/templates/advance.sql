@@ -95,7 +95,7 @@ BEGIN
         PERFORM set_config(v_setting, coalesce(array_to_string(v_look, ' '), ''), false);
     END IF;
 
-    -- From here on this transaction has an xid, by setval: an idle queue's polls do without.
+    -- setval gives this transaction an xid: an idle queue's polls do it seldom.
     IF v_sweep THEN
         PERFORM setval('pgmq.sweep_due_$queue', v_now + v_interval);    -- others need not sweep too
         v_ready_limit := coalesce(v_ready_limit, v_ready_mark);
