@@ -16,19 +16,12 @@ BEGIN
         RETURN;
     END IF;
     FOR v_member IN
-        SELECT o.type, o.identity
-        FROM pg_depend AS d
-        CROSS JOIN pg_identify_object(d.classid, d.objid, 0) AS o
-        LEFT JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
-        WHERE d.refclassid = 'pg_extension'::regclass
-            AND d.refobjid = (SELECT e.oid FROM pg_extension AS e WHERE e.extname = 'pgmq')
-            AND d.deptype = 'e'
-            AND (
-                p.xmin::text <> pg_current_xact_id()::xid::text
-                OR (
-                    o.type = 'table'
-                    AND o.identity IN ('pgmq.topic_bindings', 'pgmq.notify_insert_throttle')
-                )
+        SELECT m.type, m.identity
+        FROM pgmq._members() AS m
+        WHERE m.function_xmin::text <> pg_current_xact_id()::xid::text
+            OR (
+                m.type = 'table'
+                AND m.identity IN ('pgmq.topic_bindings', 'pgmq.notify_insert_throttle')
             )
     LOOP
         EXECUTE format('ALTER EXTENSION pgmq DROP %s %s', v_member.type, v_member.identity);

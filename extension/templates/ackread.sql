@@ -1,4 +1,4 @@
--- Acknowledge one batch and lease the next.
+-- Acknowledge one batch and lease the next. (An argument that read refuses undoes the rest.)
 CREATE OR REPLACE FUNCTION pgmq._ackread_$queue(
     seconds integer,
     quantity integer,
@@ -9,7 +9,6 @@ RETURNS SETOF pgmq."_message_$queue"
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    PERFORM pgmq._check_read(seconds, quantity);
     -- The marks move only before this transaction has written anything.
     IF random() * 32 < quantity THEN
         PERFORM pgmq._advance_$queue();

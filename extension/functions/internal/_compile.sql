@@ -15,6 +15,21 @@ $$;
 COMMENT ON FUNCTION pgmq._in_extension_script() IS
 'Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running: what is created then becomes a member of the extension.';
 
+CREATE OR REPLACE FUNCTION pgmq._members()
+RETURNS TABLE (type text, identity text, name text, function_xmin xid)
+LANGUAGE sql STABLE
+AS $$
+    SELECT o.type, o.identity, coalesce(quote_ident(p.proname), o.name), p.xmin
+    FROM pg_depend AS d
+    CROSS JOIN pg_identify_object(d.classid, d.objid, 0) AS o
+    LEFT JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+    WHERE d.refclassid = 'pg_extension'::regclass
+        AND d.refobjid = (SELECT e.oid FROM pg_extension AS e WHERE e.extname = 'pgmq')
+        AND d.deptype = 'e'
+$$;
+COMMENT ON FUNCTION pgmq._members() IS
+'What belongs to the extension: its name, quoted where it must be, and for a function who wrote it last.';
+
 CREATE OR REPLACE FUNCTION pgmq._release_members()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -35,14 +50,7 @@ DECLARE
     v_member record;
 BEGIN
     FOR v_member IN
-        SELECT o.type, o.identity
-        FROM pg_depend AS d
-        CROSS JOIN pg_identify_object(d.classid, d.objid, 0) AS o
-        LEFT JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
-        WHERE d.refclassid = 'pg_extension'::regclass
-            AND d.refobjid = (SELECT e.oid FROM pg_extension AS e WHERE e.extname = 'pgmq')
-            AND d.deptype = 'e'
-            AND coalesce(quote_ident(p.proname), o.name) = ANY (v_names)
+        SELECT m.type, m.identity FROM pgmq._members() AS m WHERE m.name = ANY (v_names)
     LOOP
         EXECUTE format('ALTER EXTENSION pgmq DROP %s %s', v_member.type, v_member.identity);
     END LOOP;
