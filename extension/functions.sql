@@ -3,6 +3,7 @@
 
 -- helpers
 \ir functions/internal/_suffix.sql
+\ir functions/internal/_group.sql
 \ir functions/internal/_lay_out.sql
 \ir functions/internal/_render.sql
 \ir functions/internal/_compile.sql
@@ -11,6 +12,7 @@
 \ir functions/internal/_create.sql
 \ir functions/internal/_check.sql
 \ir functions/internal/_marks.sql
+\ir functions/internal/_poll.sql
 
 -- queues
 \ir functions/queues/validate_queue_name.sql
@@ -35,6 +37,17 @@
 \ir functions/read/peek.sql
 \ir functions/read/get.sql
 \ir functions/read/next_visible_at.sql
+
+-- FIFO groups
+\ir functions/fifo/create_fifo_index.sql
+\ir functions/fifo/create_fifo_indexes_all.sql
+\ir functions/fifo/read_grouped.sql
+\ir functions/fifo/read_grouped_rr.sql
+\ir functions/fifo/read_grouped_head.sql
+\ir functions/fifo/read_grouped_with_poll.sql
+\ir functions/fifo/read_grouped_rr_with_poll.sql
+\ir functions/fifo/read_grouped_head_with_poll.sql
+\ir functions/fifo/read_group.sql
 
 -- acknowledge
 \ir functions/ack/delete.sql

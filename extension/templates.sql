@@ -7,6 +7,11 @@
 \template templates/pop.sql
 \template templates/peek.sql
 \template templates/next.sql
+\template templates/groupfront.sql
+\template templates/groupsearch.sql
+\template templates/groupplan.sql
+\template templates/groupclaim.sql
+\template templates/grouped.sql
 \template templates/delete.sql
 \template templates/deletebatch.sql
 \template templates/archive.sql

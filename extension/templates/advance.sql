@@ -1,6 +1,7 @@
 -- Move the low-water marks as far as is safe: no ready message has a smaller msg_id than
--- ready_mark, no parked one a smaller vt than parked_mark (microseconds since 1970). Returns
--- whether a sweep found messages that a mark had passed.
+-- ready_mark, no parked one a smaller vt than parked_mark (microseconds since 1970), and, where
+-- there is an index of FIFO groups, no message at all a smaller msg_id than live_mark. Returns
+-- whether a sweep found messages that one of the first two had passed.
 --
 -- A mark may pass a place only when nobody is left who could still bring a message to it. Whoever
 -- inserts or updates holds a RowExclusiveLock on the table before it draws an id or reads the
@@ -17,7 +18,8 @@
 -- the start. It runs every pgmq.sweep_interval (10 s unless set), less often where it is slow: at
 -- most a fiftieth of the time, at least every ten minutes. A lock held for longer than that
 -- interval is no longer waited for, so that a forgotten transaction does not stop the marks; what
--- it commits in the end, the sweep finds.
+-- it commits in the end, the sweep finds. But live_mark waits: a message that it had passed would
+-- not hold back those behind it in its group.
 --
 -- The list of locks grows with the number of sessions: looks take at most a twentieth of the time.
 CREATE OR REPLACE FUNCTION pgmq._advance_$queue()
@@ -49,14 +51,17 @@ DECLARE
     v_holders text[];
     v_ready_limit bigint;       -- what the look allows; null while it is no use
     v_parked_limit timestamptz;
+    v_live_limit bigint;
     v_ready bigint;
     v_parked timestamptz;
+    v_live_mark bigint;
+    v_live bigint;
     v_moved boolean;
 BEGIN
     IF NOT v_sweep AND v_now BETWEEN v_look_due - 1000000 AND v_look_due - 1 THEN
         RETURN false;
     END IF;
-    v_ready_mark := pgmq._ready_mark('pgmq.ready_mark_$queue');
+    v_ready_mark := pgmq._id_mark('pgmq.ready_mark_$queue');
     v_parked_mark := pgmq._parked_mark('pgmq.parked_mark_$queue');
 
     -- A transaction that has written would take its own leases for consumed messages, and an old
@@ -81,10 +86,14 @@ BEGIN
         );
         IF v_holders = '{}' THEN
             v_ready_limit := v_next_id;
+            v_live_limit := v_next_id;
             v_parked_limit := to_timestamp(v_now / 1e6);
             v_look := null;
         ELSE
-            IF NOT v_look[3:] && v_holders OR v_now > v_look[2]::bigint + v_interval THEN
+            IF NOT v_look[3:] && v_holders THEN
+                v_live_limit := least(v_look[1]::bigint, v_next_id);
+            END IF;
+            IF v_live_limit IS NOT NULL OR v_now > v_look[2]::bigint + v_interval THEN
                 -- Whatever somebody has put into the setting, no further than now.
                 v_ready_limit := least(v_look[1]::bigint, v_next_id);
                 v_parked_limit := to_timestamp(least(v_look[2]::bigint, v_now) / 1e6);
@@ -131,6 +140,22 @@ BEGIN
         IF v_moved THEN
             PERFORM setval('pgmq.ready_mark_$queue', v_ready),
                 setval('pgmq.parked_mark_$queue', pgmq._microseconds(v_parked));
+        END IF;
+    END IF;
+
+    IF (v_sweep OR v_live_limit IS NOT NULL) AND to_regclass('pgmq.live_mark_$queue') IS NOT NULL THEN
+        v_live_mark := pgmq._id_mark('pgmq.live_mark_$queue');
+        v_live := least(greatest(v_live_limit, v_live_mark), (
+            SELECT q.msg_id FROM pgmq.q_$queue AS q
+            WHERE q.msg_id >= CASE
+                WHEN v_sweep THEN '-9223372036854775808'::bigint
+                ELSE v_live_mark
+            END
+            ORDER BY q.msg_id
+            LIMIT 1
+        ));
+        IF v_live <> v_live_mark THEN
+            PERFORM setval('pgmq.live_mark_$queue', v_live);
         END IF;
     END IF;
 

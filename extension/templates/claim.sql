@@ -10,7 +10,7 @@ AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
     v_look bigint[] := pgmq._visible_$queue(v_now, quantity, condition);
-    v_ready bigint := pgmq._ready_mark('pgmq.ready_mark_$queue');
+    v_ready bigint := pgmq._id_mark('pgmq.ready_mark_$queue');
     v_parked timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
     v_ids bigint[] := '{}'::bigint[];
 BEGIN

@@ -18,7 +18,7 @@ BEGIN
         PERFORM pgmq._advance_$queue();
     END IF;
     v_now := clock_timestamp();
-    v_ready := pgmq._ready_mark('pgmq.ready_mark_$queue');
+    v_ready := pgmq._id_mark('pgmq.ready_mark_$queue');
     v_parked := pgmq._parked_mark('pgmq.parked_mark_$queue');
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m

@@ -25,7 +25,7 @@ BEGIN
     -- may have been set back).
     IF condition IS NULL OR condition = '{}' THEN
         v_now := clock_timestamp();
-        v_ready := pgmq._ready_mark('pgmq.ready_mark_$queue');
+        v_ready := pgmq._id_mark('pgmq.ready_mark_$queue');
         v_parked := pgmq._parked_mark('pgmq.parked_mark_$queue');
         RETURN QUERY
             UPDATE pgmq.q_$queue AS m

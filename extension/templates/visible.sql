@@ -7,7 +7,7 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_ready bigint := pgmq._ready_mark('pgmq.ready_mark_$queue');
+    v_ready bigint := pgmq._id_mark('pgmq.ready_mark_$queue');
     v_parked timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
 BEGIN
     RETURN ARRAY(

@@ -49,7 +49,7 @@ def _advance(session: psycopg.Connection) -> None:
 
 
 def _mark(session: psycopg.Connection) -> int:
-    row = session.execute("SELECT pgmq._ready_mark('pgmq.ready_mark_q')").fetchone()
+    row = session.execute("SELECT pgmq._id_mark('pgmq.ready_mark_q')").fetchone()
     assert row is not None
     return int(row[0])
 

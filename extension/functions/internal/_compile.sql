@@ -41,7 +41,7 @@ DECLARE
         FROM pgmq.meta AS m
         CROSS JOIN (
             SELECT unnest(ARRAY[
-                '_message_', 'ready_mark_', 'parked_mark_', 'look_due_', 'sweep_due_'
+                '_message_', 'ready_mark_', 'parked_mark_', 'live_mark_', 'look_due_', 'sweep_due_'
             ])
             UNION ALL
             SELECT format('_%s_', t.name) FROM pgmq.template AS t

@@ -47,17 +47,13 @@ BEGIN
     -- Upstream's, which no query can use.
     EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_queue || '_vt_idx');
 
-    -- The low-water marks live in sequences: no dead rows, no lock, readable without a plan. They
-    -- belong to the column vt, so that they go with the table and TRUNCATE ... RESTART IDENTITY
-    -- restarts them with the ids.
     FOREACH v_mark IN ARRAY ARRAY['ready_mark_', 'parked_mark_', 'look_due_', 'sweep_due_'] LOOP
-        CONTINUE WHEN to_regclass(format('pgmq.%I', v_mark || v_suffix)) IS NOT NULL;
-        EXECUTE format(
-            'CREATE SEQUENCE pgmq.%I MINVALUE -9223372036854775808 OWNED BY pgmq.%I.vt',
-            v_mark || v_suffix, v_queue
-        );
-        EXECUTE format('GRANT SELECT ON SEQUENCE pgmq.%I TO public', v_mark || v_suffix);
+        PERFORM pgmq._add_mark(v_mark, queue_name);
     END LOOP;
+    -- Upstream's create_fifo_index() was called.
+    IF to_regclass(format('pgmq.%I', v_queue || '_fifo_idx')) IS NOT NULL THEN
+        PERFORM pgmq._lay_out_groups(queue_name);
+    END IF;
 
     -- A crash empties an unlogged table, but its ids must not begin again: the archive has them.
     IF current_setting('server_version_num')::integer >= 150000
@@ -79,3 +75,25 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._lay_out(text) IS
 'Bring the table of a queue to today''s layout: partial indexes, low-water marks; safe to repeat.';
+
+-- The low-water marks live in sequences: no dead rows, no lock, readable without a plan. They
+-- belong to the column vt, so that they go with the table and TRUNCATE ... RESTART IDENTITY
+-- restarts them with the ids.
+CREATE OR REPLACE FUNCTION pgmq._add_mark(prefix text, queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_mark text := prefix || pgmq._suffix(queue_name);
+BEGIN
+    IF to_regclass(format('pgmq.%I', v_mark)) IS NULL THEN
+        EXECUTE format(
+            'CREATE SEQUENCE pgmq.%I MINVALUE -9223372036854775808 OWNED BY pgmq.%I.vt',
+            v_mark, pgmq.format_table_name(queue_name, 'q')
+        );
+        EXECUTE format('GRANT SELECT ON SEQUENCE pgmq.%I TO public', v_mark);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._add_mark(text, text) IS 'Create one low-water mark of a queue unless it is there.';

@@ -1,12 +1,12 @@
 -- How templates read the low-water marks: one expression each, so that a call is inlined. A
 -- sequence that has not been set yet has no value: then nothing may be passed over.
-CREATE OR REPLACE FUNCTION pgmq._ready_mark(mark regclass)
+CREATE OR REPLACE FUNCTION pgmq._id_mark(mark regclass)
 RETURNS bigint
 LANGUAGE sql VOLATILE
 AS $$
     SELECT coalesce(pg_sequence_last_value(mark), '-9223372036854775808'::bigint)
 $$;
-COMMENT ON FUNCTION pgmq._ready_mark(regclass) IS 'No ready message has a smaller msg_id.';
+COMMENT ON FUNCTION pgmq._id_mark(regclass) IS 'No message of the kind that the mark is for has a smaller msg_id.';
 
 CREATE OR REPLACE FUNCTION pgmq._parked_mark(mark regclass)
 RETURNS timestamptz

@@ -44,7 +44,7 @@ BEGIN
         v_table
     ) INTO v_ready, v_parked, v_due, v_oldest, v_newest
     USING v_exact,
-        pgmq._ready_mark(format('pgmq.%I', 'ready_mark_' || pgmq._suffix(queue_name))::regclass),
+        pgmq._id_mark(format('pgmq.%I', 'ready_mark_' || pgmq._suffix(queue_name))::regclass),
         pgmq._parked_mark(format('pgmq.%I', 'parked_mark_' || pgmq._suffix(queue_name))::regclass);
     v_length := v_ready + v_parked;
     v_visible := v_ready + v_due;

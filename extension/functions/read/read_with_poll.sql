@@ -9,25 +9,11 @@ CREATE OR REPLACE FUNCTION pgmq.read_with_poll(
 RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
-DECLARE
-    v_deadline timestamptz := coalesce(
-        clock_timestamp() + make_interval(secs => max_poll_seconds), 'infinity'
-    );
-    v_pause double precision := greatest(coalesce(poll_interval_ms, 100), 1) / 1000.0;
-    v_left double precision;
 BEGIN
-    LOOP
-        RETURN QUERY SELECT * FROM pgmq.read(queue_name, vt, qty, conditional);
-        IF FOUND THEN
-            RETURN;
-        END IF;
-        v_left := CASE
-            WHEN v_deadline < 'infinity' THEN extract(epoch FROM v_deadline - clock_timestamp())
-            ELSE v_pause
-        END;
-        EXIT WHEN v_left <= 0;
-        PERFORM pg_sleep(least(v_pause, v_left));
-    END LOOP;
+    RETURN QUERY SELECT * FROM pgmq._poll(
+        'SELECT * FROM pgmq.read($1, $2, $3, $4)',
+        queue_name, vt, qty, conditional, max_poll_seconds, poll_interval_ms
+    );
 END
 $$;
 COMMENT ON FUNCTION pgmq.read_with_poll(text, integer, integer, integer, integer, jsonb) IS

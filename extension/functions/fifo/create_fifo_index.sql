@@ -1,0 +1,11 @@
+CREATE OR REPLACE FUNCTION pgmq.create_fifo_index(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    PERFORM pgmq._compiled('grouped', queue_name);  -- an unknown queue is an error
+    PERFORM pgmq._lay_out_groups(queue_name);
+END
+$$;
+COMMENT ON FUNCTION pgmq.create_fifo_index(text) IS
+'Index a queue by FIFO group, so that the cost of read_grouped and the others does not grow with it. Does nothing when that is done. Blocks senders while the index is built; to avoid that in a large queue, first create it by hand, CONCURRENTLY, under the name and with the expression that this function gives it.';

@@ -1,0 +1,13 @@
+CREATE OR REPLACE FUNCTION pgmq.create_fifo_indexes_all()
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_queue_name text;
+BEGIN
+    FOR v_queue_name IN SELECT m.queue_name FROM pgmq.meta AS m ORDER BY m.queue_name LOOP
+        PERFORM pgmq.create_fifo_index(v_queue_name);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq.create_fifo_indexes_all() IS 'Call create_fifo_index for every queue.';

@@ -1,0 +1,17 @@
+CREATE OR REPLACE FUNCTION pgmq.read_group(
+    queue_name text,
+    group_name text,
+    vt integer,
+    qty integer
+)
+RETURNS SETOF pgmq.message_record
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2, %L, $3)', pgmq._compiled('grouped', queue_name), 'group'
+    ) USING vt, coalesce(qty, 2147483647), group_name;
+END
+$$;
+COMMENT ON FUNCTION pgmq.read_group(text, text, integer, integer) IS
+'Lease up to qty messages of one FIFO group, its first ones, without a gap, in msg_id order; nothing while its first message is leased, delayed or locked by another transaction. The group is the header x-pgmq-group; a null group_name is that of the messages without it. vt and qty are as for read_grouped.';

@@ -1,0 +1,12 @@
+CREATE OR REPLACE FUNCTION pgmq.read_grouped(queue_name text, vt integer, qty integer)
+RETURNS SETOF pgmq.message_record
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2, %L, null)', pgmq._compiled('grouped', queue_name), 'grouped'
+    ) USING vt, coalesce(qty, 2147483647);
+END
+$$;
+COMMENT ON FUNCTION pgmq.read_grouped(text, integer, integer) IS
+'Lease up to qty messages of FIFO groups: those of the group with the oldest message first, then those of the next group, and so on; returned in msg_id order. A messages group is its header x-pgmq-group; messages without it are one group. Of each group come its first messages, without a gap; a group gives nothing while its first message is leased, delayed or locked by another transaction. Each message is hidden for vt seconds and its read_ct goes up by one; null qty means no limit. Never waits. Slow in long queues without create_fifo_index(); with it a call looks at 1,000 groups or so at most: when nearly all of very many groups are blocked, it can return nothing though one is free, and goes on from there in the next call of the session.';

@@ -1,0 +1,12 @@
+CREATE OR REPLACE FUNCTION pgmq.read_grouped_rr(queue_name text, vt integer, qty integer)
+RETURNS SETOF pgmq.message_record
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2, %L, null)', pgmq._compiled('grouped', queue_name), 'rr'
+    ) USING vt, coalesce(qty, 2147483647);
+END
+$$;
+COMMENT ON FUNCTION pgmq.read_grouped_rr(text, integer, integer) IS
+'Like read_grouped, but in turns: the first message of every free group, the group with the oldest message first, then their second messages, and so on up to qty; returned in that order.';

@@ -1,0 +1,50 @@
+-- One expression, so that a query that calls it is a query with that expression, and can use an
+-- index on it. A hash, since a group's name may be longer than an index entry; two names with one
+-- hash are one group as far as order is concerned.
+CREATE OR REPLACE FUNCTION pgmq._group(headers jsonb)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT hashtextextended(coalesce(headers ->> 'x-pgmq-group', '_default_fifo_group'), 0)
+$$;
+COMMENT ON FUNCTION pgmq._group(jsonb) IS 'The FIFO group that headers put a message into, as a number.';
+
+CREATE OR REPLACE FUNCTION pgmq._has_fifo_index(fifo_index text, live_mark text)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    -- Not while CREATE INDEX CONCURRENTLY is at work, nor when it has failed.
+    SELECT to_regclass(live_mark) IS NOT NULL AND EXISTS (
+        SELECT FROM pg_catalog.pg_index AS i
+        WHERE i.indexrelid = to_regclass(fifo_index) AND i.indisvalid
+    )
+$$;
+COMMENT ON FUNCTION pgmq._has_fifo_index(text, text) IS 'Whether create_fifo_index() has prepared the queue with these relations.';
+
+CREATE OR REPLACE FUNCTION pgmq._lay_out_groups(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+    v_queue text := pgmq.format_table_name(queue_name, 'q');
+    v_suffix text := pgmq._suffix(queue_name);
+BEGIN
+    PERFORM pgmq._add_mark('live_mark_', queue_name);
+    -- The expression of _group(), spelt out: an index must not depend on the extension.
+    EXECUTE format(
+        $ddl$
+        CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (
+            hashtextextended(coalesce(headers ->> 'x-pgmq-group', '_default_fifo_group'), 0),
+            msg_id
+        )
+        $ddl$,
+        'fifo_idx_' || v_suffix, v_queue
+    );
+    -- Upstream's, which none of these functions can use.
+    EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_queue || '_fifo_idx');
+END
+$$;
+COMMENT ON FUNCTION pgmq._lay_out_groups(text) IS
+'Give a queue what finds FIFO groups quickly: an index by group, and a mark below which no message is alive; safe to repeat.';

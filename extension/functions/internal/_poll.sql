@@ -1,0 +1,35 @@
+CREATE OR REPLACE FUNCTION pgmq._poll(
+    statement text,
+    queue_name text,
+    vt integer,
+    qty integer,
+    condition jsonb,
+    max_poll_seconds integer,
+    poll_interval_ms integer
+)
+RETURNS SETOF pgmq.message_record
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+DECLARE
+    v_deadline timestamptz := coalesce(
+        clock_timestamp() + make_interval(secs => max_poll_seconds), 'infinity'
+    );
+    v_pause double precision := greatest(coalesce(poll_interval_ms, 100), 1) / 1000.0;
+    v_left double precision;
+BEGIN
+    LOOP
+        RETURN QUERY EXECUTE statement USING queue_name, vt, qty, condition;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+        v_left := CASE
+            WHEN v_deadline < 'infinity' THEN extract(epoch FROM v_deadline - clock_timestamp())
+            ELSE v_pause
+        END;
+        EXIT WHEN v_left <= 0;
+        PERFORM pg_sleep(least(v_pause, v_left));
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._poll(text, text, integer, integer, jsonb, integer, integer) IS
+'Run a statement that reads, with $1 to $4 for the queue''s name, vt, qty and condition, until it returns something or the time is up.';

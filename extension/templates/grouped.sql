@@ -1,0 +1,104 @@
+-- Lease messages of FIFO groups: of the oldest free groups, one after the other (grouped), in
+-- rounds (rr), one of each (head), or of one group (group: the one of that name).
+--
+-- What keeps a group in order is in groupclaim. All that comes before finds candidates and may miss
+-- some: a call that the front of the queue gives too little for searches the groups, as many as its
+-- budget allows, from where this session's last search ended; the groups that it finds are
+-- remembered, so that they need not be searched for again. Both are kept in a custom setting.
+CREATE OR REPLACE FUNCTION pgmq._grouped_$queue(
+    seconds integer,
+    quantity integer,
+    kind text,
+    group_name text
+)
+RETURNS SETOF pgmq."_message_$queue"
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_indexed CONSTANT boolean := pgmq._has_fifo_index(
+        'pgmq.fifo_idx_$queue', 'pgmq.live_mark_$queue'
+    );
+    v_setting CONSTANT text := format('pgmq.groups_%s', 'pgmq.q_$queue'::regclass::oid);
+    v_now timestamptz;
+    v_state bigint[];       -- where to search next, and the remembered groups
+    v_place bigint;
+    v_remembered bigint[];
+    v_heads bigint[];
+    v_found bigint[];
+    v_groups bigint[];
+    v_ids bigint[];
+    v_left integer;
+BEGIN
+    IF seconds IS NULL OR quantity < 0 THEN
+        PERFORM pgmq._check_read(seconds, quantity);
+    END IF;
+    IF random() * 32 < quantity OR pgmq._microseconds(clock_timestamp())
+        >= coalesce(pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
+    THEN
+        PERFORM pgmq._advance_$queue();
+    END IF;
+    v_now := clock_timestamp();
+
+    IF kind = 'group' THEN
+        group_name := coalesce(group_name, '_default_fifo_group');
+        v_heads := ARRAY(
+            SELECT q.msg_id
+            FROM pgmq.q_$queue AS q
+            WHERE pgmq._group(q.headers)
+                    = pgmq._group(jsonb_build_object('x-pgmq-group', group_name))
+                AND coalesce(q.headers ->> 'x-pgmq-group', '_default_fifo_group') = group_name
+            ORDER BY pgmq._group(q.headers), q.msg_id
+            LIMIT 1
+        );
+        v_ids := pgmq._groupclaim_$queue(v_now, v_heads, quantity, kind, group_name, v_indexed);
+    ELSE
+        v_state := string_to_array(nullif(current_setting(v_setting, true), ''), ' ');
+        SELECT f.heads, f.still_free INTO v_heads, v_remembered
+        FROM pgmq._groupfront_$queue(v_now, quantity, v_state[2:], v_indexed) AS f;
+        v_ids := pgmq._groupclaim_$queue(v_now, v_heads, quantity, kind, null, v_indexed);
+        v_left := quantity - cardinality(v_ids);
+        IF v_indexed AND (v_left > 0 OR v_remembered <> '{}') THEN
+            SELECT s.place, s.heads, s.groups INTO v_place, v_found, v_groups
+            FROM pgmq._groupsearch_$queue(
+                v_now,
+                least(v_left, 1000) + 20,
+                CASE WHEN v_ids = '{}' THEN 1000 ELSE 100 END,
+                coalesce(v_state[1], ((random() - 0.5) * 18e18)::bigint)
+            ) AS s;
+            IF v_left > 0 THEN
+                v_found := ARRAY(
+                    SELECT f FROM unnest(v_found) AS f WHERE f <> ALL (v_heads) ORDER BY f
+                );
+                v_ids := v_ids
+                    || pgmq._groupclaim_$queue(v_now, v_found, v_left, kind, null, v_indexed);
+            END IF;
+            v_remembered := ARRAY(SELECT unnest(v_groups) UNION SELECT unnest(v_remembered) LIMIT 64);
+            PERFORM set_config(
+                v_setting, array_to_string(v_place || v_remembered, ' '), false
+            );
+        END IF;
+    END IF;
+    IF v_ids = '{}' THEN
+        RETURN;
+    END IF;
+
+    RETURN QUERY
+        WITH leased AS (
+            UPDATE pgmq.q_$queue AS m
+            SET read_ct = m.read_ct + 1,
+                last_read_at = clock_timestamp(),
+                vt = greatest(
+                    clock_timestamp() + make_interval(secs => greatest(seconds, 0)),
+                    m.enqueued_at + interval '1 microsecond'
+                )
+            WHERE m.msg_id = ANY (v_ids)
+            RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+        )
+        SELECT l.msg_id, l.read_ct, l.enqueued_at, l.last_read_at, l.vt, l.message, l.headers
+        FROM leased AS l
+        INNER JOIN unnest(v_ids) WITH ORDINALITY AS u (msg_id, place) ON l.msg_id = u.msg_id
+        ORDER BY CASE WHEN kind = 'rr' THEN u.place END, l.msg_id;
+END
+$$;
