@@ -26,6 +26,7 @@ DECLARE
     v_place bigint;
     v_remembered bigint[];
     v_heads bigint[];
+    v_crowded bigint[];
     v_found bigint[];
     v_groups bigint[];
     v_ids bigint[];
@@ -55,7 +56,7 @@ BEGIN
         v_ids := pgmq._groupclaim_$queue(v_now, v_heads, quantity, kind, group_name, v_indexed);
     ELSE
         v_state := string_to_array(nullif(current_setting(v_setting, true), ''), ' ');
-        SELECT f.heads, f.still_free INTO v_heads, v_remembered
+        SELECT f.heads, f.still_free, f.crowded INTO v_heads, v_remembered, v_crowded
         FROM pgmq._groupfront_$queue(v_now, quantity, v_state[2:], v_indexed) AS f;
         v_ids := pgmq._groupclaim_$queue(v_now, v_heads, quantity, kind, null, v_indexed);
         v_left := quantity - cardinality(v_ids);
@@ -65,6 +66,7 @@ BEGIN
                 v_now,
                 least(v_left, 1000) + 20,
                 CASE WHEN v_ids = '{}' THEN 1000 ELSE 100 END,
+                v_crowded,
                 coalesce(v_state[1], ((random() - 0.5) * 18e18)::bigint)
             ) AS s;
             IF v_left > 0 THEN
@@ -74,7 +76,9 @@ BEGIN
                 v_ids := v_ids
                     || pgmq._groupclaim_$queue(v_now, v_found, v_left, kind, null, v_indexed);
             END IF;
-            v_remembered := ARRAY(SELECT unnest(v_groups) UNION SELECT unnest(v_remembered) LIMIT 64);
+            v_remembered := ARRAY(
+                SELECT unnest(v_groups) UNION SELECT unnest(v_remembered) LIMIT 32
+            );
             PERFORM set_config(
                 v_setting, array_to_string(v_place || v_remembered, ' '), false
             );

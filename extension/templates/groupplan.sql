@@ -1,8 +1,8 @@
 -- What may be taken of the groups with these heads: the visible messages that begin a group,
 -- without a gap, up to quantity in all: group after group, or in rounds (rr: the first message of
 -- every group, then the second ones; head: the first ones alone). A group whose first message is
--- another one by now gives nothing. Returns the messages in that order, and for each the head of its group. With a name, only
--- messages of the group of that name count. Nothing is locked.
+-- another one by now gives nothing. Returns the messages in that order, and for each the head of
+-- its group. With a name, only messages of the group of that name count. Nothing is locked.
 CREATE OR REPLACE FUNCTION pgmq._groupplan_$queue(
     as_of timestamptz,
     heads bigint[],
@@ -95,7 +95,9 @@ BEGIN
             WHERE p.free AND p.round <= v_depth;
         END IF;
         -- In rounds: again, deeper, if there may be more of a group and more is wanted.
-        EXIT WHEN kind <> 'rr' OR cardinality(msg_ids) >= quantity OR v_round IS DISTINCT FROM v_depth;
+        EXIT WHEN kind <> 'rr'
+            OR cardinality(msg_ids) >= quantity
+            OR v_round IS DISTINCT FROM v_depth;
         v_depth := 2 * v_depth;
     END LOOP;
     msg_ids := coalesce(msg_ids[:quantity], '{}');
