@@ -18,7 +18,7 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_held bigint[] := '{}';        -- locked heads
+    v_held bigint[] := '{}'::bigint[];      -- locked heads
     v_wanted bigint[];
     v_locked bigint[];
     v_msg_ids bigint[];

@@ -64,8 +64,8 @@ BEGIN
             SELECT s.place, s.heads, s.groups INTO v_place, v_found, v_groups
             FROM pgmq._groupsearch_$queue(
                 v_now,
-                least(v_left, 1000) + 20,
-                CASE WHEN v_ids = '{}' THEN 1000 ELSE 100 END,
+                CASE WHEN v_left > 0 THEN least(v_left, 1000) + 20 ELSE 5 END,
+                CASE WHEN v_ids = '{}' THEN 1000 ELSE 250 END,
                 v_crowded,
                 coalesce(v_state[1], ((random() - 0.5) * 18e18)::bigint)
             ) AS s;
@@ -76,9 +76,10 @@ BEGIN
                 v_ids := v_ids
                     || pgmq._groupclaim_$queue(v_now, v_found, v_left, kind, null, v_indexed);
             END IF;
-            v_remembered := ARRAY(
-                SELECT unnest(v_groups) UNION SELECT unnest(v_remembered) LIMIT 32
-            );
+            -- The newest ones, so that every free group has its turn.
+            v_remembered := (
+                v_groups || ARRAY(SELECT r FROM unnest(v_remembered) AS r WHERE r <> ALL (v_groups))
+            )[:32];
             PERFORM set_config(
                 v_setting, array_to_string(v_place || v_remembered, ' '), false
             );
