@@ -85,14 +85,15 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_mark text := prefix || pgmq._suffix(queue_name);
+    v_queue regclass := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
+    v_owner regrole := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = v_queue);
+    v_mark text := format('pgmq.%I', prefix || pgmq._suffix(queue_name));
 BEGIN
-    IF to_regclass(format('pgmq.%I', v_mark)) IS NULL THEN
-        EXECUTE format(
-            'CREATE SEQUENCE pgmq.%I MINVALUE -9223372036854775808 OWNED BY pgmq.%I.vt',
-            v_mark, pgmq.format_table_name(queue_name, 'q')
-        );
-        EXECUTE format('GRANT SELECT ON SEQUENCE pgmq.%I TO public', v_mark);
+    IF to_regclass(v_mark) IS NULL THEN
+        EXECUTE format('CREATE SEQUENCE %s MINVALUE -9223372036854775808', v_mark);
+        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO public', v_mark);
+        EXECUTE format('ALTER SEQUENCE %s OWNER TO %s', v_mark, v_owner);
+        EXECUTE format('ALTER SEQUENCE %s OWNED BY %s.vt', v_mark, v_queue);
     END IF;
 END
 $$;
