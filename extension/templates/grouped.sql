@@ -22,11 +22,14 @@ DECLARE
     );
     v_setting CONSTANT text := format('pgmq.groups_%s', 'pgmq.q_$queue'::regclass::oid);
     v_now timestamptz;
+    v_group bigint;
+    v_live bigint := '-9223372036854775808'::bigint;
     v_state bigint[];       -- where to search next, and the remembered groups
     v_place bigint;
     v_remembered bigint[];
     v_heads bigint[];
     v_crowded bigint[];
+    v_complete boolean;
     v_found bigint[];
     v_groups bigint[];
     v_ids bigint[];
@@ -44,11 +47,15 @@ BEGIN
 
     IF kind = 'group' THEN
         group_name := coalesce(group_name, '_default_fifo_group');
+        v_group := pgmq._group(jsonb_build_object('x-pgmq-group', group_name));
+        IF v_indexed THEN
+            v_live := pgmq._id_mark('pgmq.live_mark_$queue');
+        END IF;
         v_heads := ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE pgmq._group(q.headers)
-                    = pgmq._group(jsonb_build_object('x-pgmq-group', group_name))
+            WHERE (pgmq._group(q.headers), q.msg_id) >= (v_group, v_live)
+                AND pgmq._group(q.headers) <= v_group
                 AND coalesce(q.headers ->> 'x-pgmq-group', '_default_fifo_group') = group_name
             ORDER BY pgmq._group(q.headers), q.msg_id
             LIMIT 1
@@ -56,11 +63,12 @@ BEGIN
         v_ids := pgmq._groupclaim_$queue(v_now, v_heads, quantity, kind, group_name, v_indexed);
     ELSE
         v_state := string_to_array(nullif(current_setting(v_setting, true), ''), ' ');
-        SELECT f.heads, f.still_free, f.crowded INTO v_heads, v_remembered, v_crowded
+        SELECT f.heads, f.still_free, f.crowded, f.complete
+        INTO v_heads, v_remembered, v_crowded, v_complete
         FROM pgmq._groupfront_$queue(v_now, quantity, v_state[2:], v_indexed) AS f;
         v_ids := pgmq._groupclaim_$queue(v_now, v_heads, quantity, kind, null, v_indexed);
         v_left := quantity - cardinality(v_ids);
-        IF v_indexed AND (v_left > 0 OR v_remembered <> '{}') THEN
+        IF NOT v_complete AND v_indexed AND (v_left > 0 OR v_remembered <> '{}') THEN
             SELECT s.place, s.heads, s.groups INTO v_place, v_found, v_groups
             FROM pgmq._groupsearch_$queue(
                 v_now,
