@@ -72,14 +72,8 @@ class Server:
     """
 
     def __init__(self, conn: psycopg.Connection) -> None:
-        self.postmaster: int | None = None
-        host = conn.info.host
-        local = not host or host.startswith("/") or host in ("localhost", "127.0.0.1", "::1")
-        # Not seen when the server runs in a container, whose pids are others here.
-        pid = conn.info.backend_pid
-        stat = _stat(pid)
-        if local and stat is not None and b"postgres" in _command(pid):
-            self.postmaster = int(stat[1])
+        stat = _local_stat(conn)
+        self.postmaster = None if stat is None else int(stat[1])
 
     def reaped_seconds(self) -> float:
         """Return the CPU time of all children that have ended."""
@@ -108,6 +102,20 @@ class Server:
         deadline = time.monotonic() + 5
         while self.children() - pids and time.monotonic() < deadline:
             time.sleep(0.005)
+
+
+def backend_seconds(conn: psycopg.Connection) -> float | None:
+    """Return the CPU time that a session has taken so far, if its server is local."""
+    stat = _local_stat(conn)
+    return None if stat is None else (int(stat[11]) + int(stat[12])) / TICK
+
+
+def _local_stat(conn: psycopg.Connection) -> list[str] | None:
+    host = conn.info.host
+    local = not host or host.startswith("/") or host in ("localhost", "127.0.0.1", "::1")
+    # Not seen when the server runs in a container, whose pids are others here.
+    pid = conn.info.backend_pid
+    return _stat(pid) if local and b"postgres" in _command(pid) else None
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -78,12 +78,19 @@ class Engine:
                 self.run(f"ALTER TABLE pgmq.{table} SET (autovacuum_enabled = off)")
 
     def fill(
-        self, queue: str, count: int, *, vt: str = "now()", enqueued_at: str = "now()"
+        self,
+        queue: str,
+        count: int,
+        *,
+        vt: str = "now()",
+        enqueued_at: str = "now()",
+        headers: str = "NULL",
     ) -> None:
         """Insert messages, with the same statement whatever the engine; see also settle()."""
         self.run(
-            f"INSERT INTO pgmq.q_{queue} (enqueued_at, vt, message)"
-            f" SELECT {enqueued_at}, {vt}, '{MESSAGE}'::jsonb FROM generate_series(1, {count})"
+            f"INSERT INTO pgmq.q_{queue} (enqueued_at, vt, message, headers)"
+            f" SELECT {enqueued_at}, {vt}, '{MESSAGE}'::jsonb, {headers}"
+            f" FROM generate_series(1, {count}) AS i"
         )
 
     def settle(self, queue: str) -> None:

@@ -1,7 +1,9 @@
-"""Numbers to Markdown."""
+"""Numbers to Markdown, and what is being done to stderr."""
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from benchmark.driver import Run
+
+
+def progress(text: str) -> None:
+    """Say on stderr what is being done."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 @dataclass(slots=True)

@@ -17,11 +17,11 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import psycopg
 
-from benchmark import cases, report
+from benchmark import cases, fifo, report
 from benchmark.cluster import open_cluster
 from benchmark.driver import SHORT_WARM_UP, WARM_UP, Bucket, Pgbench, PgbenchError, Server
 from benchmark.engines import NAMES, ROOT, Engine, open_engines
-from benchmark.report import Series, spread, times
+from benchmark.report import Series, progress, spread, times
 
 if TYPE_CHECKING:
     from benchmark.cases import Case
@@ -44,6 +44,7 @@ class Plan:
     bucket: int
     clients: int
     jobs: int
+    fifo_rows: int
 
     @property
     def fewer(self) -> int:
@@ -69,11 +70,6 @@ class Bench:
     def two(self) -> list[Engine]:
         """Return the engines that are queues, not limits."""
         return [e for e in self.engines if e.name != "by_hand"]
-
-
-def progress(text: str) -> None:
-    """Say on stderr what is being done."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def prepare(engine: Engine, case: Case, transactions: int, clients: int) -> int:
@@ -379,6 +375,7 @@ SCENARIOS = {
     "backlog": ("Behind a backlog", backlog),
     "snapshot": ("Under a held snapshot", snapshot),
     "clients": ("Many clients", clients),
+    "fifo": ("FIFO groups", fifo.fifo),
 }
 
 
@@ -403,7 +400,7 @@ def arguments() -> argparse.Namespace:
         " (default: the embedded server).",
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="everything in less than 3 minutes")
+    add("--quick", action="store_true", help="everything in about 6 minutes")
     add(
         "--only", type=listed(tuple(SCENARIOS)), default=tuple(SCENARIOS), metavar="A,B",
         help=f"scenarios, of {', '.join(SCENARIOS)} (default: all)",
@@ -424,6 +421,7 @@ def arguments() -> argparse.Namespace:
     add("--rounds", type=int, help="rounds of each engine (5; 3), one less in backlog and clients")
     add("--seconds", type=float, help="length of a round of the slowest engine, about (3; 0.4)")
     add("--snapshot-seconds", type=int, help="how long the snapshot is held (60; 15)")
+    add("--fifo-rows", type=int, help="messages of the FIFO queues (1,000,000; 100,000)")
     add("--pgmq-sql", type=Path, default=ROOT / "build" / "pgmq.sql",
         help="this project's SQL (default: build/pgmq.sql)")  # fmt: skip
     add("--cache", type=Path, default=ROOT / ".venv" / "cache",
@@ -445,6 +443,7 @@ def main() -> None:
         bucket=5,
         clients=args.clients,
         jobs=args.jobs,
+        fifo_rows=args.fifo_rows or (100_000 if quick else 1_000_000),
     )
     bindir = os.environ.get("PG_BINDIR")
     started = time.monotonic()
