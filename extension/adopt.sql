@@ -4,7 +4,7 @@ SELECT pgmq._lay_out(m.queue_name)
 FROM pgmq.meta AS m
 WHERE to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) IS NOT null;
 
--- What upstream's extension has and this version has no own one of (FIFO groups, topics,
+-- What upstream's extension has and this version has no own one of (FIFO groups,
 -- notifications, partitions) goes on working, but CREATE EXTENSION would not make it: it must leave
 -- the extension for a dump to carry it. Those are the functions that the script has not replaced,
 -- and the tables that they use.
@@ -19,10 +19,7 @@ BEGIN
         SELECT m.type, m.identity
         FROM pgmq._members() AS m
         WHERE m.function_xmin::text <> pg_current_xact_id()::xid::text
-            OR (
-                m.type = 'table'
-                AND m.identity IN ('pgmq.topic_bindings', 'pgmq.notify_insert_throttle')
-            )
+            OR (m.type = 'table' AND m.identity = 'pgmq.notify_insert_throttle')
     LOOP
         EXECUTE format('ALTER EXTENSION pgmq DROP %s %s', v_member.type, v_member.identity);
     END LOOP;

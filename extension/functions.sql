@@ -13,6 +13,7 @@
 \ir functions/internal/_check.sql
 \ir functions/internal/_marks.sql
 \ir functions/internal/_poll.sql
+\ir functions/internal/_routing.sql
 
 -- queues
 \ir functions/queues/validate_queue_name.sql
@@ -57,6 +58,26 @@
 \ir functions/ack/nack.sql
 \ir functions/ack/extend.sql
 \ir functions/ack/ack_and_read.sql
+
+-- topics
+\ir functions/topics/validate_routing_key.sql
+\ir functions/topics/validate_topic_pattern.sql
+\ir functions/topics/bind_topic.sql
+\ir functions/topics/unbind_topic.sql
+\ir functions/topics/list_topic_bindings.sql
+\ir functions/topics/test_routing.sql
+\ir functions/topics/send_topic.sql
+\ir functions/topics/send_batch_topic.sql
+
+-- exchanges
+\ir functions/exchanges/create_exchange.sql
+\ir functions/exchanges/drop_exchange.sql
+\ir functions/exchanges/bind.sql
+\ir functions/exchanges/unbind.sql
+\ir functions/exchanges/bind_channel.sql
+\ir functions/exchanges/unbind_channel.sql
+\ir functions/exchanges/list_bindings.sql
+\ir functions/exchanges/publish.sql
 
 -- metrics
 \ir functions/metrics/metrics.sql

@@ -5,6 +5,8 @@
 \ir schema/types.sql
 \ir schema/meta.sql
 \ir schema/template.sql
+\ir schema/topics.sql
+\ir schema/exchanges.sql
 \ir templates.sql
 \ir functions.sql
 \ir privileges.sql

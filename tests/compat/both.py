@@ -138,8 +138,11 @@ class Side:
         )
 
     def contents(self) -> dict[str, Outcome]:
-        """Return what the queues hold: `meta`, and every q_ and a_ table by name."""
-        found = {"meta": self.run("SELECT queue_name, is_partitioned, is_unlogged FROM pgmq.meta")}
+        """Return `meta`, `topic_bindings`, and every q_ and a_ table by name."""
+        found = {
+            "meta": self.run("SELECT queue_name, is_partitioned, is_unlogged FROM pgmq.meta"),
+            "topic_bindings": self.run("SELECT * FROM pgmq.topic_bindings"),
+        }
         for (table,) in self.run(
             "SELECT relname::text FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p')"
             " AND relnamespace = 'pgmq'::regnamespace AND relname ~ '^[qa]_'"

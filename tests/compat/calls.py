@@ -29,6 +29,17 @@ CONDITIONS = [
     *['{"a":{"b":[2]}}', '{"b":2, "a":1}', '{"it\'s":1}'],
 ]
 
+KEYS = [
+    *["a", "a.b", "a.b.c", "ab", "a-b", "-", "_", "A.9", "a.b.c.d.e", "a.a.b", "b.a", 255 * "a"],
+    *[".", "..", ".a.", ".a b", "a b.", "a..", "..a", "a...b", " ", "a*", "#", "a$", "ä", "a\n"],
+    *[256 * "a", "." + 255 * "a", 200 * "ä", 256 * "ä", 128 * "a ", "", None],
+]
+PATTERNS = [
+    *["*", "#", "*.*", "#.*", "*.#", "a.*", "a.#", "#.b", "*.b", "a.#.b", "a.*.c", "a*", "a#b"],
+    *["a*.#b", "a.b", "#a", "*-*", "a**", "##", "*#", "#*", "a..#", ".**", "**.", "**##", "*#**"],
+    *["#*##", "***", "a.*#.b", ".*#", "##..", "*#.", "#.#", "*.*.*.#"],
+]
+
 
 def literal(text: str | None) -> str:
     """Quote a string for SQL."""
@@ -115,6 +126,35 @@ def condition(wanted: str | None) -> Script:
     ]
 
 
+def topics_of(name: str) -> Script:
+    """Do everything that can be done with topics to a new queue of this name."""
+    q = literal(name)
+    return [
+        f"SELECT pgmq.create({q})",
+        f"SELECT pgmq.bind_topic('a.*', {q})",
+        f"SELECT pgmq.bind_topic('#.b', {q})",
+        f"SELECT pgmq.bind_topic('a..b', {q})",
+        "SELECT pattern, compiled_regex FROM pgmq.list_topic_bindings()",
+        "SELECT * FROM pgmq.test_routing('a.b')",
+        "SELECT * FROM pgmq.test_routing('axb')",
+        "SELECT pgmq.send_topic('a.b', '1')",
+        "SELECT * FROM pgmq.send_batch_topic('a.b', '{1,2}', 100)",
+        f"SELECT pgmq.unbind_topic('a.*', {q})",
+        f"SELECT pgmq.drop_queue({q})",
+    ]
+
+
+def pattern(text: str | None) -> Script:
+    """Bind a queue with a pattern and see which keys it matches."""
+    return [
+        Q,
+        f"SELECT pgmq.validate_topic_pattern({literal(text)})",
+        f"SELECT pgmq.validate_routing_key({literal(text)})",
+        f"SELECT pgmq.bind_topic({literal(text)}, 'q')",
+        *(f"SELECT * FROM pgmq.test_routing({literal(key)})" for key in KEYS[:12]),
+    ]
+
+
 GROUPS: dict[str, dict[str, Script]] = {
     "names": {
         **{f"the name {name!r} works": life_of(name) for name in ACCEPTED_NAMES},
@@ -132,6 +172,10 @@ GROUPS: dict[str, dict[str, Script]] = {
     },
     "acknowledge": read("acknowledge"),
     "metrics": read("metrics"),
+    "topics": {
+        **{f"the pattern {text!r} is the same": pattern(text) for text in [*PATTERNS, *KEYS]},
+        **read("topics"),
+    },
     "tables": {
         "no setting of the caller matters": [
             "SET search_path = ''",
@@ -141,10 +185,12 @@ GROUPS: dict[str, dict[str, Script]] = {
             "SET standard_conforming_strings = off",
             "SET plpgsql.variable_conflict = 'use_column'",
             *life_of("q"),
+            *topics_of("q"),
             "CREATE TEMPORARY TABLE meta (x integer)",
             "CREATE TEMPORARY TABLE q_q (x integer)",
             "SET search_path = pg_temp, pgmq, public",
             *life_of("q"),
+            *topics_of("q"),
             "DROP TABLE pg_temp.meta, pg_temp.q_q",
         ],
         **read("tables"),

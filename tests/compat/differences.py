@@ -376,4 +376,45 @@ DIFFERENCES: dict[str, Difference] = {
         },
         steps=(Q,),
     ),
+    "a delay that is NULL is an error about the delay, also where nothing is bound": Difference(
+        "upstream's message is about a queue's table, and none when no queue is bound",
+        {
+            **_each(
+                [
+                    "send_topic('a', '1', NULL::integer)",
+                    "send_topic('a', '1', '{}'::jsonb, NULL)",
+                    "send_batch_topic('a', '{1}', NULL::integer)",
+                    "send_batch_topic('a', '{1}', NULL::timestamptz)",
+                    "send_batch_topic('a', '{1}', '{1}'::jsonb[], NULL::integer)",
+                    "send_batch_topic('a', '{1}', '{1}'::jsonb[], NULL::timestamptz)",
+                ],
+                _NO_VT,
+                Error("22004", "delay must not be null"),
+            ),
+            "SELECT pgmq.send_topic('b', '1', NULL::integer)": (
+                [(0,)],
+                Error("22004", "delay must not be null"),
+            ),
+            "SELECT pgmq.send('q', '1')": ([(7,)], [(1,)]),
+        },
+        steps=(Q, "SELECT pgmq.bind_topic('a', 'q')"),
+    ),
+    "topics find a queue whatever the case of its name": Difference(
+        "to upstream's other functions the names are one queue",
+        {
+            "SELECT pgmq.bind_topic('a', 'mixed')": (
+                Error(
+                    "P0001",
+                    'Queue "mixed" does not exist. Create the queue first using pgmq.create()',
+                ),
+                [("",)],
+            ),
+            "SELECT pgmq.bind_topic('a', 'Mixed')": ([("",)], [("",)]),
+            "SELECT queue_name FROM pgmq.list_topic_bindings('mixed')": ([], [("Mixed",)]),
+            "SELECT queue_name FROM pgmq.list_topic_bindings()": ([("Mixed",)], [("Mixed",)]),
+            "SELECT pgmq.send_topic('a', '1')": ([(1,)], [(1,)]),
+            "SELECT pgmq.unbind_topic('a', 'MIXED')": ([(False,)], [(True,)]),
+        },
+        steps=("SELECT pgmq.create('Mixed')",),
+    ),
 }

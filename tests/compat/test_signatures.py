@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 # What of upstream's this project does not have yet.
 LATER = {
     "_belongs_to_pgmq",
-    "bind_topic",
     "convert_archive_partitioned",
     "create_fifo_index",
     "create_fifo_indexes_all",
@@ -20,7 +19,6 @@ LATER = {
     "disable_notify_insert",
     "enable_notify_insert",
     "list_notify_insert_throttles",
-    "list_topic_bindings",
     "notify_queue_listeners",
     "read_grouped",
     "read_grouped_head",
@@ -28,13 +26,7 @@ LATER = {
     "read_grouped_rr",
     "read_grouped_rr_with_poll",
     "read_grouped_with_poll",
-    "send_batch_topic",
-    "send_topic",
-    "test_routing",
-    "unbind_topic",
     "update_notify_insert",
-    "validate_routing_key",
-    "validate_topic_pattern",
 }
 
 FUNCTIONS = """
@@ -57,7 +49,7 @@ COLUMNS = """
     SELECT a.attnum::integer AS number, a.attname::text AS name,
            format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
            a.attidentity::text AS identity, a.attgenerated::text AS generated,
-           pg_get_expr(d.adbin, d.adrelid) AS default_value
+           CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS default_value
     FROM pg_attribute a
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attrelid = 'pgmq.{}'::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1
@@ -73,7 +65,7 @@ GRANTS = """
     SELECT c.relname::text, CASE g.grantee WHEN 0 THEN 'public' ELSE g.grantee::regrole::text END
            AS grantee, g.privilege_type
     FROM pg_class c, aclexplode(c.relacl) g
-    WHERE c.relname IN ('meta', 'q_l', 'a_l', 'q_u', 'a_u', 'q_l_msg_id_seq')
+    WHERE c.relname IN ('meta', 'topic_bindings', 'q_l', 'a_l', 'q_u', 'a_u', 'q_l_msg_id_seq')
     AND c.relnamespace = 'pgmq'::regnamespace AND g.grantee <> c.relowner
     UNION ALL
     SELECT n.nspname::text, CASE g.grantee WHEN 0 THEN 'public' ELSE g.grantee::regrole::text END,
@@ -99,7 +91,7 @@ def in_scope(functions: Outcome) -> dict[str, tuple[object, ...]]:
 def test_each_function_of_upstream_exists_with_its_names_types_and_defaults(both: Both) -> None:
     theirs, ours = both.run(FUNCTIONS)
     wanted, present = in_scope(theirs), in_scope(ours)
-    assert len(wanted) == 36
+    assert len(wanted) == 52
     assert {key: present.get(key) for key in wanted} == wanted
 
 
@@ -114,7 +106,8 @@ def test_each_function_of_upstream_can_be_called_by_named_notation(both: Both) -
         )
         plan = f'EXPLAIN SELECT * FROM pgmq."{name}"({arguments})'
         outcomes = both.run(plan)
-        failures += [f"{plan}: {o}" for o in outcomes if o.error is not None]
+        # An immutable function is evaluated, and may complain about its arguments.
+        failures += [f"{plan}: {o}" for o in outcomes if o.error and o.error[0] != "P0001"]
     assert not failures
 
 
@@ -131,7 +124,7 @@ def test_a_type_has_upstreams_fields_in_upstreams_order(both: Both, name: str) -
     assert ours.rows == theirs.rows
 
 
-@pytest.mark.parametrize("table", ["meta", "q_l", "a_l", "q_u", "a_u"])
+@pytest.mark.parametrize("table", ["meta", "topic_bindings", "q_l", "a_l", "q_u", "a_u"])
 def test_a_table_begins_with_upstreams_columns_and_has_its_keys(both: Both, table: str) -> None:
     both.run("SELECT pgmq.create('l')")
     both.run("SELECT pgmq.create_unlogged('u')")
@@ -159,6 +152,6 @@ def test_what_upstream_grants_is_granted_but_for_payloads(both: Both) -> None:
     both.run("SELECT pgmq.create('l')")
     both.run("SELECT pgmq.create_unlogged('u')")
     theirs, ours = both.run(GRANTS)
-    assert len(theirs.rows) == 7
+    assert len(theirs.rows) == 8
     payloads = {(table, "pg_monitor", "SELECT") for table in ("q_l", "a_l", "q_u", "a_u")}
     assert set(theirs.rows) - payloads <= set(ours.rows)

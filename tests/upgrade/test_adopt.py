@@ -25,7 +25,7 @@ FILL = """
     SELECT pgmq.read(queue_name, 3600, 1) FROM pgmq.list_queues();
     SELECT pgmq.read(queue_name, 0, 1) FROM pgmq.list_queues();
     SELECT pgmq.enable_notify_insert('plain');
-    SELECT pgmq.bind_topic('a.#', 'plain');
+    SELECT pgmq.bind_topic('a.#', 'plain'), pgmq.bind_topic('*.b', 'Mixed Case');
     CREATE ROLE {role};
     GRANT USAGE ON SCHEMA pgmq TO {role};
     GRANT SELECT, INSERT, UPDATE, DELETE ON pgmq.q_plain TO {role};
@@ -74,7 +74,7 @@ def _contents(session: psycopg.Connection) -> dict[str, list[tuple[object, ...]]
         for prefix in "qa":
             name = f"{prefix}_{queue.lower()}"
             tables[name] = f'SELECT * FROM pgmq."{name}" ORDER BY msg_id'
-    tables["topics"] = "SELECT pattern, queue_name FROM pgmq.topic_bindings"
+    tables["topics"] = "SELECT * FROM pgmq.topic_bindings ORDER BY pattern"
     return {name: session.execute(query.encode()).fetchall() for name, query in tables.items()}
 
 
@@ -102,8 +102,8 @@ def test_nothing_is_lost_and_the_new_engine_is_in_use(
     session.execute("SELECT pgmq.set_vt('plain', 6, 0)")
     assert _ids(session, "SELECT msg_id FROM pgmq.read('plain', 60, 1)") == [6]
     session.execute("RESET ROLE")
+    assert session.execute("SELECT pgmq.send_topic('a.b', '7')").fetchone() == (2,)
     # What 2.0.0 has no own version of yet goes on working.
-    assert session.execute("SELECT pgmq.send_topic('a.b', '7')").fetchone() == (1,)
     assert [note.channel for note in session.notifies(timeout=5, stop_after=1)] == [
         "pgmq.q_plain.INSERT"
     ]
@@ -150,6 +150,45 @@ def test_a_dump_of_an_upgraded_database_restores_queues_that_work(
         with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
             assert _contents(copy) == _contents(session)
             assert _ids(copy, "SELECT msg_id FROM pgmq.read('Mixed Case', 60, 9)") == [3, 4]
+
+
+def test_a_dump_carries_bindings_and_exchanges(
+    old: tuple[psycopg.Connection, str], server: TestServer
+) -> None:
+    session, upgrade = old
+    session.execute(upgrade.encode())
+    session.execute("SELECT pgmq.create_exchange('e'), pgmq.create('fresh')")
+    session.execute("SELECT pgmq.bind('e', 'mixed case', '#'), pgmq.bind('e', 'fresh', 'a.#')")
+    session.execute("SELECT pgmq.bind_channel('e', 'c', 'b', 'regex')")
+    session.execute("SELECT pgmq.bind_topic('a', 'fresh')")
+    dump = server.dump(session.info.dbname)
+    with server.database(None) as restored:
+        done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
+        assert done.returncode == 0, done.stdout
+        with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
+            for table in ("topic_bindings", "exchange", "binding"):
+                rows = f"SELECT * FROM pgmq.{table} AS t ORDER BY t::text"
+                assert copy.execute(rows).fetchall() == session.execute(rows).fetchall()
+            assert copy.execute("SELECT pgmq.publish('e', 'a.b', '1')").fetchone() == (3,)
+            assert copy.execute("SELECT pgmq.send_topic('a', '1')").fetchone() == (1,)
+            copy.execute("SELECT pgmq.drop_queue('fresh')")
+            assert copy.execute("SELECT pgmq.publish('e', 'a.b', '1')").fetchone() == (2,)
+
+
+def test_the_table_of_bindings_is_after_an_upgrade_what_it_is_in_a_new_database(
+    old: tuple[psycopg.Connection, str], db: psycopg.Connection
+) -> None:
+    session, upgrade = old
+    session.execute(upgrade.encode())
+    indexes = "SELECT indexdef FROM pg_indexes WHERE tablename = 'topic_bindings' ORDER BY 1"
+    assert session.execute(indexes).fetchall() == db.execute(indexes).fetchall()
+    configured = """
+        SELECT c.relname FROM pg_extension AS e, pg_class AS c
+        WHERE e.extname = 'pgmq' AND c.oid = ANY (e.extconfig) ORDER BY 1
+    """
+    in_extension = session.execute(configured).fetchall()
+    if in_extension:
+        assert in_extension == db.execute(configured).fetchall()
 
 
 def test_running_the_file_again_changes_nothing(db: psycopg.Connection, server: TestServer) -> None:

@@ -4,7 +4,9 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 BEGIN
     IF queue_name ~ '[$;'']|--' THEN
-        RAISE EXCEPTION 'queue name contains invalid characters: $, ;, --, or \''';
+        -- Not written out: a backslash means something else where
+        -- standard_conforming_strings is off.
+        RAISE EXCEPTION 'queue name contains invalid characters: $, ;, --, or %''', chr(92);
     END IF;
     RETURN lower(format('%s_%s', prefix, queue_name));
 END

@@ -96,3 +96,28 @@ SELECT pgmq.send_batch('q', '{1,2,3,4,5,6}');
 RESET ROLE;
 SELECT * FROM pgmq.read('q', 100, 1);
 SELECT pgmq.drop_queue('q');
+
+-- who may read the bindings and insert into the queues may send to a topic
+SELECT pgmq.create('q');
+SELECT pgmq.bind_topic('#', 'q');
+GRANT USAGE ON SCHEMA pgmq TO compat;
+GRANT INSERT, SELECT (msg_id) ON pgmq.q_q TO compat;
+SET ROLE compat;
+SELECT pgmq.send_topic('a', '1');
+SELECT pgmq.bind_topic('a', 'q');
+SELECT pgmq.unbind_topic('a', 'q');
+RESET ROLE;
+GRANT SELECT ON pgmq.topic_bindings TO compat;
+SET ROLE compat;
+SELECT pgmq.send_topic('a', '1');
+SELECT * FROM pgmq.send_batch_topic('a', '{1}');
+SELECT * FROM pgmq.list_topic_bindings();
+SELECT * FROM pgmq.test_routing('a');
+
+-- pg_monitor sees the bindings
+SELECT pgmq.create('q');
+SELECT pgmq.bind_topic('#', 'q');
+SET ROLE pg_monitor;
+SELECT * FROM pgmq.list_topic_bindings();
+SELECT * FROM pgmq.test_routing('a');
+SELECT pgmq.send_topic('a', '1');

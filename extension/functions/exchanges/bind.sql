@@ -1,0 +1,20 @@
+CREATE OR REPLACE FUNCTION pgmq.bind(
+    exchange_name text,
+    queue_name text,
+    pattern text,
+    kind text DEFAULT 'topic'
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_queue text := pgmq._lock_queue_name(queue_name);
+BEGIN
+    IF v_queue IS NULL THEN
+        PERFORM pgmq._missing('send', queue_name);
+    END IF;
+    PERFORM pgmq._bind(exchange_name, v_queue, null, pattern, kind);
+END
+$$;
+COMMENT ON FUNCTION pgmq.bind(text, text, text, text) IS
+'Have an exchange send to a queue what is published with a routing key that matches the pattern. Of kind topic: words with dots between them, of which * stands for exactly one and # for any number, also none. Of kind regex: a regular expression, found anywhere in the key unless anchored. Of kind direct: the key itself. Of kind fanout: null or empty, and every key matches. Up to 255 bytes. Doing it again changes nothing. Raises an error for an unknown exchange, queue or kind and for an invalid pattern.';

@@ -1,0 +1,15 @@
+CREATE OR REPLACE FUNCTION pgmq.drop_exchange(exchange_name text)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    DELETE FROM pgmq.exchange AS e WHERE e.exchange_name = drop_exchange.exchange_name;
+    IF NOT found THEN
+        RAISE NOTICE 'exchange "%" does not exist', exchange_name;
+        RETURN false;
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION pgmq.drop_exchange(text) IS
+'Drop an exchange with its bindings, leaving queues and their messages alone; false, with a notice, when there is none.';

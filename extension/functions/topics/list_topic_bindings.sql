@@ -1,0 +1,22 @@
+CREATE OR REPLACE FUNCTION pgmq.list_topic_bindings()
+RETURNS TABLE (pattern text, queue_name text, bound_at timestamptz, compiled_regex text)
+LANGUAGE sql STABLE
+AS $$
+    SELECT b.pattern, b.queue_name, b.bound_at, b.compiled_regex
+    FROM pgmq.topic_bindings AS b
+    ORDER BY b.bound_at DESC, b.pattern, b.queue_name
+$$;
+COMMENT ON FUNCTION pgmq.list_topic_bindings() IS
+'All bindings of bind_topic, the latest first, with the regular expression that each pattern means.';
+
+CREATE OR REPLACE FUNCTION pgmq.list_topic_bindings(queue_name text)
+RETURNS TABLE (pattern text, queue_name text, bound_at timestamptz, compiled_regex text)
+LANGUAGE sql STABLE
+AS $$
+    SELECT b.pattern, b.queue_name, b.bound_at, b.compiled_regex
+    FROM pgmq.topic_bindings AS b
+    WHERE lower(b.queue_name) = lower($1)
+    ORDER BY b.bound_at DESC, b.pattern, b.queue_name
+$$;
+COMMENT ON FUNCTION pgmq.list_topic_bindings(text) IS
+'The bindings of one queue, the latest first; none for an unknown queue.';

@@ -1,0 +1,80 @@
+CREATE OR REPLACE FUNCTION pgmq.send_batch_topic(
+    routing_key text,
+    msgs jsonb[],
+    headers jsonb[],
+    delay timestamptz
+)
+RETURNS TABLE (queue_name text, msg_id bigint)
+LANGUAGE plpgsql VOLATILE ROWS 100
+AS $$
+DECLARE
+    v_queue text;
+BEGIN
+    PERFORM pgmq.validate_routing_key(routing_key);
+    PERFORM pgmq._validate_batch_params(msgs, headers);
+    IF delay IS NULL THEN
+        PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
+    END IF;
+    FOREACH v_queue IN ARRAY pgmq._topic_queues(routing_key) LOOP
+        RETURN QUERY EXECUTE format(
+            'SELECT $4, m FROM pgmq.%I($1, $2, $3) AS m', pgmq._compiled('sendbatch', v_queue)
+        ) USING msgs, headers, delay, v_queue;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], jsonb[], timestamptz) IS
+'Send messages with headers (a null array for none), visible from the time delay on, to every queue that bind_topic has bound with a matching pattern, and return the msg_ids, queue by queue in the order of their names. Raises an error for an invalid routing key, and as send_batch does.';
+
+CREATE OR REPLACE FUNCTION pgmq.send_batch_topic(routing_key text, msgs jsonb[])
+RETURNS TABLE (queue_name text, msg_id bigint)
+LANGUAGE sql VOLATILE ROWS 100
+AS $$
+    SELECT * FROM pgmq.send_batch_topic(routing_key, msgs, null::jsonb[], '-infinity'::timestamptz)
+$$;
+COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[]) IS
+'Send messages to every queue with a matching binding and return their msg_ids.';
+
+CREATE OR REPLACE FUNCTION pgmq.send_batch_topic(routing_key text, msgs jsonb[], headers jsonb[])
+RETURNS TABLE (queue_name text, msg_id bigint)
+LANGUAGE sql VOLATILE ROWS 100
+AS $$
+    SELECT * FROM pgmq.send_batch_topic(routing_key, msgs, headers, '-infinity'::timestamptz)
+$$;
+COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], jsonb[]) IS
+'Send messages, each with the headers in the same place (a null array for none), to every queue with a matching binding and return their msg_ids.';
+
+CREATE OR REPLACE FUNCTION pgmq.send_batch_topic(routing_key text, msgs jsonb[], delay integer)
+RETURNS TABLE (queue_name text, msg_id bigint)
+LANGUAGE sql VOLATILE ROWS 100
+AS $$
+    SELECT * FROM pgmq.send_batch_topic(
+        routing_key, msgs, null::jsonb[], clock_timestamp() + make_interval(secs => delay)
+    )
+$$;
+COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], integer) IS
+'Send messages that are visible after delay seconds, at once when it is zero or negative, to every queue with a matching binding and return their msg_ids.';
+
+CREATE OR REPLACE FUNCTION pgmq.send_batch_topic(routing_key text, msgs jsonb[], delay timestamptz)
+RETURNS TABLE (queue_name text, msg_id bigint)
+LANGUAGE sql VOLATILE ROWS 100
+AS $$
+    SELECT * FROM pgmq.send_batch_topic(routing_key, msgs, null::jsonb[], delay)
+$$;
+COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], timestamptz) IS
+'Send messages that are visible from the time delay on to every queue with a matching binding and return their msg_ids.';
+
+CREATE OR REPLACE FUNCTION pgmq.send_batch_topic(
+    routing_key text,
+    msgs jsonb[],
+    headers jsonb[],
+    delay integer
+)
+RETURNS TABLE (queue_name text, msg_id bigint)
+LANGUAGE sql VOLATILE ROWS 100
+AS $$
+    SELECT * FROM pgmq.send_batch_topic(
+        routing_key, msgs, headers, clock_timestamp() + make_interval(secs => delay)
+    )
+$$;
+COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], jsonb[], integer) IS
+'Send messages with headers, visible after delay seconds, to every queue with a matching binding and return their msg_ids.';

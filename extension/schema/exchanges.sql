@@ -1,0 +1,42 @@
+DO $$
+BEGIN
+    IF to_regclass('pgmq.exchange') IS NULL THEN
+        CREATE TABLE pgmq.exchange (
+            exchange_name text PRIMARY KEY
+            CHECK (octet_length(exchange_name) BETWEEN 1 AND 255 AND exchange_name !~ E'\n'),
+            created_at timestamptz NOT NULL DEFAULT now()
+        );
+    END IF;
+    IF to_regclass('pgmq.binding') IS NULL THEN
+        CREATE TABLE pgmq.binding (
+            exchange_name text NOT NULL
+            REFERENCES pgmq.exchange (exchange_name) ON DELETE CASCADE,
+            queue_name text REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
+            channel text CHECK (octet_length(channel) BETWEEN 1 AND 63),
+            pattern text NOT NULL CHECK (octet_length(pattern) <= 255),
+            kind text NOT NULL CHECK (kind IN ('topic', 'regex', 'direct', 'fanout')),
+            bound_at timestamptz NOT NULL DEFAULT now(),
+            -- Every word has a dot behind it, which makes the index a tree of words: what begins
+            -- with "a.b." are the patterns that begin with these two words and no others. All in
+            -- one column: comparing several for each entry of a page costs twice as much.
+            path text COLLATE "C" NOT NULL GENERATED ALWAYS AS (
+                exchange_name || E'\n' || kind || E'\n'
+                || CASE WHEN pattern = '' THEN '' ELSE pattern || '.' END
+            ) STORED,
+            CHECK ((queue_name IS NULL) <> (channel IS NULL))
+        );
+        CREATE UNIQUE INDEX binding_key ON pgmq.binding (
+            path, coalesce(queue_name, ''), coalesce(channel, '')
+        );
+        CREATE INDEX binding_queue_name_idx ON pgmq.binding (queue_name);
+    END IF;
+    BEGIN
+        PERFORM pg_extension_config_dump('pgmq.exchange', '');
+        PERFORM pg_extension_config_dump('pgmq.binding', '');
+    EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
+        NULL;
+    END;
+END
+$$;
+COMMENT ON TABLE pgmq.exchange IS 'One row for each exchange.';
+COMMENT ON TABLE pgmq.binding IS 'Where pgmq.publish() sends what it is given: one row for each pattern of each queue or channel bound to an exchange.';
