@@ -32,8 +32,10 @@ DECLARE
     v_complete boolean;
     v_found bigint[];
     v_groups bigint[];
-    v_ids bigint[];
-    v_left integer;
+    v_tried bigint[] := '{}'::bigint[];
+    v_need integer;
+    v_search boolean;
+    v_ids bigint[] := '{}'::bigint[];
 BEGIN
     IF seconds IS NULL OR quantity < 0 THEN
         PERFORM pgmq._check_read(seconds, quantity);
@@ -66,32 +68,56 @@ BEGIN
         SELECT f.heads, f.still_free, f.crowded, f.complete
         INTO v_heads, v_remembered, v_crowded, v_complete
         FROM pgmq._groupfront_$queue(v_now, quantity, v_state[2:], v_indexed) AS f;
-        v_ids := pgmq._groupclaim_$queue(v_now, v_heads, quantity, kind, null, v_indexed);
-        v_left := quantity - cardinality(v_ids);
-        IF NOT v_complete AND v_indexed AND (v_left > 0 OR v_remembered <> '{}') THEN
-            SELECT s.place, s.heads, s.groups INTO v_place, v_found, v_groups
-            FROM pgmq._groupsearch_$queue(
-                v_now,
-                CASE WHEN v_left > 0 THEN least(v_left, 1000) + 20 ELSE 5 END,
-                CASE WHEN v_ids = '{}' THEN 1000 ELSE 250 END,
-                v_crowded,
-                coalesce(v_state[1], ((random() - 0.5) * 18e18)::bigint)
-            ) AS s;
-            IF v_left > 0 THEN
-                v_found := ARRAY(
-                    SELECT f FROM unnest(v_found) AS f WHERE f <> ALL (v_heads) ORDER BY f
+        -- Where the front shows too few groups: rounds need them all at once. And now and then
+        -- anyway, or an old group behind a front that is always busy would never have its turn.
+        v_need := CASE kind WHEN 'grouped' THEN least(quantity, 1) ELSE quantity END;
+        v_search := v_indexed AND (
+            cardinality(v_heads) < v_need OR v_remembered <> '{}' OR random() * 32 < 1
+        );
+        LOOP
+            v_found := '{}';
+            IF v_search AND NOT v_complete AND v_indexed THEN
+                SELECT s.place, s.heads, s.groups INTO v_place, v_found, v_groups
+                FROM pgmq._groupsearch_$queue(
+                    v_now,
+                    CASE
+                        WHEN cardinality(v_heads) < v_need THEN least(v_need, 1000) + 20 ELSE 5
+                    END,
+                    CASE WHEN v_heads || v_ids = '{}' THEN 1000 ELSE 250 END,
+                    v_crowded,
+                    coalesce(v_state[1], ((random() - 0.5) * 18e18)::bigint)
+                ) AS s;
+                IF cardinality(v_heads) >= v_need AND v_remembered = '{}' THEN
+                    v_groups := '{}';       -- the front will do in the next call too
+                END IF;
+                -- The newest ones, so that every free group has its turn.
+                v_remembered := (
+                    v_groups
+                    || ARRAY(SELECT r FROM unnest(v_remembered) AS r WHERE r <> ALL (v_groups))
+                )[:32];
+                PERFORM set_config(
+                    v_setting, array_to_string(v_place || v_remembered, ' '), false
                 );
-                v_ids := v_ids
-                    || pgmq._groupclaim_$queue(v_now, v_found, v_left, kind, null, v_indexed);
+            ELSIF v_search AND NOT v_complete THEN
+                SELECT f.heads INTO v_found
+                FROM pgmq._groupfront_$queue(v_now, 2147483647, null, v_indexed) AS f;
             END IF;
-            -- The newest ones, so that every free group has its turn.
-            v_remembered := (
-                v_groups || ARRAY(SELECT r FROM unnest(v_remembered) AS r WHERE r <> ALL (v_groups))
-            )[:32];
-            PERFORM set_config(
-                v_setting, array_to_string(v_place || v_remembered, ' '), false
+            v_heads := ARRAY(
+                SELECT f FROM unnest(v_heads) AS f
+                UNION
+                SELECT f FROM unnest(v_found) AS f WHERE f <> ALL (v_tried)
+                ORDER BY 1
             );
-        END IF;
+            v_ids := v_ids || pgmq._groupclaim_$queue(
+                v_now, v_heads, quantity - cardinality(v_ids), kind, null, v_indexed
+            );
+            EXIT WHEN v_search OR v_complete OR cardinality(v_ids) >= quantity;
+
+            -- Too little, or others hold what the front shows: search for more.
+            v_search := true;
+            v_tried := v_heads;
+            v_heads := '{}';
+        END LOOP;
     END IF;
     IF v_ids = '{}' THEN
         RETURN;

@@ -6,7 +6,7 @@ message; and warnings and notices. Four rules say what counts as equal, and ther
 1. A timestamp equals another that is less than TOLERANCE seconds away (the two servers' clocks are
    one clock, but the statements run one after the other). Infinities equal only themselves.
 2. Rows are compared without regard to their order: upstream promises none. This project's batches
-   must be in the order of msg_id.
+   must be in the order of msg_id. (Rounds of groups have an order: scripts aggregate them.)
 3. What Postgres itself says while IF NOT EXISTS skips something or a name is cut is not compared.
 4. Of an error about privileges or a read-only transaction only the SQLSTATE is compared: Postgres
    words it after the table or command that it comes to first.
@@ -39,7 +39,10 @@ READ_ONLY = "25006"
 # Inside the text of a composite value a timestamp is recognised by its looks.
 _MOMENT_IN_TEXT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?[+-]\d\d(:\d\d)?")
 
-_BATCH = re.compile(r"SELECT \* FROM pgmq\.(read|read_with_poll|pop|set_vt|delete|archive)\(")
+_BATCH = re.compile(
+    r"SELECT \* FROM pgmq\."
+    r"((read|read_grouped|read_grouped_head)(_with_poll)?|pop|set_vt|delete|archive)\("
+)
 
 # What a queue is, as far as upstream defines it.
 MESSAGE_COLUMNS = "msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers"

@@ -49,6 +49,13 @@ def _on(queue: str) -> list[str]:
         f"read({queue}, 0, 1)",
         f"read({queue}, 0, 1, '{{\"a\":1}}')",
         f"read_with_poll({queue}, 0, 1)",
+        f"read_grouped({queue}, 0, 1)",
+        f"read_grouped_with_poll({queue}, 0, 1)",
+        f"read_grouped_rr({queue}, 0, 1)",
+        f"read_grouped_rr_with_poll({queue}, 0, 1)",
+        f"read_grouped_head({queue}, 0, 1)",
+        f"read_grouped_head_with_poll({queue}, 0, 1)",
+        f"create_fifo_index({queue})",
         f"pop({queue})",
         f"pop({queue}, 0)",
         f"delete({queue}, 1)",
@@ -74,6 +81,11 @@ _REPEATED_HOUR = (
     " = 29)::integer || '/' || to_char(d, 'HH24:MI'), false)"
     " FROM (SELECT clock_timestamp() AT TIME ZONE 'UTC' + interval '90 min' AS d) s"
 )
+
+_GROUPS = """
+    SELECT pgmq.send_batch('q', '{1,2,3,4,5}', ARRAY['{"x-pgmq-group":"a"}', '{"x-pgmq-group":"b"}',
+        '{"x-pgmq-group":"b"}', '{"x-pgmq-group":"b"}', NULL]::jsonb[])
+"""
 
 _REFUSE = (
     "CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
@@ -127,6 +139,9 @@ DIFFERENCES: dict[str, Difference] = {
             [
                 "read('q', NULL, 1)",
                 "read_with_poll('q', NULL, 1)",
+                "read_grouped('q', NULL, 1)",
+                "read_grouped_rr('q', NULL, 1)",
+                "read_grouped_head('q', NULL, 1)",
                 "set_vt('q', 1, NULL::integer)",
                 "set_vt('q', 1, NULL::timestamptz)",
                 "set_vt('q', '{1}'::bigint[], NULL::integer)",
@@ -140,7 +155,13 @@ DIFFERENCES: dict[str, Difference] = {
     "a vt that is NULL is an error even when there is no message": Difference(
         "a wrong call should not fail only on the day that a message is there",
         _each(
-            ["read('q', NULL, 1)", "set_vt('q', 1, NULL::integer)"],
+            [
+                "read('q', NULL, 1)",
+                "read_grouped('q', NULL, 1)",
+                "read_grouped_rr('q', NULL, 1)",
+                "read_grouped_head('q', NULL, 1)",
+                "set_vt('q', 1, NULL::integer)",
+            ],
             [],
             Error("22004", "vt must not be null"),
         ),
@@ -149,11 +170,78 @@ DIFFERENCES: dict[str, Difference] = {
     "a qty that is negative is an error about the qty": Difference(
         "upstream's message is about its own SQL",
         _each(
-            ["read('q', 0, -1)", "read_with_poll('q', 0, -1)", "pop('q', -1)"],
+            [
+                "read('q', 0, -1)",
+                "read_with_poll('q', 0, -1)",
+                "read_grouped('q', 0, -1)",
+                "read_grouped_head('q', 0, -1)",
+                "pop('q', -1)",
+            ],
             Error("2201W", "LIMIT must not be negative"),
             Error("2201W", "qty must not be negative: -1"),
         ),
         steps=(Q, SIX),
+    ),
+    "a qty that is negative is an error for read_grouped_rr too": Difference(
+        "upstream returns nothing, as if the queue were empty",
+        _each(
+            ["read_grouped_rr('q', 0, -1)", "read_grouped_rr_with_poll('q', 0, -1, 1)"],
+            [],
+            Error("2201W", "qty must not be negative: -1"),
+        ),
+        steps=(Q, SIX),
+    ),
+    "a qty that is NULL is no limit for read_grouped and read_grouped_rr": Difference(
+        "upstream returns nothing, as if the queue were empty; its other reads return all",
+        {
+            "SELECT array_agg(msg_id) FROM pgmq.read_grouped('q', 0, NULL)": (
+                [(None,)],
+                [([1, 2, 3, 4, 5],)],
+            ),
+            "SELECT array_agg(msg_id) FROM pgmq.read_grouped_rr('q', 0, NULL)": (
+                [(None,)],
+                [([1, 2, 5, 3, 4],)],
+            ),
+        },
+        steps=(Q, _GROUPS),
+    ),
+    "what follows a gap in a group is not handed out": Difference(
+        "upstream skips a delayed or leased message in the middle of a group: it breaks the order",
+        {
+            "SELECT msg_id FROM pgmq.read_grouped('q', 0, 10)": (
+                [(1,), (2,), (3,), (4,), (5,)],
+                [(1,), (2,), (3,), (4,), (5,)],
+            ),
+            "SELECT msg_id FROM pgmq.set_vt('q', 3, 3600)": ([(3,)], [(3,)]),
+            "SELECT array_agg(msg_id) FROM pgmq.read_grouped('q', 0, 10)": (
+                [([1, 2, 4, 5],)],
+                [([1, 2, 5],)],
+            ),
+            "SELECT array_agg(msg_id) FROM pgmq.read_grouped_rr('q', 0, 10)": (
+                [([1, 2, 5, 4],)],
+                [([1, 2, 5],)],
+            ),
+        },
+        steps=(Q, _GROUPS),
+    ),
+    "a grouped read takes no advisory lock": Difference(
+        "upstream's are of the whole database, by group: an equal name in another queue is blocked",
+        {
+            "SELECT count(*) FROM pgmq.read_grouped_rr('q', 60, 1)": ([(1,)], [(1,)]),
+            "SELECT count(*) > 0 FROM pg_locks"
+            " WHERE locktype = 'advisory' AND pid = pg_backend_pid()": ([(True,)], [(False,)]),
+        },
+        steps=(Q, _GROUPS, "BEGIN"),
+    ),
+    "create_fifo_index makes another index": Difference(
+        "upstream's GIN index on headers is not one that finds a group's next message",
+        {
+            "SELECT indexname FROM pg_indexes WHERE tablename = 'q_q' AND indexname ~ 'fifo'": (
+                [("q_q_fifo_idx",)],
+                [("fifo_idx_q",)],
+            ),
+        },
+        steps=(Q, "SELECT pgmq.create_fifo_index('q')"),
     ),
     "a batch comes in msg_id order": Difference(
         "upstream returns rows as its join finds them; first in, first out is what a queue is for",
@@ -169,6 +257,10 @@ DIFFERENCES: dict[str, Difference] = {
         "a vt behind the clock would be behind what readers have seen already",
         {
             "SELECT vt < last_read_at - interval '9 s' FROM pgmq.read('q', -10, 1)": (
+                [(True,)],
+                [(False,)],
+            ),
+            "SELECT vt < now() - interval '9 s' FROM pgmq.read_grouped('q', -10, 1)": (
                 [(True,)],
                 [(False,)],
             ),
@@ -191,8 +283,8 @@ DIFFERENCES: dict[str, Difference] = {
                 [(False,)],
             ),
             "SELECT msg_id, read_ct FROM pgmq.read('q', 0, 1) WHERE vt <= clock_timestamp()": (
-                [(1, 2)],
-                [(1, 2)],
+                [(1, 3)],
+                [(1, 3)],
             ),
         },
         steps=(Q, SIX),
@@ -310,6 +402,9 @@ DIFFERENCES: dict[str, Difference] = {
         {
             "SELECT msg_id FROM pgmq.read_with_poll('q', 0, 2, 0)": ([], [(1,), (2,)]),
             "SELECT msg_id FROM pgmq.read_with_poll('q', 0, 2, -1)": ([], [(1,), (2,)]),
+            "SELECT msg_id FROM pgmq.read_grouped_with_poll('q', 0, 2, 0)": ([], [(1,), (2,)]),
+            "SELECT msg_id FROM pgmq.read_grouped_rr_with_poll('q', 0, 2, 0)": ([], [(1,), (2,)]),
+            "SELECT msg_id FROM pgmq.read_grouped_head_with_poll('q', 0, 2, 0)": ([], [(1,)]),
             "SELECT msg_id FROM pgmq.read_with_poll('nope', 0, 1, 0)": (
                 [],
                 Error("42P01", 'queue "nope" does not exist'),

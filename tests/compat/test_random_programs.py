@@ -19,6 +19,19 @@ HOUR = 3600
 SOON, LATER = "clock_timestamp()", f"now() + interval '{HOUR} s'"
 CONDITIONS = ["'{}'", "NULL", "'{\"k\":1}'", "'{\"k\":2}'", "'[1]'", "'null'"]
 MESSAGES = ['{"k":1}', '{"k":2,"x":[1]}', "[1,2]", "null", '"text"', "{}"]
+HEADERS = ['{"x-pgmq-group":"a"}', '{"x-pgmq-group":"b"}', '{"x-pgmq-group":7}', *MESSAGES[2:]]
+WEIGHTS = {
+    "send": 6,
+    "batch": 5,
+    "read": 8,
+    "grouped": 6,
+    "set_vt": 6,
+    "pop": 3,
+    "delete": 3,
+    "archive": 3,
+    "insert": 2,
+    "other": 2,
+}
 
 
 def program(seed: int) -> list[str]:
@@ -44,6 +57,9 @@ def _step(rng: random.Random, q: str, sent: list[int]) -> str:
     def message() -> str:
         return rng.choice([*(f"'{m}'" for m in MESSAGES), "NULL"])
 
+    def headers() -> str:
+        return rng.choice([*(f"'{h}'" for h in HEADERS), "NULL"])
+
     def delay() -> str:
         return rng.choice(["0", "0", "0", "-1", str(HOUR), SOON, LATER, "'infinity'::timestamptz"])
 
@@ -57,21 +73,26 @@ def _step(rng: random.Random, q: str, sent: list[int]) -> str:
     def qty() -> str:
         return rng.choice(["1", "1", "2", "3", "10", "0", "NULL"])
 
-    kind = rng.choices(
-        ["send", "batch", "read", "set_vt", "pop", "delete", "archive", "insert", "other"],
-        [6, 5, 11, 6, 3, 3, 3, 2, 2],
-    )[0]
+    def grouped() -> str:
+        # Upstream is right about heads only: it steps over gaps within a group.
+        call = rng.choice(["read_grouped", "read_grouped_rr", "read_grouped_head"])
+        lease = rng.choice(["0", str(HOUR)])
+        return f"{call}({q}, {lease}, {qty() if call == 'read_grouped_head' else '1'})"
+
+    kind = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     table = f'pgmq."q_{q[1:-1].lower()}"'
     if kind == "send":
         sent[0] += 1
-        return f"SELECT pgmq.send({q}, {message()}, {message()}::jsonb, {delay()})"
+        return f"SELECT pgmq.send({q}, {message()}, {headers()}::jsonb, {delay()})"
     if kind == "batch":
         size = rng.randint(1, 5)
         sent[0] += size
-        msgs, headers = ([message() for _ in range(size)] for _ in range(2))
-        return f"SELECT pgmq.send_batch({q}, {array(msgs)}, {array(headers)}, {delay()})"
+        bodies, heads = ([make() for _ in range(size)] for make in (message, headers))
+        return f"SELECT pgmq.send_batch({q}, {array(bodies)}, {array(heads)}, {delay()})"
     if kind == "read":
         return f"SELECT * FROM pgmq.read({q}, {read()}, {rng.choice(CONDITIONS)})"
+    if kind == "grouped":
+        return f"SELECT * FROM pgmq.{grouped()}"
     if kind == "set_vt":
         return f"SELECT * FROM pgmq.set_vt({q}, {rng.choice([id_, ids])()}, {vt()})"
     if kind == "pop":
@@ -92,6 +113,7 @@ def _step(rng: random.Random, q: str, sent: list[int]) -> str:
             "ROLLBACK",
             "COMMIT",
             f"SELECT pgmq.create({q})",
+            f"SELECT pgmq.create_fifo_index({q})",
             f"SELECT pgmq.drop_queue({q}), pgmq.create({q})",
         ]
     )

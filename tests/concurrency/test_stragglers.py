@@ -48,18 +48,20 @@ def _advance(session: psycopg.Connection) -> None:
     session.execute("SELECT pgmq._advance_q()")
 
 
-def _mark(session: psycopg.Connection) -> int:
-    row = session.execute("SELECT pgmq._id_mark('pgmq.ready_mark_q')").fetchone()
+def _mark(session: psycopg.Connection, name: str = "ready_mark_q") -> int:
+    row = session.execute("SELECT pgmq._id_mark(%s)", (f"pgmq.{name}",)).fetchone()
     assert row is not None
     return int(row[0])
 
 
-def _delivered(session: psycopg.Connection, quantity: int = 1) -> list[int]:
+def _delivered(
+    session: psycopg.Connection, quantity: int = 1, read: str = "read('q', 60, 1)"
+) -> list[int]:
     """Poll as a consumer does, for as long as the documented bound allows."""
     end = time.monotonic() + BOUND
     ids: list[int] = []
     while len(ids) < quantity and time.monotonic() < end:
-        rows = session.execute("SELECT msg_id FROM pgmq.read('q', 60, 1)").fetchall()
+        rows = session.execute(f"SELECT msg_id FROM pgmq.{read}".encode()).fetchall()
         ids += [row[0] for row in rows]
         if not rows:
             time.sleep(0.02)
@@ -98,6 +100,39 @@ def test_a_message_that_commits_in_time_is_delivered_at_once(
     _drain(queue)
     slow.execute("COMMIT")
     assert queue.execute("SELECT msg_id FROM pgmq.read('q', 60, 1)").fetchone() == row
+
+
+@pytest.fixture
+def grouped(queue: psycopg.Connection) -> psycopg.Connection:
+    """The same, and the mark below which no message of any group is alive has moved too."""
+    queue.execute("SELECT pgmq.create_fifo_index('q')")
+    _advance(queue)
+    assert _mark(queue, "live_mark_q") > 150
+    return queue
+
+
+def test_a_message_that_commits_after_any_time_keeps_its_place_in_its_group(
+    grouped: psycopg.Connection, connect: Connect
+) -> None:
+    slow = connect()
+    with slow.transaction():
+        slow.execute("SELECT pgmq.send('q', '\"late\"')")
+        grouped.execute(FILL)
+        _drain(grouped)
+        time.sleep(0.6)
+        _drain(grouped)
+        assert _mark(grouped) > 201  # a plain read does not wait that long
+        grouped.execute("SELECT pgmq.send('q', '1')")
+    rows = grouped.execute("SELECT msg_id FROM pgmq.read_grouped('q', 60, 9)").fetchall()
+    assert rows == [(201,), (402,)]
+
+
+@pytest.mark.parametrize("read", ["read_grouped('q', 60, 1)", "read_group('q', null, 60, 1)"])
+def test_a_row_inserted_by_hand_with_an_old_id_into_a_group(
+    grouped: psycopg.Connection, read: str
+) -> None:
+    grouped.execute("INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (7, now())")
+    assert _delivered(grouped, read=read) == [7]
 
 
 def test_a_row_inserted_by_hand_with_an_old_id(queue: psycopg.Connection) -> None:

@@ -22,9 +22,12 @@ def _run(server: TestServer, database: str, steps: str, *, tables: int) -> str:
     """Run the steps, and see that they print so many lines of tables as comments show them."""
     done = server.run_psql(database, "-v", "ON_ERROR_STOP=1", stdin=steps)
     assert done.returncode == 0, done.stdout
-    shown = re.findall(r"^-- (.*[|+].*)$", steps, re.MULTILINE)
-    assert len(shown) == tables
-    assert "\n".join(line.strip() for line in shown) in re.sub(r" *\n *", "\n", done.stdout)
+    printed = re.sub(r" *\n *", "\n", done.stdout)
+    shown = re.findall(r"(?:^-- .*[|+].*\n)+", steps, re.MULTILINE)
+    assert sum(table.count("\n") for table in shown) == tables
+    for table in shown:
+        lines = (line.removeprefix("--").strip() for line in table.splitlines())
+        assert "\n".join(lines) in printed
     return done.stdout
 
 
@@ -34,6 +37,10 @@ def test_the_first_five_minutes_in_psql_run_as_they_stand(
     steps = _section("The first five minutes in psql")[0]
     # The test's database has it.
     _run(server, database, steps.replace("CREATE EXTENSION pgmq;", ""), tables=4)
+
+
+def test_fifo_groups_run_as_they_stand(server: TestServer, database: str) -> None:
+    _run(server, database, _section("FIFO groups")[0], tables=9)
 
 
 def test_topics_and_exchanges_run_as_they_stand(server: TestServer, database: str) -> None:

@@ -26,9 +26,15 @@ FILL = """
     SELECT pgmq.read(queue_name, 0, 1) FROM pgmq.list_queues();
     SELECT pgmq.enable_notify_insert('plain');
     SELECT pgmq.bind_topic('a.#', 'plain'), pgmq.bind_topic('*.b', 'Mixed Case');
+    SELECT pgmq.create('fifo'), pgmq.create_fifo_index('fifo');
+    SELECT pgmq.send_batch('fifo', '{1,2,3,4}', ARRAY[a, b, a, b])
+    FROM (VALUES ('{"x-pgmq-group": "a"}'::jsonb, '{"x-pgmq-group": "b"}'::jsonb)) AS g (a, b);
+    SELECT pgmq.read_grouped('fifo', 3600, 1);
     CREATE ROLE {role};
     GRANT USAGE ON SCHEMA pgmq TO {role};
     GRANT SELECT, INSERT, UPDATE, DELETE ON pgmq.q_plain TO {role};
+    ALTER TABLE pgmq.q_fifo OWNER TO {role};
+    ALTER TABLE pgmq.a_fifo OWNER TO {role};
 """
 UPSTREAM_VERSIONS = ["1.13.0", "1.13.1"]
 
@@ -107,6 +113,21 @@ def test_nothing_is_lost_and_the_new_engine_is_in_use(
     assert [note.channel for note in session.notifies(timeout=5, stop_after=1)] == [
         "pgmq.q_plain.INSERT"
     ]
+
+
+def test_groups_of_an_adopted_queue_keep_their_order(
+    old: tuple[psycopg.Connection, str],
+) -> None:
+    session, upgrade = old
+    session.execute(upgrade.encode())
+    indexes = "SELECT indexname FROM pg_indexes WHERE tablename = 'q_fifo' AND indexname ~ 'idx'"
+    assert sorted(row[0] for row in session.execute(indexes).fetchall()) == [
+        *["fifo_idx_fifo", "parked_idx_fifo", "ready_idx_fifo"]
+    ]
+    # 1 of the group a is in flight.
+    assert _ids(session, "SELECT msg_id FROM pgmq.read_grouped('fifo', 60, 9)") == [2, 4]
+    session.execute("SELECT pgmq.ack('fifo', 1, 1)")
+    assert _ids(session, "SELECT msg_id FROM pgmq.read_group('fifo', 'a', 60, 9)") == [3]
 
 
 def test_indexes_of_an_adopted_queue_are_those_of_a_new_one(
@@ -234,7 +255,8 @@ def test_functions_that_an_older_version_compiled_are_replaced(db: psycopg.Conne
 def test_the_owner_of_a_queue_owns_all_of_it(role: str, db: psycopg.Connection) -> None:
     db.execute(f"CREATE ROLE {role}; GRANT USAGE, CREATE ON SCHEMA pgmq TO {role}")
     db.execute(f"GRANT SELECT, INSERT ON pgmq.meta TO {role}; SET ROLE {role}")
-    db.execute("SELECT pgmq.create('q'); RESET ROLE; SELECT pgmq.recompile_all()")
+    db.execute("SELECT pgmq.create('q'); RESET ROLE; SELECT pgmq.create_fifo_index('q')")
+    db.execute("SELECT pgmq.recompile_all()")
     owners = db.execute(
         """
         SELECT DISTINCT relowner::regrole::text FROM pg_class

@@ -97,6 +97,28 @@ RESET ROLE;
 SELECT * FROM pgmq.read('q', 100, 1);
 SELECT pgmq.drop_queue('q');
 
+-- grouped reads need what reads need
+SELECT pgmq.create('q');
+SELECT pgmq.send_batch('q', '{1,2}');
+GRANT USAGE ON SCHEMA pgmq TO compat;
+SET ROLE compat;
+SELECT * FROM pgmq.read_grouped('q', 100, 1);
+SELECT * FROM pgmq.read_grouped_rr('q', 100, 1);
+SELECT * FROM pgmq.read_grouped_head('q', 100, 1);
+RESET ROLE;
+GRANT SELECT, UPDATE ON pgmq.q_q TO compat;
+SET ROLE compat;
+SELECT * FROM pgmq.read_grouped_head('q', 0, 1);
+SELECT * FROM pgmq.read_grouped_rr('q', 0, 1);
+SELECT * FROM pgmq.read_grouped('q', 100, 2);
+
+-- the index for groups is made by the queue's owner
+SELECT pgmq.create('q');
+GRANT USAGE, CREATE ON SCHEMA pgmq TO compat;
+GRANT SELECT, INSERT, UPDATE, DELETE ON pgmq.q_q, pgmq.meta TO compat;
+SET ROLE compat;
+SELECT pgmq.create_fifo_index('q');
+
 -- who may read the bindings and insert into the queues may send to a topic
 SELECT pgmq.create('q');
 SELECT pgmq.bind_topic('#', 'q');

@@ -29,7 +29,11 @@ SELECT msg_id, read_ct, message, headers FROM pgmq.get('messages', 5);
 SELECT msg_id FROM pgmq.get('messages', 99);
 
 -- Reading leases for vt seconds: up to qty messages, the smallest msg_id first.
-SELECT msg_id, read_ct, last_read_at IS NOT NULL AS has_been_read, vt - last_read_at AS leased_for
+SELECT
+    msg_id,
+    read_ct,
+    last_read_at IS NOT NULL AS has_been_read,
+    date_trunc('second', vt - last_read_at) AS leased_for
 FROM pgmq.read('messages', 600, 2);
 
 -- Only those that contain some JSON.

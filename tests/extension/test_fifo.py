@@ -1,0 +1,298 @@
+"""FIFO groups in one session: what each call hands out, against a model of what it must."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+HOUR = 3600
+DEFAULT = "_default_fifo_group"
+LONG = "ü" * 5_000
+# Headers, and the group that they mean.
+HEADERS: list[tuple[object, str]] = [
+    ({"x-pgmq-group": "a"}, "a"),
+    ({"x-pgmq-group": "b", "trace": 1}, "b"),
+    ({"x-pgmq-group": 5}, "5"),
+    ({"x-pgmq-group": "5"}, "5"),
+    ({"x-pgmq-group": [True, {"k": "v"}]}, '[true, {"k": "v"}]'),
+    ({"x-pgmq-group": ""}, ""),
+    ({"x-pgmq-group": "'; \"\\ %I $1\n{},\t日本"}, "'; \"\\ %I $1\n{},\t日本"),
+    ({"x-pgmq-group": LONG}, LONG),
+    ({"x-pgmq-group": LONG + "x"}, LONG + "x"),
+    ({"x-pgmq-group": DEFAULT}, DEFAULT),
+    ({"x-pgmq-group": None}, DEFAULT),
+    ({"X-PGMQ-Group": "a"}, DEFAULT),
+    (["x-pgmq-group"], DEFAULT),
+    ("x-pgmq-group", DEFAULT),
+    (7, DEFAULT),
+    (None, DEFAULT),
+]
+QUANTITIES = [1, 3, 10, None]
+
+
+class Message(NamedTuple):
+    """A message of the model."""
+
+    group: str
+    read_ct: int
+    visible: bool
+
+
+class Model(dict[int, Message]):
+    """A queue's messages by msg_id, and what its functions must return."""
+
+    def prefixes(self) -> list[list[int]]:
+        """Each group's messages up to the first that is not visible, oldest group first."""
+        groups: dict[str, list[int]] = {}
+        for msg_id in sorted(self):
+            groups.setdefault(self[msg_id].group, []).append(msg_id)
+        prefixes = (
+            list(itertools.takewhile(lambda msg_id: self[msg_id].visible, ids))
+            for ids in groups.values()
+        )
+        return [prefix for prefix in prefixes if prefix]
+
+    def read(self, quantity: int | None) -> list[int]:
+        return [msg_id for msg_id in sorted(self) if self[msg_id].visible][:quantity]
+
+    def read_grouped(self, quantity: int | None) -> list[int]:
+        return sorted(list(itertools.chain(*self.prefixes()))[:quantity])
+
+    def read_grouped_rr(self, quantity: int | None) -> list[int]:
+        rounds = itertools.zip_longest(*self.prefixes())
+        return [id_ for id_ in itertools.chain(*rounds) if id_ is not None][:quantity]
+
+    def read_grouped_head(self, quantity: int | None) -> list[int]:
+        return [prefix[0] for prefix in self.prefixes()][:quantity]
+
+    def read_group(self, group: str, quantity: int | None) -> list[int]:
+        prefixes = (prefix for prefix in self.prefixes() if self[prefix[0]].group == group)
+        return next(prefixes, [])[:quantity]
+
+    def lease(self, ids: Iterable[int], vt: int) -> None:
+        for msg_id in ids:
+            was = self[msg_id]
+            self[msg_id] = Message(was.group, was.read_ct + 1, vt <= 0)
+
+    def show(self) -> str:
+        """Describe the messages as a failure needs them."""
+        return "".join(
+            f"\n  {msg_id}: {message.group[:30]!r}{'' if message.visible else ' hidden'}"
+            for msg_id, message in sorted(self.items())
+        )
+
+
+@pytest.fixture(params=["with the index", "without the index"])
+def queue(request: pytest.FixtureRequest, db: psycopg.Connection) -> psycopg.Connection:
+    """A queue with and without the index for groups, on which nothing else depends."""
+    db.execute("SELECT pgmq.create('q')")
+    if request.param == "with the index":
+        db.execute("SELECT pgmq.create_fifo_index('q')")
+    return db
+
+
+def _send(session: psycopg.Connection, headers: Iterable[object], delay: int = 0) -> list[int]:
+    values = [None if value is None else Jsonb(value) for value in headers]
+    rows = session.execute(
+        "SELECT * FROM pgmq.send_batch('q', %s::jsonb[], %s::jsonb[], %s::integer)",
+        ([Jsonb(n) for n in range(len(values))], values, delay),
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def _send_groups(session: psycopg.Connection, groups: Iterable[str]) -> list[int]:
+    return _send(session, ({"x-pgmq-group": group} for group in groups))
+
+
+def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[int]:
+    return [row[0] for row in session.execute(query, arguments).fetchall()]
+
+
+def _change(rng: random.Random, session: psycopg.Connection, model: Model) -> None:
+    """Change the queue and the model in some way that is not a read."""
+    kind = rng.choice(["send", "hide", "show", "show", "delete", "purge"])
+    some = rng.sample(sorted(model), min(len(model), rng.randint(1, 6)))
+    if kind == "send":
+        sent = [rng.choice(HEADERS) for _ in range(rng.randint(1, 8))]
+        delay = rng.choice([0, 0, HOUR])
+        ids = _send(session, (headers for headers, _ in sent), delay)
+        for msg_id, (_, group) in zip(ids, sent, strict=True):
+            model[msg_id] = Message(group, 0, not delay)
+    elif kind == "delete":
+        session.execute("SELECT pgmq.delete('q', %s::bigint[])", (some,))
+        for msg_id in some:
+            del model[msg_id]
+    elif kind == "purge":
+        if rng.random() < 0.1:
+            session.execute("SELECT pgmq.purge_queue('q')")
+            model.clear()
+    else:
+        vt = 0 if kind == "show" else HOUR
+        session.execute("SELECT pgmq.set_vt('q', %s::bigint[], %s)", (some, vt))
+        for msg_id in some:
+            model[msg_id] = model[msg_id]._replace(visible=kind == "show")
+
+
+def _read(rng: random.Random, session: psycopg.Connection, model: Model) -> None:
+    """Read in some way and compare with the model."""
+    call = rng.choice(
+        ["read", "read_grouped", "read_grouped_rr", "read_grouped_head", "read_group"]
+    )
+    vt, quantity = rng.choice([-1, 0, HOUR, HOUR]), rng.choice(QUANTITIES)
+    if call == "read_group":
+        group = rng.choice(HEADERS)[1]
+        wanted = model.read_group(group, quantity)
+        name = rng.choice([None, DEFAULT]) if group == DEFAULT else group
+        query = "SELECT msg_id, read_ct FROM pgmq.read_group('q', %s, %s, %s)"
+        arguments: tuple[object, ...] = (name, vt, quantity)
+    else:
+        wanted = getattr(model, call)(quantity)
+        query = f"SELECT msg_id, read_ct FROM pgmq.{call}('q', %s, %s)"
+        arguments = (vt, quantity)
+    rolled_back = rng.random() < 0.2
+    with session.transaction(force_rollback=rolled_back):
+        found = session.execute(query.encode(), arguments).fetchall()
+    expected = [(msg_id, model[msg_id].read_ct + 1) for msg_id in wanted]
+    assert found == expected, f"{call}{arguments}: {model.show()}"
+    if not rolled_back:
+        model.lease(wanted, vt)
+
+
+def test_every_read_returns_exactly_what_the_model_says(queue: psycopg.Connection) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    print("seed", seed)
+    rng = random.Random(seed)
+    model = Model()
+    for _ in range(1500):
+        rng.choice([_change, _read])(rng, queue, model)
+
+
+@pytest.mark.parametrize("call", ["read_grouped", "read_grouped_rr", "read_grouped_head"])
+def test_a_grouped_read_returns_the_message_as_it_is_now(
+    queue: psycopg.Connection, call: str
+) -> None:
+    _send_groups(queue, ["a"])
+    row = queue.execute(f"SELECT * FROM pgmq.{call}('q', 60, 1)").fetchone()
+    columns = "msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers"
+    assert row == queue.execute(f"SELECT {columns} FROM pgmq.q_q").fetchone()
+    assert row is not None
+    assert json.dumps(row[-2:]) == '[0, {"x-pgmq-group": "a"}]'
+    left = "SELECT extract(epoch FROM vt - last_read_at)::float FROM pgmq.q_q"
+    assert queue.execute(left).fetchone() == (pytest.approx(60, abs=0.5),)
+
+
+@pytest.mark.parametrize("call", ["read_grouped", "read_grouped_rr", "read_grouped_head"])
+def test_no_limit_returns_every_group_of_many(queue: psycopg.Connection, call: str) -> None:
+    ids = _send_groups(queue, (f"g{n}" for n in range(2000)))
+    assert _ids(queue, f"SELECT msg_id FROM pgmq.{call}('q', 60, NULL)") == ids
+    assert _ids(queue, f"SELECT msg_id FROM pgmq.{call}('q', 60, NULL)") == []
+
+
+@pytest.mark.parametrize("call", ["read_grouped", "read_grouped_rr", "read_grouped_head"])
+def test_a_blocked_group_in_front_does_not_hide_the_others(
+    queue: psycopg.Connection, call: str
+) -> None:
+    _send_groups(queue, ["hot"] * 5000)
+    others = _send_groups(queue, (f"g{n}" for n in range(10)))
+    assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 3600, 1)") == [1]
+    assert _ids(queue, f"SELECT msg_id FROM pgmq.{call}('q', 60, 5)") == others[:5]
+    assert _ids(queue, f"SELECT msg_id FROM pgmq.{call}('q', 60, NULL)") == others[5:]
+
+
+def test_an_old_group_has_its_turn_while_newer_ones_keep_coming(queue: psycopg.Connection) -> None:
+    """Both ends of the queue look busy: returned messages of a closed group, and new groups."""
+    _send_groups(queue, ["closed"] * 50 + ["old"])
+    queue.execute("SELECT pgmq.read('q', 0, 51)")
+    queue.execute("SELECT pgmq.set_vt('q', 1, 3600), pgmq.set_vt('q', 51, 0)")
+    for n in range(300):
+        _send_groups(queue, [f"g{n}"])
+        (found,) = _ids(queue, "SELECT msg_id FROM pgmq.read_grouped('q', 60, 1)")
+        if found == 51:
+            return
+        queue.execute("SELECT pgmq.delete('q', %s::bigint)", (found,))
+    pytest.fail("it never had its turn")
+
+
+def test_the_only_free_group_of_many_is_found_within_some_calls(queue: psycopg.Connection) -> None:
+    """A call looks at a part of very many blocked groups, and the next call at the next part."""
+    groups = [f"g{n}" for n in range(5000)]
+    _send_groups(queue, groups * 2)
+    assert len(_ids(queue, "SELECT msg_id FROM pgmq.read_grouped_head('q', 3600, NULL)")) == 5000
+    queue.execute("SELECT pgmq.delete('q', 4321)")
+    found = (_ids(queue, "SELECT msg_id FROM pgmq.read_grouped_head('q', 60, 1)") for _ in range(9))
+    assert next(filter(None, found), None) == [9321]
+
+
+def test_rounds_go_on_in_the_groups_that_have_more(queue: psycopg.Connection) -> None:
+    _send_groups(queue, ["a", "b", "b", "c", *"bbbbbb", "c"])
+    rounds = "SELECT msg_id FROM pgmq.read_grouped_rr('q', 0, %s)"
+    assert _ids(queue, rounds, 6) == [1, 2, 4, 3, 11, 5]
+    assert _ids(queue, rounds, None) == [1, 2, 4, 3, 11, 5, 6, 7, 8, 9, 10]
+
+
+def test_rounds_reach_every_group_however_crowded_the_front_is(queue: psycopg.Connection) -> None:
+    _send_groups(queue, ["a", "a", "a", *["hot"] * 100, "b", "b", "c", "c"])
+    rounds = "SELECT msg_id FROM pgmq.read_grouped_rr('q', 0, %s)"
+    assert _ids(queue, rounds, 4) == [1, 4, 104, 106]
+    queue.execute("SELECT pgmq.set_vt('q', 4, 3600)")
+    assert _ids(queue, rounds, 6) == [1, 104, 106, 2, 105, 107]
+
+
+def test_read_group_knows_only_its_own_group(queue: psycopg.Connection) -> None:
+    _send(queue, [{"x-pgmq-group": "a"}, None, {"x-pgmq-group": "b"}, {"x-pgmq-group": "a"}])
+    read = "SELECT msg_id FROM pgmq.read_group('q', %s, 60, %s)"
+    assert _ids(queue, read, "nobody", 10) == []
+    assert _ids(queue, read, "a", 0) == []
+    assert _ids(queue, read, "a", 10) == [1, 4]
+    assert _ids(queue, read, "a", 10) == []
+    assert _ids(queue, read, None, 10) == [2]
+    assert _ids(queue, read, "b", 10) == [3]
+
+
+def test_a_wrong_call_is_an_error_even_when_the_queue_is_empty(queue: psycopg.Connection) -> None:
+    calls = ["read_group('{}', 'a', {}, {})"] + [
+        f"read_grouped{kind}{poll}('{{}}', {{}}, {{}})"
+        for kind in ("", "_rr", "_head")
+        for poll in ("", "_with_poll")
+    ]
+    for call, (arguments, error, message) in itertools.product(
+        calls,
+        [
+            (("q", 60, -1), psycopg.errors.InvalidRowCountInLimitClause, "qty .* negative: -1"),
+            (("q", "NULL", 1), psycopg.errors.NullValueNotAllowed, "vt must not be null"),
+            (("nope", 60, 1), psycopg.errors.UndefinedTable, 'queue "nope" does not exist'),
+        ],
+    ):
+        with pytest.raises(error, match=message):
+            queue.execute(f"SELECT * FROM pgmq.{call.format(*arguments)}".encode())
+
+
+INDEXES = """
+    SELECT indexname FROM pg_indexes
+    WHERE schemaname = 'pgmq' AND indexname ~ 'fifo' ORDER BY 1
+"""
+
+
+def test_the_index_is_made_once_and_replaces_upstreams(db: psycopg.Connection) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.create('Other One'), pgmq.create_unlogged('u')")
+    db.execute("CREATE INDEX q_q_fifo_idx ON pgmq.q_q USING gin (headers)")
+    assert db.execute("SELECT pgmq.create_fifo_index('Q')").fetchone() == ("",)
+    assert db.execute(INDEXES).fetchall() == [("fifo_idx_q",)]
+    before = db.execute("SELECT 'pgmq.fifo_idx_q'::regclass::oid").fetchone()
+    db.execute("SELECT pgmq.create_fifo_indexes_all()")
+    assert db.execute("SELECT 'pgmq.fifo_idx_q'::regclass::oid").fetchone() == before
+    every = [("fifo_idx_other one",), ("fifo_idx_q",), ("fifo_idx_u",)]
+    assert db.execute(INDEXES).fetchall() == every
+    with pytest.raises(psycopg.errors.UndefinedTable, match='queue "nope" does not exist'):
+        db.execute("SELECT pgmq.create_fifo_index('nope')")
+    db.execute("SELECT pgmq.drop_queue('q')")
+    assert db.execute(INDEXES).fetchall() == [every[0], every[2]]
