@@ -83,7 +83,7 @@ BEGIN
                     CASE
                         WHEN cardinality(v_heads) < v_need THEN least(v_need, 1000) + 20 ELSE 5
                     END,
-                    CASE WHEN v_heads || v_ids = '{}' THEN 1000 ELSE 250 END,
+                    CASE WHEN v_heads || v_ids = '{}' THEN 1000 ELSE 500 END,
                     v_crowded,
                     coalesce(v_state[1], ((random() - 0.5) * 18e18)::bigint)
                 ) AS s;
