@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from plans import touched
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -110,27 +112,6 @@ def _advance(session: psycopg.Connection) -> None:
     session.execute("SELECT pgmq._advance_q()")
 
 
-def _touched(session: psycopg.Connection, call: str) -> int:
-    """Count the heap rows and index entries of the queue that a call looks at."""
-    with session.transaction(force_rollback=True):
-        before = _counted(session)
-        session.execute(call)
-        return _counted(session) - before
-
-
-def _counted(session: psycopg.Connection) -> int:
-    row = session.execute(
-        """
-        SELECT pg_stat_get_xact_tuples_fetched(c.oid) + pg_stat_get_xact_tuples_returned(c.oid)
-            + (SELECT sum(pg_stat_get_xact_tuples_returned(i.indexrelid)) FROM pg_index AS i
-               WHERE i.indrelid = c.oid)
-        FROM pg_class AS c WHERE c.oid = 'pgmq.q_q'::regclass
-        """
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
     db.execute("SELECT pgmq.create('q')")
@@ -154,7 +135,7 @@ FEW = 12
 def test_a_call_touches_no_delayed_message(queue: psycopg.Connection, call: str) -> None:
     queue.execute(FILL, (3600, 100_000))
     queue.execute(FILL, (0, 10))
-    assert _touched(queue, call) <= FEW
+    assert touched(queue, "pgmq.q_q", call) <= FEW
 
 
 @pytest.mark.parametrize("call", READS)
@@ -163,7 +144,7 @@ def test_a_call_touches_no_message_in_flight(queue: psycopg.Connection, call: st
     queue.execute("SELECT count(*) FROM pgmq.read('q', 3600, 100000)")
     queue.execute(FILL, (0, 10))
     _advance(queue)
-    assert _touched(queue, call) <= FEW
+    assert touched(queue, "pgmq.q_q", call) <= FEW
 
 
 @pytest.mark.parametrize("call", READS)
@@ -179,25 +160,52 @@ def test_a_call_touches_no_dead_entry_while_a_snapshot_keeps_vacuum_away(
     queue.execute("VACUUM pgmq.q_q")
     queue.execute(FILL, (0, 10))
     _advance(queue)
-    assert _touched(queue, call) <= FEW
+    assert touched(queue, "pgmq.q_q", call) <= FEW
 
 
 def test_a_call_that_finds_many_due_looks_at_a_bounded_number(queue: psycopg.Connection) -> None:
     queue.execute(FILL, (0, 100_000))
     queue.execute("SELECT count(*) FROM pgmq.read('q', 0, 100000)")
     _advance(queue)
-    assert _touched(queue, "SELECT * FROM pgmq.read('q', 30, 1)") <= 3 * 200 + FEW
+    assert touched(queue, "pgmq.q_q", "SELECT * FROM pgmq.read('q', 30, 1)") <= 3 * 200 + FEW
 
 
 def test_a_batch_touches_as_many_rows_as_it_returns(queue: psycopg.Connection) -> None:
     queue.execute(FILL, (0, 50_000))
-    touched = _touched(queue, "SELECT * FROM pgmq.read('q', 30, 100)")
+    rows = touched(queue, "pgmq.q_q", "SELECT * FROM pgmq.read('q', 30, 100)")
     # Each is met in the ready index and in the primary key: an entry and a row each time.
-    assert touched <= 4 * 100 + FEW
+    assert rows <= 4 * 100 + FEW
 
 
 def test_metrics_of_a_large_queue_look_at_a_bounded_number(queue: psycopg.Connection) -> None:
     queue.execute(FILL, (0, 100_000))
     queue.execute(FILL, (3600, 100_000))
     queue.execute("ANALYZE pgmq.q_q")
-    assert _touched(queue, "SELECT * FROM pgmq.metrics('q')") <= 4 * 10_001 + FEW
+    assert touched(queue, "pgmq.q_q", "SELECT * FROM pgmq.metrics('q')") <= 4 * 10_001 + FEW
+
+
+@pytest.mark.parametrize("group", ["1", "i % 1000", "i", "CASE WHEN i % 20 > 0 THEN 0 ELSE i END"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "SELECT * FROM pgmq.read_grouped('q', 30, 1)",
+        "SELECT * FROM pgmq.read_grouped('q', 30, 10)",
+        "SELECT * FROM pgmq.read_grouped_rr('q', 30, 10)",
+        "SELECT * FROM pgmq.read_grouped_head('q', 30, 10)",
+        "SELECT * FROM pgmq.read_group('q', '0', 30, 10)",
+    ],
+)
+def test_a_grouped_read_touches_the_front_however_long_the_queue_and_the_groups(
+    queue: psycopg.Connection, group: str, call: str
+) -> None:
+    queue.execute("SELECT pgmq.create_fifo_index('q')")
+    queue.execute(
+        f"""
+        INSERT INTO pgmq.q_q (vt, headers)
+        SELECT now(), jsonb_build_object('x-pgmq-group', ({group})::text)
+        FROM generate_series(1, 50000) AS i
+        """.encode()
+    )
+    queue.execute("SELECT * FROM pgmq.read_group('q', '0', 60, 1)")  # may close the largest group
+    # Of up to 30 messages at the front and 40 groups: an entry and a row each, and of the batch.
+    assert touched(queue, "pgmq.q_q", call) <= 2 * (30 + 2 * 40 + 3 * 10) + FEW
