@@ -102,7 +102,7 @@ all: build
 	@touch $@
 
 test: build .venv/.stamp ## Run the tests (PGMQ_DSN=... on a server you name, ARGS=... to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n auto -q)
 
 lint: build .venv/.stamp ## Check the SQL and Python sources
 	@$(BIN)/sqlfluff lint --disable-progress-bar $(SQL_LINTED)

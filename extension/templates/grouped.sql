@@ -56,10 +56,10 @@ BEGIN
         v_heads := ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE (pgmq._group(q.headers), q.msg_id) >= (v_group, v_live)
+            WHERE (pgmq._group(q.headers), q.msg_id + 0) >= (v_group, v_live)
                 AND pgmq._group(q.headers) <= v_group
                 AND coalesce(q.headers ->> 'x-pgmq-group', '_default_fifo_group') = group_name
-            ORDER BY pgmq._group(q.headers), q.msg_id
+            ORDER BY pgmq._group(q.headers), q.msg_id + 0
             LIMIT 1
         );
         v_ids := pgmq._groupclaim_$queue(v_now, v_heads, quantity, kind, group_name, v_indexed);

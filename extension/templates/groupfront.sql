@@ -89,9 +89,9 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT q.msg_id, q.vt <= as_of OR q.vt <= q.enqueued_at AS visible
         FROM pgmq.q_$queue AS q
-        WHERE (pgmq._group(q.headers), q.msg_id) >= (g.id, v_live)
+        WHERE (pgmq._group(q.headers), q.msg_id + 0) >= (g.id, v_live)
             AND pgmq._group(q.headers) <= g.id
-        ORDER BY pgmq._group(q.headers), q.msg_id
+        ORDER BY pgmq._group(q.headers), q.msg_id + 0
         LIMIT 1
     ) AS h ON true;
 END

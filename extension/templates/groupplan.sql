@@ -96,14 +96,14 @@ BEGIN
                 FROM (
                     SELECT q.msg_id, q.vt <= as_of OR q.vt <= q.enqueued_at AS visible
                     FROM pgmq.q_$queue AS q
-                    WHERE (pgmq._group(q.headers), q.msg_id) >= (pgmq._group(f.headers), v_live)
+                    WHERE (pgmq._group(q.headers), q.msg_id + 0) >= (pgmq._group(f.headers), v_live)
                         AND pgmq._group(q.headers) <= pgmq._group(f.headers)
                         AND (
                             group_name IS NULL
                             OR coalesce(q.headers ->> 'x-pgmq-group', '_default_fifo_group')
                                 = group_name
                         )
-                    ORDER BY pgmq._group(q.headers), q.msg_id
+                    ORDER BY pgmq._group(q.headers), q.msg_id + 0
                     LIMIT v_depth
                 ) AS n
             ) AS m

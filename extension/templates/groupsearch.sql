@@ -47,8 +47,8 @@ BEGIN
                 FROM pgmq.q_$queue AS q
                 WHERE pgmq._group(q.headers) > s.id
                     AND pgmq._group(q.headers) <= v_until
-                    AND q.msg_id >= v_live
-                ORDER BY pgmq._group(q.headers), q.msg_id
+                    AND q.msg_id + 0 >= v_live
+                ORDER BY pgmq._group(q.headers), q.msg_id + 0
                 LIMIT 1
             ) AS n
             WHERE s.number < max_steps AND s.found < wanted

@@ -193,6 +193,7 @@ def _consume(run: Run, number: int, rng: random.Random) -> None:
                 if number % 3 == 0:
                     session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
                 run.pids[number] = session.info.backend_pid
+            session.rollback()  # what could not be serialized
             leases = _lease(run, session, rng)
             if rng.random() < 0.1:
                 time.sleep(0.05)
@@ -206,8 +207,7 @@ def _consume(run: Run, number: int, rng: random.Random) -> None:
                 _process(session, rng, leases)
                 session.commit()
         except psycopg.errors.SerializationFailure:
-            assert session is not None
-            session.rollback()
+            pass
         except psycopg.OperationalError:
             run.interrupted += 1
             session = None

@@ -296,3 +296,22 @@ def test_the_index_is_made_once_and_replaces_upstreams(db: psycopg.Connection) -
         db.execute("SELECT pgmq.create_fifo_index('nope')")
     db.execute("SELECT pgmq.drop_queue('q')")
     assert db.execute(INDEXES).fetchall() == [every[0], every[2]]
+
+
+def test_the_index_is_not_used_to_look_messages_up_by_msg_id(db: psycopg.Connection) -> None:
+    db.execute("SELECT pgmq.create('q')")
+    db.execute("SELECT pgmq.create_fifo_index('q')")
+    for number in range(20):
+        db.execute(
+            "SELECT pgmq.send('q', '1', jsonb_build_object('x-pgmq-group', %s::text))", (number,)
+        )
+    # Batches would come in the order of the groups.
+    ids = [row[0] for row in db.execute("SELECT * FROM pgmq.read('q', 30, 10)").fetchall()]
+    assert ids == list(range(1, 11))
+    deleted = db.execute("SELECT pgmq.delete('q', '{9,2,7,5,1,8}'::bigint[])").fetchall()
+    assert deleted == [(1,), (2,), (5,), (7,), (8,), (9,)]
+    row = db.execute(
+        "SELECT array_agg(attname) FROM pg_attribute WHERE attrelid = 'pgmq.fifo_idx_q'::regclass"
+    ).fetchone()
+    assert row is not None
+    assert "msg_id" not in row[0]
