@@ -12,6 +12,7 @@
 \ir functions/internal/_create.sql
 \ir functions/internal/_check.sql
 \ir functions/internal/_marks.sql
+\ir functions/internal/_writers.sql
 \ir functions/internal/_poll.sql
 \ir functions/internal/_routing.sql
 
@@ -78,6 +79,25 @@
 \ir functions/exchanges/unbind_channel.sql
 \ir functions/exchanges/list_bindings.sql
 \ir functions/exchanges/publish.sql
+
+-- waking consumers
+\ir functions/internal/_triggers.sql
+\ir functions/notify/enable_notify_insert.sql
+\ir functions/notify/update_notify_insert.sql
+\ir functions/notify/disable_notify_insert.sql
+\ir functions/notify/list_notify_insert_throttles.sql
+\ir functions/notify/enable_wakeups.sql
+\ir functions/notify/disable_wakeups.sql
+\ir functions/notify/await.sql
+
+-- push delivery
+\ir functions/internal/_push.sql
+\ir functions/push/enable_push.sql
+\ir functions/push/disable_push.sql
+\ir functions/push/open_channel.sql
+\ir functions/push/close_channel.sql
+\ir functions/push/close_dead_channels.sql
+\ir functions/push/list_channels.sql
 
 -- metrics
 \ir functions/metrics/metrics.sql

@@ -7,6 +7,7 @@
 \ir schema/template.sql
 \ir schema/topics.sql
 \ir schema/exchanges.sql
+\ir schema/channels.sql
 \ir templates.sql
 \ir functions.sql
 \ir privileges.sql

@@ -23,3 +23,7 @@
 \template templates/extend.sql
 \template templates/ackread.sql
 \template templates/advance.sql
+\template templates/notify.sql
+\template templates/announce.sql
+\template templates/wake.sql
+\template templates/arm.sql

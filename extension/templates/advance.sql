@@ -75,15 +75,7 @@ BEGIN
         v_next_id := 1 + coalesce(
             pg_sequence_last_value(pg_get_serial_sequence('pgmq.q_$queue', 'msg_id')), 0
         );
-        v_holders := ARRAY(
-            SELECT l.virtualtransaction
-            FROM pg_locks AS l
-            WHERE l.locktype = 'relation' AND l.relation = v_queue AND l.mode = 'RowExclusiveLock'
-                AND l.database = (
-                    SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
-                )
-                AND l.pid IS DISTINCT FROM pg_backend_pid()     -- null for a prepared transaction
-        );
+        v_holders := pgmq._writers(v_queue);
         IF v_holders = '{}' THEN
             v_ready_limit := v_next_id;
             v_live_limit := v_next_id;

@@ -26,6 +26,10 @@ SAMPLES = """
 SELECT pgmq.create('sample');
 SELECT pgmq.create('Sample "Quoted" %I');
 SELECT pgmq.create_fifo_indexes_all();
+SELECT
+    pgmq.enable_notify_insert(queue_name), pgmq.enable_wakeups(queue_name),
+    pgmq.enable_push(queue_name)
+FROM pgmq.meta;
 """
 
 # A trigger function is checked with every table that it is a trigger of.
@@ -36,7 +40,8 @@ FROM pg_catalog.pg_proc AS p
 INNER JOIN pg_catalog.pg_language AS l ON p.prolang = l.oid
 LEFT JOIN pg_catalog.pg_trigger AS t ON t.tgfoid = p.oid
 CROSS JOIN LATERAL plpgsql_check_function_tb(
-    p.oid, COALESCE(t.tgrelid, 0), fatal_errors := false, all_warnings := true
+    p.oid, COALESCE(t.tgrelid, 0), newtable := t.tgnewtable,
+    fatal_errors := false, all_warnings := true
 ) AS f
 WHERE p.pronamespace = 'pgmq'::regnamespace AND l.lanname = 'plpgsql'
     AND (p.prorettype <> 'trigger'::regtype OR t.oid IS NOT NULL)
@@ -57,6 +62,7 @@ ACCEPTED = (
     ("_groupsearch_", "should be STABLE", "the marks it reads move while a statement runs"),
     ("pgmq._planned_rows(", "text type variable is not sanitized", "it is a query of our own"),
     ("pgmq._planned_rows(", "should be STABLE", "EXPLAIN is not allowed in a stable function"),
+    ("pgmq.enable_push(", "text type variable is not sanitized", "words of its own, and format()"),
     ("pgmq._release_members(", "text type variable is not sanitized", "made by format()"),
     ("pgmq._send_to_all(", "the expression is not SQL injection safe", "made by format()"),
     ("pgmq.send_batch_topic(", "is maybe unmodified", "RETURN QUERY sets it"),

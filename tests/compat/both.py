@@ -7,7 +7,7 @@ message; and warnings and notices. Four rules say what counts as equal, and ther
    one clock, but the statements run one after the other). Infinities equal only themselves.
 2. Rows are compared without regard to their order: upstream promises none. This project's batches
    must be in the order of msg_id. (Rounds of groups have an order: scripts aggregate them.)
-3. What Postgres itself says while IF NOT EXISTS skips something or a name is cut is not compared.
+3. What Postgres itself says while IF [NOT] EXISTS skips something or a name is cut is not compared.
 4. Of an error about privileges or a read-only transaction only the SQLSTATE is compared: Postgres
    words it after the table or command that it comes to first.
 """
@@ -104,7 +104,8 @@ class Side:
         self._types: dict[int, str] = {}
 
     def _hear(self, said: Diagnostic) -> None:
-        if said.sqlstate not in (DUPLICATE_TABLE, NAME_TOO_LONG):
+        skipped = (said.message_primary or "").endswith(" does not exist, skipping")
+        if said.sqlstate not in (DUPLICATE_TABLE, NAME_TOO_LONG) and not skipped:
             self._notices.append((said.severity_nonlocalized or "", said.message_primary or ""))
 
     def _type_name(self, oid: int) -> str:
@@ -160,6 +161,7 @@ class Side:
         self.connection.execute("ROLLBACK")
         self.connection.execute("RESET SESSION AUTHORIZATION")
         self.connection.execute("RESET ALL")
+        self.connection.execute("UNLISTEN *")
         self.connection.execute("SELECT pgmq.drop_queue(queue_name::text) FROM pgmq.meta")
         # Some scripts leave a table that no queue knows of, or a queue without a table.
         for (table,) in self.run(

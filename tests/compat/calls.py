@@ -188,6 +188,7 @@ GROUPS: dict[str, dict[str, Script]] = {
         **{f"the pattern {text!r} is the same": pattern(text) for text in [*PATTERNS, *KEYS]},
         **read("topics"),
     },
+    "notify": read("notify"),
     "tables": {
         "no setting of the caller matters": [
             "SET search_path = ''",

@@ -95,6 +95,9 @@ _REFUSE = (
     """,
 )
 
+_LIST = "pgmq.list_notify_insert_throttles()"
+_THROTTLES = f"SELECT queue_name, throttle_interval_ms FROM {_LIST}"
+
 DIFFERENCES: dict[str, Difference] = {
     "a missing queue is called a queue": Difference(
         "a caller knows queues, not tables",
@@ -511,5 +514,67 @@ DIFFERENCES: dict[str, Difference] = {
             "SELECT pgmq.unbind_topic('a', 'MIXED')": ([(False,)], [(True,)]),
         },
         steps=("SELECT pgmq.create('Mixed')",),
+    ),
+    "a throttle of NULL is an error about the throttle": Difference(
+        "upstream's message is about a column of its table of settings",
+        _each(
+            ["enable_notify_insert('q', NULL)", "update_notify_insert('q', NULL)"],
+            Error("23502", None),
+            Error("22004", "throttle_interval_ms must not be null"),
+        ),
+        steps=(Q, "SELECT pgmq.enable_notify_insert('q')"),
+    ),
+    "notifications find a queue whatever the case of its name": Difference(
+        "to upstream's other functions the names are one queue",
+        {
+            "SELECT pgmq.enable_notify_insert('mixed', 5)": (Error("23503", None), [("",)]),
+            "SELECT pgmq.update_notify_insert('MIXED', 6)": (
+                Error(
+                    "P0001",
+                    'Queue "MIXED" does not exist. Create the queue first using pgmq.create()',
+                ),
+                [("",)],
+            ),
+            f"{_THROTTLES} -- 1": ([("Mixed", 250)], [("Mixed", 6)]),
+            "SELECT pgmq.disable_notify_insert('mixed')": ([("",)], [("",)]),
+            f"{_THROTTLES} -- 2": ([("Mixed", 250)], []),
+        },
+        steps=("SELECT pgmq.create('Mixed')", "SELECT pgmq.enable_notify_insert('Mixed')"),
+    ),
+    "a queue with upper-case letters is announced": Difference(
+        "upstream takes the name of the table for that of the queue, and finds no settings",
+        {
+            "SELECT pgmq.send('Mixed', '1')": ([(1,)], [(1,)]),
+            f"SELECT last_notified_at > now() - interval '1 minute' FROM {_LIST}": (
+                [(False,)],
+                [(True,)],
+            ),
+        },
+        steps=("SELECT pgmq.create('Mixed')", "SELECT pgmq.enable_notify_insert('Mixed')"),
+    ),
+    "a queue whose name makes too long a channel is not announced": Difference(
+        "upstream announces it, and no message can be sent from then on",
+        {
+            f"SELECT pgmq.enable_notify_insert('{30 * 'ü'}')": (
+                [("",)],
+                Error(
+                    "42622",
+                    f'queue name "{30 * "ü"}" is too long in bytes for a channel: 60,'
+                    " maximum is 49",
+                ),
+            ),
+            f"SELECT pgmq.send('{30 * 'ü'}', '1')": (
+                Error("22023", "channel name too long"),
+                [(1,)],
+            ),
+        },
+        steps=(f"SELECT pgmq.create('{30 * 'ü'}')",),
+    ),
+    "the settings of notifications are where a crash cannot lose them": Difference(
+        "upstream's are in an unlogged table that producers update; here they are in triggers",
+        {
+            "SELECT to_regclass('pgmq.notify_insert_throttle') IS NULL": ([(False,)], [(True,)]),
+            "SELECT to_regproc('pgmq.notify_queue_listeners') IS NULL": ([(False,)], [(True,)]),
+        },
     ),
 }

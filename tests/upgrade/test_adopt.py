@@ -24,7 +24,9 @@ FILL = """
     SELECT pgmq.archive(queue_name, 1::bigint) FROM pgmq.list_queues();
     SELECT pgmq.read(queue_name, 3600, 1) FROM pgmq.list_queues();
     SELECT pgmq.read(queue_name, 0, 1) FROM pgmq.list_queues();
-    SELECT pgmq.enable_notify_insert('plain');
+    SELECT pgmq.enable_notify_insert('plain'), pgmq.enable_notify_insert('Mixed Case', 0);
+    SELECT pgmq.enable_notify_insert('fleeting', 60000);
+    DELETE FROM pgmq.notify_insert_throttle WHERE queue_name = 'fleeting';  -- as a crash does
     SELECT pgmq.bind_topic('a.#', 'plain'), pgmq.bind_topic('*.b', 'Mixed Case');
     SELECT pgmq.create('fifo'), pgmq.create_fifo_index('fifo');
     SELECT pgmq.send_batch('fifo', '{1,2,3,4}', ARRAY[a, b, a, b])
@@ -95,7 +97,6 @@ def test_nothing_is_lost_and_the_new_engine_is_in_use(
     before = _contents(session)
     session.execute(upgrade.encode())
     assert _contents(session) == before
-    session.execute('LISTEN "pgmq.q_plain.INSERT"')
 
     assert session.execute("SELECT pgmq.version()").fetchone() == (control()["default_version"],)
     for queue in QUEUES:
@@ -109,10 +110,42 @@ def test_nothing_is_lost_and_the_new_engine_is_in_use(
     assert _ids(session, "SELECT msg_id FROM pgmq.read('plain', 60, 1)") == [6]
     session.execute("RESET ROLE")
     assert session.execute("SELECT pgmq.send_topic('a.b', '7')").fetchone() == (2,)
-    # What 2.0.0 has no own version of yet goes on working.
-    assert [note.channel for note in session.notifies(timeout=5, stop_after=1)] == [
-        "pgmq.q_plain.INSERT"
-    ]
+
+
+def _announces(session: psycopg.Connection) -> None:
+    """Upstream's settings are in force, and nothing of upstream's is left."""
+    settings = "SELECT queue_name, throttle_interval_ms FROM pgmq.list_notify_insert_throttles()"
+    assert session.execute(settings).fetchall() == [("Mixed Case", 0), ("plain", 250)]
+    session.execute('LISTEN "pgmq.q_plain.INSERT"; LISTEN "pgmq.q_mixed case.INSERT"')
+    # The throttle's clock begins anew, so that the first of each is announced.
+    session.execute("SELECT pgmq.send(queue_name, '1') FROM pgmq.list_queues()")
+    session.execute("SELECT pgmq.send('plain', '1'), pgmq.send('Mixed Case', '1')")
+    heard = sorted(note.channel for note in session.notifies(timeout=0.2))
+    assert heard == 2 * ["pgmq.q_mixed case.INSERT"] + ["pgmq.q_plain.INSERT"]
+    assert session.execute(
+        "SELECT to_regclass('pgmq.notify_insert_throttle'),"
+        " to_regproc('pgmq.notify_queue_listeners')"
+    ).fetchone() == (None, None)
+
+
+def test_upstreams_notifications_become_ours(
+    old: tuple[psycopg.Connection, str], server: TestServer
+) -> None:
+    session, upgrade = old
+    session.execute("SELECT pgmq.send('plain', '1')")
+    session.execute(upgrade.encode())
+    before = server.dump(session.info.dbname)
+    if not upgrade.startswith("ALTER"):
+        session.execute(upgrade.encode())
+        assert server.dump(session.info.dbname) == before
+    with server.database(None) as restored:
+        done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=before)
+        assert done.returncode == 0, done.stdout
+        with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
+            # A dump carries the clock: an hour passes.
+            copy.execute("SELECT setval('pgmq.notify_at_plain', 0)")
+            _announces(copy)
+    _announces(session)
 
 
 def test_groups_of_an_adopted_queue_keep_their_order(

@@ -41,7 +41,8 @@ DECLARE
         FROM pgmq.meta AS m
         CROSS JOIN (
             SELECT unnest(ARRAY[
-                '_message_', 'ready_mark_', 'parked_mark_', 'live_mark_', 'look_due_', 'sweep_due_'
+                '_message_', 'ready_mark_', 'parked_mark_', 'live_mark_', 'look_due_',
+                'sweep_due_', 'notify_at_', 'armed_until_'
             ])
             UNION ALL
             SELECT format('_%s_', t.name) FROM pgmq.template AS t
@@ -81,9 +82,8 @@ BEGIN
             format('pgmq.%I', pgmq._function_name(t.name, queue_name)) AS function_name
         FROM pgmq.template AS t
     LOOP
-        -- An extension's script must not replace what is not a member.
         IF v_in_script THEN
-            PERFORM pgmq._drop_compiled(v_template.name, queue_name);
+            PERFORM pgmq._enter_compiled(v_template.name, queue_name);
         END IF;
         BEGIN
             EXECUTE v_template.sql;
@@ -102,6 +102,31 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._compile(text) IS
 'Render every template for this queue and create the functions, owned by the owner of the table; safe to repeat.';
+
+CREATE OR REPLACE FUNCTION pgmq._enter_compiled(operation text, queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    FOR v_function IN
+        SELECT p.oid
+        FROM pg_proc AS p
+        WHERE p.proname = pgmq._function_name(operation, queue_name)::name
+            AND p.pronamespace = 'pgmq'::regnamespace
+            AND NOT EXISTS (
+                SELECT FROM pg_depend AS d
+                WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+            )
+    LOOP
+        EXECUTE format('ALTER EXTENSION pgmq ADD FUNCTION %s', v_function);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._enter_compiled(text, text) IS
+'Make what an operation was compiled into a member of the extension for now, whose script must not replace anything else; it cannot drop what triggers need.';
 
 CREATE OR REPLACE FUNCTION pgmq._drop_compiled(operation text, queue_name text)
 RETURNS void

@@ -23,3 +23,12 @@ AS $$
     SELECT (extract(epoch FROM moment) * 1000000)::bigint
 $$;
 COMMENT ON FUNCTION pgmq._microseconds(timestamptz) IS 'A time as a sequence can hold it: microseconds since 1970.';
+
+CREATE OR REPLACE FUNCTION pgmq._announced_at(announcement bigint)
+RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    -- Milliseconds since 2020 without the last 22 bits: enough until 2089.
+    SELECT to_timestamp(1577836800 + (announcement >> 22) / 1000::double precision)
+$$;
+COMMENT ON FUNCTION pgmq._announced_at(bigint) IS 'The time of an announcement as a queue''s sequence holds it.';

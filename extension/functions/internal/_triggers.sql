@@ -1,0 +1,59 @@
+-- The triggers of queues. Creating or dropping one waits for the transactions that use the queue,
+-- and holds up those that come after while it waits.
+CREATE OR REPLACE FUNCTION pgmq._queue_to_announce(queue_name text, event text)
+RETURNS regclass
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table text := pgmq.format_table_name(queue_name, 'q');
+    v_channel text := format('pgmq.%s.%s', v_table, event);
+BEGIN
+    IF octet_length(v_channel) > 63 THEN
+        RAISE EXCEPTION 'queue name "%" is too long in bytes for a channel: %, maximum is %',
+            queue_name, octet_length(queue_name),
+            63 - octet_length(v_channel) + octet_length(queue_name)
+            USING ERRCODE = 'name_too_long', HINT = 'Postgres limits a channel''s name to 63 bytes.';
+    END IF;
+    PERFORM pgmq.acquire_queue_lock(lower(queue_name));
+    RETURN format('pgmq.%I', v_table)::regclass;
+END
+$$;
+COMMENT ON FUNCTION pgmq._queue_to_announce(text, text) IS
+'The table of a queue, whose lock is held; raise an error if the name is too long for a channel.';
+
+CREATE OR REPLACE FUNCTION pgmq._drop_trigger(trigger_name text, queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table regclass := to_regclass(
+        format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
+    );
+BEGIN
+    -- Without a lock where there is nothing to drop.
+    IF EXISTS (
+        SELECT FROM pg_trigger AS t
+        WHERE t.tgrelid = v_table AND t.tgname = trigger_name AND t.tgparentid = 0
+    ) THEN
+        PERFORM pgmq.acquire_queue_lock(lower(queue_name));
+        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', trigger_name, v_table);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._drop_trigger(text, text) IS 'Drop a trigger of a queue, if it is there.';
+
+CREATE OR REPLACE FUNCTION pgmq._pushes(queue_name text)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_catalog.pg_trigger AS t
+        WHERE t.tgrelid = to_regclass(
+                format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
+            )
+            AND t.tgname = 'pgmq_push_slot'
+    )
+$$;
+COMMENT ON FUNCTION pgmq._pushes(text) IS 'Whether enable_push was called for a queue.';

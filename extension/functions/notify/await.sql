@@ -1,0 +1,27 @@
+CREATE OR REPLACE FUNCTION pgmq.await(queue_name text, seconds integer DEFAULT 5)
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_function text := pgmq._compiled('arm', queue_name);
+    v_until timestamptz;
+BEGIN
+    IF seconds IS NULL OR seconds NOT BETWEEN 1 AND 3600 THEN
+        RAISE EXCEPTION 'seconds must be between 1 and 3600: %', coalesce(seconds::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'It is for how long the queue is announced, and the longest time to wait.';
+    END IF;
+    IF to_regclass(
+        format('pgmq.%I', 'armed_until_' || pgmq._suffix(queue_name))
+    ) IS NULL THEN
+        RAISE EXCEPTION 'queue "%" does not wake consumers', queue_name
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = format('Its owner can call SELECT pgmq.enable_wakeups(%L).', queue_name);
+    END IF;
+    EXECUTE format('LISTEN %I', format('pgmq.%s.READY', pgmq.format_table_name(queue_name, 'q')));
+    EXECUTE format('SELECT pgmq.%I($1)', v_function) INTO v_until USING seconds;
+    RETURN v_until;
+END
+$$;
+COMMENT ON FUNCTION pgmq.await(text, integer) IS
+'For a consumer that found a queue empty: LISTEN to the channel pgmq.q_<queue>.READY, have commits announced there for so many seconds (1 to 3600), and return when to look again at the latest: when the next message falls due, or when the seconds are over, and in a tenth of a second while others have not committed what they do with the queue or hold what is visible. Then commit, look once more, and only then wait for a notification or that time. Raises an error unless enable_wakeups was called.';

@@ -1,0 +1,17 @@
+CREATE OR REPLACE FUNCTION pgmq.disable_wakeups(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
+    PERFORM pgmq._compiled('wake', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._drop_trigger('pgmq_wake_sent', queue_name);
+    PERFORM pgmq._drop_trigger('pgmq_wake_returned', queue_name);
+    EXECUTE format(
+        'DROP SEQUENCE IF EXISTS pgmq.%I', 'armed_until_' || pgmq._suffix(queue_name)
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq.disable_wakeups(text) IS
+'Undo enable_wakeups: who waits is not woken any more, and looks when the time comes that await returned. Waits for the transactions that use the queue.';

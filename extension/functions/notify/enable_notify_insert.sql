@@ -1,0 +1,44 @@
+CREATE OR REPLACE FUNCTION pgmq.enable_notify_insert(
+    queue_name text,
+    throttle_interval_ms integer DEFAULT 250
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table regclass;
+BEGIN
+    PERFORM pgmq.format_table_name(queue_name, 'q');    -- a name that cannot be is refused first
+    IF throttle_interval_ms IS NULL THEN
+        PERFORM pgmq._raise_null('throttle_interval_ms', 'Give milliseconds; 0 is no throttle.');
+    END IF;
+    IF throttle_interval_ms < 0 THEN
+        RAISE EXCEPTION 'throttle_interval_ms must be non-negative'
+            USING HINT = 'Give milliseconds; 0 is no throttle.';
+    END IF;
+    IF NOT EXISTS (
+        SELECT FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(enable_notify_insert.queue_name)
+    ) THEN
+        RAISE EXCEPTION 'Queue "%" does not exist. Create it first using pgmq.create()', queue_name;
+    END IF;
+    v_table := pgmq._queue_to_announce(queue_name, 'INSERT');
+    PERFORM pgmq._compiled('notify', queue_name);
+    PERFORM pgmq._add_mark('notify_at_', queue_name);
+    EXECUTE format(
+        $ddl$
+        CREATE OR REPLACE TRIGGER trigger_notify_queue_insert_listeners
+        AFTER INSERT ON %s
+        REFERENCING NEW TABLE AS arrived
+        FOR EACH STATEMENT EXECUTE FUNCTION pgmq.%I(%L)
+        $ddl$,
+        v_table, pgmq._function_name('notify', queue_name), throttle_interval_ms
+    );
+    -- The next message is announced, whatever was before.
+    PERFORM setval(
+        format('pgmq.%I', 'notify_at_' || pgmq._suffix(queue_name))::regclass, 0
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq.enable_notify_insert(text, integer) IS
+'Have inserts into a queue announced on the channel pgmq.q_<queue>.INSERT (quote it to LISTEN), with an empty payload, when they commit: one announcement for each statement, and none within throttle_interval_ms milliseconds after another that was committed; 0 is no throttle. Called again, it changes the interval. What the throttle leaves out is not announced later: poll now and then. Waits for the transactions that use the queue.';

@@ -1,0 +1,35 @@
+CREATE OR REPLACE FUNCTION pgmq.enable_wakeups(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_function text := pgmq._compiled('wake', queue_name);
+    v_table regclass := pgmq._queue_to_announce(queue_name, 'READY');
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_trigger AS t
+        WHERE t.tgrelid = v_table AND t.tgname = 'pgmq_wake_returned'
+    ) THEN
+        RETURN;
+    END IF;
+    PERFORM pgmq._add_mark('armed_until_', queue_name);
+    EXECUTE format(
+        $ddl$
+        CREATE TRIGGER pgmq_wake_sent AFTER INSERT ON %s
+        FOR EACH STATEMENT EXECUTE FUNCTION pgmq.%I()
+        $ddl$,
+        v_table, v_function
+    );
+    -- Of no interest to whoever reads: a lease only moves vt on.
+    EXECUTE format(
+        $ddl$
+        CREATE TRIGGER pgmq_wake_returned AFTER UPDATE ON %s
+        FOR EACH ROW WHEN (new.vt < old.vt) EXECUTE FUNCTION pgmq.%I()
+        $ddl$,
+        v_table, v_function
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq.enable_wakeups(text) IS
+'Let consumers wait for a queue by await: from now on a commit that brings messages is announced on the channel pgmq.q_<queue>.READY while somebody waits. Does nothing when that is so already. Waits for the transactions that use the queue.';

@@ -1,0 +1,35 @@
+CREATE OR REPLACE FUNCTION pgmq.close_channel(channel text DEFAULT null)
+RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_channel pgmq.channel;
+    v_count integer := 0;
+BEGIN
+    FOR v_channel IN
+        SELECT c.* FROM pgmq.channel AS c
+        WHERE c.channel = close_channel.channel
+            OR (close_channel.channel IS NULL AND c.pid = pg_backend_pid())
+        ORDER BY c.channel
+    LOOP
+        IF v_channel.pid <> pg_backend_pid() THEN
+            RAISE EXCEPTION 'channel "%" was opened by another session', channel
+                USING ERRCODE = 'object_in_use',
+                    HINT = 'It is closed when that session ends; pg_terminate_backend ends it.';
+        END IF;
+        EXECUTE format('UNLISTEN %I', v_channel.channel);
+        -- Others may be at it, for as long as their commit takes.
+        WHILE NOT pgmq._close(v_channel.channel)
+            AND EXISTS (SELECT FROM pgmq.channel AS c WHERE c.channel = v_channel.channel)
+        LOOP
+            PERFORM pg_sleep(0.01);
+        END LOOP;
+        PERFORM pg_advisory_unlock(pgmq._channel_locks(), v_channel.number);
+        v_count := v_count + 1;
+    END LOOP;
+    RETURN v_count;
+END
+$$;
+COMMENT ON FUNCTION pgmq.close_channel(text) IS
+'Close a channel that this session has opened, or all of them when it is null, and return how many those were. What was pushed and is not acknowledged goes to others at once. Raises an error for a channel of another session.';

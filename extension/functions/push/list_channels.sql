@@ -1,0 +1,28 @@
+CREATE OR REPLACE FUNCTION pgmq.list_channels()
+RETURNS TABLE (
+    channel text,
+    queue_name text,
+    maximum_messages integer,
+    vt integer,
+    in_flight integer,
+    pid integer,
+    opened_at timestamptz
+)
+LANGUAGE sql STABLE
+AS $$
+    SELECT
+        c.channel,
+        c.queue_name,
+        c.maximum_messages,
+        c.vt,
+        (
+            SELECT count(*) FROM pgmq.channel_slot AS s
+            WHERE s.channel = c.channel AND s.msg_id IS NOT NULL AND s.free_at > clock_timestamp()
+        )::integer,
+        c.pid,
+        c.opened_at
+    FROM pgmq.channel AS c
+    ORDER BY c.queue_name, c.channel
+$$;
+COMMENT ON FUNCTION pgmq.list_channels() IS
+'The channels that are open, or whose session is gone and nobody has noticed yet, with the number of messages pushed and not acknowledged (an extended lease counts until its first end). For the extension''s owner: whoever knows a channel''s name can listen to it.';

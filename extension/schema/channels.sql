@@ -1,0 +1,34 @@
+DO $$
+BEGIN
+    -- What sessions have opened: nothing of it is worth keeping over a crash, which ends them all.
+    IF to_regclass('pgmq.channel') IS NULL THEN
+        CREATE UNLOGGED TABLE pgmq.channel (
+            channel text PRIMARY KEY,
+            number integer NOT NULL UNIQUE GENERATED ALWAYS AS IDENTITY,
+            queue_name text NOT NULL REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
+            maximum_messages integer NOT NULL CHECK (maximum_messages > 0),
+            vt integer NOT NULL CHECK (vt > 0),
+            pid integer NOT NULL,
+            opened_at timestamptz NOT NULL DEFAULT now()
+        );
+    END IF;
+    IF to_regclass('pgmq.channel_slot') IS NULL THEN
+        CREATE UNLOGGED TABLE pgmq.channel_slot (
+            channel text NOT NULL REFERENCES pgmq.channel (channel) ON DELETE CASCADE,
+            number integer NOT NULL,
+            queue_name text NOT NULL,
+            -- The lease that fills the slot.
+            msg_id bigint,
+            read_ct integer,
+            -- When it became free, or the lease ends, unless that was extended.
+            free_at timestamptz NOT NULL,
+            PRIMARY KEY (channel, number)
+        );
+        CREATE INDEX channel_slot_free_idx ON pgmq.channel_slot (queue_name, free_at);
+        CREATE INDEX channel_slot_message_idx ON pgmq.channel_slot (queue_name, msg_id)
+        WHERE msg_id IS NOT NULL;
+    END IF;
+END
+$$;
+COMMENT ON TABLE pgmq.channel IS 'The push channels that sessions have opened.';
+COMMENT ON TABLE pgmq.channel_slot IS 'The slots of push channels, each free or filled by a lease: a row for each, so that filling one waits for nobody.';

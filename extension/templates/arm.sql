@@ -1,0 +1,37 @@
+-- Have commits announced for so many seconds from now, and return when to look again at the latest:
+-- when the next message falls due, or when the time is up. In a tenth of a second, where
+--   * a transaction that writes to the queue has not ended: it may have found the queue unarmed and
+--     will then announce nothing (whoever inserts holds a lock on the table before it looks whether
+--     the queue is armed, and until its messages are visible);
+--   * a message is visible already: if the caller does not find it when it looks once more, another
+--     has it, or its group is closed;
+--   * another session is arming the queue: two that compare and set at once could set it back.
+CREATE OR REPLACE FUNCTION pgmq._arm_$queue(seconds integer)
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_until CONSTANT timestamptz := clock_timestamp() + make_interval(secs => seconds);
+    v_soon CONSTANT interval := interval '0.1 seconds';
+    v_next timestamptz;
+    v_sure boolean := true;
+    v_armed CONSTANT bigint := pgmq._microseconds(v_until);
+BEGIN
+    -- Never back: others may wait for longer.
+    IF v_armed > coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0) THEN
+        v_sure := pg_try_advisory_xact_lock(hashtextextended('pgmq.armed_until_$queue', 0));
+        IF v_sure AND v_armed > coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0) THEN
+            PERFORM setval('pgmq.armed_until_$queue', v_armed);
+        END IF;
+    END IF;
+    v_next := pgmq._next_$queue();
+    IF v_next <= clock_timestamp() THEN
+        v_next := clock_timestamp() + v_soon;
+    END IF;
+    IF NOT v_sure OR pgmq._writers('pgmq.q_$queue') <> '{}' THEN
+        v_next := least(v_next, clock_timestamp() + v_soon);
+    END IF;
+    RETURN least(v_until, v_next);
+END
+$$;

@@ -1,0 +1,15 @@
+-- Wake the consumers that have armed the queue (see arm), if any: for messages that arrive, and for
+-- those that become visible sooner.
+CREATE OR REPLACE FUNCTION pgmq._wake_$queue()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    IF pgmq._microseconds(clock_timestamp())
+        < coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0)
+    THEN
+        PERFORM pg_notify(format('pgmq.%s.READY', TG_TABLE_NAME), '');
+    END IF;
+    RETURN null;
+END
+$$;

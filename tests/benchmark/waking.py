@@ -1,0 +1,185 @@
+"""Waking consumers: what a send costs that is announced, and how long a message is on its way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from benchmark import report
+from benchmark.cases import MESSAGE, SEND
+from benchmark.driver import PgbenchError
+from benchmark.report import Series, progress, spread, times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmark.engines import Engine
+    from benchmark.run import Bench
+
+PER_SECOND = 100
+OFF = "not announced"
+SENDING = {
+    OFF: "disable_notify_insert('bench')",
+    "throttle 250 ms": "enable_notify_insert('bench', 250)",
+    "throttle 0": "enable_notify_insert('bench', 0)",
+}
+WAKEUPS = {
+    "wake-ups, nobody waits": "enable_wakeups('bench')",
+    "wake-ups, somebody waits": "await('bench', 3600)",
+}
+
+
+def waking(bench: Bench) -> tuple[str, Any]:
+    """Send with and without announcements; then slowly, and measure the way of each message."""
+    engines = bench.two()
+    rates = {engine.name: _sending(bench, engine) for engine in engines}
+    rows = [
+        [
+            f"{name}: {mode}",
+            spread(one.tps),
+            spread(one.cpu_us),
+            times(report.ratio(one.tps, modes[OFF].tps)),
+            times(report.ratio(modes[OFF].cpu_us, one.cpu_us)),
+        ]
+        for name, modes in rates.items()
+        for mode, one in modes.items()
+    ]
+    heads = ["send", "per second", "CPU us", "to not announced", "by CPU"]
+    text = "One message a transaction, while a session listens; the ratios are of speed:\n\n"
+    text += report.table(heads, rows) + report.notes(rates)
+    ways = {f"{e.name}: {how}": _on_the_way(e, how) for e in engines for how in _ways(e)}
+    text += f"\n\nFrom the commit to a client that has read it, {PER_SECOND} a second, ms:\n\n"
+    text += report.table(
+        ["woken by", "messages", "median", "p99", "largest"],
+        [[how, str(len(one)), *_quantiles(one)] for how, one in ways.items()],
+    )
+    data = {
+        name: {mode: one.as_json() for mode, one in modes.items()} for name, modes in rates.items()
+    }
+    return text, {"sending": data, "milliseconds": ways}
+
+
+def _sending(bench: Bench, engine: Engine) -> dict[str, Series]:
+    modes = SENDING | (WAKEUPS if engine.name == "pgmq" else {})
+    pgbench = bench.pgbench()
+    results = {mode: Series() for mode in modes}
+    per_client = 0
+    with psycopg.connect(engine.conninfo, autocommit=True) as listener:
+        listener.execute('LISTEN "pgmq.q_bench.INSERT"; LISTEN "pgmq.q_bench.READY"')
+        ended = threading.Event()
+        thread = threading.Thread(target=_hear, args=(listener, ended))
+        thread.start()
+        try:
+            for number in range(bench.plan.rounds):
+                for mode, call in modes.items():
+                    engine.create("bench", autovacuum=False)
+                    if mode in WAKEUPS:
+                        engine.run("SELECT pgmq.enable_wakeups('bench')")
+                    engine.run(f"SELECT pgmq.{call}")
+                    engine.checkpoint()
+                    script = SEND.script(engine.name, "bench")
+                    try:
+                        if not per_client:
+                            run = pgbench.run(engine.conninfo, script, per_client=500)
+                            per_client = max(5, int(run.tps * bench.plan.seconds / pgbench.clients))
+                        run = pgbench.run(engine.conninfo, script, per_client=per_client)
+                        results[mode].add(Series([run]))
+                        results[mode].note(run.aborted)
+                    except PgbenchError as error:
+                        results[mode].note(str(error).splitlines()[0])
+                progress(
+                    f"{engine.name}, round {number + 1} of {bench.plan.rounds}: "
+                    + ", ".join(f"{mode} {s.tps[-1]:,.0f}/s" for mode, s in results.items())
+                )
+        finally:
+            ended.set()
+            thread.join()
+    return results
+
+
+def _hear(listener: psycopg.Connection, ended: threading.Event) -> None:
+    while not ended.is_set():
+        for _ in listener.notifies(timeout=0.2):
+            pass
+
+
+def _ways(engine: Engine) -> tuple[str, ...]:
+    return ("INSERT", "READY") if engine.name == "pgmq" else ("INSERT",)
+
+
+def _on_the_way(engine: Engine, how: str, seconds: int = 10) -> list[float]:
+    """Return the milliseconds of each message, the producer and the consumer being processes."""
+    engine.create("bench", autovacuum=True)
+    engine.run(
+        "SELECT pgmq.enable_notify_insert('bench', 0)"
+        if how == "INSERT"
+        else "SELECT pgmq.enable_wakeups('bench')"
+    )
+    count = PER_SECOND * seconds
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        consumer = pool.submit(consume, engine.conninfo, how, count)
+        time.sleep(1)  # until it listens
+        sent = pool.submit(produce, engine.conninfo, count).result()
+        got = consumer.result()
+    progress(f"{engine.name}, woken by {how}: {len(got)} of {count} arrived")
+    return [1000 * (got[msg_id] - sent[msg_id]) for msg_id in sent if msg_id in got]
+
+
+def produce(conninfo: str, count: int) -> dict[int, float]:
+    """Send so many messages, and return when each was committed."""
+    sent = {}
+    with psycopg.connect(conninfo) as session:
+        start = time.monotonic()
+        for number in range(count):
+            time.sleep(max(0.0, start + number / PER_SECOND - time.monotonic()))
+            row = session.execute("SELECT pgmq.send('bench', %s::jsonb)", (MESSAGE,)).fetchone()
+            assert row is not None
+            sent[row[0]] = time.monotonic()
+            session.commit()
+    return sent
+
+
+def consume(conninfo: str, how: str, count: int) -> dict[int, float]:
+    """Read so many messages as they come, and return when each was here; give up after a while."""
+    got: dict[int, float] = {}
+    with psycopg.connect(conninfo, autocommit=True) as session:
+        session.execute(f'LISTEN "pgmq.q_bench.{how}"'.encode())
+        end = time.monotonic() + 10 + count / PER_SECOND
+
+        def drain() -> bool:
+            rows = list(_read(session))
+            got.update(rows)
+            return bool(rows)
+
+        while len(got) < count and time.monotonic() < end:
+            if drain():
+                continue
+            if how == "READY":
+                session.execute("SELECT pgmq.await('bench')")
+                if drain():
+                    continue
+            for _ in session.notifies(timeout=0.1, stop_after=1):
+                pass
+    return got
+
+
+def _read(session: psycopg.Connection) -> Iterator[tuple[int, float]]:
+    rows = session.execute("SELECT msg_id FROM pgmq.read('bench', 30, 10)").fetchall()
+    now = time.monotonic()
+    if rows:
+        ids = [row[0] for row in rows]
+        session.execute("SELECT pgmq.delete('bench', %s::bigint[])", (ids,))
+    yield from ((row[0], now) for row in rows)
+
+
+def _quantiles(values: list[float]) -> tuple[str, str, str]:
+    if len(values) < 2:
+        return ("-", "-", "-")
+    percent = statistics.quantiles(values, n=100)
+    return (report.number(percent[49]), report.number(percent[98]), report.number(max(values)))

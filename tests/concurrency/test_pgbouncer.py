@@ -1,0 +1,134 @@
+"""Through a PgBouncer that pools by transaction: eight clients share two connections."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import Connect
+
+PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+CONFIG = """
+[databases]
+pool = {server}
+[pgbouncer]
+listen_addr =
+unix_socket_dir = {folder}
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+query_wait_timeout = 10
+pidfile = {folder}/pid
+logfile = {folder}/log
+"""
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer here")
+
+
+@pytest.fixture
+def pooled(dsn: str) -> Iterator[Callable[[], psycopg.Connection]]:
+    """Open a session through the pool; as PgBouncer asks for it, without prepared statements."""
+    assert PROGRAM is not None
+    server = conninfo_to_dict(dsn)
+    if "password" in server or not str(server.get("host", "")).startswith("/"):
+        pytest.skip("needs a server on a local socket that asks for no password")
+    wanted = {key: server[key] for key in ("host", "port", "user", "dbname") if key in server}
+    # It refuses to run as root, and others may not come to the socket.
+    user = pwd.getpwuid(Path(str(server["host"])).stat().st_uid).pw_name
+    with tempfile.TemporaryDirectory(prefix="pgmq-", dir="/tmp") as name:
+        folder = Path(name)
+        (folder / "ini").write_text(CONFIG.format(server=make_conninfo("", **wanted), folder=name))
+        if os.geteuid() == 0:
+            shutil.chown(folder, user)
+        (folder / "ini").chmod(0o644)
+        process = subprocess.Popen([PROGRAM, "-q", "-u", user, folder / "ini"])
+        sessions: list[psycopg.Connection] = []
+
+        def connect() -> psycopg.Connection:
+            session = psycopg.connect(
+                f"host={name} port=6432 dbname=pool user={server.get('user', user)}"
+                " connect_timeout=5",
+                autocommit=True,
+                prepare_threshold=None,
+            )
+            sessions.append(session)
+            return session
+
+        try:
+            while not (folder / ".s.PGSQL.6432").exists():
+                assert process.poll() is None, (folder / "log").read_text()
+                time.sleep(0.02)
+            yield connect
+        finally:
+            for session in sessions:
+                session.close()
+            process.terminate()
+            process.wait()
+
+
+def test_everything_but_listen_works_through_the_pool(
+    pooled: Callable[[], psycopg.Connection],
+) -> None:
+    setup = pooled()
+    setup.execute("SELECT pgmq.create('q'), pgmq.create('copy'), pgmq.create_fifo_index('q')")
+    setup.execute("SELECT pgmq.enable_notify_insert('q'), pgmq.enable_wakeups('q')")
+    setup.execute("SELECT pgmq.create_exchange('e'), pgmq.bind('e', 'copy', 'a.#')")
+    failures: list[psycopg.Error] = []
+    done: list[str] = []
+
+    def work(number: int) -> None:
+        try:
+            session = pooled()
+            header = f'{{"x-pgmq-group": "{number % 3}"}}'
+            for turn in range(20):
+                with session.transaction():
+                    session.execute("SELECT pgmq.send('q', '1', %s::jsonb)", (header,))
+                    session.execute("SELECT pgmq.publish('e', 'a.b', '1')")
+                    if turn % 5 == 0:
+                        raise psycopg.Rollback
+                done.append("sent")
+            calls = ["read('q', 60, 2)", "read_grouped('q', 60, 3)", "read_grouped_rr('q', 60, 3)"]
+            for turn in range(60):
+                with session.transaction():
+                    ack = f"SELECT pgmq.ack('q', m.msg_id, m.read_ct) FROM pgmq.{calls[turn % 3]} m"
+                    got = session.execute(ack.encode()).fetchall()
+                done.extend("acked" for row in got if row[0])
+        except psycopg.Error as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    left = setup.execute("SELECT count(*) FROM pgmq.q_q").fetchone()
+    assert left == (8 * 16 - done.count("acked"),)
+    assert done.count("acked") > 8
+    assert setup.execute("SELECT pgmq.purge_queue('copy')").fetchone() == (8 * 16,)
+
+
+def test_a_consumer_waits_on_a_connection_of_its_own_beside_the_pool(
+    pooled: Callable[[], psycopg.Connection], connect: Connect
+) -> None:
+    producer, consumer, direct = pooled(), pooled(), connect()
+    producer.execute("SELECT pgmq.create('q'), pgmq.enable_wakeups('q')")
+    assert consumer.execute("SELECT pgmq.read('q', 60, 1)").fetchall() == []
+    direct.execute("SELECT pgmq.await('q')")
+    producer.execute("SELECT pgmq.send('q', '1')")
+    assert [note.channel for note in direct.notifies(timeout=5, stop_after=1)] == ["pgmq.q_q.READY"]
+    assert consumer.execute("SELECT msg_id FROM pgmq.read('q', 60, 1)").fetchall() == [(1,)]

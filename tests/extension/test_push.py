@@ -1,0 +1,527 @@
+"""Push delivery in one session or a few that take turns: slots, payloads, channels, rights."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Connect
+
+DONE = {
+    "ack": "SELECT pgmq.ack('q', %s, %s)",
+    "ack of a batch": "SELECT pgmq.ack('q', ARRAY[%s]::bigint[], ARRAY[%s])",
+    "ack and read": "SELECT pgmq.ack_and_read('q', 1, 0, ARRAY[%s]::bigint[], ARRAY[%s])",
+    "nack": "SELECT pgmq.nack('q', %s, %s, 600)",
+    "nack with an error": "SELECT pgmq.nack('q', %s, %s, 600, 'no disk')",
+    "nack of a batch": "SELECT pgmq.nack('q', ARRAY[%s]::bigint[], ARRAY[%s], 600)",
+    "delete": "SELECT pgmq.delete('q', %s::bigint), %s",
+    "archive": "SELECT pgmq.archive('q', %s::bigint), %s",
+    "DELETE": "DELETE FROM pgmq.q_q WHERE msg_id = %s AND read_ct = %s",
+}
+HINTS = {
+    "maximum_messages": "It is how many messages may be out unacknowledged at a time.",
+    "vt": "It is how many seconds there are to acknowledge a message.",
+}
+
+
+def _open(session: psycopg.Connection, slots: int = 1, vt: int = 600, queue: str = "q") -> str:
+    row = session.execute("SELECT pgmq.open_channel(%s, %s, %s)", (queue, slots, vt)).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def _send(session: psycopg.Connection, *messages: int, queue: str = "q") -> None:
+    for message in messages:
+        session.execute("SELECT pgmq.send(%s, %s::text::jsonb)", (queue, message))
+
+
+def _payloads(session: psycopg.Connection) -> list[dict[str, Any]]:
+    """Return what was pushed to a session: what is committed comes with the next answer."""
+    session.execute("SELECT 1")
+    return [json.loads(note.payload) for note in session.notifies(timeout=0)]
+
+
+def _pushed(*sessions: psycopg.Connection) -> list[Any]:
+    return [payload["message"] for session in sessions for payload in _payloads(session)]
+
+
+def _ack(session: psycopg.Connection, msg_id: int, read_ct: int = 1) -> None:
+    assert session.execute("SELECT pgmq.ack('q', %s, %s)", (msg_id, read_ct)).fetchone() == (True,)
+
+
+def _expire(session: psycopg.Connection, *msg_ids: int) -> None:
+    """Let leases end without anybody's doing: neither the queue's triggers nor a vt waited for."""
+    session.execute("SET session_replication_role = replica")
+    session.execute(
+        "UPDATE pgmq.channel_slot SET free_at = clock_timestamp() WHERE msg_id = ANY (%s)",
+        (list(msg_ids),),
+    )
+    session.execute("SELECT pgmq.set_vt('q', %s::bigint[], 0)", (list(msg_ids),))
+    session.execute("RESET session_replication_role")
+
+
+def _in_flight(session: psycopg.Connection) -> dict[str, int]:
+    rows = session.execute("SELECT channel, in_flight FROM pgmq.list_channels()").fetchall()
+    return dict(rows)
+
+
+@pytest.fixture
+def queue(db: psycopg.Connection) -> psycopg.Connection:
+    db.execute("SELECT pgmq.create('q'), pgmq.enable_push('q')")
+    return db
+
+
+@pytest.mark.parametrize("done", DONE)
+def test_whatever_ends_a_lease_pushes_the_next_message(
+    queue: psycopg.Connection, connect: Connect, done: str
+) -> None:
+    consumer = connect()
+    _open(consumer, slots=2)
+    _send(queue, 1, 2, 3, 4)
+    assert _pushed(consumer) == [1, 2]
+    queue.execute(DONE[done].encode(), (1, 1))
+    assert _pushed(consumer) == [3]
+    consumer.execute(DONE[done].encode(), (3, 1))
+    assert _pushed(consumer) == [4]
+    assert set(_in_flight(queue).values()) == {2}
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        "SELECT pgmq.nack('q', 1, 1)",
+        "SELECT pgmq.nack('q', ARRAY[1]::bigint[], ARRAY[1])",
+        "SELECT pgmq.extend('q', 1, 1, 0)",
+        "SELECT pgmq.set_vt('q', 1, 0)",
+    ],
+)
+def test_what_is_returned_at_once_is_pushed_again(
+    queue: psycopg.Connection, connect: Connect, returned: str
+) -> None:
+    consumer = connect()
+    _open(consumer)
+    _send(queue, 1, 2)
+    assert _pushed(consumer) == [1]
+    queue.execute(returned.encode())
+    assert [(p["message"], p["read_ct"]) for p in _payloads(consumer)] == [(1, 2)]
+
+
+def test_a_lease_that_ended_leaves_its_slot_to_the_next_message(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    _open(consumer)
+    _send(queue, 1, 2)
+    assert _pushed(consumer) == [1]
+    _expire(queue, 1)
+    assert list(_in_flight(queue).values()) == [0]
+    _send(queue, 3)
+    assert [(p["message"], p["read_ct"]) for p in _payloads(consumer)] == [(1, 2)]
+    # The first lease is stale; the second one's slot is not freed by it.
+    assert queue.execute("SELECT pgmq.ack('q', 1, 1)").fetchone() == (False,)
+    assert _pushed(consumer) == []
+    _ack(consumer, 1, 2)
+    assert _pushed(consumer) == [2]
+
+
+def test_an_extended_lease_keeps_its_slot(queue: psycopg.Connection, connect: Connect) -> None:
+    consumer = connect()
+    _open(consumer, vt=1)
+    _send(queue, 1)
+    assert _pushed(consumer) == [1]
+    consumer.execute("SELECT pgmq.extend('q', 1, 1, 3600)")
+    queue.execute("UPDATE pgmq.channel_slot SET free_at = clock_timestamp()")
+    _send(queue, 2)
+    assert _pushed(consumer) == []
+    # The slot is looked at again in a vt, however long the extension is.
+    row = queue.execute(
+        "SELECT free_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '1 second'"
+        " FROM pgmq.channel_slot"
+    ).fetchone()
+    assert row == (True,)
+    _ack(consumer, 1)
+    assert _pushed(consumer) == [2]
+
+
+def test_a_session_can_have_channels_of_several_queues_and_several_of_one(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    queue.execute("SELECT pgmq.create('r')")
+    consumer = connect()
+    channels = [_open(consumer), _open(consumer), _open(consumer, queue="r")]
+    _send(queue, 1, 2, 3)
+    _send(queue, 4, 5, queue="r")
+    consumer.execute("SELECT 1")
+    notes = [(n.channel, json.loads(n.payload)) for n in consumer.notifies(timeout=0)]
+    assert [(c, p["queue_name"], p["message"]) for c, p in notes] == [
+        (channels[0], "q", 1),
+        (channels[1], "q", 2),
+        (channels[2], "r", 4),
+    ]
+    assert consumer.execute("SELECT pgmq.close_channel(%s)", (channels[0],)).fetchone() == (1,)
+    assert _in_flight(queue) == {channels[1]: 1, channels[2]: 1}
+    assert consumer.execute("SELECT pgmq.close_channel()").fetchone() == (2,)
+    assert consumer.execute("SELECT pgmq.close_channel()").fetchone() == (0,)
+    row = consumer.execute(
+        """
+        SELECT ARRAY(SELECT pg_listening_channels()), (
+            SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()
+        )
+        """
+    ).fetchone()
+    assert row == ([], 0)
+
+
+def test_sessions_with_room_take_turns(queue: psycopg.Connection, connect: Connect) -> None:
+    consumers = [connect() for _ in range(3)]
+    for consumer in consumers:
+        _open(consumer, slots=4)
+    _send(queue, *range(6))
+    assert [_pushed(consumer) for consumer in consumers] == [[0, 3], [1, 4], [2, 5]]
+    # Whoever has had nothing to do for longest comes first.
+    queue.execute("SELECT pgmq.purge_queue('q')")
+    _send(queue, *range(6, 15))
+    assert sorted(len(_pushed(consumer)) for consumer in consumers) == [3, 3, 3]
+
+
+def test_never_two_messages_of_a_fifo_group_are_out(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    queue.execute("SELECT pgmq.create_fifo_index('q')")
+    consumers = [connect(), connect()]
+    for consumer in consumers:
+        _open(consumer, slots=2)
+    for message, group in ((1, "a"), (2, "a"), (3, "b"), (4, "a")):
+        queue.execute(
+            "SELECT pgmq.send('q', %s::text::jsonb, jsonb_build_object('x-pgmq-group', %s::text))",
+            (message, group),
+        )
+    assert sorted(_pushed(*consumers)) == [1, 3]
+    queue.execute("SELECT pgmq.nack('q', 1, 1, 0)")
+    assert _pushed(*consumers) == [1]
+    _ack(queue, 1, 2)
+    assert _pushed(*consumers) == [2]
+    _ack(queue, 2)
+    assert _pushed(*consumers) == [4]
+
+
+def test_pull_consumers_work_beside(queue: psycopg.Connection, connect: Connect) -> None:
+    consumer = connect()
+    _open(consumer)
+    _send(queue, 1, 2, 3)
+    read = "SELECT message FROM pgmq.read('q', 600, 1)"
+    assert queue.execute(read).fetchall() == [(2,)]
+    _ack(queue, 2)
+    assert _pushed(consumer) == [1]
+    # A returned message that a reader takes is the reader's: its slot goes to the next.
+    queue.execute("BEGIN; SELECT pgmq.nack('q', 1, 1, 0); SELECT pgmq.delete('q', 3)")
+    assert queue.execute(read).fetchall() == [(1,)]
+    queue.execute("COMMIT")
+    _send(queue, 4, 5)
+    assert _pushed(consumer) == [4]
+    _ack(queue, 1, 2)
+    assert _pushed(consumer) == []
+    assert queue.execute("SELECT message FROM pgmq.pop('q')").fetchall() == [(5,)]
+
+
+def test_a_payload_is_the_message_as_it_lies_in_the_queue(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    _open(consumer, vt=100)
+    queue.execute("""SELECT pgmq.send('q', '{"a": "ü"}', '{"h": [1]}'::jsonb)""")
+    (payload,) = _payloads(consumer)
+    row = queue.execute(
+        """
+        SELECT to_jsonb(m) - 'last_read_at' || '{"queue_name": "q"}',
+            m.vt - m.last_read_at BETWEEN interval '99 seconds' AND interval '101 seconds'
+        FROM pgmq.get('q', 1) AS m
+        """
+    ).fetchone()
+    assert row == (payload, True)
+
+
+@pytest.mark.parametrize(
+    ("message", "headers", "left_out"),
+    [(7990, 0, "message"), (0, 7990, "headers"), (7990, 7990, "both"), (4100, 4100, "message")],
+)
+def test_what_does_not_fit_is_left_out_at_the_byte(
+    queue: psycopg.Connection, connect: Connect, message: int, headers: int, left_out: str
+) -> None:
+    consumer = connect()
+    _open(consumer)
+    send = (
+        "SELECT pgmq.send('q', to_jsonb(repeat('x', %s)), jsonb_build_object('h', repeat('y', %s)))"
+    )
+    queue.execute(send, (message, headers))
+    (payload,) = _payloads(consumer)
+    assert payload.get("message_omitted") == (True if left_out != "headers" else None)
+    assert payload.get("headers_omitted") == (True if left_out in ("headers", "both") else None)
+    assert ("message" in payload, "headers" in payload) == (
+        left_out == "headers",
+        left_out == "message",
+    )
+
+
+def test_a_payload_of_7999_bytes_is_whole_and_one_of_8000_is_not(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    _open(consumer)
+    _send(queue, 1)
+    consumer.execute("SELECT 1")
+    (note,) = consumer.notifies(timeout=0)
+    _ack(queue, 1)
+    size = len(note.payload.encode()) - len("1")
+    # Times are written with six digits, less their last zeros: so the border has some width.
+    for length, whole in ((7999 - size - 20, True), (8000 - size + 20, False)):
+        queue.execute("SELECT pgmq.send('q', to_jsonb(repeat('ü', %s)))", (length // 2,))
+        (payload,) = _payloads(consumer)
+        assert ("message" in payload) is whole
+        queue.execute("SELECT pgmq.delete('q', %s::bigint)", (payload["msg_id"],))
+    for length, whole in ((7999, True), (8000, False)):
+        row = queue.execute(
+            "SELECT octet_length(pgmq._payload('{}', to_jsonb(repeat('x', %s)), null))",
+            (length - len('{"headers": null, "message": ""}'),),
+        ).fetchone()
+        assert row is not None
+        assert (row[0] == 7999) is whole
+
+
+def test_closing_a_channel_hands_what_it_had_to_others(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    first, second = connect(), connect()
+    channel = _open(first, slots=2)
+    _send(queue, 1, 2, 3)
+    assert _pushed(first) == [1, 2]
+    _open(second, slots=2)
+    assert _pushed(second) == [3]
+    assert first.execute("SELECT pgmq.close_channel(%s)", (channel,)).fetchone() == (1,)
+    assert _pushed(second) == [1]
+    _ack(second, 3)
+    assert _pushed(second) == [2]
+    _send(queue, 4)
+    assert _pushed(first) == []
+
+
+def test_list_channels_says_who_has_how_many(queue: psycopg.Connection, connect: Connect) -> None:
+    consumer = connect()
+    channel = _open(consumer, slots=3, vt=60)
+    _send(queue, 1, 2)
+    assert queue.execute(
+        "SELECT channel, queue_name, maximum_messages, vt, in_flight, pid FROM pgmq.list_channels()"
+    ).fetchall() == [(channel, "q", 3, 60, 2, consumer.info.backend_pid)]
+    # Whoever knows the name of a channel can listen to it.
+    queue.execute("CREATE ROLE push_nobody; GRANT USAGE ON SCHEMA pgmq TO push_nobody")
+    try:
+        queue.execute("SET ROLE push_nobody")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            queue.execute("SELECT * FROM pgmq.list_channels()")
+    finally:
+        queue.execute("RESET ROLE; DROP OWNED BY push_nobody; DROP ROLE push_nobody")
+
+
+def test_what_fell_due_is_pushed_by_the_next_commit_or_by_close_dead_channels(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    _open(consumer, slots=10)
+    for call in ("SELECT pgmq.send('q', '0')", "SELECT pgmq.close_dead_channels()"):
+        queue.execute("SELECT pgmq.send('q', '7', 600)")
+        assert _pushed(consumer) == []
+        queue.execute("SET session_replication_role = replica")
+        queue.execute("SELECT pgmq.set_vt('q', m.msg_id, 0) FROM pgmq.q_q AS m WHERE message = '7'")
+        queue.execute("RESET session_replication_role")
+        assert _pushed(consumer) == []
+        queue.execute(call.encode())
+        assert 7 in _pushed(consumer)
+        queue.execute("SELECT pgmq.purge_queue('q')")
+
+
+def test_a_session_that_discards_all_has_closed_its_channels(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer, other = connect(), connect()
+    _open(consumer, slots=2)
+    _send(queue, 1)
+    assert _pushed(consumer) == [1]
+    consumer.execute("DISCARD ALL")
+    _open(other, slots=3)
+    _send(consumer, 2, 3)  # its own commit, too, finds that nobody listens
+    assert sorted(_pushed(other)) == [1, 2, 3]
+    assert len(_in_flight(queue)) == 1
+
+
+def test_a_transaction_that_opens_a_channel_can_use_it(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect(autocommit=False)
+    _send(queue, 1, 2)
+    _open(consumer)
+    _ack(consumer, 1)
+    consumer.commit()
+    assert sorted(_pushed(consumer)) == [1, 2]
+    consumer.commit()
+
+
+def test_each_statement_pushes_when_constraints_are_immediate(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    _open(consumer, slots=5)
+    with queue.transaction():
+        queue.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for message in (1, 2, 3):
+            _send(queue, message)
+    assert _pushed(consumer) == [1, 2, 3]
+
+
+def test_a_rolled_back_savepoint_frees_and_pushes_nothing(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    _open(consumer)
+    _send(queue, 1, 2)
+    assert _pushed(consumer) == [1]
+    with queue.transaction():
+        queue.execute("SAVEPOINT s; SELECT pgmq.nack('q', 1, 1); ROLLBACK TO s")
+        queue.execute("SAVEPOINT s; SELECT pgmq.ack('q', 1, 1); ROLLBACK TO s")
+    assert _pushed(consumer) == []
+    _ack(queue, 1)
+    assert _pushed(consumer) == [2]
+
+
+def test_a_queue_with_channels_can_be_dropped_and_created_again(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    _open(consumer)
+    _send(queue, 1)
+    queue.execute("SELECT pgmq.drop_queue('q')")
+    assert _in_flight(queue) == {}
+    queue.execute("SELECT pgmq.create('q')")
+    _send(queue, 2)
+    assert _pushed(consumer) == [1]
+    _open(consumer)
+    assert _pushed(consumer) == [2]
+
+
+def test_a_transaction_that_has_sent_cannot_drop_the_queue(queue: psycopg.Connection) -> None:
+    queue.execute("BEGIN")
+    _send(queue, 1)
+    with pytest.raises(psycopg.errors.ObjectInUse):
+        queue.execute("SELECT pgmq.drop_queue('q')")
+
+
+@pytest.mark.parametrize("name", ["Mixed Case", 'so "quoted" %I', "x-y.z", "long" * 11])
+def test_names_are_taken_as_they_are(db: psycopg.Connection, connect: Connect, name: str) -> None:
+    db.execute("SELECT pgmq.create(%s)", (name,))
+    consumer = connect()
+    _open(consumer, queue=name.upper())
+    _send(db, 1, 2, queue=name)
+    (payload,) = _payloads(consumer)
+    assert payload["queue_name"] == name
+    consumer.execute("SELECT pgmq.ack(%s, 1, 1)", (name.lower(),))
+    assert _pushed(consumer) == [2]
+
+
+def test_enabling_and_disabling(db: psycopg.Connection, connect: Connect) -> None:
+    db.execute("SELECT pgmq.create('q')")
+    triggers = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'pgmq.q_q'::regclass"
+    for _ in range(2):
+        db.execute("SELECT pgmq.enable_push('Q')")
+        assert db.execute(triggers).fetchone() == (4,)
+    consumer = connect()
+    _open(consumer)
+    for _ in range(2):
+        db.execute("SELECT pgmq.disable_push('Q')")
+        assert db.execute(triggers).fetchone() == (0,)
+    _send(db, 1)
+    db.execute("SELECT pgmq.close_dead_channels()")
+    assert _pushed(consumer) == []
+    db.execute("SELECT pgmq.enable_push('q'), pgmq.close_dead_channels()")
+    assert _pushed(consumer) == [1]
+
+
+@pytest.mark.parametrize("value", [0, -1, 1001, None])
+def test_maximum_messages_is_checked(queue: psycopg.Connection, value: int | None) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as caught:
+        queue.execute("SELECT pgmq.open_channel('q', %s)", (value,))
+    said = f"maximum_messages must be between 1 and 1000: {'null' if value is None else value}"
+    assert caught.value.diag.message_primary == said
+    assert caught.value.diag.message_hint == HINTS["maximum_messages"]
+
+
+@pytest.mark.parametrize("value", [0, None])
+def test_vt_is_checked(queue: psycopg.Connection, value: int | None) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as caught:
+        queue.execute("SELECT pgmq.open_channel('q', 1, %s)", (value,))
+    assert caught.value.diag.message_primary == (
+        f"vt must be at least 1: {'null' if value is None else value}"
+    )
+    assert caught.value.diag.message_hint == HINTS["vt"]
+
+
+@pytest.mark.parametrize("function", ["open_channel", "enable_push", "disable_push"])
+def test_an_unknown_queue_is_an_error(db: psycopg.Connection, function: str) -> None:
+    with pytest.raises(psycopg.errors.UndefinedTable) as caught:
+        db.execute(f"SELECT pgmq.{function}('nope')".encode())
+    assert caught.value.diag.message_primary == 'queue "nope" does not exist'
+    assert caught.value.diag.message_hint
+
+
+def test_the_channel_of_another_session_cannot_be_closed(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    channel = _open(connect())
+    with pytest.raises(psycopg.errors.ObjectInUse) as caught:
+        queue.execute("SELECT pgmq.close_channel(%s)", (channel,))
+    assert caught.value.diag.message_primary == f'channel "{channel}" was opened by another session'
+    assert caught.value.diag.message_hint == (
+        "It is closed when that session ends; pg_terminate_backend ends it."
+    )
+    assert queue.execute("SELECT pgmq.close_channel('nope')").fetchone() == (0,)
+
+
+def test_producers_and_consumers_need_no_more_rights_than_for_pulling(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    queue.execute(
+        """
+        CREATE ROLE push_producer LOGIN; CREATE ROLE push_consumer LOGIN;
+        GRANT USAGE ON SCHEMA pgmq TO push_producer, push_consumer;
+        GRANT INSERT ON pgmq.q_q TO push_producer;
+        GRANT SELECT (msg_id) ON pgmq.q_q TO push_producer;
+        GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA pgmq TO push_producer, push_consumer;
+        """
+    )
+    try:
+        producer, consumer = connect(user="push_producer"), connect(user="push_consumer")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+            _open(consumer)
+        assert caught.value.diag.message_primary == 'permission denied for queue "q"'
+        assert caught.value.diag.message_hint == (
+            "push_consumer needs SELECT and UPDATE on pgmq.q_q."
+        )
+        queue.execute("GRANT SELECT, UPDATE, DELETE ON pgmq.q_q TO push_consumer")
+        _open(consumer)
+        _send(producer, 1, 2)
+        assert _pushed(consumer) == [1]
+        _ack(consumer, 1)
+        assert _pushed(consumer) == [2]
+        for call in ("UPDATE pgmq.channel_slot SET msg_id = null", "DELETE FROM pgmq.channel"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                consumer.execute(call.encode())
+        queue.execute("SELECT pgmq.disable_push('q')")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            _open(consumer)
+        producer.close()
+        consumer.close()
+    finally:
+        queue.execute("DROP OWNED BY push_producer, push_consumer")
+        queue.execute("DROP ROLE push_producer, push_consumer")
