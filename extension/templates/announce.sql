@@ -1,16 +1,58 @@
--- Note that this transaction announces: the time (see _announced_at), and behind it the last 22 bits
--- of its id, which tell it from other transactions of the same minutes. With the rights of the
--- queue's owner, since producers have none on its sequences.
-CREATE OR REPLACE FUNCTION pgmq._announce_$queue()
+-- Announce an insert into the queue, unless that was done within so many milliseconds. When it was
+-- done last, and by which transaction, is one number in a sequence: no row that producers would
+-- wait for each other over. An announcement goes out only when its transaction commits. So one that
+-- is rolled back, or not done yet, silences nobody; once it is known to be committed its
+-- transaction is struck out.
+--
+-- The number is the time (see _announced_at), and behind it the last 22 bits of the transaction's
+-- id, which tell it from others of the same minutes.
+CREATE OR REPLACE FUNCTION pgmq._announce_$queue(throttle_interval_ms integer)
 RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- producers have no right to the sequence
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_last bigint;
+    v_at timestamptz;
+    v_xid bigint;
+    v_behind bigint;
+    v_outcome text;
 BEGIN
-    PERFORM setval(
-        'pgmq.notify_at_$queue',
-        (pgmq._microseconds(clock_timestamp()) / 1000 - 1577836800000 << 22)
-        | (pg_current_xact_id()::text::bigint & 4194303)
+    IF throttle_interval_ms > 0 THEN
+        v_last := pg_sequence_last_value('pgmq.notify_at_$queue');
+        v_at := pgmq._announced_at(v_last);
+        v_xid := pg_current_xact_id()::text::bigint;
+        IF clock_timestamp() >= v_at
+            AND clock_timestamp() < v_at + throttle_interval_ms * interval '1 millisecond'
+        THEN
+            v_behind := (v_xid - v_last) & 4194303;
+            v_outcome := CASE
+                WHEN v_last & 4194303 = 0 THEN 'committed'
+                -- Itself, or a later one.
+                WHEN v_behind NOT BETWEEN 1 AND 2097151 THEN 'in progress'
+                ELSE coalesce(pg_xact_status((v_xid - v_behind)::text::xid8), 'committed')
+            END;
+        END IF;
+        IF v_outcome = 'committed' THEN
+            PERFORM setval('pgmq.notify_at_$queue', v_last >> 22 << 22);
+            RETURN;
+        END IF;
+        -- Not while another is about to: each would take over from the one before, and none would
+        -- ever be known to be committed.
+        IF v_outcome IS DISTINCT FROM 'in progress' THEN
+            PERFORM setval(
+                'pgmq.notify_at_$queue',
+                (pgmq._microseconds(clock_timestamp()) / 1000 - 1577836800000 << 22)
+                | greatest(v_xid & 4194303, 1)
+            );
+        END IF;
+    END IF;
+    PERFORM pg_notify(
+        format(
+            'pgmq.%s.INSERT',
+            (SELECT c.relname FROM pg_class AS c WHERE c.oid = 'pgmq.q_$queue'::regclass)
+        ),
+        ''
     );
 END
 $$;

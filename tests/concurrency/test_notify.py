@@ -105,6 +105,20 @@ def test_producers_in_a_stricter_isolation_level_do_not_fail_for_each_other(
     assert listener.execute("SELECT count(*) FROM pgmq.q_q").fetchone() == (4,)
 
 
+def test_senders_that_overlap_do_not_undo_the_throttle(
+    listener: psycopg.Connection, producer: Callable[[], psycopg.Connection]
+) -> None:
+    one, two, three = producer(), producer(), producer()
+    with two.transaction():
+        with one.transaction():
+            one.execute(SEND)
+            two.execute(SEND)  # the first may be rolled back yet
+        assert _heard(listener) == ["q"]
+        three.execute(SEND)
+        assert _heard(listener) == []
+    assert _heard(listener) == ["q"]
+
+
 def test_a_sender_that_is_rolled_back_silences_nobody(
     listener: psycopg.Connection, producer: Callable[[], psycopg.Connection]
 ) -> None:
@@ -153,7 +167,8 @@ def test_within_the_throttle_one_is_announced_and_the_first_after_a_quiet_spell_
     assert _heard(listener) == ["q"]
     # An hour passes.
     listener.execute(
-        "SELECT setval('pgmq.notify_at_q', last_value - (3600000::bigint << 22)) FROM pgmq.notify_at_q"
+        "SELECT setval('pgmq.notify_at_q', last_value - (3600000::bigint << 22))"
+        " FROM pgmq.notify_at_q"
     )
     for session in (two, one):
         session.execute(SEND)
@@ -166,7 +181,8 @@ def test_a_clock_that_was_ahead_silences_nobody(
     producer().execute(SEND)
     assert _heard(listener) == ["q"]
     listener.execute(
-        "SELECT setval('pgmq.notify_at_q', last_value + (60000::bigint << 22)) FROM pgmq.notify_at_q"
+        "SELECT setval('pgmq.notify_at_q', last_value + (60000::bigint << 22))"
+        " FROM pgmq.notify_at_q"
     )
     producer().execute(SEND)
     assert _heard(listener) == ["q"]
