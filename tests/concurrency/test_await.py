@@ -132,7 +132,8 @@ def test_a_killed_consumer_leaves_nothing(
     producer.execute("SELECT pg_terminate_backend(%s, 5000)", (consumer.info.backend_pid,))
     assert producer.execute(objects.encode()).fetchone() == before
     assert producer.execute(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database ="
+        " (SELECT oid FROM pg_database WHERE datname = current_database())"
     ).fetchone() == (0,)
 
 
