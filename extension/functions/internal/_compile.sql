@@ -103,6 +103,18 @@ $$;
 COMMENT ON FUNCTION pgmq._compile(text) IS
 'Render every template for this queue and create the functions, owned by the owner of the table; safe to repeat.';
 
+CREATE OR REPLACE FUNCTION pgmq._all_compiled(operation text, queue_name text)
+RETURNS SETOF regprocedure
+LANGUAGE sql STABLE
+AS $$
+    SELECT p.oid
+    FROM pg_catalog.pg_proc AS p
+    WHERE p.proname = pgmq._function_name(operation, queue_name)::name
+        AND p.pronamespace = 'pgmq'::regnamespace
+$$;
+COMMENT ON FUNCTION pgmq._all_compiled(text, text) IS
+'What an operation was compiled into for this queue, whatever its arguments.';
+
 CREATE OR REPLACE FUNCTION pgmq._enter_compiled(operation text, queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -112,14 +124,12 @@ DECLARE
     v_function regprocedure;
 BEGIN
     FOR v_function IN
-        SELECT p.oid
-        FROM pg_proc AS p
-        WHERE p.proname = pgmq._function_name(operation, queue_name)::name
-            AND p.pronamespace = 'pgmq'::regnamespace
-            AND NOT EXISTS (
-                SELECT FROM pg_depend AS d
-                WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-            )
+        SELECT f
+        FROM pgmq._all_compiled(operation, queue_name) AS f
+        WHERE NOT EXISTS (
+            SELECT FROM pg_depend AS d
+            WHERE d.classid = 'pg_proc'::regclass AND d.objid = f AND d.deptype = 'e'
+        )
     LOOP
         EXECUTE format('ALTER EXTENSION pgmq ADD FUNCTION %s', v_function);
     END LOOP;
@@ -136,15 +146,10 @@ AS $$
 DECLARE
     v_function regprocedure;
 BEGIN
-    FOR v_function IN
-        SELECT p.oid
-        FROM pg_proc AS p
-        WHERE p.proname = pgmq._function_name(operation, queue_name)::name
-            AND p.pronamespace = 'pgmq'::regnamespace
-    LOOP
+    FOR v_function IN SELECT f FROM pgmq._all_compiled(operation, queue_name) AS f LOOP
         EXECUTE format('DROP FUNCTION %s', v_function);
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION pgmq._drop_compiled(text, text) IS
-'Drop what an operation was compiled into for this queue, whatever its arguments.';
+'Drop what an operation was compiled into for this queue.';
