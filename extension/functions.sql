@@ -6,6 +6,7 @@
 \ir functions/internal/_group.sql
 \ir functions/internal/_lay_out.sql
 \ir functions/internal/_render.sql
+\ir functions/internal/_policy.sql
 \ir functions/internal/_compile.sql
 \ir functions/internal/_missing.sql
 \ir functions/internal/_compiled.sql
@@ -59,6 +60,10 @@
 \ir functions/ack/nack.sql
 \ir functions/ack/extend.sql
 \ir functions/ack/ack_and_read.sql
+
+-- policies
+\ir functions/policy/set_policy.sql
+\ir functions/policy/get_policy.sql
 
 -- topics
 \ir functions/topics/validate_routing_key.sql

@@ -4,6 +4,7 @@
 \ir schema/schema.sql
 \ir schema/types.sql
 \ir schema/meta.sql
+\ir schema/policy.sql
 \ir schema/template.sql
 \ir schema/topics.sql
 \ir schema/exchanges.sql

@@ -2,5 +2,5 @@
 GRANT USAGE ON SCHEMA pgmq TO pg_monitor;
 GRANT SELECT ON pgmq.meta, pgmq.topic_bindings TO pg_monitor;
 GRANT SELECT ON pgmq.template TO public;
--- Routing is no secret, and whoever publishes needs it.
-GRANT SELECT ON pgmq.exchange, pgmq.binding TO public;
+-- Neither routing nor policies are secrets, and whoever publishes needs the former.
+GRANT SELECT ON pgmq.exchange, pgmq.binding, pgmq.policy TO public;

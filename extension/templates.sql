@@ -4,6 +4,8 @@
 \template templates/visible.sql
 \template templates/claim.sql
 \template templates/read.sql
+\template templates/bury.sql
+\template templates/admit.sql
 \template templates/pop.sql
 \template templates/peek.sql
 \template templates/next.sql
@@ -11,6 +13,7 @@
 \template templates/groupsearch.sql
 \template templates/groupplan.sql
 \template templates/groupclaim.sql
+\template templates/groupchoose.sql
 \template templates/grouped.sql
 \template templates/delete.sql
 \template templates/deletebatch.sql

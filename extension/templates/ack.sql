@@ -1,12 +1,20 @@
--- Remove one message whose lease, the pair (msg_id, read_ct), is still the caller's. Every read
--- increments read_ct; a message that was never read is nobody's.
+-- Remove, or archive, one message whose lease, the pair (msg_id, read_ct), is still the caller's.
+-- Every read increments read_ct; a message that was never read is nobody's.
 CREATE OR REPLACE FUNCTION pgmq._ack_$queue(id bigint, receipt integer)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
 AS $$
 BEGIN
+    --# unless ack_archives
     DELETE FROM pgmq.q_$queue AS m WHERE m.msg_id = id AND m.read_ct = receipt AND m.read_ct > 0;
     RETURN FOUND;
+    --# end
+    --# if ack_archives
+    PERFORM FROM pgmq.q_$queue AS m
+    WHERE m.msg_id = id AND m.read_ct = receipt AND m.read_ct > 0
+    FOR UPDATE;
+    RETURN FOUND AND pgmq._archive_$queue(id);
+    --# end
 END
 $$;

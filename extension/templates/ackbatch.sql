@@ -1,5 +1,5 @@
--- Remove messages whose lease is still the caller's. (IS TRUE keeps the list of leases a hash table
--- to look up: as a join, it could cost a scan of the queue.)
+-- Remove, or archive, messages whose lease is still the caller's. (IS TRUE keeps the list of leases
+-- a hash table to look up: as a join, it could cost a scan of the queue.)
 CREATE OR REPLACE FUNCTION pgmq._ackbatch_$queue(msg_ids bigint[], read_cts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
@@ -8,6 +8,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
     PERFORM pgmq._check_leases(msg_ids, read_cts);
+    --# unless ack_archives
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
         WHERE m.msg_id = ANY (msg_ids) AND m.read_ct > 0
@@ -15,5 +16,18 @@ BEGIN
                 SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
             )) IS TRUE
         RETURNING m.msg_id;
+    --# end
+    --# if ack_archives
+    RETURN QUERY SELECT * FROM pgmq._archivebatch_$queue(ARRAY(
+        SELECT m.msg_id
+        FROM pgmq.q_$queue AS m
+        WHERE m.msg_id = ANY (msg_ids) AND m.read_ct > 0
+            AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
+            )) IS TRUE
+        ORDER BY m.msg_id
+        FOR UPDATE
+    ));
+    --# end
 END
 $$;

@@ -1,7 +1,11 @@
 -- Lock the visible messages with the smallest msg_id and return their ids; where others hold some
 -- of them, the next free ones. This is the way when parked messages are due or a condition is
--- given; what is ready and nothing else, read and pop lease in one statement of their own.
-CREATE OR REPLACE FUNCTION pgmq._claim_$queue(quantity integer, condition jsonb)
+-- given; what is ready and nothing else, read and pop take in one statement of their own.
+CREATE OR REPLACE FUNCTION pgmq._claim_$queue(
+    quantity integer,
+    condition jsonb,
+    rounds integer DEFAULT 5
+)
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan
@@ -13,6 +17,9 @@ DECLARE
     v_ready bigint := pgmq._id_mark('pgmq.ready_mark_$queue');
     v_parked timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
     v_ids bigint[] := '{}'::bigint[];
+    --# if max_receives or message_ttl
+    v_dead bigint[];
+    --# end
 BEGIN
     IF v_look <> '{}' THEN
         v_ids := ARRAY(
@@ -46,6 +53,18 @@ BEGIN
         );
     END IF;
 
+    --# if max_receives or message_ttl
+    -- Where others must not be handed out, what is left may be less than there is; nothing, when
+    -- more than a call clears away lies in front.
+    v_dead := pgmq._bury_$queue(v_ids);
+    IF v_dead <> '{}' THEN
+        v_ids := ARRAY(SELECT u.id FROM unnest(v_ids) AS u (id) WHERE u.id <> ALL (v_dead));
+        IF v_ids = '{}' AND rounds > 1 THEN
+            RETURN pgmq._claim_$queue(quantity, condition, rounds - 1);
+        END IF;
+        RETURN v_ids;
+    END IF;
+    --# end
     -- The polls of an idle queue keep its marks up too, and find a straggler as soon as a sweep
     -- is due.
     IF v_ids = '{}'

@@ -17,10 +17,21 @@ BEGIN
     RETURN QUERY
         UPDATE pgmq.q_$queue AS m
         SET vt = greatest(
-                clock_timestamp() + make_interval(secs => coalesce(seconds, 0)),
+                clock_timestamp() + make_interval(secs => coalesce(
+                    seconds,
+                    --# if retry_delay
+                    pgmq._retry_after(
+                        m.read_ct, retry_delay$policy, retry_delay_max$policy, retry_jitter$policy
+                    ),
+                    --# end
+                    0
+                )),
                 clock_timestamp(),
                 m.enqueued_at + interval '1 microsecond'
             ),
+            --# if max_in_flight
+            last_read_at = null,    -- it is no lease any more: see room
+            --# end
             headers = CASE
                 WHEN error IS NULL THEN m.headers
                 ELSE coalesce(m.headers, '{}') || jsonb_build_object('x-pgmq-error', error)

@@ -34,6 +34,9 @@ BEGIN
             LIMIT quantity
             FOR UPDATE SKIP LOCKED
         ))
+            --# if message_ttl
+            AND pgmq._expires_at(m.enqueued_at, m.headers, message_ttl$policy) > v_now
+            --# end
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF FOUND THEN
         RETURN;

@@ -8,9 +8,11 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
+    --# unless max_in_flight
     v_now timestamptz;
     v_ready bigint;
     v_parked timestamptz;
+    --# end
     v_ids bigint[];
 BEGIN
     IF seconds IS NULL OR quantity < 0 THEN
@@ -23,6 +25,7 @@ BEGIN
     -- A lease ends neither behind the clock, which is read under the table's lock (the parked mark
     -- may have passed an earlier time), nor where the message would count as ready again (the clock
     -- may have been set back).
+    --# unless max_in_flight
     IF condition IS NULL OR condition = '{}' THEN
         v_now := clock_timestamp();
         v_ready := pgmq._id_mark('pgmq.ready_mark_$queue');
@@ -49,14 +52,23 @@ BEGIN
                 LIMIT quantity
                 FOR UPDATE SKIP LOCKED
             ))
+                --# if message_ttl
+                AND pgmq._expires_at(m.enqueued_at, m.headers, message_ttl$policy) > v_now
+                --# end
             RETURNING
                 m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
         IF FOUND THEN
             RETURN;
         END IF;
     END IF;
+    --# end
 
+    --# unless max_in_flight
     v_ids := pgmq._claim_$queue(quantity, nullif(condition, '{}'));
+    --# end
+    --# if max_in_flight
+    v_ids := pgmq._admit_$queue(quantity, nullif(condition, '{}'), null, null);
+    --# end
     IF v_ids = '{}' THEN
         RETURN;
     END IF;

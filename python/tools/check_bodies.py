@@ -21,10 +21,19 @@ from pgmq import embedded
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What is compiled into a queue differs only in the names: one plain, one that needs every quote.
+# What is compiled into a queue differs in the names (one plain, one that needs every quote) and by
+# its policy.
 SAMPLES = """
 SELECT pgmq.create('sample');
 SELECT pgmq.create('Sample "Quoted" %I');
+SELECT pgmq.create('with a policy');
+SELECT pgmq.create('with other policies');
+SELECT pgmq.set_policy(
+    'with a policy', max_receives => 5, dead_letter_queue => 'Dead "Letters"', retry_delay => '1 s',
+    message_ttl => '1 day', archive_retention => '1 day', dedup_window => '1 day',
+    max_in_flight => 10, ack_archives => true
+);
+SELECT pgmq.set_policy('with other policies', message_ttl => '1 day');
 SELECT pgmq.create_fifo_indexes_all();
 SELECT
     pgmq.enable_notify_insert(queue_name), pgmq.enable_wakeups(queue_name),
@@ -58,6 +67,7 @@ ACCEPTED = (
     ("", "should be IMMUTABLE", "a function that only raises must not be folded when planning"),
     ("pgmq._compile(", "text type variable is not sanitized", "it is a rendered template"),
     ("pgmq._poll(", "text type variable is not sanitized", "a statement of our own"),
+    ("", 'unused parameter "rounds"', "only where the policy makes messages leave"),
     ("_groupplan_", "should be STABLE", "it must see what is committed since its caller began"),
     ("_groupsearch_", "should be STABLE", "the marks it reads move while a statement runs"),
     ("pgmq._planned_rows(", "text type variable is not sanitized", "it is a query of our own"),

@@ -71,19 +71,25 @@ DECLARE
         WHERE c.oid = format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
     );
     v_in_script boolean := pgmq._in_extension_script();
+    v_policy pgmq.policy;
     v_template record;
     v_function regproc;
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
+    v_policy := pgmq._policy_of(queue_name);
     FOR v_template IN
         SELECT
             t.name,
-            pgmq._render(t.body, queue_name) AS sql,
+            pgmq._render(t.body, queue_name, v_policy) AS sql,
             format('pgmq.%I', pgmq._function_name(t.name, queue_name)) AS function_name
         FROM pgmq.template AS t
     LOOP
         IF v_in_script THEN
             PERFORM pgmq._enter_compiled(v_template.name, queue_name);
+        END IF;
+        IF v_template.sql !~ '\S' THEN      -- nothing that this queue's policy needs
+            PERFORM pgmq._drop_compiled(v_template.name, queue_name);
+            CONTINUE;
         END IF;
         BEGIN
             EXECUTE v_template.sql;
@@ -101,7 +107,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._compile(text) IS
-'Render every template for this queue and create the functions, owned by the owner of the table; safe to repeat.';
+'Render every template for this queue and its policy, and create the functions, owned by the owner of the table; safe to repeat.';
 
 CREATE OR REPLACE FUNCTION pgmq._all_compiled(operation text, queue_name text)
 RETURNS SETOF regprocedure

@@ -5,6 +5,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_queue text := pgmq.format_table_name(queue_name, 'q');
+    v_source text;
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
     IF to_regclass('pgmq.' || quote_ident(v_queue)) IS NULL
@@ -14,6 +15,20 @@ BEGIN
     THEN
         RAISE NOTICE 'pgmq queue `%` does not exist', queue_name;
         RETURN false;
+    END IF;
+
+    SELECT p.queue_name INTO v_source
+    FROM pgmq.policy AS p
+    WHERE lower(p.dead_letter_queue) = lower(drop_queue.queue_name)
+    ORDER BY p.queue_name
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'queue "%" takes the dead letters of queue "%"', queue_name, v_source
+            USING ERRCODE = 'dependent_objects_still_exist',
+                HINT = format(
+                    'Drop queue "%s", or set its policy without this dead_letter_queue, first.',
+                    v_source
+                );
     END IF;
 
     -- IF EXISTS: what is left of a queue that lost its table goes as well.
@@ -26,7 +41,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.drop_queue(text) IS
-'Drop a queue with its messages, its archive and its functions; false, with a notice, when there is none. Also removes what is left of a queue whose table was dropped by hand. Waits for the transactions that use the queue.';
+'Drop a queue with its messages, its archive and its functions; false, with a notice, when there is none. Also removes what is left of a queue whose table was dropped by hand. Waits for the transactions that use the queue. Raises dependent_objects_still_exist for the dead-letter queue of another.';
 
 CREATE OR REPLACE FUNCTION pgmq.drop_queue(queue_name text, partitioned boolean)
 RETURNS boolean

@@ -1,0 +1,11 @@
+CREATE OR REPLACE FUNCTION pgmq.get_policy(queue_name text)
+RETURNS pgmq.policy
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    RETURN pgmq._policy_of(queue_name);
+END
+$$;
+COMMENT ON FUNCTION pgmq.get_policy(text) IS
+'The policy of a queue as set_policy() stored it; null is off. A queue without one has a row too, with everything off.';

@@ -1,0 +1,50 @@
+CREATE OR REPLACE FUNCTION pgmq.set_policy(
+    queue_name text,
+    max_receives integer DEFAULT null,
+    dead_letter_queue text DEFAULT null,
+    retry_delay interval DEFAULT null,
+    retry_delay_max interval DEFAULT null,
+    retry_jitter real DEFAULT 0,
+    message_ttl interval DEFAULT null,
+    archive_retention interval DEFAULT null,
+    dedup_window interval DEFAULT null,
+    max_in_flight integer DEFAULT null,
+    ack_archives boolean DEFAULT false
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_policy pgmq.policy := (
+        queue_name, max_receives, dead_letter_queue, retry_delay, retry_delay_max,
+        coalesce(retry_jitter, 0), message_ttl, archive_retention, dedup_window, max_in_flight,
+        coalesce(ack_archives, false)
+    );
+BEGIN
+    PERFORM pgmq._check_policy(v_policy);
+    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+
+    -- One at a time, or two could close a circle of dead-letter queues between them.
+    PERFORM pg_advisory_xact_lock(hashtext('pgmq.policy'));
+    v_policy.queue_name := pgmq._lock_queue_name(queue_name);
+    IF v_policy.queue_name IS NULL THEN
+        RAISE EXCEPTION 'queue "%" does not exist', queue_name
+            USING ERRCODE = 'undefined_table', HINT = 'It has just been dropped.';
+    END IF;
+    IF dead_letter_queue IS NOT NULL THEN
+        v_policy.dead_letter_queue := pgmq._dead_letter_queue(
+            v_policy.queue_name, dead_letter_queue
+        );
+    END IF;
+
+    DELETE FROM pgmq.policy AS p WHERE p.queue_name = v_policy.queue_name;
+    IF v_policy IS DISTINCT FROM pgmq._policy_of(v_policy.queue_name) THEN
+        INSERT INTO pgmq.policy SELECT (v_policy).*;
+    END IF;
+    PERFORM pgmq._lay_out_policy(v_policy);
+    PERFORM pgmq._compile(v_policy.queue_name);
+END
+$$;
+COMMENT ON FUNCTION pgmq.set_policy(text, integer, text, interval, interval, real, interval, interval, interval, integer, boolean) IS
+'Set the whole policy of a queue (what is left out or null is off) and compile it into the queue; only its owner can. A message that was received max_receives times, or is older than message_ttl (or its header x-pgmq-ttl, in seconds, says), goes to dead_letter_queue, which is created if missing, or else to the archive, by the read that would hand it out. nack without a delay hides a message for retry_delay, doubled with each receipt up to retry_delay_max if that is given, each shortened by a random part of up to retry_jitter (0 to 1). Archived messages are removed after archive_retention. Within dedup_window, send_once() and header x-pgmq-dedup-id store a message once. Reads leave no more than max_in_flight messages leased. With ack_archives, ack archives instead of deleting.';

@@ -1,0 +1,29 @@
+DO $$
+BEGIN
+    IF to_regclass('pgmq.policy') IS NULL THEN
+        CREATE TABLE pgmq.policy (
+            queue_name text PRIMARY KEY
+            CONSTRAINT policy_meta_queue_name_fk
+            REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
+            max_receives integer,
+            dead_letter_queue text
+            CONSTRAINT policy_meta_dead_letter_queue_fk REFERENCES pgmq.meta (queue_name),
+            retry_delay interval,
+            retry_delay_max interval,
+            retry_jitter real NOT NULL,
+            message_ttl interval,
+            archive_retention interval,
+            dedup_window interval,
+            max_in_flight integer,
+            ack_archives boolean NOT NULL
+        );
+        CREATE INDEX policy_dead_letter_queue_idx ON pgmq.policy (dead_letter_queue);
+    END IF;
+    BEGIN
+        PERFORM pg_extension_config_dump('pgmq.policy', '');
+    EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
+        NULL;
+    END;
+END
+$$;
+COMMENT ON TABLE pgmq.policy IS 'One row for each queue with a policy; pgmq.set_policy() writes it and compiles it into the queue, so that a change by hand does nothing.';

@@ -1,0 +1,70 @@
+--# if max_receives or message_ttl
+-- Of these messages, move away what must not be handed out: what was received too often, or has
+-- expired, goes to the dead-letter queue, or to the archive of a queue without one. Where there is
+-- such a message there may be more: what is to be read next is looked through as well, so that a
+-- reader gets past many of them in few calls of bounded work. Returns what was moved, of both.
+--
+-- SECURITY DEFINER: whoever may read the queue need not have a right to the dead-letter queue. What
+-- it moves it finds out itself, whoever calls it.
+CREATE OR REPLACE FUNCTION pgmq._bury_$queue(msg_ids bigint[])
+RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_dead bigint[] := '{}'::bigint[];
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pgmq.q_$queue AS q
+        WHERE q.msg_id = ANY (msg_ids)
+            AND pgmq._is_dead(
+                q.read_ct, q.enqueued_at, q.headers, v_now, max_receives$policy, message_ttl$policy
+            )
+    )
+    THEN
+        RETURN v_dead;
+    END IF;
+    msg_ids := msg_ids || pgmq._visible_$queue(v_now, 200, null);
+    v_dead := ARRAY(
+        SELECT q.msg_id
+        FROM pgmq.q_$queue AS q
+        WHERE q.msg_id = ANY (msg_ids) AND (q.vt <= v_now OR q.vt <= q.enqueued_at)
+            AND pgmq._is_dead(
+                q.read_ct, q.enqueued_at, q.headers, v_now, max_receives$policy, message_ttl$policy
+            )
+        ORDER BY q.msg_id
+        FOR UPDATE SKIP LOCKED
+    );
+    WITH removed AS (
+        DELETE FROM pgmq.q_$queue AS m
+        WHERE m.msg_id = ANY (v_dead)
+        RETURNING
+            m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message,
+            pgmq._dead_letter(
+                m.headers, queue_name$policy, m.msg_id, m.read_ct,
+                CASE
+                    WHEN pgmq._expires_at(m.enqueued_at, m.headers, message_ttl$policy) <= v_now
+                        THEN 'expired'
+                    ELSE 'max_receives'
+                END,
+                m.enqueued_at
+            ) AS headers
+    )
+    --# if dead_letter_queue
+    INSERT INTO pgmq.dead_letters_$queue (enqueued_at, vt, message, headers)
+    SELECT now(), now(), r.message, r.headers
+    FROM removed AS r
+    ORDER BY r.msg_id;
+    --# end
+    --# unless dead_letter_queue
+    INSERT INTO pgmq.a_$queue (msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers)
+    SELECT r.msg_id, r.read_ct, r.enqueued_at, r.last_read_at, r.vt, r.message, r.headers
+    FROM removed AS r;
+    --# end
+    RETURN v_dead;
+END
+$$;
+--# end
