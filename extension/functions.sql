@@ -111,3 +111,5 @@
 -- running it
 \ir functions/ops/version.sql
 \ir functions/ops/recompile_all.sql
+\ir functions/internal/_maintain.sql
+\ir functions/ops/maintain.sql

@@ -26,6 +26,8 @@
 \template templates/extend.sql
 \template templates/ackread.sql
 \template templates/advance.sql
+\template templates/forget.sql
+\template templates/upkeep.sql
 \template templates/notify.sql
 \template templates/announce.sql
 \template templates/wake.sql

@@ -12,6 +12,9 @@ BEGIN
     -- The marks move only before this transaction has written anything.
     IF random() * 32 < quantity THEN
         PERFORM pgmq._advance_$queue();
+        --# if archive_retention
+        PERFORM pgmq._upkeep_$queue();
+        --# end
     END IF;
     PERFORM pgmq._ackbatch_$queue(msg_ids, read_cts);
     RETURN QUERY SELECT * FROM pgmq._read_$queue(seconds, quantity, null);

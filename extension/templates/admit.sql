@@ -3,12 +3,12 @@
 -- kind is given, groupchoose.
 --
 -- In flight is what is leased and committed, which an index counts, and what other transactions
--- have leased and not committed yet, for which they hold one advisory lock a message. Both are
--- counted while no other session is doing the same: it has a lock of its own for that, for as long
--- as this call only, not for the transaction. Who commits between the two counts is counted twice:
--- that may leave room unused for a moment, and never exceeds the limit. (An old snapshot would: the
--- limit is for READ COMMITTED. Nor does it hold back extend and set_vt, which can make a lease of
--- one that has ended.)
+-- have leased and not committed yet: for that each call leaves an advisory lock behind, whose
+-- number says how many, until its transaction ends. Both are counted while no other session does
+-- the same; the lock for that lasts as long as this call, not as the transaction. What is committed
+-- between the two counts is counted twice: that may leave room unused for a moment, and never
+-- exceeds the limit. (An old snapshot would: the limit is for READ COMMITTED. Nor does it hold back
+-- extend and set_vt, which can make a lease of one that has ended.)
 CREATE OR REPLACE FUNCTION pgmq._admit_$queue(
     quantity integer,
     condition jsonb,
@@ -21,29 +21,32 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    -- Signed, as advisory locks have it; pg_locks shows it as an oid.
-    v_space CONSTANT integer := ('pgmq.q_$queue'::regclass::oid::bigint - 2147483648)::integer;
-    v_shown CONSTANT oid := (('pgmq.q_$queue'::regclass::oid::bigint + 2147483648) % 4294967296)::oid;
+    -- The first half of the locks' key is made of the table's oid; pg_locks shows it unsigned.
+    v_table CONSTANT bigint := 'pgmq.q_$queue'::regclass::oid;
+    v_space CONSTANT integer := v_table - 2147483648;
+    v_shown CONSTANT oid := (v_table + 2147483648) % 4294967296;
     v_limit CONSTANT integer := max_in_flight$policy;
+    v_calls integer;
+    v_leased bigint;
     v_now timestamptz;
-    v_taken bigint;
     v_ids bigint[];
 BEGIN
     PERFORM pg_advisory_lock(v_space, -1);
     BEGIN
-        v_taken := (
-            SELECT count(*)
-            FROM pg_catalog.pg_locks AS l
-            WHERE l.locktype = 'advisory'
-                AND l.database = (
-                    SELECT d.oid FROM pg_catalog.pg_database AS d
-                    WHERE d.datname = current_database()
-                )
-                AND l.classid = v_shown AND l.objsubid = 2 AND l.mode = 'ShareLock'
-                AND l.pid IS DISTINCT FROM pg_backend_pid()
-        );
+        SELECT
+            count(*) FILTER (WHERE l.pid = pg_backend_pid()),
+            coalesce(
+                sum(l.objid::bigint & 65535) FILTER (WHERE l.pid IS DISTINCT FROM pg_backend_pid()),
+                0
+            )
+        INTO v_calls, v_leased
+        FROM pg_catalog.pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.classid = v_shown AND l.objsubid = 2
+            AND l.mode = 'ShareLock' AND l.database = (
+                SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()
+            );
         v_now := clock_timestamp();
-        v_taken := v_taken + (
+        v_leased := v_leased + (
             SELECT count(*)
             FROM (
                 SELECT FROM pgmq.q_$queue AS q
@@ -51,7 +54,7 @@ BEGIN
                 LIMIT v_limit
             ) AS m
         );
-        quantity := least(quantity, v_limit - v_taken);
+        quantity := least(quantity, v_limit - v_leased, 65535);
         IF quantity <= 0 THEN
             v_ids := '{}';
         ELSIF kind IS NULL THEN
@@ -59,8 +62,10 @@ BEGIN
         ELSE
             v_ids := pgmq._groupchoose_$queue(quantity, kind, group_name);
         END IF;
-        PERFORM pg_advisory_xact_lock_shared(v_space, (u.id & 2147483647)::integer)
-        FROM unnest(v_ids) AS u (id);
+        IF v_ids <> '{}' THEN
+            -- No two of a transaction have one number: a rollback to a savepoint gives up the last.
+            PERFORM pg_advisory_xact_lock_shared(v_space, v_calls * 65536 + cardinality(v_ids));
+        END IF;
     EXCEPTION WHEN OTHERS OR query_canceled THEN
         PERFORM pg_advisory_unlock(v_space, -1);
         RAISE;

@@ -21,6 +21,9 @@ BEGIN
         >= coalesce(pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
     THEN
         PERFORM pgmq._advance_$queue();
+        --# if archive_retention
+        PERFORM pgmq._upkeep_$queue();
+        --# end
     END IF;
 
     --# unless max_in_flight

@@ -16,6 +16,9 @@ BEGIN
     END IF;
     IF random() * 32 < quantity THEN
         PERFORM pgmq._advance_$queue();
+        --# if archive_retention
+        PERFORM pgmq._upkeep_$queue();
+        --# end
     END IF;
     v_now := clock_timestamp();
     v_ready := pgmq._id_mark('pgmq.ready_mark_$queue');

@@ -20,6 +20,9 @@ BEGIN
     END IF;
     IF random() * 32 < quantity THEN
         PERFORM pgmq._advance_$queue();
+        --# if archive_retention
+        PERFORM pgmq._upkeep_$queue();
+        --# end
     END IF;
 
     -- A lease ends neither behind the clock, which is read under the table's lock (the parked mark

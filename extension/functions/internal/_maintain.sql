@@ -1,0 +1,41 @@
+CREATE OR REPLACE FUNCTION pgmq._maintain(queue_name text)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_step CONSTANT integer := 1000;
+    v_policy pgmq.policy := pgmq.get_policy(queue_name);
+    v_last bigint := '-9223372036854775808'::bigint;
+    v_ids bigint[];
+    v_count bigint;
+    v_sum bigint := 0;
+BEGIN
+    EXECUTE format('SELECT pgmq.%I()', pgmq._compiled('advance', queue_name));
+    IF v_policy.max_receives IS NOT NULL OR v_policy.message_ttl IS NOT NULL THEN
+        LOOP
+            EXECUTE format(
+                'SELECT ARRAY(SELECT q.msg_id FROM pgmq.%I AS q WHERE q.msg_id > $1'
+                ' ORDER BY q.msg_id LIMIT $2)',
+                pgmq.format_table_name(queue_name, 'q')
+            ) INTO v_ids USING v_last, v_step;
+            EXECUTE format(
+                'SELECT cardinality(pgmq.%I($1))', pgmq._compiled('bury', queue_name)
+            ) INTO v_count USING v_ids;
+            v_sum := v_sum + v_count;
+            EXIT WHEN cardinality(v_ids) < v_step;
+            v_last := v_ids[v_step];
+        END LOOP;
+    END IF;
+    IF v_policy.archive_retention IS NOT NULL THEN
+        LOOP
+            EXECUTE format('SELECT pgmq.%I($1)', pgmq._compiled('forget', queue_name))
+            INTO v_count USING v_step;
+            v_sum := v_sum + v_count;
+            EXIT WHEN v_count = 0;
+        END LOOP;
+    END IF;
+    RETURN v_sum;
+END
+$$;
+COMMENT ON FUNCTION pgmq._maintain(text) IS 'All the upkeep of one queue; returns how many rows it moved or removed.';

@@ -1,0 +1,32 @@
+--# if archive_retention
+-- Remove what the policy keeps no longer, the oldest first, up to so many of a kind; returns how
+-- many those were. (SECURITY DEFINER: a consumer may have no right to the archive.)
+CREATE OR REPLACE FUNCTION pgmq._forget_$queue(quantity integer)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_count bigint;
+    v_sum bigint := 0;
+BEGIN
+    --# if archive_retention
+    DELETE FROM pgmq.a_$queue AS a
+    WHERE a.msg_id = ANY (ARRAY(
+        SELECT o.msg_id
+        FROM pgmq.a_$queue AS o
+        WHERE o.archived_at < v_now - archive_retention$policy
+        ORDER BY o.archived_at
+        LIMIT quantity
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    v_sum := v_sum + v_count;
+    --# end
+    RETURN v_sum;
+END
+$$;
+--# end

@@ -1,0 +1,29 @@
+--# if archive_retention
+-- A small step of upkeep, on the back of some other call: by one session at a time, and without
+-- ever failing what that call is for.
+CREATE OR REPLACE FUNCTION pgmq._upkeep_$queue()
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_space CONSTANT integer := 'pgmq.q_$queue'::regclass::oid::bigint - 2147483648;
+BEGIN
+    -- An old snapshot shows what others have removed already.
+    IF current_setting('transaction_isolation') <> 'read committed'
+        OR NOT pg_try_advisory_lock(v_space, -2)
+    THEN
+        RETURN;
+    END IF;
+    BEGIN
+        PERFORM pgmq._forget_$queue(100);
+    EXCEPTION
+        WHEN query_canceled THEN
+            PERFORM pg_advisory_unlock(v_space, -2);
+            RAISE;
+        WHEN OTHERS THEN
+            RAISE WARNING 'upkeep of queue "%" failed: %', queue_name$policy, SQLERRM;
+    END;
+    PERFORM pg_advisory_unlock(v_space, -2);
+END
+$$;
+--# end

@@ -1,0 +1,183 @@
+"""The cap on messages in flight, with sessions that have not committed what they leased."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Connect
+
+READ = "SELECT msg_id FROM pgmq.read('q', 60, %s)"
+
+
+def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[int]:
+    return [row[0] for row in session.execute(query.encode(), arguments).fetchall()]
+
+
+@pytest.fixture
+def queue(db: psycopg.Connection) -> psycopg.Connection:
+    db.execute("SELECT pgmq.create('q'), pgmq.create_fifo_index('q')")
+    db.execute("SELECT pgmq.set_policy('q', max_in_flight => 3)")
+    db.execute(
+        "SELECT pgmq.send_batch('q', array_agg('1'::jsonb),"
+        " array_agg(jsonb_build_object('x-pgmq-group', n))) FROM generate_series(1, 20) AS n"
+    )
+    db.execute("SET lock_timeout = '2s'")
+    return db
+
+
+@pytest.fixture
+def other(queue: psycopg.Connection, connect: Connect) -> psycopg.Connection:
+    session = connect()
+    session.execute("SET lock_timeout = '2s'")
+    return session
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        READ,
+        "SELECT msg_id FROM pgmq.read_grouped('q', 60, %s)",
+        "SELECT msg_id FROM pgmq.read_grouped_rr('q', 60, %s)",
+        "SELECT msg_id FROM pgmq.read_grouped_head('q', 60, %s)",
+        "SELECT msg_id FROM pgmq.ack_and_read('q', 60, %s, '{}', '{}')",
+        "SELECT msg_id FROM pgmq.read('q', 60, %s, '1')",
+    ],
+)
+def test_no_read_leases_more_than_the_cap_leaves(queue: psycopg.Connection, call: str) -> None:
+    assert _ids(queue, call, 2) == [1, 2]
+    assert _ids(queue, call, 9) == [3]
+    assert _ids(queue, call, 9) == []
+
+
+@pytest.mark.parametrize(
+    "freed",
+    [
+        "SELECT pgmq.ack('q', 2, 1)",
+        "SELECT pgmq.delete('q', 2)",
+        "SELECT pgmq.archive('q', 2)",
+        "SELECT pgmq.nack('q', 2, 1, 60)",
+        "SELECT pgmq.set_vt('q', 2, 0)",
+    ],
+)
+def test_whatever_ends_a_lease_makes_room(queue: psycopg.Connection, freed: str) -> None:
+    _ids(queue, READ, 3)
+    queue.execute(freed.encode())
+    assert _ids(queue, READ, 9) in ([4], [2])
+    assert _ids(queue, READ, 9) == []
+
+
+def test_what_is_delayed_is_not_in_flight(queue: psycopg.Connection) -> None:
+    queue.execute("SELECT pgmq.send_batch('q', '{1,2,3}', 60), pgmq.set_vt('q', 5, 60)")
+    assert _ids(queue, READ, 9) == [1, 2, 3]
+
+
+def test_leases_that_are_not_committed_count(
+    queue: psycopg.Connection, other: psycopg.Connection
+) -> None:
+    with other.transaction():
+        # One number would stand for both of these, were it not for the calls' own.
+        assert _ids(other, READ, 1) == [1]
+        assert _ids(other, READ, 1) == [2]
+        assert _ids(queue, READ, 9) == [3]
+        assert _ids(queue, READ, 9) == []
+    assert _ids(queue, READ, 9) == []
+
+
+def test_a_rollback_makes_room_at_once(
+    queue: psycopg.Connection, other: psycopg.Connection
+) -> None:
+    with other.transaction():
+        assert _ids(other, READ, 1) == [1]
+        with other.transaction(force_rollback=True):
+            assert _ids(other, READ, 2) == [2, 3]
+            assert _ids(queue, READ, 9) == []
+        assert _ids(other, READ, 1) == [2]
+        assert _ids(queue, READ, 9) == [3]
+
+
+def test_a_consumer_that_acknowledges_in_its_transaction_counts_until_it_ends(
+    queue: psycopg.Connection, other: psycopg.Connection
+) -> None:
+    with other.transaction():
+        _ids(other, READ, 3)
+        other.execute("SELECT pgmq.ack('q', '{1,2,3}'::bigint[], '{1,1,1}')")
+        assert _ids(queue, READ, 9) == []
+    assert _ids(queue, READ, 9) == [4, 5, 6]
+
+
+def test_a_killed_reader_leaves_room(queue: psycopg.Connection, other: psycopg.Connection) -> None:
+    other.autocommit = False
+    assert _ids(other, READ, 3) == [1, 2, 3]
+    row = (other.info.backend_pid,)
+    queue.execute("SELECT pg_terminate_backend(%s, 5000)", row)
+    assert _ids(queue, READ, 9) == [1, 2, 3]
+
+
+def test_a_cancelled_read_holds_nobody_up(
+    queue: psycopg.Connection, other: psycopg.Connection
+) -> None:
+    # The trigger makes the read wait, with the lock that counts, for what is moved away.
+    queue.execute("SELECT pgmq.set_policy('q', max_in_flight => 3, max_receives => 1)")
+    queue.execute("SELECT pgmq.set_vt('q', msg_id, 0) FROM pgmq.read('q', 60, 1)")
+    queue.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN PERFORM pg_sleep(60); RETURN new; END'"
+    )
+    queue.execute(
+        "CREATE TRIGGER slow BEFORE INSERT ON pgmq.a_q FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    other.execute("SET statement_timeout = '200ms'")
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        other.execute(READ, [1])
+    queue.execute("DROP TRIGGER slow ON pgmq.a_q")
+    assert _ids(queue, READ, 9) == [2, 3]
+
+
+def test_many_consumers_never_exceed_the_cap(queue: psycopg.Connection, connect: Connect) -> None:
+    queue.execute("SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 400)")
+    lock = threading.Lock()
+    held = 0
+    most = 0
+    done = 0
+    failures: list[BaseException] = []
+
+    def consume(seed: int) -> None:
+        nonlocal held, most, done
+        chance = random.Random(seed)
+        session = connect()
+        call = chance.choice([READ, "SELECT msg_id FROM pgmq.read_grouped_head('q', 60, %s)"])
+        try:
+            while done < 300:
+                with session.transaction(force_rollback=chance.random() < 0.2):
+                    ids = _ids(session, call, chance.randint(1, 3))
+                    with lock:
+                        held += len(ids)
+                        most = max(most, held)
+                    time.sleep(chance.random() / 200)
+                    if chance.random() < 0.7:
+                        session.execute("SELECT pgmq.delete('q', %s::bigint[])", [ids])
+                        with lock:
+                            done += len(ids)
+                    else:
+                        session.execute("SELECT pgmq.set_vt('q', %s::bigint[], 0)", [ids])
+                    # Before the commit, or another may have taken their places already.
+                    with lock:
+                        held -= len(ids)
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=consume, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failures
+    assert done >= 300
+    assert most == 3

@@ -1,0 +1,431 @@
+"""What set_policy() promises of one session: dead letters, backoff, expiry, retention."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from plans import touched
+
+if TYPE_CHECKING:
+    from conftest import Connect
+
+READ = "SELECT msg_id FROM pgmq.read('q', %s, %s)"
+WAYS_TO_READ = [
+    "SELECT msg_id FROM pgmq.read('q', 0, 10)",
+    "SELECT msg_id FROM pgmq.read('q', 0, 10, '{\"a\": 1}')",
+    "SELECT msg_id FROM pgmq.pop('q', 10)",
+    "SELECT msg_id FROM pgmq.read_grouped('q', 0, 10)",
+    "SELECT msg_id FROM pgmq.read_grouped_rr('q', 0, 10)",
+    "SELECT msg_id FROM pgmq.read_grouped_head('q', 0, 10)",
+    "SELECT msg_id FROM pgmq.read_group('q', 'g', 0, 10)",
+    "SELECT msg_id FROM pgmq.ack_and_read('q', 0, 10, '{}', '{}')",
+]
+
+
+def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[int]:
+    return [row[0] for row in session.execute(query.encode(), arguments).fetchall()]
+
+
+def _value(session: psycopg.Connection, query: str, *arguments: Any) -> Any:
+    row = session.execute(query.encode(), arguments).fetchone()
+    assert row is not None
+    return row[0]
+
+
+@pytest.fixture
+def queue(db: psycopg.Connection) -> psycopg.Connection:
+    db.execute("SELECT pgmq.create('q')")
+    return db
+
+
+def _policy(session: psycopg.Connection, options: str) -> None:
+    session.execute(f"SELECT pgmq.set_policy('q', {options})".encode())
+
+
+# Setting it
+
+
+def test_a_policy_is_set_as_a_whole_and_shown(queue: psycopg.Connection) -> None:
+    _policy(queue, "max_receives => 3, dead_letter_queue => 'Dead', retry_delay => '1 min'")
+    shown = "SELECT p::text FROM pgmq.get_policy('Q') AS p"
+    assert _value(queue, shown) == "(q,3,Dead,00:01:00,,0,,,,,f)"
+    _policy(queue, "ack_archives => true")
+    assert _value(queue, shown) == "(q,,,,,0,,,,,t)"
+    _policy(queue, "max_receives => null")
+    assert _value(queue, shown) == "(q,,,,,0,,,,,f)"
+    assert _value(queue, "SELECT count(*) FROM pgmq.policy") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("max_receives => 0", "max_receives must be at least 1: 0"),
+        ("max_in_flight => -1", "max_in_flight must be at least 1: -1"),
+        ("message_ttl => '0 s'", "message_ttl must be a positive interval .*: 00:00:00"),
+        ("dedup_window => '-1 s'", "dedup_window must be a positive interval .*: -00:00:01"),
+        ("archive_retention => '101 years'", "archive_retention must be .* of up to 100 years"),
+        ("retry_delay => '1 s', retry_jitter => 1.5", "retry_jitter must be between 0 and 1: 1.5"),
+        ("retry_delay => '1 s', retry_jitter => 'NaN'", "retry_jitter must be between 0 and 1"),
+        ("retry_jitter => 0.5", "retry_jitter needs a retry_delay: 0.5"),
+        ("retry_delay_max => '1 s'", "retry_delay_max needs a retry_delay"),
+        ("retry_delay => '2 s', retry_delay_max => '1 s'", "retry_delay_max needs a retry_delay"),
+        ("dead_letter_queue => 'd'", 'dead_letter_queue "d" would never get a message'),
+        (
+            "max_receives => 1, dead_letter_queue => 'Q'",
+            'dead letters of queue "q" in queue "q" would come back to it',
+        ),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(
+    queue: psycopg.Connection, options: str, said: str
+) -> None:
+    _policy(queue, "max_receives => 7")
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=said) as caught:
+        _policy(queue, options)
+    assert caught.value.diag.message_hint
+    assert _value(queue, "SELECT max_receives FROM pgmq.get_policy('q')") == 7
+
+
+@pytest.mark.parametrize("call", ["SELECT pgmq.set_policy('no')", "SELECT pgmq.get_policy('no')"])
+def test_a_policy_needs_a_queue(db: psycopg.Connection, call: str) -> None:
+    with pytest.raises(psycopg.errors.UndefinedTable, match='queue "no" does not exist'):
+        db.execute(call.encode())
+
+
+def test_dead_letter_queues_form_no_circle(queue: psycopg.Connection) -> None:
+    _policy(queue, "max_receives => 1, dead_letter_queue => 'd1'")
+    queue.execute("SELECT pgmq.set_policy('d1', max_receives => 1, dead_letter_queue => 'd2')")
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match='"d2" in queue "q" would come'):
+        queue.execute("SELECT pgmq.set_policy('d2', max_receives => 1, dead_letter_queue => 'q')")
+
+
+def test_a_dead_letter_queue_in_use_is_not_dropped(queue: psycopg.Connection) -> None:
+    _policy(queue, "max_receives => 1, dead_letter_queue => 'Dead'")
+    with pytest.raises(
+        psycopg.errors.DependentObjectsStillExist, match='dead letters of queue "q"'
+    ):
+        queue.execute("SELECT pgmq.drop_queue('dead')")
+    queue.execute("SELECT pgmq.drop_queue('q')")
+    assert _value(queue, "SELECT pgmq.drop_queue('dead')") is True
+    assert _value(queue, "SELECT count(*) FROM pgmq.policy") == 0
+
+
+def test_a_queue_without_a_policy_pays_nothing(queue: psycopg.Connection) -> None:
+    def bodies() -> list[Any]:
+        return queue.execute(
+            "SELECT proname, prosrc FROM pg_proc WHERE proname ~ '^_[a-z]+_q$' ORDER BY 1"
+        ).fetchall()
+
+    before = bodies()
+    assert not any("_is_dead" in body or "upkeep" in body for _, body in before)
+    _policy(
+        queue,
+        "max_receives => 1, dead_letter_queue => 'd', retry_delay => '1 s', message_ttl => '1 s', "
+        "archive_retention => '1 s', max_in_flight => 1, ack_archives => true",
+    )
+    assert bodies() != before
+    _policy(queue, "ack_archives => false")
+    assert bodies() == before
+    assert _value(queue, "SELECT count(*) FROM pg_class WHERE relname = 'in_flight_idx_q'") == 0
+
+
+# Dead letters
+
+
+@pytest.mark.parametrize("call", WAYS_TO_READ)
+def test_a_message_received_too_often_becomes_a_dead_letter(
+    queue: psycopg.Connection, call: str
+) -> None:
+    _policy(queue, "max_receives => 2, dead_letter_queue => 'dead'")
+    queue.execute(
+        'SELECT pgmq.send_batch(\'q\', \'{"{\\"a\\": 1}","{\\"a\\": 1}"}\','
+        ' ARRAY[\'{"x-pgmq-group": "g"}\', \'{"x-pgmq-group": "g"}\']::jsonb[])'
+    )
+    queue.execute("SELECT pgmq.nack('q', 1, read_ct, 0) FROM pgmq.read('q', 60, 1)")
+    queue.execute("SELECT pgmq.nack('q', 1, read_ct, 0, 'no luck') FROM pgmq.read('q', 60, 1)")
+    assert _ids(queue, call) == [2]
+    letter = queue.execute(
+        "SELECT message, headers, read_ct, vt = enqueued_at FROM pgmq.q_dead"
+    ).fetchone()
+    assert letter is not None
+    message, headers, read_ct, ready = letter
+    assert (message, read_ct, ready) == ({"a": 1}, 0, True)
+    assert headers["x-pgmq-group"] == "g"
+    about = headers["x-pgmq-dead-letter"]
+    assert about.keys() == {"queue", "msg_id", "read_ct", "reason", "error", "enqueued_at", "at"}
+    assert [about[key] for key in ("queue", "msg_id", "read_ct", "reason", "error")] == [
+        "q", 1, 2, "max_receives", "no luck",
+    ]  # fmt: skip
+    assert about["enqueued_at"] < about["at"]
+
+
+def test_a_dead_letter_without_a_queue_for_it_is_archived(queue: psycopg.Connection) -> None:
+    _policy(queue, "max_receives => 1")
+    queue.execute("SELECT pgmq.send('q', '1', '[1]'::jsonb); SELECT pgmq.read('q', 0, 1)")
+    assert _ids(queue, READ, 0, 1) == []
+    row = queue.execute("SELECT msg_id, read_ct, message, headers->0 FROM pgmq.a_q").fetchone()
+    assert row == (1, 1, 1, 1)
+    assert _value(queue, "SELECT headers #>> '{1,x-pgmq-dead-letter,reason}' FROM pgmq.a_q") == (
+        "max_receives"
+    )
+
+
+def test_the_last_receipt_is_as_long_as_its_lease(queue: psycopg.Connection) -> None:
+    _policy(queue, "max_receives => 1, dead_letter_queue => 'dead'")
+    queue.execute("SELECT pgmq.send('q', '1'); SELECT pgmq.read('q', 60, 1)")
+    assert _ids(queue, READ, 0, 1) == []
+    queue.execute("SELECT pgmq.maintain('q')")
+    assert _value(queue, "SELECT pgmq.ack('q', 1, 1)") is True
+    assert _value(queue, "SELECT count(*) FROM pgmq.q_dead") == 0
+
+
+def test_a_reader_gets_past_many_dead_letters_in_bounded_work(queue: psycopg.Connection) -> None:
+    queue.execute(
+        "SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 3000)"
+    )
+    queue.execute("SELECT count(*) FROM pgmq.read('q', 0, 3000)")
+    queue.execute("SELECT pgmq.send('q', '2', 0); SELECT pgmq.set_vt('q', 3001, 0)")
+    _policy(queue, "max_receives => 1, dead_letter_queue => 'dead'")
+    assert touched(queue, "pgmq.q_q", "SELECT * FROM pgmq.read('q', 0, 1)") < 20_000
+    for calls in range(1, 10):
+        if _ids(queue, READ, 60, 1) == [3001]:
+            break
+    assert calls <= 4
+    assert _value(queue, "SELECT count(*) FROM pgmq.q_dead") == 3000
+
+
+# Backoff
+
+
+@pytest.mark.parametrize(
+    ("options", "delays"),
+    [
+        ("retry_delay => '10 s'", [10, 10, 10, 10]),
+        ("retry_delay => '10 s', retry_delay_max => '60 s'", [10, 20, 40, 60]),
+        ("retry_delay => '0'", [0, 0, 0, 0]),
+        ("max_receives => 100", [0, 0, 0, 0]),
+    ],
+)
+def test_a_nack_without_a_delay_backs_off(
+    queue: psycopg.Connection, options: str, delays: list[int]
+) -> None:
+    _policy(queue, options)
+    queue.execute("SELECT pgmq.send('q', '1')")
+    for expected in delays:
+        queue.execute("SELECT pgmq.set_vt('q', 1, 0)")
+        queue.execute("SELECT pgmq.nack('q', msg_id, read_ct) FROM pgmq.read('q', 99, 1)")
+        assert (
+            0
+            <= expected
+            - _value(queue, "SELECT extract(epoch FROM vt - clock_timestamp()) FROM pgmq.q_q")
+            < (1 if expected else 1e9)
+        )
+
+
+def test_a_delay_that_is_given_is_no_backoff(queue: psycopg.Connection) -> None:
+    _policy(queue, "retry_delay => '1 hour'")
+    queue.execute("SELECT pgmq.send('q', '1')")
+    queue.execute(
+        "SELECT pgmq.nack('q', ARRAY[msg_id], ARRAY[read_ct], 0) FROM pgmq.read('q', 9, 1)"
+    )
+    assert _ids(queue, READ, 0, 1) == [1]
+
+
+def test_jitter_spreads_retries_below_the_delay(queue: psycopg.Connection) -> None:
+    _policy(queue, "retry_delay => '100 s', retry_delay_max => '100 s', retry_jitter => 0.5")
+    queue.execute("SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 200)")
+    queue.execute(
+        "SELECT pgmq.nack('q', array_agg(msg_id), array_agg(read_ct)) FROM pgmq.read('q', 0, 200)"
+    )
+    row = queue.execute(
+        "SELECT min(s), max(s), avg(s)"
+        " FROM (SELECT extract(epoch FROM vt - last_read_at) AS s FROM pgmq.q_q) AS d"
+    ).fetchone()
+    assert row is not None
+    shortest, longest, mean = map(float, row)
+    assert 50 <= shortest < 60
+    assert 90 < longest < 101
+    assert 68 < mean < 82
+
+
+def test_a_backoff_never_overflows(queue: psycopg.Connection) -> None:
+    _policy(queue, "retry_delay => '100 years', retry_delay_max => '100 years'")
+    queue.execute("SELECT pgmq.send('q', '1')")
+    queue.execute("UPDATE pgmq.q_q SET read_ct = 2147483600")
+    queue.execute("SELECT pgmq.nack('q', msg_id, read_ct) FROM pgmq.read('q', 0, 1)")
+    assert _value(queue, "SELECT vt > now() + interval '99 years' FROM pgmq.q_q") is True
+
+
+# Expiry
+
+
+@pytest.mark.parametrize("call", WAYS_TO_READ)
+def test_an_expired_message_is_never_handed_out(queue: psycopg.Connection, call: str) -> None:
+    _policy(queue, "message_ttl => '1 hour', dead_letter_queue => 'dead'")
+    queue.execute(
+        "SELECT pgmq.send_batch('q', array_agg('{\"a\": 1}'::jsonb),"
+        ' array_agg(\'{"x-pgmq-group": "g"}\'::jsonb)) FROM generate_series(1, 4)'
+    )
+    queue.execute(
+        "UPDATE pgmq.q_q SET enqueued_at = enqueued_at - interval '1 hour',"
+        " vt = vt - interval '1 hour' WHERE msg_id IN (1, 3)"
+    )
+    assert _ids(queue, call) == ([2] if "_head" in call else [2, 4])
+    queue.execute("SELECT pgmq.maintain('q')")
+    assert _ids(
+        queue,
+        "SELECT (headers #>> '{x-pgmq-dead-letter,msg_id}')::int FROM pgmq.q_dead"
+        " WHERE headers #>> '{x-pgmq-dead-letter,reason}' = 'expired' ORDER BY 1",
+    ) == [1, 3]
+
+
+def test_an_expired_message_that_was_delayed_is_not_handed_out(queue: psycopg.Connection) -> None:
+    _policy(queue, "message_ttl => '1 hour'")
+    queue.execute("SELECT pgmq.send('q', '1', 3600)")
+    queue.execute(
+        "UPDATE pgmq.q_q SET enqueued_at = enqueued_at - interval '1 hour',"
+        " vt = vt - interval '1 hour'"
+    )
+    assert _ids(queue, READ, 0, 1) == []
+    assert _ids(queue, "SELECT msg_id FROM pgmq.a_q") == [1]
+
+
+@pytest.mark.parametrize(
+    ("ttl", "there"),
+    [("0", False), ("-1e300", False), ("3600", True), ("1e300", True), ('"x"', True)],
+)
+def test_a_header_overrides_the_time_to_live(
+    queue: psycopg.Connection, ttl: str, there: bool
+) -> None:
+    _policy(queue, "message_ttl => '1 day'")
+    queue.execute("SELECT pgmq.send('q', '1', %s::jsonb)", [f'{{"x-pgmq-ttl": {ttl}}}'])
+    assert _ids(queue, READ, 0, 1) == ([1] if there else [])
+
+
+def test_a_dead_letter_is_not_expired_by_its_old_header(queue: psycopg.Connection) -> None:
+    _policy(queue, "message_ttl => '1 day', dead_letter_queue => 'dead'")
+    queue.execute("SELECT pgmq.set_policy('dead', message_ttl => '1 day')")
+    queue.execute("SELECT pgmq.send('q', '1', '{\"x-pgmq-ttl\": 0}'::jsonb)")
+    assert _ids(queue, READ, 0, 1) == []
+    assert _ids(queue, "SELECT msg_id FROM pgmq.read('dead', 0, 1)") == [1]
+
+
+def test_many_expired_messages_are_passed_in_bounded_work(queue: psycopg.Connection) -> None:
+    queue.execute(
+        "SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 5000)"
+    )
+    queue.execute("UPDATE pgmq.q_q SET enqueued_at = now() - interval '2 hours', vt = '2020-01-01'")
+    _policy(queue, "message_ttl => '1 hour'")
+    queue.execute("SELECT pgmq.send('q', '2')")
+    assert touched(queue, "pgmq.q_q", "SELECT * FROM pgmq.read('q', 0, 1)") < 20_000
+    for calls in range(1, 10):
+        if _ids(queue, READ, 60, 1) == [5001]:
+            break
+    assert calls <= 6
+    assert _value(queue, "SELECT count(*) FROM pgmq.a_q") == 5000
+
+
+# Leases
+
+
+def test_an_acknowledgement_archives_where_the_policy_says_so(queue: psycopg.Connection) -> None:
+    _policy(queue, "ack_archives => true")
+    queue.execute("SELECT pgmq.send_batch('q', '{1,2,3,4}'); SELECT pgmq.read('q', 60, 4)")
+    assert _value(queue, "SELECT pgmq.ack('q', 1, 2)") is False
+    assert _value(queue, "SELECT pgmq.ack('q', 1, 1)") is True
+    assert _value(queue, "SELECT pgmq.ack('q', 1, 1)") is False
+    assert _ids(queue, "SELECT pgmq.ack('q', '{3,2,9}'::bigint[], '{2,1,1}')") == [2]
+    queue.execute("SELECT pgmq.ack_and_read('q', 0, 1, '{4}', '{1}')")
+    assert _ids(queue, "SELECT msg_id FROM pgmq.a_q ORDER BY 1") == [1, 2, 4]
+    assert _ids(queue, "SELECT msg_id FROM pgmq.q_q") == [3]
+
+
+@pytest.mark.parametrize(
+    "came_back",
+    ["SELECT pgmq.set_vt('q', 1, 0)", "SELECT pgmq.nack('q', 1, 1)"],
+    ids=["expired", "returned"],
+)
+def test_a_lease_that_came_back_and_went_out_again_is_stale(
+    queue: psycopg.Connection, came_back: str
+) -> None:
+    _policy(queue, "max_receives => 9, dead_letter_queue => 'dead', ack_archives => true")
+    queue.execute("SELECT pgmq.send('q', '1'); SELECT pgmq.read('q', 60, 1)")
+    queue.execute(came_back.encode())
+    queue.execute("SELECT pgmq.read('q', 60, 1)")
+    for call in ("ack('q', 1, 1)", "nack('q', 1, 1)", "extend('q', 1, 1, 9)"):
+        assert _value(queue, f"SELECT pgmq.{call}") is False
+    assert _value(queue, "SELECT count(*) FROM pgmq.ack_and_read('q', 60, 1, '{1}', '{1}')") == 0
+    assert _value(queue, "SELECT pgmq.ack('q', 1, 2)") is True
+
+
+# Retention and upkeep
+
+
+def test_old_archived_messages_are_removed_in_bounded_steps(queue: psycopg.Connection) -> None:
+    queue.execute("SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 500)")
+    queue.execute("SELECT pgmq.archive('q', array_agg(n)) FROM generate_series(1, 500) AS n")
+    queue.execute("UPDATE pgmq.a_q SET archived_at = now() - interval '1 day' WHERE msg_id <= 450")
+    _policy(queue, "archive_retention => '1 hour'")
+    left = "SELECT count(*) FROM pgmq.a_q"
+    assert touched(queue, "pgmq.a_q", "SELECT pgmq._upkeep_q()") < 500
+    queue.execute("SELECT pgmq.pop('q', 32)")  # a call of 32 always does its share
+    assert _value(queue, left) == 400
+    queue.execute("SELECT pgmq.read('q', 0, 32)")
+    assert _value(queue, left) == 300
+    queue.execute("SELECT pgmq.read_grouped('q', 0, 32)")
+    assert _value(queue, left) == 200
+    assert _value(queue, "SELECT pgmq.maintain('q')") == 150
+    assert _value(queue, left) == 50
+    assert _value(queue, "SELECT pgmq.maintain()") == 0
+
+
+def test_upkeep_that_fails_does_not_fail_the_call(queue: psycopg.Connection) -> None:
+    _policy(queue, "archive_retention => '1 ms'")
+    queue.execute("SELECT pgmq.send_batch('q', '{1,2}'); SELECT pgmq.archive('q', 1)")
+    queue.execute("ALTER TABLE pgmq.a_q RENAME TO elsewhere")
+    said: list[str] = []
+    queue.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+    assert _ids(queue, READ, 60, 32) == [2]
+    assert said == ['upkeep of queue "q" failed: relation "pgmq.a_q" does not exist']
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        queue.execute("SELECT pgmq.maintain('q')")
+    queue.execute("SELECT pgmq.maintain()")
+    assert said[1:] == ['maintenance of queue "q" failed: relation "pgmq.a_q" does not exist']
+    assert _value(queue, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+def test_maintenance_finds_what_no_reader_has_come_to(queue: psycopg.Connection) -> None:
+    _policy(queue, "message_ttl => '1 hour', dead_letter_queue => 'dead'")
+    queue.execute(
+        "SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 3000)"
+    )
+    queue.execute(
+        "UPDATE pgmq.q_q SET enqueued_at = now() - interval '2 hours', vt = '2020-01-01'"
+        " WHERE msg_id % 500 = 0"
+    )
+    assert _value(queue, "SELECT pgmq.maintain('q')") == 6
+    assert _value(queue, "SELECT count(*) FROM pgmq.q_dead") == 6
+
+
+def test_a_consumer_needs_no_right_to_the_dead_letters(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    _policy(
+        queue,
+        "max_receives => 1, dead_letter_queue => 'dead', archive_retention => '1 ms', "
+        "max_in_flight => 5",
+    )
+    queue.execute("SELECT pgmq.send_batch('q', '{1,2}'); SELECT pgmq.archive('q', 2)")
+    queue.execute("SELECT pgmq.read('q', 0, 1)")
+    session = connect()
+    with session.transaction(force_rollback=True):
+        session.execute("CREATE ROLE consumer_of_q; GRANT USAGE ON SCHEMA pgmq TO consumer_of_q")
+        session.execute("GRANT SELECT, UPDATE, DELETE ON pgmq.q_q TO consumer_of_q")
+        session.execute("SET LOCAL ROLE consumer_of_q")
+        assert _ids(session, READ, 60, 32) == []
+        session.execute("RESET ROLE")
+        assert _value(session, "SELECT count(*) FROM pgmq.q_dead") == 1
+        assert _value(session, "SELECT count(*) FROM pgmq.a_q") == 0
