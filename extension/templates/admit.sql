@@ -1,4 +1,3 @@
---# if max_in_flight
 -- Choose and lock as many messages as max_in_flight leaves room for: as claim does, or, where a
 -- kind is given, groupchoose.
 --
@@ -9,6 +8,9 @@
 -- between the two counts is counted twice: that may leave room unused for a moment, and never
 -- exceeds the limit. (An old snapshot would: the limit is for READ COMMITTED. Nor does it hold back
 -- extend and set_vt, which can make a lease of one that has ended.)
+--
+-- This and what else only some policies need is compiled into every queue: a call that began under
+-- another policy may still ask for it.
 CREATE OR REPLACE FUNCTION pgmq._admit_$queue(
     quantity integer,
     condition jsonb,
@@ -74,4 +76,3 @@ BEGIN
     RETURN v_ids;
 END
 $$;
---# end

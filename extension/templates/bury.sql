@@ -1,4 +1,3 @@
---# if max_receives or message_ttl
 -- Of these messages, move away what must not be handed out: what was received too often, or has
 -- expired, goes to the dead-letter queue, or to the archive of a queue without one. Where there is
 -- such a message there may be more: what is to be read next is looked through as well, so that a
@@ -67,4 +66,3 @@ BEGIN
     RETURN v_dead;
 END
 $$;
---# end

@@ -1,4 +1,3 @@
---# if archive_retention
 -- Remove what the policy keeps no longer, the oldest first, up to so many of a kind; returns how
 -- many those were. (SECURITY DEFINER: a consumer may have no right to the archive.)
 CREATE OR REPLACE FUNCTION pgmq._forget_$queue(quantity integer)
@@ -9,8 +8,10 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
+    --# if archive_retention
     v_now timestamptz := clock_timestamp();
     v_count bigint;
+    --# end
     v_sum bigint := 0;
 BEGIN
     --# if archive_retention
@@ -29,4 +30,3 @@ BEGIN
     RETURN v_sum;
 END
 $$;
---# end

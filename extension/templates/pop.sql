@@ -9,6 +9,9 @@ DECLARE
     v_now timestamptz;
     v_ready bigint;
     v_parked timestamptz;
+    --# if message_ttl
+    v_count bigint;
+    --# end
     v_ids bigint[];
 BEGIN
     IF quantity < 0 THEN
@@ -42,6 +45,14 @@ BEGIN
             --# end
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF FOUND THEN
+        --# if message_ttl
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        IF v_count < quantity THEN      -- expired ones may be in front
+            PERFORM pgmq._bury_$queue(
+                pgmq._visible_$queue(v_now, least(quantity, 200), null)
+            );
+        END IF;
+        --# end
         RETURN;
     END IF;
 

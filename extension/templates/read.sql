@@ -13,6 +13,9 @@ DECLARE
     v_ready bigint;
     v_parked timestamptz;
     --# end
+    --# if message_ttl
+    v_count bigint;
+    --# end
     v_ids bigint[];
 BEGIN
     IF seconds IS NULL OR quantity < 0 THEN
@@ -61,6 +64,14 @@ BEGIN
             RETURNING
                 m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
         IF FOUND THEN
+            --# if message_ttl
+            GET DIAGNOSTICS v_count = ROW_COUNT;
+            IF v_count < quantity THEN      -- expired ones may be in front
+                PERFORM pgmq._bury_$queue(
+                    pgmq._visible_$queue(v_now, least(quantity, 200), null)
+                );
+            END IF;
+            --# end
             RETURN;
         END IF;
     END IF;

@@ -1,4 +1,3 @@
---# if archive_retention
 -- A small step of upkeep, on the back of some other call: by one session at a time, and without
 -- ever failing what that call is for.
 CREATE OR REPLACE FUNCTION pgmq._upkeep_$queue()
@@ -26,4 +25,3 @@ BEGIN
     PERFORM pg_advisory_unlock(v_space, -2);
 END
 $$;
---# end

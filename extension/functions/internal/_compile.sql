@@ -87,10 +87,6 @@ BEGIN
         IF v_in_script THEN
             PERFORM pgmq._enter_compiled(v_template.name, queue_name);
         END IF;
-        IF v_template.sql !~ '\S' THEN      -- nothing that this queue's policy needs
-            PERFORM pgmq._drop_compiled(v_template.name, queue_name);
-            CONTINUE;
-        END IF;
         BEGIN
             EXECUTE v_template.sql;
             v_function := v_template.function_name::regproc;
