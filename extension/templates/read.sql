@@ -12,9 +12,9 @@ DECLARE
     v_now timestamptz;
     v_ready bigint;
     v_parked timestamptz;
-    --# end
     --# if message_ttl
     v_count bigint;
+    --# end
     --# end
     v_ids bigint[];
 BEGIN

@@ -68,6 +68,7 @@ ACCEPTED = (
     ("pgmq._compile(", "text type variable is not sanitized", "it is a rendered template"),
     ("pgmq._poll(", "text type variable is not sanitized", "a statement of our own"),
     ("", 'unused parameter "rounds"', "only where the policy makes messages leave"),
+    ("_forget_", 'unused parameter "quantity"', "only where the policy forgets anything"),
     ("_groupplan_", "should be STABLE", "it must see what is committed since its caller began"),
     ("_groupsearch_", "should be STABLE", "the marks it reads move while a statement runs"),
     ("pgmq._planned_rows(", "text type variable is not sanitized", "it is a query of our own"),

@@ -192,10 +192,7 @@ def test_a_reader_gets_past_many_dead_letters_in_bounded_work(queue: psycopg.Con
     queue.execute("SELECT pgmq.send('q', '2', 0); SELECT pgmq.set_vt('q', 3001, 0)")
     _policy(queue, "max_receives => 1, dead_letter_queue => 'dead'")
     assert touched(queue, "pgmq.q_q", "SELECT * FROM pgmq.read('q', 0, 1)") < 20_000
-    for calls in range(1, 10):
-        if _ids(queue, READ, 60, 1) == [3001]:
-            break
-    assert calls <= 4
+    assert next(calls for calls in range(1, 10) if _ids(queue, READ, 60, 1) == [3001]) <= 4
     assert _value(queue, "SELECT count(*) FROM pgmq.q_dead") == 3000
 
 
@@ -336,10 +333,7 @@ def test_many_expired_messages_are_passed_in_bounded_work(queue: psycopg.Connect
     _policy(queue, "message_ttl => '1 hour'")
     queue.execute("SELECT pgmq.send('q', '2')")
     assert touched(queue, "pgmq.q_q", "SELECT * FROM pgmq.read('q', 0, 1)") < 20_000
-    for calls in range(1, 10):
-        if _ids(queue, READ, 60, 1) == [5001]:
-            break
-    assert calls <= 6
+    assert next(calls for calls in range(1, 10) if _ids(queue, READ, 60, 1) == [5001]) <= 6
     assert _value(queue, "SELECT count(*) FROM pgmq.a_q") == 5000
 
 
