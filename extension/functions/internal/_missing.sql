@@ -32,6 +32,7 @@ BEGIN
                 HINT = 'The owner of the queue must call SELECT pgmq.recompile_all().';
     END IF;
     PERFORM pgmq._lay_out(queue_name);
+    PERFORM pgmq._lay_out_policy(pgmq._policy_of(queue_name));
     PERFORM pgmq._compile(queue_name);
     RETURN v_function;
 END

@@ -1,0 +1,155 @@
+"""Changing a policy while other sessions use the queue, change another policy, or drop a queue."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Connect
+
+POLICIES = [
+    "max_receives => 9, dead_letter_queue => 'dead'",
+    "max_in_flight => 1000",
+    "message_ttl => '1 hour', archive_retention => '1 hour'",
+    "retry_delay => '1 s', ack_archives => true",
+    "dedup_window => '1 hour'",
+    "ack_archives => false",
+]
+
+
+@pytest.fixture
+def other(db: psycopg.Connection, connect: Connect) -> psycopg.Connection:
+    db.execute("SELECT pgmq.create('q'), pgmq.create('a'), pgmq.create('b')")
+    db.execute("SET lock_timeout = '3s'")
+    session = connect()
+    session.execute("SET lock_timeout = '3s'")
+    return session
+
+
+def _policy(session: psycopg.Connection, queue: str, dead_letter_queue: str) -> None:
+    session.execute(
+        "SELECT pgmq.set_policy(%s, max_receives => 1, dead_letter_queue => %s)",
+        [queue, dead_letter_queue],
+    )
+
+
+def _in_background(session: psycopg.Connection, call: str) -> tuple[threading.Thread, list[str]]:
+    """Start a call that has to wait, and return what ends it and what it said."""
+    outcome: list[str] = []
+
+    def run() -> None:
+        try:
+            session.execute(call.encode())
+        except psycopg.Error as error:
+            outcome.append(str(error.sqlstate))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, outcome
+
+
+def _wait_until_it_waits(watcher: psycopg.Connection, session: psycopg.Connection) -> None:
+    query = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+    while not watcher.execute(query, [session.info.backend_pid]).fetchone():
+        pass
+
+
+def test_a_change_waits_for_no_open_transaction_of_the_queue(
+    db: psycopg.Connection, other: psycopg.Connection
+) -> None:
+    db.execute("SELECT pgmq.send_batch('q', '{1,2,3}')")
+    with other.transaction():
+        other.execute("SELECT pgmq.send('q', '4'), pgmq.read('q', 0, 1)")
+        _policy(db, "q", "dead")
+        db.execute("SELECT pgmq.read('q', 0, 1), pgmq.read('q', 0, 1)")
+        # In force at once, for the transaction that began before it too.
+        assert other.execute("SELECT msg_id FROM pgmq.read('q', 0, 9)").fetchall() == [(4,)]
+    assert db.execute("SELECT count(*) FROM pgmq.q_dead").fetchone() == (3,)
+
+
+def test_changes_under_way_disturb_no_call(db: psycopg.Connection, connect: Connect) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.create('dead')")
+    over = threading.Event()
+    failures: list[BaseException] = []
+    calls = [
+        "SELECT pgmq.send('q', '1')",
+        "SELECT pgmq.ack('q', msg_id, read_ct) FROM pgmq.read('q', 60, 40)",
+        "SELECT pgmq.nack('q', msg_id, read_ct, 0) FROM pgmq.read_grouped('q', 60, 3)",
+        "SELECT pgmq.pop('q', 40)",
+    ]
+
+    def use(call: str) -> None:
+        session = connect()
+        try:
+            while not over.is_set():
+                session.execute(call.encode())
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=use, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    try:
+        for options in POLICIES * 4:
+            db.execute(f"SELECT pgmq.set_policy('q', {options})".encode())
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(30)
+    assert not failures
+
+
+def test_two_sessions_close_no_circle_between_them(
+    db: psycopg.Connection, other: psycopg.Connection, connect: Connect
+) -> None:
+    # Each is a link of the circle q -> a -> b -> q, and has no queue in common with the other.
+    _policy(db, "a", "b")
+    with other.transaction():
+        _policy(other, "q", "a")
+        call = "SELECT pgmq.set_policy('b', max_receives => 1, dead_letter_queue => 'q')"
+        thread, outcome = _in_background(db, call)
+        _wait_until_it_waits(connect(), db)
+    thread.join(10)
+    assert outcome == ["22023"]
+
+
+def test_a_queue_that_is_being_dropped_takes_no_dead_letters(
+    db: psycopg.Connection, other: psycopg.Connection, connect: Connect
+) -> None:
+    with other.transaction():
+        other.execute("SELECT pgmq.drop_queue('a')")
+        call = "SELECT pgmq.set_policy('q', max_receives => 1, dead_letter_queue => 'a')"
+        thread, outcome = _in_background(db, call)
+        _wait_until_it_waits(connect(), db)
+    thread.join(10)
+    assert not outcome
+    db.execute(
+        "SELECT pgmq.send('q', '1'); SELECT pgmq.read('q', 0, 1); SELECT pgmq.read('q', 0, 1)"
+    )
+    assert db.execute("SELECT count(*) FROM pgmq.q_a").fetchone() == (1,)  # it was made anew
+
+
+def test_a_queue_that_is_being_given_dead_letters_is_not_dropped(
+    db: psycopg.Connection, other: psycopg.Connection, connect: Connect
+) -> None:
+    with other.transaction():
+        _policy(other, "q", "a")
+        thread, outcome = _in_background(db, "SELECT pgmq.drop_queue('a')")
+        _wait_until_it_waits(connect(), db)
+    thread.join(10)
+    assert outcome == ["2BP01"]
+
+
+def test_a_queue_dropped_under_a_change_of_its_policy_is_missed(
+    db: psycopg.Connection, other: psycopg.Connection, connect: Connect
+) -> None:
+    with other.transaction():
+        other.execute("SELECT pgmq.drop_queue('q')")
+        thread, outcome = _in_background(db, "SELECT pgmq.set_policy('q', max_receives => 1)")
+        _wait_until_it_waits(connect(), db)
+    thread.join(10)
+    assert outcome == ["42P01"]
