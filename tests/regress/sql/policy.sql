@@ -23,10 +23,10 @@ SELECT pgmq.redrive('policy_dead');
 
 -- Sent once, whoever sends it again and in whatever way.
 SELECT pgmq.set_policy('policy', dedup_window => '1 hour');
-SELECT * FROM pgmq.send_once('policy', '3', 'key');
-SELECT * FROM pgmq.send_once('policy', '3', 'key');
+SELECT msg_id, is_new FROM pgmq.send_once('policy', '3', 'key');
+SELECT msg_id, is_new FROM pgmq.send_once('policy', '3', 'key');
 SELECT pgmq.send('policy', '3', '{"x-pgmq-dedup-id": "key"}'::jsonb);
-SELECT * FROM pgmq.send_once('policy', '{3,4,4}'::jsonb[], '{key,other,other}');
+SELECT msg_id, is_new FROM pgmq.send_once('policy', '{3,4,4}'::jsonb[], '{key,other,other}');
 
 -- A time to live of its own.
 SELECT pgmq.set_policy('policy', message_ttl => '1 hour', ack_archives => true);
@@ -45,8 +45,8 @@ SELECT message FROM pgmq.read('policy', 600, 10);
 SELECT pgmq.create('policy_low');
 SELECT pgmq.send('policy_low', '9');
 SELECT queue_name, message FROM pgmq.read_any('{policy,policy_low}', 0, 10);
-SELECT pgmq.move('policy_low', 1, 'policy_dead') IS NOT NULL AS moved;
-SELECT pgmq.move('policy_low', 1, 'policy_dead') IS NOT NULL AS moved;
+SELECT pgmq.move('policy_low', 1, 'policy_dead');
+SELECT pgmq.move('policy_low', 1, 'policy_dead');
 
 -- What makes no sense.
 SELECT pgmq.set_policy('policy', max_receives => 0);
@@ -56,5 +56,6 @@ SELECT pgmq.send_once('policy', '3', 'key');
 SELECT pgmq.set_policy('policy', max_receives => 1, dead_letter_queue => 'policy_dead');
 SELECT pgmq.drop_queue('policy_dead');
 SELECT pgmq.maintain('policy');
-SELECT pgmq.drop_queue('policy'), pgmq.drop_queue('policy_low');
+SELECT pgmq.drop_queue('policy');
+SELECT pgmq.drop_queue('policy_low');
 SELECT pgmq.drop_queue('policy_dead');
