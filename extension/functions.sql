@@ -7,6 +7,7 @@
 \ir functions/internal/_lay_out.sql
 \ir functions/internal/_render.sql
 \ir functions/internal/_policy.sql
+\ir functions/internal/_move.sql
 \ir functions/internal/_compile.sql
 \ir functions/internal/_missing.sql
 \ir functions/internal/_compiled.sql
@@ -36,6 +37,7 @@
 -- read
 \ir functions/read/read.sql
 \ir functions/read/read_with_poll.sql
+\ir functions/read/read_any.sql
 \ir functions/read/pop.sql
 \ir functions/read/peek.sql
 \ir functions/read/get.sql
@@ -64,6 +66,8 @@
 -- policies
 \ir functions/policy/set_policy.sql
 \ir functions/policy/get_policy.sql
+\ir functions/policy/redrive.sql
+\ir functions/policy/move.sql
 
 -- topics
 \ir functions/topics/validate_routing_key.sql

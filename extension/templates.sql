@@ -6,6 +6,7 @@
 \template templates/read.sql
 \template templates/bury.sql
 \template templates/admit.sql
+\template templates/redrive.sql
 \template templates/pop.sql
 \template templates/peek.sql
 \template templates/next.sql

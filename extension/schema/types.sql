@@ -11,6 +11,18 @@ BEGIN
             headers jsonb
         );
     END IF;
+    IF to_regtype('pgmq.queue_message_record') IS NULL THEN
+        CREATE TYPE pgmq.queue_message_record AS (
+            queue_name text,
+            msg_id bigint,
+            read_ct integer,
+            enqueued_at timestamptz,
+            last_read_at timestamptz,
+            vt timestamptz,
+            message jsonb,
+            headers jsonb
+        );
+    END IF;
     IF to_regtype('pgmq.queue_record') IS NULL THEN
         CREATE TYPE pgmq.queue_record AS (
             queue_name varchar,
@@ -35,5 +47,6 @@ END
 $$;
 COMMENT ON TYPE pgmq.message_record IS
 'A message as it lies in a queue: read_ct counts its receipts, vt is when it is visible next.';
+COMMENT ON TYPE pgmq.queue_message_record IS 'A message, and the queue that it lies in.';
 COMMENT ON TYPE pgmq.queue_record IS 'A row of pgmq.meta.';
 COMMENT ON TYPE pgmq.metrics_result IS 'What pgmq.metrics() says of a queue: ages in seconds, null where the queue is empty.';

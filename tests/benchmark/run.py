@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import psycopg
 
-from benchmark import cases, fifo, push, report, routing, waking
+from benchmark import cases, fifo, policy, push, report, routing, waking
 from benchmark.cluster import open_cluster
 from benchmark.driver import SHORT_WARM_UP, WARM_UP, Bucket, Pgbench, PgbenchError, Server
 from benchmark.engines import NAMES, ROOT, Engine, open_engines
@@ -379,6 +379,7 @@ SCENARIOS = {
     "routing": ("Routing", routing.routing),
     "waking": ("Waking consumers", waking.waking),
     "push": ("Push delivery", push.push),
+    "policy": ("Policies", policy.policy),
 }
 
 

@@ -1,0 +1,76 @@
+CREATE OR REPLACE FUNCTION pgmq._origin(headers jsonb)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT lower(headers #>> '{x-pgmq-dead-letter,queue}')
+$$;
+COMMENT ON FUNCTION pgmq._origin(jsonb) IS
+'The queue that a dead letter came from, in lower case; null where its headers name none.';
+
+CREATE OR REPLACE FUNCTION pgmq._can_return(origin text, dead_letter_queue text)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    -- A message names it, so it may be anything, and nothing: it must not raise an error.
+    SELECT to_regproc('pgmq.' || quote_ident(pgmq._function_name('send', origin))) IS NOT NULL
+        AND origin <> lower(dead_letter_queue)
+$$;
+COMMENT ON FUNCTION pgmq._can_return(text, text) IS
+'Whether the queue that a dead letter came from is there, and another one.';
+
+CREATE OR REPLACE FUNCTION pgmq._check_other_queue(queue_name text, to_queue text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    -- Unknown queues are errors.
+    PERFORM pgmq._compiled('read', queue_name), pgmq._compiled('send', to_queue);
+    IF pgmq.format_table_name(queue_name, 'q') = pgmq.format_table_name(to_queue, 'q') THEN
+        RAISE EXCEPTION 'messages of queue "%" cannot be moved to itself', queue_name
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'Name another queue; pgmq.set_vt() makes a message visible where it is.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_other_queue(text, text) IS
+'Raise an error unless these are two queues.';
+
+CREATE OR REPLACE FUNCTION pgmq._move(
+    queue_name text,
+    msg_ids bigint[],
+    to_queue text,
+    revived boolean
+)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    -- Not by send: what moves is no duplicate. The clock is read under the table's lock, as there.
+    RETURN QUERY EXECUTE format(
+        $sql$
+        WITH removed AS (
+            DELETE FROM pgmq.%I AS m
+            WHERE m.msg_id = ANY ($1)
+            RETURNING m.msg_id, m.read_ct, m.vt, m.message, m.headers
+        )
+        INSERT INTO pgmq.%I (enqueued_at, vt, message, headers)
+        SELECT
+            now(),
+            CASE WHEN r.read_ct = 0 AND r.vt > clock_timestamp() THEN r.vt ELSE now() END,
+            r.message,
+            CASE
+                WHEN $2 AND jsonb_typeof(r.headers) = 'object'
+                    THEN nullif(r.headers - '{x-pgmq-dead-letter,x-pgmq-error}'::text[], '{}')
+                ELSE r.headers
+            END
+        FROM removed AS r
+        ORDER BY r.msg_id
+        RETURNING msg_id
+        $sql$,
+        pgmq.format_table_name(queue_name, 'q'), pgmq.format_table_name(to_queue, 'q')
+    ) USING msg_ids, revived;
+END
+$$;
+COMMENT ON FUNCTION pgmq._move(text, bigint[], text, boolean) IS
+'Move messages to another queue, in msg_id order, and return their new msg_ids: not read yet, visible unless a delay has not run out, without the headers of a dead letter if they are to be revived.';

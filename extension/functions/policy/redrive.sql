@@ -1,0 +1,25 @@
+CREATE OR REPLACE FUNCTION pgmq.redrive(
+    dead_letter_queue text,
+    queue_name text DEFAULT null,
+    qty integer DEFAULT null
+)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_moved bigint;
+BEGIN
+    IF queue_name IS NOT NULL THEN
+        PERFORM pgmq._check_other_queue(dead_letter_queue, queue_name);
+    END IF;
+    IF qty < 0 THEN
+        PERFORM pgmq._check_read(0, qty);
+    END IF;
+    EXECUTE format('SELECT pgmq.%I($1, $2)', pgmq._compiled('redrive', dead_letter_queue))
+    INTO v_moved
+    USING queue_name, coalesce(qty, 9223372036854775807);
+    RETURN v_moved;
+END
+$$;
+COMMENT ON FUNCTION pgmq.redrive(text, text, integer) IS
+'Put up to qty visible messages of a dead-letter queue (null qty means all), smallest msg_id first and in that order, back into the queues that they came from, or all into queue_name, and return how many. They begin again: a new msg_id, read_ct 0, enqueued now, without the headers x-pgmq-dead-letter and x-pgmq-error. What another transaction holds is passed over, so that several can run at once. What came from no queue that is there stays, does not count and is named in a warning. Raises undefined_table for an unknown queue, and an error for a negative qty or when both are the same queue.';

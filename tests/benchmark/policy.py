@@ -1,0 +1,153 @@
+"""Policies: what they cost where nothing goes wrong, and how fast dead letters go back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from benchmark import report
+from benchmark.report import Series, number, progress, spread, times
+
+if TYPE_CHECKING:
+    from benchmark.engines import Engine
+    from benchmark.run import Bench
+
+READ_ACK = """\
+SELECT * FROM pgmq.read('{0}', 30, 1) \\aset
+SELECT pgmq.ack('{0}', :msg_id::bigint, :read_ct::integer);
+"""
+# Each is a queue; what is done to it before it is read.
+SET_POLICY = """
+    SELECT pgmq.set_policy(
+        'policy_some', max_receives => 5, dead_letter_queue => 'policy_dead',
+        retry_delay => '1 s', retry_delay_max => '1 min', retry_jitter => 0.2
+    )
+"""
+READERS = {
+    "no policy": ("policy_none", "SELECT 1"),
+    "max_receives, dead letters, backoff": ("policy_some", SET_POLICY),
+}
+LETTERS = 100_000
+STEP = 1_000
+# Each is how many messages a call redrives, and whether another session holds a snapshot meanwhile.
+REDRIVES = {
+    "all in one call": (LETTERS, False),
+    f"{STEP:,} a call": (STEP, False),
+    f"{STEP:,} a call, under a held snapshot": (STEP, True),
+}
+
+
+def _reading(bench: Bench, engine: Engine) -> tuple[str, Any]:
+    """Read 1 + ack in turns on a queue with a policy and on one without."""
+    pgbench = bench.pgbench()
+    results = {title: Series() for title in READERS}
+    count = 0
+    for done in range(bench.plan.rounds + 1):
+        # In turns, and each as often the first: the machine changes meanwhile.
+        for title, (queue, setting) in sorted(READERS.items(), reverse=done % 2 > 0):
+            per_client = count or 500
+            waiting = (per_client + 3 * pgbench.warm_up) * pgbench.clients
+            engine.checkpoint()
+            engine.create(queue, autovacuum=False)
+            engine.run(setting)
+            engine.fill(queue, waiting)
+            engine.settle(queue)
+            run = pgbench.run(engine.conninfo, READ_ACK.format(queue), per_client=per_client)
+            if not done:  # only to find out how many there are in the time
+                count = int(run.tps * bench.plan.seconds / pgbench.clients)
+                continue
+            series = results[title]
+            series.add(Series([run]))
+            series.note(run.aborted)
+            if engine.count(queue) != waiting - run.transactions:
+                series.note("not every call found a message")
+        if done:
+            progress(
+                f"read 1 + ack, round {done} of {bench.plan.rounds}: "
+                + ", ".join(f"{title} {s.tps[-1]:,.0f}/s" for title, s in results.items())
+            )
+    plain = results["no policy"]
+    rows = [
+        [
+            title,
+            spread(one.tps),
+            times(report.ratio(one.tps, plain.tps)),
+            spread(one.cpu_us),
+            times(report.ratio(one.cpu_us, plain.cpu_us)),
+        ]
+        for title, one in results.items()
+    ]
+    heads = ["queue", "per second", "to no policy", "CPU us", "to no policy"]
+    text = "Read 1 + ack:\n\n" + report.table(heads, rows)
+    text += report.notes({"read 1 + ack": results})
+    return text, {title: one.as_json() for title, one in results.items()}
+
+
+def _redrive(engine: Engine, step: int, held: bool) -> list[float]:
+    """Redrive dead letters of 2 kB, and return the messages per second of each call."""
+    for queue in ("redrive_live", "redrive_dead"):
+        engine.create(queue, autovacuum=False)
+    engine.run(
+        f"""
+        INSERT INTO pgmq.q_redrive_dead (enqueued_at, vt, message, headers)
+        SELECT now(), now(), m.message, pgmq._dead_letter(
+            '{{"trace": "5f1d"}}', 'redrive_live', i, 5, 'max_receives', now())
+        FROM generate_series(1, {LETTERS}) AS i
+        CROSS JOIN LATERAL (
+            SELECT to_jsonb(string_agg(md5(i::text || j::text), '')) AS message
+            FROM generate_series(1, 62) AS j
+        ) AS m
+        """
+    )
+    engine.settle("redrive_dead")
+    engine.checkpoint()
+    rates = []
+    with psycopg.connect(engine.conninfo) as holder:
+        if held:
+            holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            holder.execute("SELECT 1")
+        for _ in range(LETTERS // step):
+            start = time.perf_counter()
+            moved = engine.number(f"SELECT pgmq.redrive('redrive_dead', qty => {step})")
+            rates.append(moved / (time.perf_counter() - start))
+            assert moved == step
+    assert engine.count("redrive_live") == LETTERS
+    return rates
+
+
+def _redriving(bench: Bench, engine: Engine) -> tuple[str, Any]:
+    """Redrive all dead letters, at once and in steps; say whether the last steps are slower."""
+    overall: dict[str, list[float]] = {title: [] for title in REDRIVES}
+    flatness: dict[str, list[float]] = {title: [] for title in REDRIVES}
+    for _ in range(bench.plan.fewer):
+        for title, (step, held) in REDRIVES.items():
+            rates = _redrive(engine, step, held)
+            overall[title].append(len(rates) / sum(1 / rate for rate in rates))
+            tenth = len(rates) // 10
+            if tenth:
+                flatness[title].append(sum(rates[-tenth:]) / sum(rates[:tenth]))
+            progress(f"redrive, {title}: {overall[title][-1]:,.0f}/s")
+    rows = [
+        [title, spread(rates), ", ".join(map(number, flatness[title])) or "-"]
+        for title, rates in overall.items()
+    ]
+    text = (
+        f"Redrive of {LETTERS:,} messages of 2 kB; the last tenth beside the first, by round:\n\n"
+    )
+    text += report.table(["", "messages per second", "last / first"], rows)
+    return text, {"per_second": overall, "last_to_first": flatness}
+
+
+PARTS = {"reading": _reading, "redriving": _redriving}
+
+
+def policy(bench: Bench) -> tuple[str, Any]:
+    """Measure what policies cost; upstream has none."""
+    engine = next(engine for engine in bench.two() if engine.name != "upstream")
+    results = {name: part(bench, engine) for name, part in PARTS.items()}
+    return (
+        "\n\n".join(text for text, _ in results.values()),
+        {name: data for name, (_, data) in results.items()},
+    )
