@@ -33,6 +33,7 @@
 -- send
 \ir functions/send/send.sql
 \ir functions/send/send_batch.sql
+\ir functions/send/send_once.sql
 
 -- read
 \ir functions/read/read.sql

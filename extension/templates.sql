@@ -1,6 +1,10 @@
 -- What is compiled into each queue. A template is the SQL of a queue called "$queue".
 \template templates/send.sql
 \template templates/sendbatch.sql
+\template templates/reserve.sql
+\template templates/remember.sql
+\template templates/sendonce.sql
+\template templates/sendoncebatch.sql
 \template templates/visible.sql
 \template templates/claim.sql
 \template templates/read.sql

@@ -12,7 +12,7 @@ BEGIN
     -- The marks move only before this transaction has written anything.
     IF random() * 32 < quantity THEN
         PERFORM pgmq._advance_$queue();
-        --# if archive_retention
+        --# if archive_retention or dedup_window
         PERFORM pgmq._upkeep_$queue();
         --# end
     END IF;

@@ -8,7 +8,7 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    --# if archive_retention
+    --# if archive_retention or dedup_window
     v_now timestamptz := clock_timestamp();
     v_count bigint;
     --# end
@@ -21,6 +21,19 @@ BEGIN
         FROM pgmq.a_$queue AS o
         WHERE o.archived_at < v_now - archive_retention$policy
         ORDER BY o.archived_at
+        LIMIT quantity
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    v_sum := v_sum + v_count;
+    --# end
+    --# if dedup_window
+    DELETE FROM pgmq.dedup_$queue AS d
+    WHERE d.dedup_key = ANY (ARRAY(
+        SELECT o.dedup_key
+        FROM pgmq.dedup_$queue AS o
+        WHERE o.sent_at < v_now - dedup_window$policy
+        ORDER BY o.sent_at
         LIMIT quantity
         FOR UPDATE SKIP LOCKED
     ));

@@ -21,7 +21,7 @@ BEGIN
         >= coalesce(pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
     THEN
         PERFORM pgmq._advance_$queue();
-        --# if archive_retention
+        --# if archive_retention or dedup_window
         PERFORM pgmq._upkeep_$queue();
         --# end
     END IF;

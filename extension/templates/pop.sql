@@ -19,7 +19,7 @@ BEGIN
     END IF;
     IF random() * 32 < quantity THEN
         PERFORM pgmq._advance_$queue();
-        --# if archive_retention
+        --# if archive_retention or dedup_window
         PERFORM pgmq._upkeep_$queue();
         --# end
     END IF;

@@ -6,6 +6,14 @@ AS $$
 DECLARE
     v_msg_id bigint;
 BEGIN
+    --# if dedup_window
+    IF msg_headers ->> 'x-pgmq-dedup-id' IS NOT NULL THEN
+        RETURN (
+            SELECT s.msg_id
+            FROM pgmq._sendonce_$queue(msg, msg_headers, visible_at, false) AS s
+        );
+    END IF;
+    --# end
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;

@@ -8,6 +8,18 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
+    --# if dedup_window
+    IF EXISTS (
+        SELECT FROM unnest(msg_headers) AS u (header)
+        WHERE u.header ->> 'x-pgmq-dedup-id' IS NOT NULL
+    )
+    THEN
+        RETURN QUERY
+            SELECT s.msg_id
+            FROM pgmq._sendoncebatch_$queue(msgs, msg_headers, visible_at, false) AS s;
+        RETURN;
+    END IF;
+    --# end
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;

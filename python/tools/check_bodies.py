@@ -70,6 +70,8 @@ ACCEPTED = (
     ("pgmq._poll(", "text type variable is not sanitized", "a statement of our own"),
     ("", 'unused parameter "rounds"', "only where the policy makes messages leave"),
     ("_forget_", 'unused parameter "quantity"', "only where the policy forgets anything"),
+    ("_remember_", 'unused parameter "msg_ids"', "only where the policy has a window"),
+    ("_sendonce", 'unused parameter "needs_window"', "only where the policy has none"),
     ("_groupplan_", "should be STABLE", "it must see what is committed since its caller began"),
     ("_groupsearch_", "should be STABLE", "the marks it reads move while a statement runs"),
     ("pgmq._planned_rows(", "text type variable is not sanitized", "it is a query of our own"),
@@ -78,6 +80,7 @@ ACCEPTED = (
     ("pgmq._release_members(", "text type variable is not sanitized", "made by format()"),
     ("pgmq._send_to_all(", "the expression is not SQL injection safe", "made by format()"),
     ("pgmq.send_batch_topic(", "is maybe unmodified", "RETURN QUERY sets it"),
+    ("pgmq.send_once(", "is maybe unmodified", "RETURN QUERY sets it"),
     ("pgmq.drop_queue(text,boolean)", 'unused parameter "partitioned"', "upstream's signature"),
 )
 

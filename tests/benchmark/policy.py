@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from benchmark import report
+from benchmark.driver import PgbenchError
 from benchmark.report import Series, number, progress, spread, times
 
 if TYPE_CHECKING:
@@ -140,7 +141,61 @@ def _redriving(bench: Bench, engine: Engine) -> tuple[str, Any]:
     return text, {"per_second": overall, "last_to_first": flatness}
 
 
-PARTS = {"reading": _reading, "redriving": _redriving}
+# The key of a message that is new each time, for no client has another's.
+KEY = "'order-' || nextval('bench_keys')"
+BATCH = "array_fill(:msg::jsonb, ARRAY[100])"
+SENDING = {
+    "send": "SELECT * FROM pgmq.send('bench', :msg::jsonb);",
+    "send, with a window": "SELECT * FROM pgmq.send('bench_once', :msg::jsonb);",
+    "send_once, new": f"SELECT * FROM pgmq.send_once('bench_once', :msg::jsonb, {KEY});",
+    "send_once, known": "SELECT * FROM pgmq.send_once('bench_once', :msg::jsonb, 'known');",
+    "send_batch of 100": f"SELECT * FROM pgmq.send_batch('bench', {BATCH});",
+    "send_once of 100, new": f"""SELECT * FROM pgmq.send_once('bench_once', {BATCH},
+        ARRAY(SELECT {KEY} FROM generate_series(1, 100)));""".replace("\n", " "),
+}
+
+
+def _deduplication(bench: Bench, engine: Engine) -> tuple[str, Any]:
+    """Send with and without keys, on empty queues that grow alike."""
+    pgbench = bench.pgbench()
+    results = {title: Series() for title in SENDING}
+    per_client: dict[str, int] = {}
+    engine.run("CREATE SEQUENCE IF NOT EXISTS bench_keys")
+    for done in range(bench.plan.rounds):
+        for title, script in SENDING.items():
+            size = 100 if "100" in title else 1
+            engine.create("bench", autovacuum=False)
+            engine.create("bench_once", autovacuum=False)
+            engine.run("SELECT pgmq.set_policy('bench_once', dedup_window => '1 hour')")
+            engine.run("ALTER TABLE pgmq.dedup_bench_once SET (autovacuum_enabled = off)")
+            engine.run("SELECT pgmq.send_once('bench_once', '1', 'known')")
+            engine.checkpoint()
+            try:
+                if title not in per_client:
+                    run = pgbench.run(engine.conninfo, script, per_client=max(5, 200 // size))
+                    wanted = int(run.tps * bench.plan.seconds / pgbench.clients)
+                    per_client[title] = max(5, wanted)
+                run = pgbench.run(engine.conninfo, script, per_client=per_client[title])
+                results[title].add(Series([run]))
+                results[title].note(run.aborted)
+            except PgbenchError as error:
+                results[title].note(str(error).splitlines()[0])
+        progress(
+            f"deduplication, round {done + 1} of {bench.plan.rounds}: "
+            + ", ".join(f"{title} {s.tps[-1]:,.0f}/s" for title, s in results.items() if s.runs)
+        )
+    rows = []
+    for title, one in results.items():
+        base = results["send_batch of 100" if "100" in title else "send"]
+        ratios = (report.ratio(one.tps, base.tps), report.ratio(base.cpu_us, one.cpu_us))
+        rows.append([title, spread(one.tps), spread(one.cpu_us), *map(times, ratios)])
+    heads = ["call", "per second", "CPU us", "to send", "by CPU"]
+    text = "Sending once within a dedup_window; the ratios are of speed, to a send without:\n\n"
+    text += report.table(heads, rows) + report.notes({"deduplication": results})
+    return text, {title: one.as_json() for title, one in results.items()}
+
+
+PARTS = {"reading": _reading, "redriving": _redriving, "deduplication": _deduplication}
 
 
 def policy(bench: Bench) -> tuple[str, Any]:

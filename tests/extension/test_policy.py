@@ -393,6 +393,21 @@ def test_old_archived_messages_are_removed_in_bounded_steps(queue: psycopg.Conne
     assert _value(queue, "SELECT pgmq.maintain()") == 0
 
 
+def test_keys_of_an_earlier_window_are_removed(queue: psycopg.Connection) -> None:
+    _policy(queue, "dedup_window => '1 hour'")
+    queue.execute(
+        "SELECT pgmq.send_once('q', array_agg('1'::jsonb), array_agg(n::text))"
+        " FROM generate_series(1, 300) AS n"
+    )
+    queue.execute(
+        "UPDATE pgmq.dedup_q SET sent_at = now() - interval '2 hours' WHERE msg_id <= 250"
+    )
+    queue.execute("SELECT pgmq.read('q', 0, 32)")
+    assert _value(queue, "SELECT count(*) FROM pgmq.dedup_q") == 200
+    assert _value(queue, "SELECT pgmq.maintain('q')") == 150
+    assert _value(queue, "SELECT min(msg_id) FROM pgmq.dedup_q") == 251
+
+
 def test_upkeep_that_fails_does_not_fail_the_call(queue: psycopg.Connection) -> None:
     _policy(queue, "archive_retention => '1 ms'")
     queue.execute("SELECT pgmq.send_batch('q', '{1,2}'); SELECT pgmq.archive('q', 1)")

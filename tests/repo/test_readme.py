@@ -48,6 +48,14 @@ def test_the_first_five_minutes_in_psql_run_as_they_stand(
     _run(server, database, steps.replace("CREATE EXTENSION pgmq;", ""), tables=4)
 
 
+def test_policies_run_as_they_stand(server: TestServer, database: str) -> None:
+    steps = "".join(_section("Policies"))
+    printed = _run(server, database, steps, tables=8)
+    said = re.findall(r" is_new *\n-+\n +([tf])\n", printed)
+    assert said == [word[0] for word in re.findall(r";  -- (true|false)$", steps, re.MULTILINE)]
+    assert said == ["t", "f"]
+
+
 def test_fifo_groups_run_as_they_stand(server: TestServer, database: str) -> None:
     _run(server, database, _section("FIFO groups")[0], tables=9)
 

@@ -229,6 +229,30 @@ def test_a_dump_carries_bindings_and_exchanges(
             assert copy.execute("SELECT pgmq.publish('e', 'a.b', '1')").fetchone() == (2,)
 
 
+def test_a_dump_carries_policies(old: tuple[psycopg.Connection, str], server: TestServer) -> None:
+    session, upgrade = old
+    session.execute(upgrade.encode())
+    session.execute("SELECT pgmq.create('Q')")
+    session.execute(
+        "SELECT pgmq.set_policy('Q', max_receives => 1, dead_letter_queue => 'mixed case',"
+        " retry_delay => '1 s', dedup_window => '1 hour', max_in_flight => 2)"
+    )
+    session.execute("SELECT pgmq.send_once('q', '1', 'k'); SELECT pgmq.read('q', 0, 1)")
+    dump = server.dump(session.info.dbname)
+    with server.database(None) as restored:
+        done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
+        assert done.returncode == 0, done.stdout
+        with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
+            policy = "SELECT p::text FROM pgmq.get_policy('q') AS p"
+            assert copy.execute(policy).fetchall() == session.execute(policy).fetchall()
+            assert copy.execute("SELECT is_new FROM pgmq.send_once('q', '1', 'k')").fetchone() == (
+                False,
+            )
+            assert _ids(copy, "SELECT msg_id FROM pgmq.read('q', 0, 1)") == []
+            dead = "SELECT count(*) FROM pgmq.\"q_mixed case\" WHERE headers ? 'x-pgmq-dead-letter'"
+            assert copy.execute(dead.encode()).fetchone() == (1,)
+
+
 def test_the_table_of_bindings_is_after_an_upgrade_what_it_is_in_a_new_database(
     old: tuple[psycopg.Connection, str], db: psycopg.Connection
 ) -> None:
@@ -247,6 +271,7 @@ def test_the_table_of_bindings_is_after_an_upgrade_what_it_is_in_a_new_database(
 
 def test_running_the_file_again_changes_nothing(db: psycopg.Connection, server: TestServer) -> None:
     db.execute("SELECT pgmq.create('q'); SELECT pgmq.create_unlogged('Other Queue')")
+    db.execute("SELECT pgmq.set_policy('Other Queue', dedup_window => '1 s', max_in_flight => 1)")
     before = server.dump(db.info.dbname)
     db.execute((BUILD / "pgmq.sql").read_text().encode())
     assert server.dump(db.info.dbname) == before

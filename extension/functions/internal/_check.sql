@@ -46,6 +46,43 @@ $$;
 COMMENT ON FUNCTION pgmq._validate_batch_params(jsonb[], jsonb[]) IS
 'Raise an error unless there is a message, and null headers or as many as messages.';
 
+CREATE OR REPLACE FUNCTION pgmq._with_dedup_key(headers jsonb, dedup_key text)
+RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    IF dedup_key IS NULL THEN
+        PERFORM pgmq._raise_null('dedup_key', 'Use send() for a message that is always new.');
+    END IF;
+    IF jsonb_typeof(headers) NOT IN ('object', 'null') THEN
+        RAISE EXCEPTION 'headers must be a JSON object, not %: %', jsonb_typeof(headers), headers
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'The dedup_key becomes one of them, x-pgmq-dedup-id.';
+    END IF;
+    RETURN coalesce(nullif(headers, 'null'), '{}')
+        || jsonb_build_object('x-pgmq-dedup-id', dedup_key);
+END
+$$;
+COMMENT ON FUNCTION pgmq._with_dedup_key(jsonb, text) IS
+'The headers of a message that is to be sent once: those given, and its key in x-pgmq-dedup-id.';
+
+CREATE OR REPLACE FUNCTION pgmq._raise_no_window(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    RAISE EXCEPTION 'queue "%" has no dedup_window', queue_name
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = format(
+                'Its owner can set one: SELECT pgmq.set_policy(%L, dedup_window => ''1 hour''),'
+                ' with the rest of its policy.',
+                queue_name
+            );
+END
+$$;
+COMMENT ON FUNCTION pgmq._raise_no_window(text) IS
+'Raise the error that send_once() on a queue without a dedup_window deserves.';
+
 CREATE OR REPLACE FUNCTION pgmq._raise_null(argument text, hint text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE

@@ -42,7 +42,7 @@ DECLARE
         CROSS JOIN (
             SELECT unnest(ARRAY[
                 '_message_', 'ready_mark_', 'parked_mark_', 'live_mark_', 'look_due_',
-                'sweep_due_', 'notify_at_', 'armed_until_'
+                'sweep_due_', 'notify_at_', 'armed_until_', 'dedup_'
             ])
             UNION ALL
             SELECT format('_%s_', t.name) FROM pgmq.template AS t
@@ -72,11 +72,15 @@ DECLARE
     );
     v_in_script boolean := pgmq._in_extension_script();
     v_policy pgmq.policy;
+    v_dedup text := format('pgmq.%I', 'dedup_' || pgmq._suffix(queue_name));
     v_template record;
     v_function regproc;
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
     v_policy := pgmq._policy_of(queue_name);
+    IF (SELECT c.relowner FROM pg_class AS c WHERE c.oid = to_regclass(v_dedup)) <> v_owner THEN
+        EXECUTE format('ALTER TABLE %s OWNER TO %s', v_dedup, v_owner::regrole);
+    END IF;
     FOR v_template IN
         SELECT
             t.name,
@@ -103,7 +107,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._compile(text) IS
-'Render every template for this queue and its policy, and create the functions, owned by the owner of the table; safe to repeat.';
+'Render every template for this queue and its policy, and create the functions, which like its other relations get the owner of the table; safe to repeat.';
 
 CREATE OR REPLACE FUNCTION pgmq._all_compiled(operation text, queue_name text)
 RETURNS SETOF regprocedure

@@ -27,7 +27,7 @@ BEGIN
             v_last := v_ids[v_step];
         END LOOP;
     END IF;
-    IF v_policy.archive_retention IS NOT NULL THEN
+    IF v_policy.archive_retention IS NOT NULL OR v_policy.dedup_window IS NOT NULL THEN
         LOOP
             EXECUTE format('SELECT pgmq.%I($1)', pgmq._compiled('forget', queue_name))
             INTO v_count USING v_step;

@@ -227,6 +227,7 @@ AS $$
 DECLARE
     v_queue text := pgmq.format_table_name(policy.queue_name, 'q');
     v_in_flight text := 'in_flight_idx_' || pgmq._suffix(policy.queue_name);
+    v_dedup text := 'dedup_' || pgmq._suffix(policy.queue_name);
 BEGIN
     -- Leases are counted by it. What was never read, or given back, is not one.
     IF policy.max_in_flight IS NOT NULL THEN
@@ -236,6 +237,41 @@ BEGIN
         );
     ELSE
         EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_in_flight);
+    END IF;
+
+    -- The keys of the messages that were sent; they outlive these. A crash that empties the queue
+    -- must empty them too.
+    IF to_regclass(format('pgmq.%I', v_dedup)) IS NOT NULL THEN
+        IF policy.dedup_window IS NULL THEN
+            -- The table stays, or this would wait for open senders, and new ones for this. What
+            -- such a sender holds is left.
+            EXECUTE format(
+                $dml$
+                DELETE FROM pgmq.%1$I AS d
+                WHERE d.ctid = ANY (ARRAY(SELECT t.ctid FROM pgmq.%1$I AS t FOR UPDATE SKIP LOCKED))
+                $dml$,
+                v_dedup
+            );
+        END IF;
+    ELSIF policy.dedup_window IS NOT NULL THEN
+        EXECUTE format(
+            $ddl$
+            CREATE %s TABLE pgmq.%I (
+                dedup_key text COLLATE "C" PRIMARY KEY,
+                msg_id bigint,      -- null until the message is stored
+                sent_at timestamptz NOT NULL
+            )
+            $ddl$,
+            CASE WHEN (
+                SELECT c.relpersistence FROM pg_class AS c
+                WHERE c.oid = format('pgmq.%I', v_queue)::regclass
+            ) = 'u' THEN 'UNLOGGED' END,
+            v_dedup
+        );
+        EXECUTE format(
+            'CREATE INDEX %I ON pgmq.%I (sent_at)',
+            'sent_at_idx_' || pgmq._suffix(policy.queue_name), v_dedup
+        );
     END IF;
 END
 $$;

@@ -34,6 +34,9 @@ BEGIN
     -- IF EXISTS: what is left of a queue that lost its table goes as well.
     EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_queue);
     EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', pgmq.format_table_name(queue_name, 'a'));
+    IF to_regclass(format('pgmq.%I', 'dedup_' || pgmq._suffix(queue_name))) IS NOT NULL THEN
+        EXECUTE format('DROP TABLE pgmq.%I', 'dedup_' || pgmq._suffix(queue_name));
+    END IF;
     PERFORM pgmq._drop_compiled(t.name, queue_name) FROM pgmq.template AS t;
     EXECUTE format('DROP TYPE IF EXISTS pgmq.%I', '_message_' || pgmq._suffix(queue_name));
     DELETE FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(drop_queue.queue_name);

@@ -1,0 +1,69 @@
+CREATE OR REPLACE FUNCTION pgmq.send_once(
+    queue_name text,
+    msg jsonb,
+    dedup_key text,
+    headers jsonb DEFAULT null,
+    delay integer DEFAULT 0
+)
+RETURNS TABLE (msg_id bigint, is_new boolean)
+LANGUAGE plpgsql VOLATILE ROWS 1
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2, $3, true)', pgmq._compiled('sendonce', queue_name)
+    ) USING
+        msg, pgmq._with_dedup_key(headers, dedup_key),
+        clock_timestamp() + make_interval(secs => delay);
+END
+$$;
+COMMENT ON FUNCTION pgmq.send_once(text, jsonb, text, jsonb, integer) IS
+'Send a message unless one with the same dedup_key (up to 1024 bytes, not null) was sent to the queue within its dedup_window (see set_policy): returns the msg_id of the first one, and whether this is it. What has become of the first does not matter, unless it was rolled back; one that is not committed yet is waited for. The key becomes header x-pgmq-dedup-id. Raises object_not_in_prerequisite_state for a queue without a dedup_window and, under REPEATABLE READ and SERIALIZABLE, serialization_failure where the first was committed after the transaction''s snapshot was taken.';
+
+-- Beside the next one, an argument without a type (a literal, a parameter of many a driver) would
+-- be ambiguous. Where a function takes a string, it prefers that.
+CREATE OR REPLACE FUNCTION pgmq.send_once(
+    queue_name text,
+    msg text,
+    dedup_key text,
+    headers text DEFAULT null,
+    delay integer DEFAULT 0
+)
+RETURNS TABLE (msg_id bigint, is_new boolean)
+LANGUAGE sql VOLATILE ROWS 1
+AS $$
+    SELECT * FROM pgmq.send_once(queue_name, msg::jsonb, dedup_key, headers::jsonb, delay)
+$$;
+COMMENT ON FUNCTION pgmq.send_once(text, text, text, text, integer) IS
+'The same where msg and headers have no type: for literals, and for drivers that leave the types of parameters open.';
+
+CREATE OR REPLACE FUNCTION pgmq.send_once(
+    queue_name text,
+    msgs jsonb[],
+    dedup_keys text[],
+    headers jsonb[] DEFAULT null,
+    delay integer DEFAULT 0
+)
+RETURNS TABLE (msg_id bigint, is_new boolean)
+LANGUAGE plpgsql VOLATILE ROWS 100
+AS $$
+BEGIN
+    PERFORM pgmq._validate_batch_params(msgs, headers);
+    IF coalesce(cardinality(dedup_keys), 0) <> cardinality(msgs) THEN
+        RAISE EXCEPTION 'msgs and dedup_keys differ in length: % and %',
+            cardinality(msgs), coalesce(cardinality(dedup_keys), 0)
+            USING ERRCODE = 'array_subscript_error', HINT = 'Each message has a key.';
+    END IF;
+    RETURN QUERY EXECUTE format(
+        'SELECT * FROM pgmq.%I($1, $2, $3, true)', pgmq._compiled('sendoncebatch', queue_name)
+    ) USING
+        msgs,
+        ARRAY(
+            SELECT pgmq._with_dedup_key(u.header, u.dedup_key)
+            FROM unnest(headers, dedup_keys) WITH ORDINALITY AS u (header, dedup_key, place)
+            ORDER BY u.place
+        ),
+        clock_timestamp() + make_interval(secs => delay);
+END
+$$;
+COMMENT ON FUNCTION pgmq.send_once(text, jsonb[], text[], jsonb[], integer) IS
+'Send the messages of an array, each unless one with its key was sent within the dedup_window, and return a row for each, in order. Of several with the same key, the first in the array is the first. The arrays are of one length (null headers for none).';

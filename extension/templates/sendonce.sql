@@ -1,0 +1,40 @@
+-- Store one message unless one with the same key (header x-pgmq-dedup-id) was sent within
+-- dedup_window; return which it is, and whether it is this one. (The settings are for what is
+-- called here too.) Without a window it is new, or an error if the caller needs one.
+CREATE OR REPLACE FUNCTION pgmq._sendonce_$queue(
+    msg jsonb,
+    msg_headers jsonb,
+    visible_at timestamptz,
+    needs_window boolean,
+    OUT msg_id bigint,
+    OUT is_new boolean
+)
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+BEGIN
+    --# unless dedup_window
+    IF needs_window THEN
+        PERFORM pgmq._raise_no_window(queue_name$policy);
+    END IF;
+    --# end
+    IF visible_at IS NULL THEN
+        PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
+    END IF;
+    -- What drop_queue() locks first; and whoever may not send need not wait.
+    LOCK TABLE pgmq.q_$queue IN ROW EXCLUSIVE MODE;
+    msg_id := (pgmq._reserve_$queue(ARRAY[msg_headers ->> 'x-pgmq-dedup-id']))[1];
+    is_new := msg_id IS NULL;
+    IF is_new THEN
+        INSERT INTO pgmq.q_$queue AS q (enqueued_at, vt, message, headers)
+        VALUES (
+            now(),
+            CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END,
+            msg,
+            msg_headers
+        )
+        RETURNING q.msg_id INTO msg_id;
+        PERFORM pgmq._remember_$queue(ARRAY[msg_id]);
+    END IF;
+END
+$$;

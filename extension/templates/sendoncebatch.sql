@@ -1,0 +1,72 @@
+-- As sendonce, for the messages of an array, in its order. Those without a key are new; of several
+-- with the same key, only the first in the array can be.
+CREATE OR REPLACE FUNCTION pgmq._sendoncebatch_$queue(
+    msgs jsonb[],
+    msg_headers jsonb[],
+    visible_at timestamptz,
+    needs_window boolean
+)
+RETURNS TABLE (msg_id bigint, is_new boolean)
+LANGUAGE plpgsql VOLATILE ROWS 100
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+DECLARE
+    v_keys text[];      -- each once, in an order: two batches must not wait for each other
+    v_places bigint[];  -- where in the array a key is first
+    v_known bigint[];   -- the message that was sent with it already
+    v_new bigint[];     -- the places of the new messages, and these
+    v_msg_ids bigint[];
+BEGIN
+    --# unless dedup_window
+    IF needs_window THEN
+        PERFORM pgmq._raise_no_window(queue_name$policy);
+    END IF;
+    --# end
+    IF visible_at IS NULL THEN
+        PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
+    END IF;
+    LOCK TABLE pgmq.q_$queue IN ROW EXCLUSIVE MODE;
+    SELECT
+        coalesce(array_agg(k.dedup_key ORDER BY k.dedup_key), '{}'),
+        coalesce(array_agg(k.place ORDER BY k.dedup_key), '{}')
+    INTO v_keys, v_places
+    FROM (
+        SELECT (u.header ->> 'x-pgmq-dedup-id') COLLATE "C" AS dedup_key, min(u.place) AS place
+        FROM unnest(msg_headers) WITH ORDINALITY AS u (header, place)
+        WHERE u.header ->> 'x-pgmq-dedup-id' IS NOT NULL
+        GROUP BY 1
+    ) AS k;
+    v_known := pgmq._reserve_$queue(v_keys);
+    v_new := ARRAY(
+        SELECT u.place
+        FROM unnest(msg_headers) WITH ORDINALITY AS u (header, place)
+        LEFT JOIN unnest(v_keys, v_places, v_known) AS k (dedup_key, place, msg_id)
+            ON k.dedup_key = u.header ->> 'x-pgmq-dedup-id'
+        WHERE k.place IS NULL OR k.place = u.place AND k.msg_id IS NULL
+        ORDER BY u.place
+    );
+    WITH sent AS (
+        INSERT INTO pgmq.q_$queue AS q (enqueued_at, vt, message, headers)
+        SELECT
+            now(),
+            CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END,
+            u.msg,
+            u.header
+        FROM unnest(msgs, msg_headers) WITH ORDINALITY AS u (msg, header, place)
+        WHERE u.place = ANY (v_new)
+        ORDER BY u.place
+        RETURNING q.msg_id
+    )
+    SELECT coalesce(array_agg(s.msg_id), '{}') INTO v_msg_ids FROM sent AS s;
+    PERFORM pgmq._remember_$queue(v_msg_ids);
+    RETURN QUERY
+        SELECT coalesce(k.msg_id, n.msg_id), coalesce(n.place = u.place, false)
+        FROM unnest(msg_headers) WITH ORDINALITY AS u (header, place)
+        LEFT JOIN unnest(v_keys, v_places, v_known) AS k (dedup_key, place, msg_id)
+            ON k.dedup_key = u.header ->> 'x-pgmq-dedup-id'
+        LEFT JOIN unnest(v_new, v_msg_ids) AS n (place, msg_id)
+            ON n.place = coalesce(k.place, u.place)
+        ORDER BY u.place;
+END
+$$;
