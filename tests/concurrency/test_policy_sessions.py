@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -54,8 +55,9 @@ def _in_background(session: psycopg.Connection, call: str) -> tuple[threading.Th
 
 def _wait_until_it_waits(watcher: psycopg.Connection, session: psycopg.Connection) -> None:
     query = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+    deadline = time.monotonic() + 10
     while not watcher.execute(query, [session.info.backend_pid]).fetchone():
-        pass
+        assert time.monotonic() < deadline, "it waits for nobody"
 
 
 def test_a_change_waits_for_no_open_transaction_of_the_queue(
@@ -106,11 +108,13 @@ def test_changes_under_way_disturb_no_call(db: psycopg.Connection, connect: Conn
 def test_two_sessions_close_no_circle_between_them(
     db: psycopg.Connection, other: psycopg.Connection, connect: Connect
 ) -> None:
-    # Each is a link of the circle q -> a -> b -> q, and has no queue in common with the other.
+    # Two links of the circle q -> a -> b -> c -> q, with no queue in common.
+    db.execute("SELECT pgmq.create('c')")
     _policy(db, "a", "b")
+    _policy(db, "c", "q")
     with other.transaction():
         _policy(other, "q", "a")
-        call = "SELECT pgmq.set_policy('b', max_receives => 1, dead_letter_queue => 'q')"
+        call = "SELECT pgmq.set_policy('b', max_receives => 1, dead_letter_queue => 'c')"
         thread, outcome = _in_background(db, call)
         _wait_until_it_waits(connect(), db)
     thread.join(10)
