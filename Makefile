@@ -62,7 +62,7 @@ BEGIN { expand("extension/install.sql", 0); exit failed }
 endef
 export EXPAND
 
-.PHONY: help all build test lint bench docs demo demo-stop check-bodies clean
+.PHONY: help all build test lint sync bench docs demo demo-stop check-bodies clean
 
 build: $(PLAIN) $(VERSIONED) build/$(EXTENSION).control ## Write build/pgmq.sql and the extension's scripts
 
@@ -109,7 +109,11 @@ lint: build .venv/.stamp ## Check the SQL and Python sources
 	@$(BIN)/ruff check --quiet $(PY_LINTED)
 	@$(BIN)/ruff format --quiet --check $(PY_LINTED)
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/python python/tools/sync.py --check
 	@$(BIN)/python python/tools/check_bodies.py
+
+sync: .venv/.stamp ## Make the synchronous Python sources of the asynchronous ones
+	@$(BIN)/python python/tools/sync.py
 
 docs: build .venv/.stamp ## Write extension/REFERENCE.md from the catalog
 	@$(BIN)/python python/tools/reference.py > build/REFERENCE.md

@@ -106,6 +106,15 @@ def upstream_sql() -> str:
 
 
 @pytest.fixture(scope="session")
+def upstream_wheel() -> Path:
+    """The wheel of upstream's Python client."""
+    try:
+        return servers.upstream_wheel(_cache())
+    except servers.MissingError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
 def upstream_template(server: servers.TestServer, upstream_sql: str) -> str:
     """The name of the template in which upstream is installed, for server.database(name)."""
     _make_upstream(server, upstream_sql)

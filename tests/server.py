@@ -19,6 +19,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import sql
@@ -157,6 +158,15 @@ class TestServer:
         )
 
 
+def url(dsn: str, driver: str = "psycopg") -> str:
+    """Return a connection string as SQLAlchemy takes it."""
+    known = {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
+    login = quote(known.pop("user", ""), safe="")
+    if "password" in known:
+        login += ":" + quote(known.pop("password"), safe="")
+    return f"postgresql+{driver}://{login}@/{known.pop('dbname')}?{urlencode(known)}"
+
+
 def build() -> None:
     subprocess.run(["make", "-s", "-C", ROOT, "build"], check=True)
 
@@ -215,8 +225,8 @@ def address(server: TestServer) -> str:
     return f"named {server.prefix} {server.base_dsn}"
 
 
-def upstream_sql(cache: Path) -> str:
-    """Take upstream's SQL from its wheel, which is downloaded once."""
+def upstream_wheel(cache: Path) -> Path:
+    """Download upstream's wheel once."""
     name, _, version = UPSTREAM.partition("==")
     wheel = cache / f"{name}-{version}-py3-none-any.whl"
     if not wheel.exists():
@@ -230,7 +240,12 @@ def upstream_sql(cache: Path) -> str:
                     f"{UPSTREAM} cannot be downloaded from the package index: {reason}"
                 )
             next(Path(folder).glob("*.whl")).rename(wheel)
-    with zipfile.ZipFile(wheel) as archive:
+    return wheel
+
+
+def upstream_sql(cache: Path) -> str:
+    """Take upstream's SQL from its wheel."""
+    with zipfile.ZipFile(upstream_wheel(cache)) as archive:
         return archive.read("pgmq/sql/pgmq.sql").decode()
 
 

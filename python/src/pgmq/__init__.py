@@ -2,8 +2,92 @@
 
 from __future__ import annotations
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
+from importlib.util import find_spec as _find_spec
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
-__all__ = ["__version__"]
+from pgmq.async_queue import PGMQueue as AsyncPGMQueue
+from pgmq.decorators import (
+    async_transaction,
+    sqlalchemy_async_transaction,
+    sqlalchemy_transaction,
+    transaction,
+)
+from pgmq.install import (
+    PGMQInstallError,
+    get_embedded_install_sql,
+    get_embedded_sql_version,
+    install_pgmq_from_sql,
+    install_pgmq_sql,
+)
+from pgmq.logger import PGMQLogger, create_logger, log_performance
+from pgmq.messages import (
+    Binding,
+    Channel,
+    Message,
+    NotificationThrottle,
+    Policy,
+    QueueMessage,
+    QueueMetrics,
+    QueueRecord,
+    RoutingResult,
+    SendOnceResult,
+    TopicBinding,
+)
+from pgmq.queue import PGMQueue
+
+if _TYPE_CHECKING:
+    from pgmq.sqlalchemy_async_queue import PGMQueue as SQLAlchemyAsyncPGMQueue
+    from pgmq.sqlalchemy_queue import PGMQueue as SQLAlchemyPGMQueue
+
+__all__ = [
+    "AsyncPGMQueue",
+    "Binding",
+    "Channel",
+    "Message",
+    "NotificationThrottle",
+    "PGMQInstallError",
+    "PGMQLogger",
+    "PGMQueue",
+    "Policy",
+    "QueueMessage",
+    "QueueMetrics",
+    "QueueRecord",
+    "RoutingResult",
+    "SendOnceResult",
+    "SyncPGMQueue",
+    "TopicBinding",
+    "__version__",
+    "async_transaction",
+    "create_logger",
+    "get_embedded_install_sql",
+    "get_embedded_sql_version",
+    "install_pgmq_from_sql",
+    "install_pgmq_sql",
+    "log_performance",
+    "sqlalchemy_async_transaction",
+    "sqlalchemy_transaction",
+    "transaction",
+]
+_SQLALCHEMY = {
+    "SQLAlchemyAsyncPGMQueue": "pgmq.sqlalchemy_async_queue",
+    "SQLAlchemyPGMQueue": "pgmq.sqlalchemy_queue",
+}
+if _find_spec("sqlalchemy"):
+    __all__ += ["SQLAlchemyAsyncPGMQueue", "SQLAlchemyPGMQueue"]
 
 __version__ = _version("pgmq")
+
+SyncPGMQueue = PGMQueue
+
+
+def __getattr__(name: str) -> _Any:
+    module = _SQLALCHEMY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return _import_module(module).PGMQueue
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{name} needs SQLAlchemy: pip install 'pgmq[sqlalchemy]'") from error

@@ -1,0 +1,59 @@
+"""The statements as SQLAlchemy wants them, for every driver. No I/O here."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import TextClause, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+if TYPE_CHECKING:
+    from sqlalchemy.exc import DBAPIError
+
+    from pgmq._statements import Statement
+
+T = TypeVar("T")
+
+URL = "postgresql+psycopg://"
+
+_PARAMETER = re.compile(r"%\((\w+)\)s::(\w+(?:\[\])?)")
+
+
+@functools.cache
+def _text(query: str) -> TextClause:
+    clause = text(_PARAMETER.sub(r"CAST(:\1 AS \2)", query))
+    if "message, headers" not in query:
+        return clause
+    # Drivers differ in whether jsonb arrives decoded; of a column with a type SQLAlchemy knows.
+    return clause.columns(message=JSONB, headers=JSONB)  # type: ignore[return-value]
+
+
+def render(statement: Statement[Any]) -> tuple[TextClause, dict[str, Any]]:
+    """Return the clause and its parameters."""
+    return (
+        _text(statement.query),
+        {key: _plain(value) for key, value in statement.parameters.items()},
+    )
+
+
+def decode(statement: Statement[T], result: Any) -> T:
+    """Return what the rows of a result mean."""
+    return statement.decode([tuple(row) for row in result] if result.returns_rows else [])
+
+
+def is_raised(error: DBAPIError) -> bool:
+    """Return whether it is an error that a function raised by RAISE without an ERRCODE."""
+    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    return state == "P0001"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Jsonb):
+        return json.dumps(value.obj)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,121 @@
+"""The asynchronous client, on psycopg 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
+from psycopg_pool import AsyncConnectionPool
+
+from pgmq import _statements as statements
+from pgmq.async_operations import AsyncPGMQueueOperationsMixin
+from pgmq.base import BaseQueue, ClientFields
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from pgmq._statements import Statement
+
+__all__ = ["PGMQueue"]
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.AsyncConnection[Any]]):
+    """A client with a pool of connections.
+
+    `pool` is one to use instead of an own one; it is left open. An own pool opens with init() and
+    closes with close(), or both with the block of an `async with`.
+
+        >>> async with AsyncPGMQueue(dsn) as client:
+        ...     await client.version() == pgmq.__version__
+        True
+    """
+
+    pool: AsyncConnectionPool[Any] | None = None
+
+    def __post_init__(self) -> None:
+        self._own_pool = self.pool is None
+        self._configure(__name__)
+        # The pool needs a running event loop: see init().  # sync: self.init()
+
+    async def init(self) -> None:
+        """Open the pool, and create the extension if init_extension says so.
+
+        Nothing is created where pgmq is installed in whatever way.
+        """
+        if self.pool is None:
+            self.pool = AsyncConnectionPool(
+                self.config.dsn, min_size=1, max_size=self.pool_size, open=False, check=_check
+            )
+            await self.pool.open()
+        if self.init_extension:
+            await self._run(statements.ensure_extension(), None)
+
+    async def close(self) -> None:
+        """Close the client's own pool; init() opens another one."""
+        if self._own_pool and self.pool is not None:
+            await self.pool.close()
+            self.pool = None
+
+    async def __aenter__(self) -> Self:
+        await self.init()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _opened(self) -> AsyncConnectionPool[Any]:
+        if self.pool is None:
+            raise RuntimeError("the client is not open: call init() first")
+        return self.pool
+
+    async def _run(self, statement: Statement[T], conn: psycopg.AsyncConnection[Any] | None) -> T:
+        if conn is not None:
+            return await _execute(conn, statement)
+        pool = self._opened()
+        conn = await pool.getconn()
+        try:
+            if conn.autocommit:
+                return await _execute(conn, statement)
+            # One statement needs no BEGIN and no COMMIT: two round trips less.
+            await conn.set_autocommit(True)
+            try:
+                return await _execute(conn, statement)
+            finally:
+                if conn.pgconn.transaction_status == TransactionStatus.IDLE:
+                    await conn.set_autocommit(False)
+                else:  # interrupted
+                    await conn.close()
+        finally:
+            await pool.putconn(conn)
+
+    async def _holds(
+        self, statement: Statement[bool], conn: psycopg.AsyncConnection[Any] | None
+    ) -> bool:
+        try:
+            if conn is None:
+                return await self._run(statement, None)
+            # The error must not take the caller's transaction with it.
+            async with conn.transaction():
+                return await self._run(statement, conn)
+        except psycopg.errors.RaiseException:
+            return False
+
+
+async def _check(conn: psycopg.AsyncConnection[Any]) -> None:
+    """Raise an error when the server has closed the connection, without asking it."""
+    for _ in range(2):  # first comes what it said, and then that it is gone
+        conn.pgconn.consume_input()
+
+
+async def _execute(conn: psycopg.AsyncConnection[Any], statement: Statement[T]) -> T:
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(statement.query, statement.parameters)
+        # Asking for its description would cost more.
+        has_rows = cursor.rownumber is not None
+        return statement.decode(await cursor.fetchall() if has_rows else [])

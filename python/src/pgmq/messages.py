@@ -1,0 +1,190 @@
+"""What the calls return: one dataclass for each kind of row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime, timedelta
+
+    from typing_extensions import Self
+
+__all__ = [
+    "BatchTopicResult",
+    "Binding",
+    "Channel",
+    "Message",
+    "NotificationThrottle",
+    "Policy",
+    "QueueMessage",
+    "QueueMetrics",
+    "QueueRecord",
+    "RoutingResult",
+    "SendOnceResult",
+    "TopicBinding",
+]
+
+Row = Sequence[Any] | Mapping[str, Any]
+
+
+class _Record:
+    __slots__ = ()
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Make it of a row: a mapping by the names of the columns, or a sequence in their order."""
+        return cls(*_values(cls, row))
+
+
+def _values(cls: Any, row: Row) -> list[Any]:
+    if isinstance(row, Mapping):
+        return [row[field.name] for field in fields(cls)]
+    return list(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Message(_Record):
+    """A message; `msg_id` and `read_ct` together are its lease.
+
+    `vt` is when it is visible again, `last_read_at` is None before the first read. `message` is
+    the payload and `headers` are its headers as Python values, None for null.
+    """
+
+    msg_id: int
+    read_ct: int
+    enqueued_at: datetime
+    last_read_at: datetime | None
+    vt: datetime
+    message: Any
+    headers: Any
+
+    @classmethod
+    def from_row(cls, row: Row, json_parser: Callable[[Any], Any] | None = None) -> Self:
+        """Make a message of a row; json_parser decodes message and headers where they are text."""
+        values = _values(cls, row)
+        if json_parser is not None:
+            values[-2:] = [None if text is None else json_parser(text) for text in values[-2:]]
+        return cls(*values)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMessage(_Record):
+    """A message that read_any found, and the queue it was found in."""
+
+    queue_name: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRecord(_Record):
+    """A queue, as list_queues knows it."""
+
+    queue_name: str
+    is_partitioned: bool
+    is_unlogged: bool
+    created_at: datetime
+
+    def __str__(self) -> str:
+        return self.queue_name
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMetrics(_Record):
+    """What a queue holds; ages are in seconds and None when it is empty."""
+
+    queue_name: str
+    queue_length: int
+    newest_msg_age_sec: int | None
+    oldest_msg_age_sec: int | None
+    total_messages: int
+    scrape_time: datetime
+    queue_visible_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicBinding(_Record):
+    """A binding of bind_topic."""
+
+    pattern: str
+    queue_name: str
+    bound_at: datetime
+    compiled_regex: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingResult(_Record):
+    """A binding that a routing key matches."""
+
+    pattern: str
+    queue_name: str
+    compiled_regex: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTopicResult(_Record):
+    """One copy that send_batch_topic made."""
+
+    queue_name: str
+    msg_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationThrottle(_Record):
+    """A queue whose inserts are announced; 1970 stands for never."""
+
+    queue_name: str
+    throttle_interval_ms: int
+    last_notified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Binding(_Record):
+    """A binding of an exchange: to a queue or to a channel, the other one is None."""
+
+    exchange_name: str
+    queue_name: str | None
+    channel: str | None
+    pattern: str | None
+    kind: str
+    bound_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Channel(_Record):
+    """A channel on which messages are pushed."""
+
+    channel: str
+    queue_name: str
+    maximum_messages: int
+    vt: int
+    in_flight: int
+    pid: int
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SendOnceResult(_Record):
+    """The message that send_once sent, or with is_new false the earlier one of the same key."""
+
+    msg_id: int
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Policy(_Record):
+    """What set_policy said about a queue; None is off."""
+
+    queue_name: str
+    max_receives: int | None
+    dead_letter_queue: str | None
+    retry_delay: timedelta | None
+    retry_delay_max: timedelta | None
+    retry_jitter: float
+    message_ttl: timedelta | None
+    archive_retention: timedelta | None
+    dedup_window: timedelta | None
+    max_in_flight: int | None
+    ack_archives: bool

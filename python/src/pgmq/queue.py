@@ -1,0 +1,121 @@
+"""The synchronous client, on psycopg 3."""
+
+# Made of async_queue.py by `make sync`: change that one.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
+from psycopg_pool import ConnectionPool
+
+from pgmq import _statements as statements
+from pgmq.base import BaseQueue, ClientFields
+from pgmq.sync_operations import SyncPGMQueueOperationsMixin
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from pgmq._statements import Statement
+
+__all__ = ["PGMQueue"]
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
+    """A client with a pool of connections.
+
+    `pool` is one to use instead of an own one; it is left open. An own pool opens with init() and
+    closes with close(), or both with the block of a `with`.
+
+        >>> with PGMQueue(dsn) as client:
+        ...     client.version() == pgmq.__version__
+        True
+    """
+
+    pool: ConnectionPool[Any] | None = None
+
+    def __post_init__(self) -> None:
+        self._own_pool = self.pool is None
+        self._configure(__name__)
+        self.init()
+
+    def init(self) -> None:
+        """Open the pool, and create the extension if init_extension says so.
+
+        Nothing is created where pgmq is installed in whatever way.
+        """
+        if self.pool is None:
+            self.pool = ConnectionPool(
+                self.config.dsn, min_size=1, max_size=self.pool_size, open=False, check=_check
+            )
+            self.pool.open()
+        if self.init_extension:
+            self._run(statements.ensure_extension(), None)
+
+    def close(self) -> None:
+        """Close the client's own pool; init() opens another one."""
+        if self._own_pool and self.pool is not None:
+            self.pool.close()
+            self.pool = None
+
+    def __enter__(self) -> Self:
+        self.init()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _opened(self) -> ConnectionPool[Any]:
+        if self.pool is None:
+            raise RuntimeError("the client is not open: call init() first")
+        return self.pool
+
+    def _run(self, statement: Statement[T], conn: psycopg.Connection[Any] | None) -> T:
+        if conn is not None:
+            return _execute(conn, statement)
+        pool = self._opened()
+        conn = pool.getconn()
+        try:
+            if conn.autocommit:
+                return _execute(conn, statement)
+            # One statement needs no BEGIN and no COMMIT: two round trips less.
+            conn.set_autocommit(True)
+            try:
+                return _execute(conn, statement)
+            finally:
+                if conn.pgconn.transaction_status == TransactionStatus.IDLE:
+                    conn.set_autocommit(False)
+                else:  # interrupted
+                    conn.close()
+        finally:
+            pool.putconn(conn)
+
+    def _holds(self, statement: Statement[bool], conn: psycopg.Connection[Any] | None) -> bool:
+        try:
+            if conn is None:
+                return self._run(statement, None)
+            # The error must not take the caller's transaction with it.
+            with conn.transaction():
+                return self._run(statement, conn)
+        except psycopg.errors.RaiseException:
+            return False
+
+
+def _check(conn: psycopg.Connection[Any]) -> None:
+    """Raise an error when the server has closed the connection, without asking it."""
+    for _ in range(2):  # first comes what it said, and then that it is gone
+        conn.pgconn.consume_input()
+
+
+def _execute(conn: psycopg.Connection[Any], statement: Statement[T]) -> T:
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        cursor.execute(statement.query, statement.parameters)
+        # Asking for its description would cost more.
+        has_rows = cursor.rownumber is not None
+        return statement.decode(cursor.fetchall() if has_rows else [])

@@ -1,0 +1,108 @@
+"""The synchronous client, on SQLAlchemy 2 and any driver that it has for Postgres."""
+
+# Made of sqlalchemy_async_queue.py by `make sync`: change that one.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import (
+    Connection,
+    Engine,
+    create_engine,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from pgmq import _sqlalchemy as rendering
+from pgmq import _statements as statements
+from pgmq.base import BaseQueue, ClientFields
+from pgmq.sync_operations import SyncPGMQueueOperationsMixin
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from pgmq._statements import Statement
+
+__all__ = ["PGMQueue"]
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[Connection | Session]):
+    """A client of a SQLAlchemy engine.
+
+    `engine` is one to use instead of an own one; it is left open. `conn` of a call is a connection
+    or an ORM session: the call is then part of its transaction.
+    """
+
+    engine: Engine | None = None
+
+    def __post_init__(self) -> None:
+        self._own_engine = self.engine is None
+        self._configure(__name__)
+        self.init()
+
+    def init(self) -> None:
+        """Make the engine, and create the extension if init_extension says so.
+
+        Nothing is created where pgmq is installed in whatever way.
+        """
+        if self.engine is None:
+            self.engine = create_engine(
+                rendering.URL,
+                connect_args=conninfo_to_dict(self.config.dsn),
+                pool_size=self.pool_size,
+            )
+        if self.init_extension:
+            self._run(statements.ensure_extension(), None)
+
+    def close(self) -> None:
+        """Close the connections of the client's own engine; init() makes another one."""
+        if self._own_engine and self.engine is not None:
+            self.engine.dispose()
+            self.engine = None
+
+    def dispose(self) -> None:
+        """Do as close()."""
+        self.close()
+
+    def session(self) -> Session:
+        """Return a new ORM session of the engine."""
+        return Session(self._opened())
+
+    def __enter__(self) -> Self:
+        self.init()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _opened(self) -> Engine:
+        if self.engine is None:
+            raise RuntimeError("the client is not open: call init() first")
+        return self.engine
+
+    def _run(self, statement: Statement[T], conn: Connection | Session | None) -> T:
+        text, parameters = rendering.render(statement)
+        if conn is not None:
+            return rendering.decode(statement, conn.execute(text, parameters))
+        # One statement needs no BEGIN and no COMMIT: two round trips less.
+        with self._opened().connect() as own:
+            own.execution_options(isolation_level="AUTOCOMMIT")
+            return rendering.decode(statement, own.execute(text, parameters))
+
+    def _holds(self, statement: Statement[bool], conn: Connection | Session | None) -> bool:
+        try:
+            if conn is None:
+                return self._run(statement, None)
+            # The error must not take the caller's transaction with it.
+            with conn.begin_nested():
+                return self._run(statement, conn)
+        except DBAPIError as error:
+            if rendering.is_raised(error):
+                return False
+            raise

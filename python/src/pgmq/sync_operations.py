@@ -1,0 +1,835 @@
+"""The calls of a synchronous queue client, whatever carries them to the server."""
+
+# Made of async_operations.py by `make sync`: change that one.
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+
+from pgmq import _statements as statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from pgmq._statements import Statement
+    from pgmq.messages import (
+        BatchTopicResult,
+        Binding,
+        Channel,
+        Message,
+        NotificationThrottle,
+        Policy,
+        QueueMessage,
+        QueueMetrics,
+        QueueRecord,
+        RoutingResult,
+        SendOnceResult,
+        TopicBinding,
+    )
+
+__all__ = ["SyncPGMQueueOperationsMixin"]
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+Delay = int | datetime
+
+
+class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
+    """Every function of pgmq as a method.
+
+    Each call is one statement and, without `conn`, a transaction of its own. With `conn` it is
+    part of that connection's transaction: committing is up to the caller.
+    """
+
+    vt: int
+    delay: int
+
+    @abstractmethod
+    def _run(self, statement: Statement[T], conn: C | None) -> T:
+        """Run a statement, on conn or in a transaction of its own."""
+
+    @abstractmethod
+    def _holds(self, statement: Statement[bool], conn: C | None) -> bool:
+        """Run a statement, and take the error that a function raises by itself for a no."""
+
+    def _vt(self, vt: int | None) -> int:
+        return self.vt if vt is None else vt
+
+    def _delay(self, delay: Delay | None) -> Delay | None:
+        return (self.delay or None) if delay is None else delay
+
+    # Queues
+
+    def create_queue(self, queue: str, unlogged: bool = False, conn: C | None = None) -> None:
+        """Create a queue; nothing happens when it is there.
+
+        An unlogged queue is faster, but a crash of the server empties it.
+        """
+        self._run(statements.create_queue(queue, unlogged), conn)
+
+    def create_partitioned_queue(
+        self,
+        queue: str,
+        partition_interval: int | str = 10000,
+        retention_interval: int | str = 100000,
+        conn: C | None = None,
+    ) -> None:
+        """Create a queue whose table is partitioned, by numbers of messages or by time."""
+        self._run(
+            statements.create_partitioned_queue(queue, partition_interval, retention_interval),
+            conn,
+        )
+
+    def convert_archive_partitioned(
+        self,
+        queue: str,
+        partition_interval: int | str = 10000,
+        retention_interval: int | str = 100000,
+        leading_partition: int = 10,
+        conn: C | None = None,
+    ) -> None:
+        """Partition the archive of a queue."""
+        self._run(
+            statements.convert_archive_partitioned(
+                queue, partition_interval, retention_interval, leading_partition
+            ),
+            conn,
+        )
+
+    def drop_queue(self, queue: str, conn: C | None = None) -> bool:
+        """Drop a queue with its messages and its archive; False when there is none."""
+        return self._run(statements.drop_queue(queue), conn)
+
+    def purge(self, queue: str, conn: C | None = None) -> int:
+        """Delete every message of a queue and return how many those were."""
+        return self._run(statements.purge(queue), conn)
+
+    def detach_archive(self, queue: str, conn: C | None = None) -> None:
+        """Do nothing: deprecated, kept for callers of pgmq 1."""
+        self._run(statements.detach_archive(queue), conn)
+
+    def list_queues(self, conn: C | None = None) -> list[QueueRecord]:
+        """Return all queues."""
+        return self._run(statements.list_queues(), conn)
+
+    def validate_queue_name(self, queue_name: str, conn: C | None = None) -> bool:
+        """Return True for a name that a queue may have, and raise the server's error for others."""
+        return self._run(statements.validate_queue_name(queue_name), conn)
+
+    # Sending
+
+    def send(
+        self,
+        queue: str,
+        message: Any,
+        headers: Any = None,
+        delay: Delay | None = None,
+        tz: Delay | None = None,
+        conn: C | None = None,
+    ) -> int:
+        """Send a message and return its msg_id.
+
+        `message` and `headers` are anything that json.dumps takes. `delay` is in seconds, or the
+        time from which the message is visible; `tz` is another name for it, and wins. The message
+        is there when the transaction commits.
+
+            >>> msg_id = queue.send("jobs", {"id": 1}, headers={"trace": "abc"})
+            >>> (queue.get("jobs", msg_id)).headers
+            {'trace': 'abc'}
+        """
+        delay = self._delay(delay if tz is None else tz)
+        return self._run(statements.send(queue, message, headers, delay), conn)
+
+    def send_batch(
+        self,
+        queue: str,
+        messages: Sequence[Any],
+        headers: Sequence[Any] | None = None,
+        delay: Delay | None = None,
+        conn: C | None = None,
+    ) -> list[int]:
+        """Send messages, each with the headers in the same place, and return their msg_ids.
+
+        Raises ValueError when there are not as many headers as messages.
+
+            >>> len(queue.send_batch("jobs", [{"id": 2}, {"id": 3}], delay=60))
+            2
+        """
+        if not messages:
+            return []
+        delay = self._delay(delay)
+        return self._run(statements.send_batch(queue, messages, headers, delay), conn)
+
+    def send_once(
+        self,
+        queue: str,
+        message: Any,
+        dedup_key: str,
+        headers: Any = None,
+        delay: int = 0,
+        conn: C | None = None,
+    ) -> SendOnceResult:
+        """Send a message unless one of the same key was sent within the queue's dedup_window.
+
+        Returns the msg_id of the first one, and whether this is it. Waits for the transaction of
+        another sender with the same key.
+        """
+        return self._run(statements.send_once(queue, message, dedup_key, headers, delay), conn)
+
+    def send_once_batch(
+        self,
+        queue: str,
+        messages: Sequence[Any],
+        dedup_keys: Sequence[str],
+        headers: Sequence[Any] | None = None,
+        delay: int = 0,
+        conn: C | None = None,
+    ) -> list[SendOnceResult]:
+        """Send messages, each unless one of its key was sent before; see send_once."""
+        if not messages:
+            return []
+        return self._run(
+            statements.send_once_batch(queue, messages, dedup_keys, headers, delay), conn
+        )
+
+    # Reading
+
+    @overload
+    def read(
+        self,
+        queue: str,
+        vt: int | None = None,
+        qty: Literal[1] = 1,
+        conditional: dict[str, Any] | None = None,
+        conn: C | None = None,
+    ) -> Message | None: ...
+
+    @overload
+    def read(
+        self,
+        queue: str,
+        vt: int | None = None,
+        qty: int | None = 1,
+        conditional: dict[str, Any] | None = None,
+        conn: C | None = None,
+    ) -> Message | list[Message] | None: ...
+
+    def read(
+        self,
+        queue: str,
+        vt: int | None = None,
+        qty: int | None = 1,
+        conditional: dict[str, Any] | None = None,
+        conn: C | None = None,
+    ) -> Message | list[Message] | None:
+        """Lease visible messages for vt seconds: one or None, and a list when qty is not 1.
+
+        `vt` is the client's when it is None, a `qty` of None is no limit. With `conditional` only
+        messages that contain that JSON are taken, and finding them takes a search. See read_batch
+        for a list of any length.
+
+            >>> message = queue.read("jobs", vt=30)
+            >>> message.message, message.read_ct
+            ({'id': 1}, 1)
+        """
+        found = self._run(statements.read(queue, self._vt(vt), qty, conditional), conn)
+        return _one_or_all(found, qty)
+
+    def read_batch(
+        self,
+        queue: str,
+        vt: int | None = None,
+        batch_size: int | None = 1,
+        conn: C | None = None,
+    ) -> list[Message]:
+        """Lease up to batch_size visible messages for vt seconds, in msg_id order."""
+        return self._run(statements.read(queue, self._vt(vt), batch_size), conn)
+
+    def read_with_poll(
+        self,
+        queue: str,
+        vt: int | None = None,
+        qty: int | None = 1,
+        max_poll_seconds: int | None = 5,
+        poll_interval_ms: int | None = 100,
+        conditional: dict[str, Any] | None = None,
+        conn: C | None = None,
+    ) -> list[Message]:
+        """Lease visible messages, and look again until max_poll_seconds are over if none are.
+
+        The transaction stays open meanwhile.
+        """
+        return self._run(
+            statements.read_with_poll(
+                queue, self._vt(vt), qty, max_poll_seconds, poll_interval_ms, conditional
+            ),
+            conn,
+        )
+
+    def read_grouped(
+        self, queue: str, vt: int | None = None, qty: int | None = 1, conn: C | None = None
+    ) -> list[Message]:
+        """Lease messages of FIFO groups, in msg_id order: the oldest group's first, without gaps.
+
+        A group, the header x-pgmq-group, gives nothing while its first message is in use.
+        """
+        return self._run(statements.read_grouped(queue, self._vt(vt), qty), conn)
+
+    def read_grouped_rr(
+        self, queue: str, vt: int | None = None, qty: int | None = 1, conn: C | None = None
+    ) -> list[Message]:
+        """Lease messages of FIFO groups in turns: the first of every group, then the second."""
+        return self._run(statements.read_grouped_rr(queue, self._vt(vt), qty), conn)
+
+    def read_grouped_head(
+        self, queue: str, vt: int | None = None, qty: int | None = 1, conn: C | None = None
+    ) -> list[Message]:
+        """Lease the first message of each of up to qty free FIFO groups."""
+        return self._run(statements.read_grouped_head(queue, self._vt(vt), qty), conn)
+
+    def read_grouped_with_poll(
+        self,
+        queue: str,
+        vt: int | None = None,
+        qty: int | None = 1,
+        max_poll_seconds: int | None = 5,
+        poll_interval_ms: int | None = 100,
+        conn: C | None = None,
+    ) -> list[Message]:
+        """Do as read_grouped, and look again until max_poll_seconds are over if nothing is free."""
+        return self._run(
+            statements.read_grouped_with_poll(
+                queue, self._vt(vt), qty, max_poll_seconds, poll_interval_ms
+            ),
+            conn,
+        )
+
+    def read_grouped_rr_with_poll(
+        self,
+        queue: str,
+        vt: int | None = None,
+        qty: int | None = 1,
+        max_poll_seconds: int | None = 5,
+        poll_interval_ms: int | None = 100,
+        conn: C | None = None,
+    ) -> list[Message]:
+        """Do as read_grouped_rr, and look again until max_poll_seconds are over."""
+        return self._run(
+            statements.read_grouped_rr_with_poll(
+                queue, self._vt(vt), qty, max_poll_seconds, poll_interval_ms
+            ),
+            conn,
+        )
+
+    def read_grouped_head_with_poll(
+        self,
+        queue: str,
+        vt: int | None = None,
+        qty: int | None = 1,
+        max_poll_seconds: int | None = 5,
+        poll_interval_ms: int | None = 100,
+        conn: C | None = None,
+    ) -> list[Message]:
+        """Do as read_grouped_head, and look again until max_poll_seconds are over."""
+        return self._run(
+            statements.read_grouped_head_with_poll(
+                queue, self._vt(vt), qty, max_poll_seconds, poll_interval_ms
+            ),
+            conn,
+        )
+
+    def read_group(
+        self,
+        queue: str,
+        group_name: str | None,
+        vt: int | None = None,
+        qty: int | None = 1,
+        conn: C | None = None,
+    ) -> list[Message]:
+        """Lease the first messages of one FIFO group; None is the group of those without one."""
+        return self._run(statements.read_group(queue, group_name, self._vt(vt), qty), conn)
+
+    def read_any(
+        self,
+        queue_names: Sequence[str],
+        vt: int | None = None,
+        qty: int | None = 1,
+        conn: C | None = None,
+    ) -> list[QueueMessage]:
+        """Lease messages of several queues, those of the first one before the others'."""
+        return self._run(statements.read_any(queue_names, self._vt(vt), qty), conn)
+
+    @overload
+    def pop(self, queue: str, qty: Literal[1] = 1, conn: C | None = None) -> Message | None: ...
+
+    @overload
+    def pop(
+        self, queue: str, qty: int | None = 1, conn: C | None = None
+    ) -> Message | list[Message] | None: ...
+
+    def pop(
+        self, queue: str, qty: int | None = 1, conn: C | None = None
+    ) -> Message | list[Message] | None:
+        """Read and delete at once: one message or None, and a list when qty is not 1."""
+        return _one_or_all(self._run(statements.pop(queue, qty), conn), qty)
+
+    def peek(
+        self,
+        queue: str,
+        qty: int | None = 1,
+        conditional: dict[str, Any] | None = None,
+        conn: C | None = None,
+    ) -> list[Message]:
+        """Return the messages that a read would lease, without leasing, locking or counting."""
+        return self._run(statements.peek(queue, qty, conditional), conn)
+
+    def get(self, queue: str, msg_id: int, conn: C | None = None) -> Message | None:
+        """Return one message as it lies in the queue, visible or not; None when it is not there."""
+        return self._run(statements.get(queue, msg_id), conn)
+
+    def next_visible_at(self, queue: str, conn: C | None = None) -> datetime | None:
+        """Return when the next message is visible; None when the queue is empty.
+
+        A time that is not in the future means that one is visible now.
+        """
+        return self._run(statements.next_visible_at(queue), conn)
+
+    # Acknowledging
+
+    def delete(self, queue: str, msg_id: int, conn: C | None = None) -> bool:
+        """Remove a message, leased or not; False when it is not there."""
+        return self._run(statements.delete(queue, msg_id), conn)
+
+    def delete_batch(self, queue: str, msg_ids: Sequence[int], conn: C | None = None) -> list[int]:
+        """Remove messages and return the msg_ids of those that were there."""
+        return self._run(statements.delete_batch(queue, msg_ids), conn)
+
+    def archive(self, queue: str, msg_id: int, conn: C | None = None) -> bool:
+        """Move a message to the queue's archive; False when it is not there."""
+        return self._run(statements.archive(queue, msg_id), conn)
+
+    def archive_batch(self, queue: str, msg_ids: Sequence[int], conn: C | None = None) -> list[int]:
+        """Move messages to the archive and return the msg_ids of those that were there."""
+        return self._run(statements.archive_batch(queue, msg_ids), conn)
+
+    @overload
+    def set_vt(
+        self, queue: str, msg_id: int, vt: Delay, conn: C | None = None
+    ) -> Message | None: ...
+
+    @overload
+    def set_vt(
+        self, queue: str, msg_id: Sequence[int], vt: Delay, conn: C | None = None
+    ) -> list[Message]: ...
+
+    def set_vt(
+        self, queue: str, msg_id: int | Sequence[int], vt: Delay, conn: C | None = None
+    ) -> Message | list[Message] | None:
+        """Make a message, or several, visible vt seconds from now or at a time.
+
+        Returns the message or None, and for several a list of those that are there.
+        """
+        if isinstance(msg_id, int):
+            return self._run(statements.set_vt(queue, msg_id, vt), conn)
+        return self._run(statements.set_vt_batch(queue, msg_id, vt), conn)
+
+    def ack(self, queue: str, msg_id: int, read_ct: int, conn: C | None = None) -> bool:
+        """Acknowledge a message: remove it if its lease is still the caller's.
+
+        False when it was read again meanwhile or is gone: then roll back what was done for it.
+
+            >>> message = queue.read("jobs", vt=30)
+            >>> queue.ack("jobs", message.msg_id, message.read_ct)
+            True
+            >>> queue.ack("jobs", message.msg_id, message.read_ct)
+            False
+        """
+        return self._run(statements.ack(queue, msg_id, read_ct), conn)
+
+    def ack_batch(
+        self,
+        queue: str,
+        msg_ids: Sequence[int],
+        read_cts: Sequence[int],
+        conn: C | None = None,
+    ) -> list[int]:
+        """Acknowledge messages, each with its read_ct; return those still the caller's."""
+        return self._run(statements.ack_batch(queue, msg_ids, read_cts), conn)
+
+    def nack(
+        self,
+        queue: str,
+        msg_id: int,
+        read_ct: int,
+        delay: int | None = None,
+        error: str | None = None,
+        conn: C | None = None,
+    ) -> bool:
+        """Return a leased message, visible after delay seconds; False for a lost lease.
+
+        Without a delay it is the queue's policy that says when. An error is kept in the header
+        x-pgmq-error.
+        """
+        return self._run(statements.nack(queue, msg_id, read_ct, delay, error), conn)
+
+    def nack_batch(
+        self,
+        queue: str,
+        msg_ids: Sequence[int],
+        read_cts: Sequence[int],
+        delay: int | None = None,
+        error: str | None = None,
+        conn: C | None = None,
+    ) -> list[int]:
+        """Return leased messages; the result are the msg_ids that were still the caller's."""
+        return self._run(statements.nack_batch(queue, msg_ids, read_cts, delay, error), conn)
+
+    def extend(
+        self,
+        queue: str,
+        msg_id: int,
+        read_ct: int,
+        vt: int | None = None,
+        conn: C | None = None,
+    ) -> bool:
+        """Keep a leased message for vt seconds from now; False for a lost lease."""
+        return self._run(statements.extend(queue, msg_id, read_ct, self._vt(vt)), conn)
+
+    def extend_batch(
+        self,
+        queue: str,
+        msg_ids: Sequence[int],
+        read_cts: Sequence[int],
+        vt: int | None = None,
+        conn: C | None = None,
+    ) -> list[int]:
+        """Keep leased messages for vt seconds; return those that were still the caller's."""
+        return self._run(statements.extend_batch(queue, msg_ids, read_cts, self._vt(vt)), conn)
+
+    def ack_and_read(
+        self,
+        queue: str,
+        vt: int | None = None,
+        qty: int | None = 1,
+        msg_ids: Sequence[int] = (),
+        read_cts: Sequence[int] = (),
+        conn: C | None = None,
+    ) -> list[Message]:
+        """Acknowledge the last batch and lease the next in one statement.
+
+        A stale lease is passed over without a word.
+        """
+        return self._run(statements.ack_and_read(queue, self._vt(vt), qty, msg_ids, read_cts), conn)
+
+    # Policies
+
+    def set_policy(
+        self,
+        queue: str,
+        max_receives: int | None = None,
+        dead_letter_queue: str | None = None,
+        retry_delay: timedelta | None = None,
+        retry_delay_max: timedelta | None = None,
+        retry_jitter: float = 0,
+        message_ttl: timedelta | None = None,
+        archive_retention: timedelta | None = None,
+        dedup_window: timedelta | None = None,
+        max_in_flight: int | None = None,
+        ack_archives: bool = False,
+        conn: C | None = None,
+    ) -> None:
+        """Set the whole policy of a queue; what is None is off.
+
+        The dead-letter queue is created if it is missing.
+
+            >>> from datetime import timedelta
+            >>> queue.set_policy("jobs", 5, "dead", retry_delay=timedelta(seconds=10))
+            >>> (queue.get_policy("jobs")).dead_letter_queue
+            'dead'
+        """
+        self._run(
+            statements.set_policy(
+                queue,
+                max_receives,
+                dead_letter_queue,
+                retry_delay,
+                retry_delay_max,
+                retry_jitter,
+                message_ttl,
+                archive_retention,
+                dedup_window,
+                max_in_flight,
+                ack_archives,
+            ),
+            conn,
+        )
+
+    def get_policy(self, queue: str, conn: C | None = None) -> Policy:
+        """Return the policy of a queue; of one without, everything is None or off."""
+        return self._run(statements.get_policy(queue), conn)
+
+    def redrive(
+        self,
+        dead_letter_queue: str,
+        queue: str | None = None,
+        qty: int | None = None,
+        conn: C | None = None,
+    ) -> int:
+        """Put dead letters back, oldest first, into the queue they came from, and count them.
+
+        `queue` names another one instead; a `qty` of None is all.
+        """
+        return self._run(statements.redrive(dead_letter_queue, queue, qty), conn)
+
+    def move(self, queue: str, msg_id: int, to_queue: str, conn: C | None = None) -> int | None:
+        """Move a message to another queue and return its msg_id there; None when it is gone."""
+        return self._run(statements.move(queue, msg_id, to_queue), conn)
+
+    def maintain(self, queue: str | None = None, conn: C | None = None) -> int:
+        """Do the upkeep of a queue, or of all; return how many messages and keys it took away."""
+        return self._run(statements.maintain(queue), conn)
+
+    # FIFO groups
+
+    def create_fifo_index(self, queue: str, conn: C | None = None) -> None:
+        """Index a queue by FIFO group; blocks its senders meanwhile."""
+        self._run(statements.create_fifo_index(queue), conn)
+
+    def create_fifo_indexes_all(self, conn: C | None = None) -> None:
+        """Index every queue by FIFO group."""
+        self._run(statements.create_fifo_indexes_all(), conn)
+
+    # Topics
+
+    def validate_routing_key(self, routing_key: str, conn: C | None = None) -> bool:
+        """Return whether send_topic takes a routing key."""
+        return self._holds(statements.validate_routing_key(routing_key), conn)
+
+    def validate_topic_pattern(self, pattern: str, conn: C | None = None) -> bool:
+        """Return whether bind_topic takes a pattern."""
+        return self._holds(statements.validate_topic_pattern(pattern), conn)
+
+    def bind_topic(self, pattern: str, queue_name: str, conn: C | None = None) -> None:
+        """Have send_topic send to a queue what has a routing key that matches the pattern."""
+        self._run(statements.bind_topic(pattern, queue_name), conn)
+
+    def unbind_topic(self, pattern: str, queue_name: str, conn: C | None = None) -> bool:
+        """Undo bind_topic; False when there was no such binding."""
+        return self._run(statements.unbind_topic(pattern, queue_name), conn)
+
+    def list_topic_bindings(
+        self, queue_name: str | None = None, conn: C | None = None
+    ) -> list[TopicBinding]:
+        """Return the bindings of bind_topic, of one queue or of all, the latest first."""
+        return self._run(statements.list_topic_bindings(queue_name), conn)
+
+    def test_routing(self, routing_key: str, conn: C | None = None) -> list[RoutingResult]:
+        """Return the bindings that a routing key matches, without sending anything."""
+        return self._run(statements.test_routing(routing_key), conn)
+
+    def send_topic(
+        self,
+        routing_key: str,
+        message: Any,
+        headers: Any = None,
+        delay: int | None = None,
+        conn: C | None = None,
+    ) -> int:
+        """Send a message to every queue with a matching binding and return their number."""
+        return self._run(statements.send_topic(routing_key, message, headers, delay), conn)
+
+    def send_batch_topic(
+        self,
+        routing_key: str,
+        messages: Sequence[Any],
+        headers: Sequence[Any] | None = None,
+        delay: Delay | None = None,
+        conn: C | None = None,
+    ) -> list[BatchTopicResult]:
+        """Send messages to every queue with a matching binding and return the copies."""
+        if not messages:
+            return []
+        return self._run(statements.send_batch_topic(routing_key, messages, headers, delay), conn)
+
+    # Exchanges
+
+    def create_exchange(self, exchange_name: str, conn: C | None = None) -> None:
+        """Create an exchange; nothing happens when it is there."""
+        self._run(statements.create_exchange(exchange_name), conn)
+
+    def drop_exchange(self, exchange_name: str, conn: C | None = None) -> bool:
+        """Drop an exchange with its bindings; False when there is none."""
+        return self._run(statements.drop_exchange(exchange_name), conn)
+
+    def bind(
+        self,
+        exchange_name: str,
+        queue_name: str,
+        pattern: str | None,
+        kind: str = "topic",
+        conn: C | None = None,
+    ) -> None:
+        """Have an exchange send to a queue what is published with a matching routing key.
+
+        `kind` is topic, regex, direct or fanout, whose pattern is None.
+        """
+        self._run(statements.bind(exchange_name, queue_name, pattern, kind), conn)
+
+    def unbind(
+        self,
+        exchange_name: str,
+        queue_name: str,
+        pattern: str | None,
+        kind: str = "topic",
+        conn: C | None = None,
+    ) -> bool:
+        """Undo bind with the same arguments; False when there was no such binding."""
+        return self._run(statements.unbind(exchange_name, queue_name, pattern, kind), conn)
+
+    def bind_channel(
+        self,
+        exchange_name: str,
+        channel: str,
+        pattern: str | None,
+        kind: str = "topic",
+        conn: C | None = None,
+    ) -> None:
+        """Have an exchange announce on a NOTIFY channel what is published with a matching key."""
+        self._run(statements.bind_channel(exchange_name, channel, pattern, kind), conn)
+
+    def unbind_channel(
+        self,
+        exchange_name: str,
+        channel: str,
+        pattern: str | None,
+        kind: str = "topic",
+        conn: C | None = None,
+    ) -> bool:
+        """Undo bind_channel with the same arguments; False when there was no such binding."""
+        return self._run(statements.unbind_channel(exchange_name, channel, pattern, kind), conn)
+
+    def list_bindings(
+        self, exchange_name: str | None = None, conn: C | None = None
+    ) -> list[Binding]:
+        """Return the bindings of an exchange, or of all."""
+        return self._run(statements.list_bindings(exchange_name), conn)
+
+    def publish(
+        self,
+        exchange_name: str,
+        routing_key: str,
+        message: Any,
+        headers: Any = None,
+        delay: int = 0,
+        conn: C | None = None,
+    ) -> int:
+        """Send a message to every queue and channel of an exchange that a routing key matches.
+
+        Returns their number, which may be 0.
+
+            >>> queue.create_exchange("events")
+            >>> queue.bind("events", "jobs", "order.#")
+            >>> queue.publish("events", "order.paid", {"id": 4})
+            1
+        """
+        return self._run(
+            statements.publish(exchange_name, routing_key, message, headers, delay), conn
+        )
+
+    # Waking consumers
+
+    def enable_notify(
+        self, queue: str, throttle_interval_ms: int = 250, conn: C | None = None
+    ) -> None:
+        """Have inserts announced on the channel that notify_listener listens to.
+
+        None is announced within so many milliseconds after another; 0 is no throttle.
+        """
+        self._run(statements.enable_notify(queue, throttle_interval_ms), conn)
+
+    def disable_notify(self, queue: str, conn: C | None = None) -> None:
+        """Undo enable_notify."""
+        self._run(statements.disable_notify(queue), conn)
+
+    def update_notify(self, queue: str, throttle_interval_ms: int, conn: C | None = None) -> None:
+        """Change the interval of enable_notify, which must have been called."""
+        self._run(statements.update_notify(queue, throttle_interval_ms), conn)
+
+    def list_notify_throttles(self, conn: C | None = None) -> list[NotificationThrottle]:
+        """Return the queues that enable_notify was called for."""
+        return self._run(statements.list_notify_throttles(), conn)
+
+    def enable_wakeups(self, queue: str, conn: C | None = None) -> None:
+        """Let consumers wait for a queue by await_."""
+        self._run(statements.enable_wakeups(queue), conn)
+
+    def disable_wakeups(self, queue: str, conn: C | None = None) -> None:
+        """Undo enable_wakeups."""
+        self._run(statements.disable_wakeups(queue), conn)
+
+    def await_(self, queue: str, seconds: int = 5, *, conn: C) -> datetime:
+        """Have the session of conn told of messages, and return when to look again at the latest.
+
+        For a consumer that found a queue empty. Then commit, look once more, and only then wait
+        for a notification of conn or for that time.
+        """
+        return self._run(statements.await_(queue, seconds), conn)
+
+    # Push consumers
+
+    def enable_push(self, queue: str, conn: C | None = None) -> None:
+        """Prepare a queue for open_channel."""
+        self._run(statements.enable_push(queue), conn)
+
+    def disable_push(self, queue: str, conn: C | None = None) -> None:
+        """Undo enable_push."""
+        self._run(statements.disable_push(queue), conn)
+
+    def open_channel(
+        self, queue: str, maximum_messages: int = 1, vt: int | None = None, *, conn: C
+    ) -> str:
+        """Have messages of a queue pushed to the session of conn; return the channel's name.
+
+        They come as notifications of conn, leased for vt seconds, up to maximum_messages at a time.
+        """
+        return self._run(statements.open_channel(queue, maximum_messages, self._vt(vt)), conn)
+
+    def close_channel(self, channel: str | None = None, *, conn: C) -> int:
+        """Close a channel that the session of conn has opened, or all of them; count them."""
+        return self._run(statements.close_channel(channel), conn)
+
+    def close_dead_channels(self, conn: C | None = None) -> int:
+        """Close the channels whose sessions are gone, push what is visible, and count them."""
+        return self._run(statements.close_dead_channels(), conn)
+
+    def list_channels(self, conn: C | None = None) -> list[Channel]:
+        """Return the channels on which messages are pushed."""
+        return self._run(statements.list_channels(), conn)
+
+    # Metrics, and running it
+
+    def metrics(self, queue: str, conn: C | None = None) -> QueueMetrics:
+        """Return what a queue holds: exact up to 10,000 messages, estimated beyond."""
+        return self._run(statements.metrics(queue), conn)
+
+    def metrics_all(self, conn: C | None = None) -> list[QueueMetrics]:
+        """Return the metrics of every queue."""
+        return self._run(statements.metrics_all(), conn)
+
+    def version(self, conn: C | None = None) -> str:
+        """Return the version of pgmq that is installed in the database."""
+        return self._run(statements.version(), conn)
+
+    def recompile_all(self, conn: C | None = None) -> int:
+        """Create the functions of every queue anew and return the number of queues."""
+        return self._run(statements.recompile_all(), conn)
+
+
+def _one_or_all(found: list[Message], qty: int | None) -> Message | list[Message] | None:
+    if qty != 1:
+        return found
+    return found[0] if found else None
