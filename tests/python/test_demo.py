@@ -99,3 +99,20 @@ def test_a_directory_without_files_is_refused(
     (tmp_path / "tree").mkdir()
     assert _run(dsn, monkeypatch, "--dir", str(tmp_path / name)) == 2
     assert str(tmp_path / name) in capsys.readouterr().err
+
+
+def test_outside_of_the_repository_it_has_a_server_and_the_sql_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PGMQ_DSN", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").touch()
+    try:
+        assert demo.main(["--dir", "tree", "--workers", "1"]) == 0
+        output = capsys.readouterr().out
+        assert "each exactly once:                yes - ok" in output
+        assert "and end it with: pgmq demo --stop" in output
+    finally:
+        assert demo.main(["--stop"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tree"]

@@ -29,6 +29,7 @@ from psycopg.rows import scalar_row, tuple_row
 from psycopg.types.json import Jsonb
 
 from pgmq import __version__, embedded
+from pgmq.install import PGMQInstallError, get_embedded_install_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -141,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
         return run(options.dir, options.workers)
     except KeyboardInterrupt:
         return 130
-    except (embedded.EmbeddedError, psycopg.Error, OSError, DemoError) as error:
+    except (embedded.EmbeddedError, PGMQInstallError, psycopg.Error, OSError, DemoError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
 
@@ -289,10 +290,7 @@ def prepare() -> tuple[embedded.Server | None, str]:
     if named:
         dsn = named
     else:
-        if not list(BUILD.glob("*.control")):
-            msg = "build/ is not there: run `make build` in the repository's top directory"
-            raise DemoError(msg)
-        own = embedded.server(STATE, extension=BUILD)
+        own = embedded.server(STATE, extension=BUILD if _in_checkout() else None)
         with psycopg.connect(own.dsn(), autocommit=True) as connection:
             connection.execute("DROP DATABASE IF EXISTS demo WITH (FORCE)")
             connection.execute("CREATE DATABASE demo")
@@ -323,7 +321,12 @@ def _install(connection: psycopg.Connection[Any]) -> None:
     if available:
         connection.execute("ALTER EXTENSION pgmq UPDATE" if installed else "CREATE EXTENSION pgmq")
     else:
-        connection.execute((BUILD / "pgmq.sql").read_bytes())
+        connection.execute(get_embedded_install_sql().encode())
+
+
+def _in_checkout() -> bool:
+    """Tell whether we are in the repository's top directory, where `make build` was run."""
+    return any(BUILD.glob("*.control"))
 
 
 class Fleet:
@@ -596,7 +599,7 @@ def report(checks: list[Check], own: embedded.Server | None, dsn: str) -> int:
     print("  SELECT * FROM demo.result WHERE read_ct > 1;")
     print(f"  SELECT * FROM pgmq.metrics('{QUEUE}');")
     if own:
-        print("and end it with: make demo-stop")
+        print("and end it with:", "make demo-stop" if _in_checkout() else "pgmq demo --stop")
     return 1 if any(check.ok is False for check in checks) else 0
 
 

@@ -1,0 +1,378 @@
+"""The brokers that a relay can send to: RabbitMQ, whatever else kombu speaks, and Kafka."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import struct
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+__all__ = ["Broker", "BrokerError", "Outgoing", "RefusedError", "RelayError", "broker"]
+
+# What a driver raises before it sends anything, for a header that the protocol cannot carry.
+_NOT_ENCODABLE = (TypeError, ValueError, OverflowError, struct.error)
+
+
+class RelayError(Exception):
+    """Raised for what waiting cannot mend: an unknown broker, an option it does not have."""
+
+
+class BrokerError(Exception):
+    """Raised when the broker cannot be reached, or its answer does not come."""
+
+
+class RefusedError(Exception):
+    """Raised when the broker refused one of several messages without saying which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way out."""
+
+    msg_id: int
+    read_ct: int
+    message_id: str
+    body: str
+    headers: Mapping[str, Any]
+    group: str | None
+    routing_key: str | None
+    enqueued_at: datetime
+
+
+class Broker(Protocol):
+    """Where messages go."""
+
+    def __str__(self) -> str:
+        """Name it, without a password."""
+        ...
+
+    def connect(self) -> None:
+        """Open a connection unless there is one; raises BrokerError."""
+
+    def send(self, messages: Sequence[Outgoing]) -> dict[int, str]:
+        """Send, and return when all are confirmed or refused: msg_ids with the reason why.
+
+        Raises BrokerError when it is not known what arrived, RefusedError when one of several
+        was refused: then each has to be sent by itself.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connection, whatever state it is in."""
+
+
+def broker(url: str, queue: str, timeout: float) -> Broker:
+    """Make the broker that a URL names; timeout is for connecting and for each confirmation."""
+    base, _, query = url.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    scheme = urlsplit(base).scheme.partition("+")[0]
+    if not scheme:
+        raise RelayError("the URL has no scheme such as amqp://, redis:// or kafka://")
+    if scheme == "kafka":
+        return _Kafka(base, options, queue, timeout)
+    kombu = _load("kombu", "relay")
+    ours = {name: options.pop(name, "") for name in ("exchange", "routing_key", "queue")}
+    if ours["queue"] and (ours["exchange"] or ours["routing_key"]):
+        raise RelayError("queue is for messages without exchange and routing_key")
+    target = _Target(ours["exchange"], ours["routing_key"] or ours["queue"] or queue)
+    tls = {name: options.pop(name) for name in list(options) if name.startswith("ssl_")}
+    try:
+        connection = kombu.Connection(
+            f"{base}?{urlencode(tls)}" if tls else base, connect_timeout=timeout, heartbeat=0
+        )
+        # Imports the driver.
+        driver = connection.transport.driver_type
+    except (KeyError, ValueError, ImportError) as error:
+        raise RelayError(f"no broker for {scheme}://: {error}") from error
+    if driver == "amqp":
+        if options:
+            raise RelayError(f"{scheme}:// has no option {', '.join(options)}")
+        declared = ours["queue"] or ("" if ours["exchange"] or ours["routing_key"] else queue)
+        return _RabbitMQ(connection, target, declared, timeout)
+    if ours["exchange"]:
+        raise RelayError(f"{scheme}:// has no exchanges: name a queue")
+    connection.transport_options = options
+    return _Kombu(connection, target, timeout)
+
+
+def _load(module: str, extra: str) -> Any:
+    """Import a driver; Any, since not all are typed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise RelayError(f"{module} is missing: pip install 'pgmq[{extra}]'") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    exchange: str
+    routing_key: str
+
+
+class _Kombu:
+    """What kombu makes of a store: Redis, SQS and others; each message waits for its answer."""
+
+    def __init__(self, connection: Any, target: _Target, timeout: float) -> None:
+        connection.transport_options = self._options(timeout) | connection.transport_options
+        self._template = connection
+        self._target = target
+        self._timeout = timeout
+        self._unreachable = _load("kombu.exceptions", "relay").OperationalError
+        self._connection: Any = None
+        self._producer: Any = None
+
+    def __str__(self) -> str:
+        return str(self._template.as_uri())
+
+    def _options(self, timeout: float) -> dict[str, Any]:
+        # For Redis; others leave them alone.
+        return {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (*self._template.connection_errors, self._unreachable, OSError) as error:
+            self.close()
+            raise BrokerError(_reason(error)) from error
+
+    def connect(self) -> None:
+        if self._connection is not None:
+            return
+        with self._errors():
+            self._connection = self._template.clone()
+            try:
+                # The other hosts of the URL at once, and no retries: the relay does those.
+                self._connection.ensure_connection(
+                    max_retries=max(1, len(self._connection.alt)), interval_start=0, interval_step=0
+                )
+                self._open()
+            except self._template.channel_errors as error:
+                self.close()
+                raise BrokerError(_reason(error)) from error
+
+    def _open(self) -> None:
+        self._producer = self._connection.Producer()
+        # A store without the queue would be no error to Redis, but is one to SQS.
+        self._connection.SimpleQueue(self._target.routing_key).close()
+
+    def send(self, messages: Sequence[Outgoing]) -> dict[int, str]:
+        refused = {}
+        self.connect()
+        for message in messages:
+            with self._errors():
+                try:
+                    self._publish(message)
+                except self._template.connection_errors:
+                    raise
+                except Exception as error:  # noqa: BLE001 (drivers raise what they like)
+                    refused[message.msg_id] = _reason(error)
+        return refused
+
+    def _publish(self, message: Outgoing) -> None:
+        self._producer.publish(
+            message.body,
+            exchange=self._target.exchange,
+            routing_key=message.routing_key or self._target.routing_key,
+            headers=dict(message.headers),
+            message_id=message.message_id,
+            timestamp=int(message.enqueued_at.timestamp()),
+            content_type="application/json",
+            content_encoding="utf-8",
+            delivery_mode="persistent",
+            mandatory=True,
+        )
+
+    def close(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            # Closing what is broken says so once more.
+            with contextlib.suppress(Exception):
+                connection.close()
+
+
+class _RabbitMQ(_Kombu):
+    """AMQP 0-9-1 with publisher confirms: a batch is sent, then its confirmations are awaited."""
+
+    def __init__(self, connection: Any, target: _Target, declared: str, timeout: float) -> None:
+        super().__init__(connection, target, timeout)
+        self._declared = declared
+
+    def _options(self, timeout: float) -> dict[str, Any]:
+        return {"read_timeout": timeout, "write_timeout": timeout}
+
+    def _open(self) -> None:
+        channel = self._connection.default_channel
+        if self._target.exchange:
+            channel.exchange_declare(self._target.exchange, "", passive=True)
+        elif self._declared:
+            # One that is there stays as it is, a quorum queue for example.
+            try:
+                channel.queue_declare(self._declared, passive=True)
+            except _load("amqp", "relay").NotFound:
+                channel = self._connection.channel()
+                channel.queue_declare(self._declared, durable=True, auto_delete=False)
+        channel.confirm_select()
+        channel.events["basic_ack"].add(self._on_ack)
+        channel.events["basic_nack"].add(self._on_nack)
+        channel.events["basic_return"].add(self._on_return)
+        self._producer = self._connection.Producer(channel)
+        self._tag = 0
+        self._open_tags: dict[int, Outgoing] = {}
+        self._refused: dict[str, str] = {}
+
+    def send(self, messages: Sequence[Outgoing]) -> dict[int, str]:
+        amqp = _load("amqp", "relay")
+        self.connect()
+        self._refused.clear()
+        with self._errors():
+            try:
+                for message in messages:
+                    self._send(message)
+                deadline = time.monotonic() + self._timeout
+                while self._open_tags:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        raise TimeoutError("no confirmation")
+                    self._connection.drain_events(timeout=left)
+            except amqp.ChannelError as error:
+                # The channel is closed, and with it what was known about the others.
+                self.close()
+                if len(messages) > 1:
+                    raise RefusedError from error
+                return {messages[0].msg_id: _reason(error)}
+            except (amqp.AMQPError, AttributeError) as error:
+                # py-amqp raises AttributeError too when the connection is gone.
+                self.close()
+                raise BrokerError(_reason(error)) from error
+        return {
+            message.msg_id: self._refused[message.message_id]
+            for message in messages
+            if message.message_id in self._refused
+        }
+
+    def _send(self, message: Outgoing) -> None:
+        self._tag += 1
+        self._open_tags[self._tag] = message
+        try:
+            self._publish(message)
+        except (_load("amqp", "relay").FrameSyntaxError, *_NOT_ENCODABLE) as error:
+            # Nothing was sent, so the number was not used.
+            del self._open_tags[self._tag]
+            self._tag -= 1
+            self._refused[message.message_id] = _reason(error)
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        self._settle(tag, multiple, None)
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        self._settle(tag, multiple, "the broker did not take it (basic.nack)")
+
+    def _settle(self, tag: int, multiple: bool, reason: str | None) -> None:
+        tags = [each for each in self._open_tags if each <= tag] if multiple else [tag]
+        for each in tags:
+            message = self._open_tags.pop(each, None)
+            if message and reason:
+                self._refused[message.message_id] = reason
+
+    def _on_return(self, error: Any, exchange: str, routing_key: str, message: Any) -> None:
+        # Comes before the acknowledgement of the same message.
+        self._refused[message.properties["message_id"]] = (
+            f"no queue for routing key {routing_key!r} at exchange {exchange!r}"
+        )
+
+
+class _Kafka:
+    """Kafka by librdkafka: the group is the key, so that it stays in one partition."""
+
+    def __init__(self, base: str, options: dict[str, str], queue: str, timeout: float) -> None:
+        self._kafka = _load("confluent_kafka", "kafka")
+        self._servers = urlsplit(base).netloc
+        if not self._servers:
+            raise RelayError("kafka:// needs a server: kafka://HOST:9092")
+        self._topic = options.pop("topic", queue)
+        self._timeout = timeout
+        self._producer: Any = None
+        self._config = {
+            "client.id": "pgmq-relay",
+            "message.timeout.ms": int(timeout * 1000),
+            **options,
+            "bootstrap.servers": self._servers,
+            "enable.idempotence": True,  # with it acks=all, and no order is lost in retries
+        }
+        try:
+            self._kafka.Producer(self._config)
+        except self._kafka.KafkaException as error:
+            raise RelayError(f"Kafka: {error.args[0].str()}") from error
+
+    def __str__(self) -> str:
+        return f"kafka://{self._servers}/{self._topic}"
+
+    def connect(self) -> None:
+        if self._producer is not None:
+            return
+        producer = self._kafka.Producer(self._config)
+        try:
+            producer.list_topics(timeout=self._timeout)
+        except self._kafka.KafkaException as error:
+            raise BrokerError(error.args[0].str()) from error
+        self._producer = producer
+
+    def send(self, messages: Sequence[Outgoing]) -> dict[int, str]:
+        self.connect()
+        errors: dict[int, Any] = {}
+        refused: dict[int, str] = {}
+        waiting = set()
+
+        def delivered(msg_id: int, error: Any) -> None:
+            waiting.discard(msg_id)
+            if error is not None:
+                errors[msg_id] = error
+
+        for message in messages:
+            waiting.add(message.msg_id)
+            try:
+                self._producer.produce(
+                    message.routing_key or self._topic,
+                    message.body.encode(),
+                    message.group,
+                    headers=[(key, _header(value)) for key, value in message.headers.items()],
+                    timestamp=int(message.enqueued_at.timestamp() * 1000),
+                    on_delivery=lambda error, _, msg_id=message.msg_id: delivered(msg_id, error),
+                )
+            except (*_NOT_ENCODABLE, self._kafka.KafkaException) as error:
+                waiting.discard(message.msg_id)
+                refused[message.msg_id] = _reason(error)
+        self._producer.flush(self._timeout)
+        lost = [error for error in errors.values() if self._unreachable(error)]
+        if waiting or lost:
+            self.close()
+            raise BrokerError(lost[0].str() if lost else "no confirmation")
+        return refused | {msg_id: error.str() for msg_id, error in errors.items()}
+
+    def _unreachable(self, error: Any) -> bool:
+        codes = self._kafka.KafkaError
+        local = (codes._MSG_TIMED_OUT, codes._TIMED_OUT, codes._TRANSPORT, codes._ALL_BROKERS_DOWN)
+        return bool(error.code() in local or error.retriable() or error.fatal())
+
+    def close(self) -> None:
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer.flush(0)
+            self._producer = None
+
+
+def _header(value: Any) -> bytes:
+    return (value if isinstance(value, str) else json.dumps(value)).encode()
+
+
+def _reason(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -1,0 +1,188 @@
+"""One connection that a program keeps: the command line's and the relay's."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import logging
+import random
+import threading
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from psycopg.rows import tuple_row
+from psycopg.types.json import set_json_dumps, set_json_loads
+
+from pgmq import _statements as statements
+from pgmq.sync_operations import SyncPGMQueueOperationsMixin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from pgmq._statements import Statement
+    from pgmq.messages import Message
+
+__all__ = ["JSONText", "Session", "StoppedError", "backoff"]
+
+T = TypeVar("T")
+
+# Connection lost, serialization or deadlock, out of resources, shut down or cancelled.
+_PASSING = {"08", "40", "53", "57"}
+_STEP = 0.25  # seconds for which a wait does not look at stop
+
+_logger = logging.getLogger(__name__)
+
+
+class JSONText(str):
+    """JSON that is passed on as it stands: decoding it would change its numbers."""
+
+    __slots__ = ()
+
+
+def backoff(attempt: int, longest: float = 30.0) -> float:
+    """Return for how many seconds to wait before a retry; the first has the number 1."""
+    return float(min(longest, 0.1 * 2 ** min(attempt, 30))) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+class StoppedError(Exception):
+    """Raised when stop was set while a server could not be reached."""
+
+
+class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
+    """Every call as a transaction of its own, on one connection.
+
+    JSON comes as JSONText, and is taken as such too. With `stop` the session is for good: a
+    connection that breaks is opened anew, and the call repeated, until stop is set, which raises
+    StoppedError. The first connection must succeed.
+    """
+
+    def __init__(self, dsn: str = "", *, name: str, stop: threading.Event | None = None) -> None:
+        self.vt = 30
+        self.delay = 0
+        self._dsn = dsn
+        self._name = name
+        self._for_good = stop is not None
+        self._stop = stop or threading.Event()
+        self._ahead: timedelta  # of our clock is the server's
+        self._connection: psycopg.Connection[Any] | None = self._connect()
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """The connection, opened anew if need be."""
+        if self._connection is None or self._connection.closed:
+            self._connection = self._connect()
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        connection = psycopg.connect(
+            self._dsn,
+            autocommit=True,
+            row_factory=tuple_row,
+            fallback_application_name=self._name,
+        )
+        set_json_loads(_text, connection)
+        set_json_dumps(_dumps, connection)
+        connection.add_notice_handler(_notice)
+        [(now,)] = connection.execute("SELECT clock_timestamp()").fetchall()
+        self._ahead = now - datetime.now(timezone.utc)
+        return connection
+
+    def _run(self, statement: Statement[T], conn: psycopg.Connection[Any] | None) -> T:
+        if not self._for_good:
+            return self._execute(statement)
+        for attempt in itertools.count(1):
+            try:
+                return self._execute(statement)
+            except psycopg.Error as error:  # noqa: PERF203
+                if not _is_passing(error):
+                    raise
+                self.close()
+                delay = backoff(attempt)
+                _logger.warning("Postgres: %s; again in %.1f s", _first_line(error), delay)
+                if self._stop.wait(delay):
+                    raise StoppedError("stopped before Postgres was back") from error
+        raise AssertionError
+
+    def _execute(self, statement: Statement[T]) -> T:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement.query, statement.parameters)
+            return statement.decode(cursor.fetchall() if cursor.description else [])
+
+    def _holds(self, statement: Statement[bool], conn: psycopg.Connection[Any] | None) -> bool:
+        with contextlib.suppress(psycopg.errors.RaiseException):
+            return self._run(statement, None)
+        return False
+
+    def next_batch(
+        self, queue: str, read: Callable[[], list[Message]], poll: float
+    ) -> list[Message]:
+        """Read; when that gives nothing, wait until there may be something, or stop is set.
+
+        That is until the queue wakes its consumers, or where it does not for `poll` seconds.
+        """
+        if found := read():
+            return found
+        try:
+            due = self._run(statements.await_(queue, 5), None)
+        except psycopg.errors.ObjectNotInPrerequisiteState:
+            self._wait(poll)
+            return []
+        if found := read():
+            return found
+        self._wait((due - self._ahead - datetime.now(timezone.utc)).total_seconds())
+        return []
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for a notification, for some seconds, or until stop is set."""
+        end = time.monotonic() + max(seconds, 0.05)
+        try:
+            while (left := end - time.monotonic()) > 0 and not self._stop.is_set():
+                if next(self.connection.notifies(timeout=min(left, _STEP), stop_after=1), None):
+                    return
+        except psycopg.Error as error:
+            if not _is_passing(error):
+                raise
+            # The next call connects anew.
+            self.close()
+
+
+def _is_passing(error: psycopg.Error) -> bool:
+    """Tell whether the same call may succeed on another connection."""
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    # A primary that has become a standby meanwhile.
+    return error.sqlstate[:2] in _PASSING or isinstance(
+        error, psycopg.errors.ReadOnlySqlTransaction
+    )
+
+
+def _text(value: str | bytes) -> JSONText:
+    return JSONText(value.decode() if isinstance(value, bytes) else value)
+
+
+def _dumps(value: Any) -> str:
+    return value if isinstance(value, JSONText) else json.dumps(value)
+
+
+def _notice(diagnostic: psycopg.errors.Diagnostic) -> None:
+    _logger.info("%s: %s", diagnostic.severity, diagnostic.message_primary)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,189 @@
+"""The way out to another broker: forward a queue, the transactional outbox, message by message.
+
+At least once, and in the order of each group. The message itself decides when it is forwarded: it
+is sent by the transaction that makes it true, and acknowledged when the broker has confirmed it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from pgmq._brokers import BrokerError, Outgoing, RefusedError, RelayError, broker
+from pgmq._session import Session, StoppedError, backoff
+
+if TYPE_CHECKING:
+    from pgmq.messages import Message
+
+__all__ = ["Relay", "RelayError"]
+
+GROUP = "x-pgmq-group"
+ROUTING_KEY = "x-pgmq-routing-key"
+MESSAGE_ID = "x-pgmq-message-id"
+_LONGEST_REFUSAL = 60.0  # seconds until a refused message is tried again, at most
+
+_logger = logging.getLogger(__name__)
+
+
+class Relay:
+    """Forwards a queue to the broker that a URL names, until stop() is called.
+
+    `batch` messages are leased at a time, for `vt` seconds; the leases are extended while the
+    broker is not to be had, so that an outage costs no receipt. Where the queue has no wake-ups,
+    an empty one is looked at every `poll` seconds.
+
+    >>> relay = Relay(dsn, "orders", "memory://?queue=orders")
+    >>> relay.run(until_empty=True)
+    2
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        queue: str,
+        url: str,
+        *,
+        batch: int = 100,
+        vt: int = 30,
+        poll: float = 1.0,
+    ) -> None:
+        self._dsn = dsn
+        self._queue = queue
+        self._batch = batch
+        self._vt = vt
+        self._poll = poll
+        self._stop = threading.Event()
+        # A send that takes its whole time must not outlive the lease.
+        self._broker = broker(url, queue, min(5.0, vt / 6))
+        self._session: Session
+        self._in_hand: dict[int, Outgoing] = {}
+        self._leased_at = 0.0
+        self._forwarded = 0
+
+    def stop(self) -> None:
+        """Have run() finish what is in hand, give the rest back, and return."""
+        self._stop.set()
+
+    def run(self, *, until_empty: bool = False) -> int:
+        """Forward messages, and return how many; with until_empty, until none is to be had.
+
+        Comes back to Postgres and to the broker by itself, after 0.1 s to 30 s. Raises psycopg's
+        errors when Postgres is not there at the start, or refuses what is asked of it.
+        """
+        _logger.info("from queue %s to %s", self._queue, self._broker)
+        try:
+            with Session(self._dsn, name="pgmq relay", stop=self._stop) as self._session:
+                while not self._stop.is_set():
+                    messages = (
+                        self._read()
+                        if until_empty
+                        else self._session.next_batch(self._queue, self._read, self._poll)
+                    )
+                    if messages:
+                        self._forward(messages)
+                    elif until_empty:
+                        break
+        except StoppedError:
+            pass
+        finally:
+            self._broker.close()
+            _logger.info("forwarded %d messages", self._forwarded)
+        return self._forwarded
+
+    def _read(self) -> list[Message]:
+        """Lease what may be on its way at the same time.
+
+        That is what has no group, and of each group the first message: the next one follows when
+        this one can no longer be refused.
+        """
+        self._leased_at = time.monotonic()
+        ungrouped = self._session.read_group(self._queue, None, self._vt, self._batch)
+        return ungrouped + self._session.read_grouped_head(self._queue, self._vt, self._batch)
+
+    def _forward(self, messages: list[Message]) -> None:
+        self._in_hand = {message.msg_id: self._outgoing(message) for message in messages}
+        try:
+            self._send(list(self._in_hand.values()))
+        finally:
+            if self._stop.is_set():
+                self._give_back()
+
+    def _send(self, messages: list[Outgoing]) -> None:
+        """Send until the broker has taken or refused every message."""
+        attempt = 0
+        while messages := self._keep(messages):
+            try:
+                self._settle(messages, self._broker.send(messages))
+            except RefusedError:
+                for message in messages:
+                    self._send([message])
+            except BrokerError as error:
+                attempt += 1
+                delay = backoff(attempt, min(30.0, self._vt / 3))
+                _logger.warning("%s: %s; again in %.1f s", self._broker, error, delay)
+                if self._stop.wait(delay):
+                    raise StoppedError from error
+                continue
+            if attempt:
+                _logger.info("%s is back", self._broker)
+            return
+
+    def _keep(self, messages: list[Outgoing]) -> list[Outgoing]:
+        """Extend the leases of all in hand when it is time to; return whose are still ours."""
+        now = time.monotonic()
+        if self._in_hand and now - self._leased_at > self._vt / 6:
+            known = list(self._in_hand.values())
+            kept = self._session.extend_batch(self._queue, *_leases(known), self._vt)
+            self._leased_at = now
+            # Somebody else may be sending what is lost.
+            self._in_hand = {msg_id: self._in_hand[msg_id] for msg_id in kept}
+        return [message for message in messages if message.msg_id in self._in_hand]
+
+    def _settle(self, messages: list[Outgoing], refused: dict[int, str]) -> None:
+        taken = [message for message in messages if message.msg_id not in refused]
+        if taken:
+            acked = self._session.ack_batch(self._queue, *_leases(taken))
+            self._forwarded += len(taken)
+            if len(acked) < len(taken):
+                _logger.warning("%d leases were lost: expect duplicates", len(taken) - len(acked))
+        for message in messages:
+            del self._in_hand[message.msg_id]
+            if message.msg_id in refused:
+                self._return(message, refused[message.msg_id])
+
+    def _return(self, message: Outgoing, reason: str) -> None:
+        delay = min(_LONGEST_REFUSAL, 2.0 ** min(message.read_ct - 1, 30))
+        _logger.warning("%s refused %s: %s", self._broker, message.message_id, reason)
+        self._session.nack(self._queue, message.msg_id, message.read_ct, int(delay), reason)
+
+    def _give_back(self) -> None:
+        if self._in_hand:
+            leases = _leases(list(self._in_hand.values()))
+            self._session.nack_batch(self._queue, *leases, 0)
+            self._in_hand.clear()
+
+    def _outgoing(self, message: Message) -> Outgoing:
+        headers = json.loads(message.headers or "null")
+        headers = headers if isinstance(headers, dict) else {}
+        message_id = f"{self._queue}/{message.msg_id}"
+        return Outgoing(
+            message.msg_id,
+            message.read_ct,
+            message_id,
+            message.message or "null",
+            headers | {MESSAGE_ID: message_id},
+            _word(headers.get(GROUP)),
+            _word(headers.get(ROUTING_KEY)),
+            message.enqueued_at,
+        )
+
+
+def _leases(messages: list[Outgoing]) -> tuple[list[int], list[int]]:
+    return [message.msg_id for message in messages], [message.read_ct for message in messages]
+
+
+def _word(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)

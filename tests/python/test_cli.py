@@ -1,0 +1,553 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from pgmq import __version__, cli
+from pgmq._tables import Seen, compare
+from server import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pgmq import embedded
+    from server import TestServer
+
+Run = Any  # (*words, stdin) -> (exit code, standard output, standard error)
+Start = Any  # (*words, **options of Popen) -> Popen
+
+PROGRAM = [sys.executable, "-m", "pgmq.cli"]
+VARIABLES = ("PGDATABASE", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD")
+
+
+@pytest.fixture
+def run(dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command on the test's database: (exit code, standard output, standard error)."""
+
+    def run(*words: str, stdin: str = "", server: str = dsn) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        try:
+            code = cli.main([words[0], "--dsn", server, *words[1:]])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def environment(dsn: str) -> dict[str, str]:
+    """Variables that lead to the test's database."""
+    names = dict(zip(("dbname", "host", "port", "user", "password"), VARIABLES, strict=True))
+    known = conninfo_to_dict(dsn)
+    return os.environ | {names[key]: str(value) for key, value in known.items() if key in names}
+
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Iterator[Start]:
+    """Start a command as a process, which does not outlive the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*words: str, **options: Any) -> Any:
+            process = subprocess.Popen([*PROGRAM, *words], **({"env": environment} | options))
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+def _until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def _rows(db: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
+    return db.execute(query.encode()).fetchall()
+
+
+@pytest.mark.parametrize("command", sorted(cli._commands))
+def test_every_command_has_help_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    examples = re.findall(r"Example: pgmq (.*)", text)
+    assert examples
+    for example in examples:
+        words = list(
+            itertools.takewhile(lambda word: word not in {"--", ">"}, shlex.split(example))
+        )
+        assert cli._parser().parse_args(words).command == command
+
+
+@pytest.mark.parametrize("option", [(), ("--sql",)])
+def test_install_makes_an_empty_database_ready_and_may_be_repeated(
+    option: tuple[str, ...], run: Run, server: TestServer
+) -> None:
+    with server.database(None) as name:
+        empty = server.dsn(name)
+        assert run("metrics", server=empty) == (
+            1,
+            "",
+            "pgmq: pgmq is not installed in this database\nhint: Run pgmq install.\n",
+        )
+        for _ in range(2):
+            assert run("install", *option, server=empty) == (0, f"pgmq {__version__}\n", "")
+        with psycopg.connect(empty) as connection:
+            extension = connection.execute(
+                "SELECT count(*) FROM pg_extension WHERE extname = 'pgmq'"
+            )
+            assert extension.fetchone() == (0 if option else 1,)
+        assert run("create", "orders", server=empty) == (0, "", "")
+
+
+def test_an_extension_that_the_server_cannot_update_is_named(
+    run: Run, db: psycopg.Connection
+) -> None:
+    db.execute("UPDATE pg_extension SET extversion = '1.13.0' WHERE extname = 'pgmq'")
+    assert run("install")[:2] == (0, f"pgmq {__version__}\n")
+    assert _rows(db, "SELECT extversion FROM pg_extension WHERE extname = 'pgmq'") == [
+        (__version__,)
+    ]
+
+
+def test_a_message_goes_in_and_comes_out_as_it_is(run: Run, db: psycopg.Connection) -> None:
+    assert run("create", "orders", "other", "--fifo", "--wakeups", "--unlogged") == (0, "", "")
+    assert _rows(db, "SELECT queue_name, is_unlogged FROM pgmq.list_queues() ORDER BY 1") == [
+        ("orders", True),
+        ("other", True),
+    ]
+    sent = run("send", "orders", '{"amount": 1.50}', "-1", "--headers", '{"x-pgmq-group": "a"}')
+    assert sent == (0, "1\n2\n", "")
+    assert run("send", "orders", "null", "--delay", "60") == (0, "3\n", "")
+
+    code, peeked, _ = run("peek", "orders", "--qty", "5")
+    assert (code, peeked.count("\n")) == (0, 2)
+    code, read, _ = run("read", "orders", "--vt", "60", "--conditional", '{"amount": 1.5}')
+    assert '"message": {"amount": 1.50}' in read
+    assert json.loads(read)["headers"] == {"x-pgmq-group": "a"}
+    # The group's first message is leased.
+    assert run("read", "orders", "--grouped") == (0, "", "")
+    assert _rows(db, "SELECT read_ct FROM pgmq.q_orders ORDER BY msg_id") == [(1,), (0,), (0,)]
+
+    assert run("archive", "orders", "1", "9") == (1, "1\n", "pgmq: not in the queue: 9\n")
+    assert run("purge", "orders", "other") == (0, "orders: 2 deleted\nother: 0 deleted\n", "")
+    assert run("drop", "orders", "other") == (0, "", "")
+    assert run("drop", "orders")[0] == 1
+
+
+def test_lines_are_sent_all_or_none(run: Run, db: psycopg.Connection, tmp_path: Path) -> None:
+    run("create", "orders")
+    lines = "".join(f'{{"id": {number}}}\n' for number in range(2500))
+    file = tmp_path / "orders.jsonl"
+    file.write_text(f"{lines}\n")
+    assert run("send", "orders", "--file", str(file)) == (0, "", "2500 sent\n")
+    assert run("send", "orders", stdin="1\n2") == (0, "", "2 sent\n")
+    assert run("send", "orders", "--file", "-", stdin="3") == (0, "", "1 sent\n")
+    code, _, complaint = run("send", "orders", stdin=f"{lines}nonsense\n")
+    assert (code, complaint.partition(": Exp")[0]) == (1, "pgmq: line 2501: not JSON")
+    assert _rows(db, "SELECT count(*), count(DISTINCT message) FROM pgmq.q_orders") == [
+        (2503, 2503)
+    ]
+
+
+def test_errors_are_short_and_their_codes_tell_them_apart(run: Run) -> None:
+    assert run("send", "nope", "1") == (
+        1,
+        "",
+        "pgmq: queue \"nope\" does not exist\nhint: Create it with SELECT pgmq.create('nope').\n",
+    )
+    code, _, complaint = run("metrics", server="host=/nowhere")
+    assert code == 1
+    assert "Traceback" not in complaint
+    assert "No such file or directory" in complaint
+    assert run("send", "orders", "--file", "/nowhere")[0] == 1
+    for wrong in (["send", "orders", "{"], ["read"], ["nope"], ["read", "orders", "--qty", "0"]):
+        assert run(*wrong)[0] == 2
+    assert run("consume", "orders")[0] == 2
+    assert run("consume", "orders", "--", "no-such-program")[0] == 2
+    assert run("relay", "orders")[0] == 2
+    assert run("relay", "orders", "gopher://x")[0] == 1
+
+
+def test_a_function_that_the_database_does_not_have_is_named(
+    run: Run, db: psycopg.Connection
+) -> None:
+    db.execute("ALTER EXTENSION pgmq DROP FUNCTION pgmq.purge_queue")
+    db.execute("DROP FUNCTION pgmq.purge_queue")
+    code, _, complaint = run("purge", "orders")
+    assert code == 1
+    assert complaint.splitlines() == [
+        "pgmq: the pgmq of this database has no function pgmq.purge_queue",
+        "hint: pgmq install brings it up to date.",
+    ]
+
+
+# Consuming
+
+SCRIPT = r"""
+read -r body
+echo "$PGMQ_QUEUE $PGMQ_MSG_ID $PGMQ_READ_CT $PGMQ_HEADERS $body"
+case $body in
+    *fail*) echo first >&2; echo "no stock" >&2; echo >&2; exit 3 ;;
+    *quiet*) exit 4 ;;
+    *die*) kill -KILL $$ ;;
+esac
+"""
+
+
+def test_the_exit_code_of_the_program_decides(
+    db: psycopg.Connection, dsn: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    db.execute(
+        """
+        SELECT pgmq.create('jobs'), pgmq.send('jobs', '{"n": 1.50}', '{"k": "v"}'::jsonb),
+            pgmq.send_batch('jobs', ARRAY['"fail"', '"quiet"', '"die"', NULL]::jsonb[])
+        """
+    )
+    words = ("--until-empty", "--retry-delay", "60", "--", "sh", "-c", SCRIPT)
+    code = cli.main(["consume", "jobs", "--dsn", dsn, *words])
+    output = capfd.readouterr()
+    assert code == 0
+    assert output.out.splitlines() == [
+        'jobs 1 1 {"k": "v"} {"n": 1.50}',
+        'jobs 2 1 null "fail"',
+        'jobs 3 1 null "quiet"',
+        'jobs 4 1 null "die"',
+        "jobs 5 1 null null",
+    ]
+    assert output.err.startswith("first\nno stock\n\n")
+    assert _rows(
+        db,
+        "SELECT msg_id, headers ->> 'x-pgmq-error', vt > clock_timestamp() + '50 s' "
+        "FROM pgmq.q_jobs ORDER BY msg_id",
+    ) == [(2, "no stock", True), (3, "exit code 4", True), (4, "killed by SIGKILL", True)]
+
+
+def test_the_lease_lasts_as_long_as_the_program(db: psycopg.Connection, start: Start) -> None:
+    db.execute("SELECT pgmq.create('jobs'), pgmq.send('jobs', '1')")
+    # Longer than the lease: without extending it, somebody else would read the message.
+    words = ("--until-empty", "--vt", "1", "--", "sh", "-c", "sleep 1.8")
+    process = start("consume", "jobs", *words)
+    leased = "SELECT read_ct FROM pgmq.q_jobs"
+    _until(lambda: _rows(db, leased) == [(1,)])
+    while process.poll() is None:
+        assert _rows(db, "SELECT msg_id FROM pgmq.read('jobs', 0, 1)") == []
+    assert process.returncode == 0
+    assert _rows(db, leased) == []
+
+
+def test_sigterm_lets_the_program_finish_and_takes_no_other_message(
+    db: psycopg.Connection, start: Start, tmp_path: Path
+) -> None:
+    db.execute("SELECT pgmq.create('jobs'), pgmq.send('jobs', '1'), pgmq.send('jobs', '2')")
+    script = f"touch {tmp_path}/begun; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
+    process = start("consume", "jobs", "--", "sh", "-c", script)
+    _until((tmp_path / "begun").exists)
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    (tmp_path / "go").touch()
+    assert process.wait(10) == 0
+    assert _rows(db, "SELECT msg_id, read_ct FROM pgmq.q_jobs") == [(2, 0)]
+
+
+def test_a_second_signal_ends_the_program_and_its_message_comes_back(
+    db: psycopg.Connection, start: Start, tmp_path: Path
+) -> None:
+    db.execute("SELECT pgmq.create('jobs'), pgmq.send('jobs', '1')")
+    script = f"touch {tmp_path}/begun; exec sleep 60"
+    process = start("consume", "jobs", "--", "sh", "-c", script)
+    _until((tmp_path / "begun").exists)
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert _rows(
+        db, "SELECT headers ->> 'x-pgmq-error', vt <= clock_timestamp() FROM pgmq.q_jobs"
+    ) == [("killed by SIGTERM", True)]
+
+
+@pytest.mark.slow
+def test_a_consumer_is_woken_and_survives_a_restart_of_the_server(
+    new_server: Callable[..., embedded.Server], start: Start, tmp_path: Path
+) -> None:
+    own = new_server()
+
+    def execute(query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(own.dsn(), autocommit=True) as connection:
+            cursor = connection.execute(query.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    execute("CREATE EXTENSION pgmq")
+    execute("SELECT pgmq.create('jobs'), pgmq.enable_wakeups('jobs')")
+    got = tmp_path / "got"
+    words = ["consume", "jobs", "--dsn", own.dsn(), "--", "sh", "-c", f"cat >> {got}"]
+    process = start(*words, stderr=subprocess.PIPE)
+    try:
+        _until(lambda: execute("SELECT is_called FROM pgmq.armed_until_jobs") == [(True,)])
+        begin = time.monotonic()
+        execute("SELECT pgmq.send('jobs', '1')")
+        _until(lambda: got.exists() and got.read_text() == "1")
+        assert time.monotonic() - begin < 4  # an await is for 5 seconds
+        own.restart(mode="immediate")
+        execute("SELECT pgmq.send('jobs', '2')")
+        _until(lambda: got.read_text() == "12")
+    finally:
+        process.terminate()
+        _, complaints = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert b"Postgres: " in complaints
+
+
+# Policies
+
+
+def test_a_policy_that_was_set_is_shown(run: Run, db: psycopg.Connection) -> None:
+    run("create", "orders")
+    words = ("--max-receives", "5", "--dead-letter-queue", "dead", "--retry-delay", "90 seconds")
+    assert run("policy", "set", "orders", *words) == (0, "", "")
+    code, shown, _ = run("policy", "show", "orders")
+    values = dict(line.split(maxsplit=1) for line in shown.splitlines())
+    assert code == 0
+    assert (values["max_receives"], values["retry_delay"]) == ("5", "0:01:30")
+    assert (values["dead_letter_queue"], values["message_ttl"]) == ("dead", "off")
+    [first, second] = json.loads(run("policy", "show", "--json")[1])
+    assert {first["queue_name"], second["queue_name"]} == {"dead", "orders"}
+    # The whole policy: what is left out is off.
+    run("policy", "set", "orders", "--ack-archives")
+    assert _rows(db, "SELECT max_receives, ack_archives FROM pgmq.get_policy('orders')") == [
+        (None, True)
+    ]
+    assert run("policy", "set", "orders", "--retry-delay", "soon")[::2] == (
+        1,
+        'pgmq: invalid input syntax for type interval: "soon"\n',
+    )
+
+
+def test_dead_letters_are_put_back(run: Run, db: psycopg.Connection) -> None:
+    run("create", "orders")
+    run("policy", "set", "orders", "--max-receives", "1", "--dead-letter-queue", "dead")
+    run("send", "orders", "1", "2", "3")
+    db.execute("SELECT pgmq.read('orders', 0, 3)")
+    db.execute("SELECT pgmq.read('orders', 0, 3)")
+    assert _rows(db, "SELECT count(*) FROM pgmq.q_dead") == [(3,)]
+    assert run("redrive", "dead", "--qty", "1") == (0, "1 put back\n", "")
+    assert run("redrive", "dead") == (0, "2 put back\n", "")
+    assert _rows(db, "SELECT count(*) FROM pgmq.q_orders") == [(3,)]
+
+
+# Looking
+
+
+def test_metrics_are_a_table_or_json_or_what_prometheus_reads(run: Run) -> None:
+    run("create", "orders", 'qu"ote')
+    run("send", "orders", "1", "2")
+    run("read", "orders")
+    code, table, _ = run("metrics")
+    assert code == 0
+    assert [line.split()[:3] for line in table.splitlines()] == [
+        ["queue", "messages", "visible"],
+        ["orders", "2", "1"],
+        ['qu"ote', "0", "0"],
+    ]
+    [metrics] = json.loads(run("metrics", "orders", "--json")[1])
+    assert (metrics["queue_length"], metrics["total_messages"]) == (2, 2)
+    lines = run("metrics", "--prometheus")[1].splitlines()
+    assert 'pgmq_queue_visible_length{queue="orders"} 1' in lines
+    assert 'pgmq_messages_total{queue="qu\\"ote"} 0' in lines
+    # No age where there is nothing.
+    assert [line for line in lines if line.startswith("pgmq_oldest")][1:] == []
+
+
+def test_top_shows_what_lies_where(run: Run, db: psycopg.Connection) -> None:
+    run("create", "orders")
+    run("policy", "set", "orders", "--max-receives", "1", "--dead-letter-queue", "dead")
+    run("send", "orders", "1", "2", "3")
+    db.execute("SELECT pgmq.read('orders', 0, 1)")
+    db.execute("SELECT pgmq.read('orders', 60, 1)")
+    code, tables, _ = run("top", "orders", "--count", "2", "--interval", "0.01")
+    assert code == 0
+    assert tables.count("dead letters") == 2
+    first, second = (line.split() for line in tables.splitlines() if line.startswith("orders"))
+    assert first[1:3] == ["2", "1"]
+    assert first[4] == "1"  # no rates yet
+    assert second[4:7] == ["0.0", "0.0", "1"]
+
+
+def test_rates_are_those_since_the_last_table() -> None:
+    before = {"q": Seen("q", 100, 0, 1, 1000, 10.0, None, 0)}
+    table = compare([Seen("q", 80, 5, 1, 1040, 14.0, None, 7)], before, [])
+    assert list(table.rows[0]) == ["q", 80, 5, 1, "10.0", "15.0", None, 7]
+
+
+def test_the_doctor_reports_and_its_exit_code_tells(run: Run, db: psycopg.Connection) -> None:
+    exists = _rows(db, "SELECT to_regprocedure('pgmq.doctor()') IS NOT NULL")
+    if exists == [(False,)]:
+        assert run("doctor") == (
+            1,
+            "",
+            "pgmq: the pgmq of this database has no function pgmq.doctor\n",
+        )
+    db.execute(
+        """
+        CREATE OR REPLACE FUNCTION pgmq.doctor(
+            OUT severity text, OUT queue_name text, OUT finding text, OUT fix text
+        ) RETURNS SETOF record LANGUAGE sql
+        AS $$ VALUES ('warning', 'orders', 'it is ill', 'heal it'), ('warning', NULL, 'x', NULL) $$
+        """
+    )
+    assert run("doctor") == (1, "warning: orders: it is ill\n  heal it\nwarning: x\n", "")
+
+
+# Trying out
+
+
+def test_bench_measures_and_leaves_nothing(run: Run, db: psycopg.Connection) -> None:
+    code, printed, _ = run("bench", "--messages", "100", "--size", "50")
+    assert code == 0
+    assert [line.endswith(" messages/s") for line in printed.splitlines()] == [True] * 4
+    assert _rows(db, "SELECT pgmq.list_queues()") == []
+
+
+def test_demo_runs_on_a_server_that_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGMQ_DSN", "")  # restored afterwards
+    for number in range(3):
+        (tmp_path / f"file {number}").write_text("x")
+    code, printed, complaint = run("demo", "--dir", str(tmp_path), "--workers", "1")
+    assert (code, complaint) == (0, "")
+    assert "3 equal" in printed
+    monkeypatch.chdir(tmp_path)
+    assert run("demo", "--stop") == (0, "The demo's server is not there.\n", "")
+
+
+def test_a_relay_ends_cleanly_and_gives_back_what_it_could_not_send(
+    db: psycopg.Connection, environment: dict[str, str], start: Start
+) -> None:
+    db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '1')")
+    process = start(
+        *("relay", "orders"),
+        env=environment | {"PGMQ_RELAY_URL": "amqp://user:secret@127.0.0.1:1"},
+        stderr=subprocess.PIPE,
+    )
+    state = "SELECT read_ct, vt > clock_timestamp() FROM pgmq.q_orders"
+    _until(lambda: _rows(db, state) == [(1, True)])
+    process.terminate()
+    _, complaints = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert b"again in" in complaints
+    assert b"secret" not in complaints
+    assert _rows(db, state) == [(1, False)]
+
+
+# Where it runs
+
+
+def test_the_environment_says_where_the_server_is(
+    db: psycopg.Connection, environment: dict[str, str]
+) -> None:
+    db.execute("SELECT pgmq.create('orders')")
+    assert cli.main(["--dsn", db.info.dsn, "metrics", "orders"]) == 0
+    done = subprocess.run(
+        [*PROGRAM, "metrics"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "orders" in done.stdout
+
+
+def test_the_commands_of_the_readme_run_as_they_stand(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    text = (ROOT / "python" / "README.md").read_text().partition("\n## Command line\n")[2]
+    commands = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)[0]
+    (tmp_path / "pgmq").write_text(f'#!/bin/sh\nexec {shlex.join(PROGRAM)} "$@"\n')
+    (tmp_path / "pgmq").chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-e"],
+        input=commands,
+        env=environment | {"PATH": f"{tmp_path}:{environment['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "998 sent\n")
+    assert "1000: 1000" in done.stdout
+
+
+def test_a_reader_of_the_output_that_goes_away_is_no_error_to_speak_of(
+    db: psycopg.Connection, start: Start
+) -> None:
+    db.execute("SELECT pgmq.create('orders')")
+    db.execute("SELECT pgmq.send_batch('orders', array_fill(to_jsonb(repeat('x', 999)), '{999}'))")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = start("peek", "orders", "--qty", "999", **pipes)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+
+
+def test_in_a_terminal_tables_are_drawn_and_a_bar_shows_how_far_we_are(
+    db: psycopg.Connection, environment: dict[str, str], tmp_path: Path
+) -> None:
+    db.execute("SELECT pgmq.create('orders')")
+    (tmp_path / "lines").write_text("1\n" * 10)
+    for words, shown in (
+        (["send", "orders", "--file", str(tmp_path / "lines")], "20/20 bytes"),
+        (["metrics"], "──────"),
+        (["top", "--count", "1"], "dead tuples"),
+    ):
+        ours, theirs = pty.openpty()
+        subprocess.run(
+            [*PROGRAM, *words],
+            env=environment | {"TERM": "xterm", "COLUMNS": "120"},
+            stdout=theirs,
+            stderr=theirs,
+            check=True,
+        )
+        os.close(theirs)
+        printed = b""
+        while True:
+            try:
+                chunk = os.read(ours, 4096)
+            except OSError:  # the end, on Linux
+                break
+            if not chunk:
+                break
+            printed += chunk
+        os.close(ours)
+        assert shown in printed.decode()
+
+
+def test_without_rich_the_extra_is_named_and_tables_are_plain(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("rich.console", "rich.table", "rich.live"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert run("demo") == (1, "", "pgmq: rich is missing: pip install 'pgmq[demo]'\n")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert run("metrics")[0] == 0
+    assert run("top") == (1, "", "pgmq: rich is missing: pip install 'pgmq[cli]'\n")

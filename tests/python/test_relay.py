@@ -1,0 +1,486 @@
+"""Real brokers: RabbitMQ and Redis from the system's packages, Kafka as librdkafka mocks it."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from pgmq import relay
+from pgmq.relay import Relay, RelayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import Connect
+
+kombu: Any = pytest.importorskip("kombu", reason="kombu is missing: pip install 'pgmq[relay]'")
+
+RABBITMQ = shutil.which("rabbitmq-server", path="/usr/lib/rabbitmq/bin:/usr/sbin:/usr/local/sbin")
+REDIS = shutil.which("redis-server")
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def _until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+class RabbitMQ:
+    """A node of the test's own, which may be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port, distribution, epmd = _free_ports(3)
+        self.url = f"amqp://guest:guest@127.0.0.1:{self._port}//"
+        self._environment = {
+            "HOME": str(folder),
+            "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin",
+            "LANG": "C.UTF-8",
+            "RABBITMQ_NODENAME": f"pgmq{self._port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self._port),
+            "RABBITMQ_DIST_PORT": str(distribution),
+            "ERL_EPMD_PORT": str(epmd),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            # Idle schedulers sleep instead of spinning.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
+            "RABBITMQ_CONFIG_FILE": str(folder / "none"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+        }
+        self._user: str | None = None
+        if os.geteuid() == 0:
+            self._user = "rabbitmq"
+            shutil.chown(folder, "rabbitmq", "rabbitmq")
+        self._epmd = self._popen("epmd", "-port", str(epmd), "-address", "127.0.0.1")
+        self._node: subprocess.Popen[bytes] | None = None
+
+    def _popen(self, *command: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            env=self._environment,
+            user=self._user,
+            group=pwd.getpwnam(self._user).pw_gid if self._user else None,
+            extra_groups=[] if self._user else None,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def start(self) -> None:
+        assert RABBITMQ is not None
+        self._node = self._popen(RABBITMQ)
+        _until(self._answers, 120)
+
+    def _answers(self) -> bool:
+        assert self._node is not None
+        assert self._node.poll() is None
+        with contextlib.suppress(OSError), self.connect() as connection:
+            connection.connect()
+            return True
+        return False
+
+    def connect(self) -> Any:
+        return kombu.Connection(self.url, connect_timeout=5)
+
+    def kill(self) -> None:
+        if self._node is not None:
+            os.killpg(self._node.pid, signal.SIGKILL)
+            self._node.wait()
+            self._node = None
+
+    def close(self) -> None:
+        self.kill()
+        self._epmd.kill()
+        self._epmd.wait()
+
+    def drain(self, queue: str) -> list[Any]:
+        """Take what is in a queue."""
+        got = []
+        with self.connect() as connection:
+            channel = connection.channel()
+            while message := channel.basic_get(queue, no_ack=True):
+                got.append(message)
+        return got
+
+
+@pytest.fixture(scope="module")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """A RabbitMQ that runs."""
+    if RABBITMQ is None:
+        pytest.skip("there is no rabbitmq-server here")
+    with tempfile.TemporaryDirectory(prefix="pgmq-", dir="/tmp") as folder:
+        node = RabbitMQ(Path(folder))
+        try:
+            node.start()
+            yield node
+        finally:
+            node.close()
+
+
+@contextlib.contextmanager
+def _running(relay: Relay) -> Iterator[threading.Thread]:
+    thread = threading.Thread(target=relay.run)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        relay.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def _length(db: psycopg.Connection, queue: str = "orders") -> int:
+    [(length,)] = db.execute("SELECT queue_length FROM pgmq.metrics(%s)", [queue]).fetchall()
+    return int(length)
+
+
+def test_a_message_arrives_as_it_is_with_what_identifies_it(
+    rabbitmq: RabbitMQ, db: psycopg.Connection, dsn: str
+) -> None:
+    db.execute("SELECT pgmq.create('orders')")
+    # What Python's floats cannot hold must not be rounded on the way.
+    db.execute(
+        """
+        SELECT pgmq.send('orders', '{"amount": 0.1234567890123456789}', '{"trace": [1]}'::jsonb),
+            pgmq.send('orders', NULL)
+        """
+    )
+    assert Relay(dsn, "orders", f"{rabbitmq.url}?queue=plain").run(until_empty=True) == 2
+    first, second = rabbitmq.drain("plain")
+    assert first.body == '{"amount": 0.1234567890123456789}'
+    assert first.properties["message_id"] == "orders/1"
+    assert first.headers == {"trace": [1], "x-pgmq-message-id": "orders/1"}
+    assert (first.content_type, first.properties["delivery_mode"]) == ("application/json", 2)
+    assert (second.body, second.headers) == ("null", {"x-pgmq-message-id": "orders/2"})
+    assert _length(db) == 0
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_and_groups_keep_their_order_while_the_broker_is_killed(
+    rabbitmq: RabbitMQ, connect: Connect, dsn: str
+) -> None:
+    db = connect()
+    db.execute("SELECT pgmq.create('orders'), pgmq.create_fifo_index('orders')")
+    done, sent = threading.Event(), 0
+
+    def produce() -> None:
+        nonlocal sent
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            while not done.wait(0.05):
+                # Seven groups, and as many messages without one.
+                connection.execute(
+                    """
+                    SELECT pgmq.send_batch(
+                        'orders',
+                        ARRAY(SELECT to_jsonb(%(first)s + i) FROM generate_series(0, 13) AS i),
+                        ARRAY(
+                            SELECT CASE WHEN i < 7 THEN jsonb_build_object('x-pgmq-group', 'g' || i)
+                            END FROM generate_series(0, 13) AS i
+                        )
+                    )
+                    """,
+                    {"first": sent},
+                )
+                sent += 14
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    forward = Relay(dsn, "orders", f"{rabbitmq.url}?queue=killed", batch=50)
+    try:
+        with _running(forward):
+            _until(lambda: sent > 200 and _length(db) < sent - 100)
+            rabbitmq.kill()
+            before = sent
+            _until(lambda: sent > before + 100)
+            rabbitmq.start()
+            _until(lambda: sent > before + 200)
+            done.set()
+            producer.join()
+            _until(lambda: _length(db) == 0, 60)
+    finally:
+        done.set()
+        producer.join()
+    got = [json.loads(message.body) for message in rabbitmq.drain("killed")]
+    first = list(dict.fromkeys(got))
+    assert sorted(first) == list(range(sent))
+    for group in range(7):
+        members = [number for number in first if number % 14 == group]
+        assert members == sorted(members)
+    alone = [number for number in first if number % 14 >= 7]
+    assert alone == sorted(alone)
+
+
+@pytest.mark.slow
+def test_what_a_killed_relay_had_in_hand_is_sent_by_the_next_one(
+    rabbitmq: RabbitMQ, db: psycopg.Connection, dsn: str
+) -> None:
+    db.execute("SELECT pgmq.create('orders'), pgmq.create_fifo_index('orders')")
+    db.execute(
+        """
+        SELECT count(*) FROM pgmq.send_batch(
+            'orders',
+            ARRAY(SELECT to_jsonb(i) FROM generate_series(0, 999) AS i),
+            ARRAY(
+                SELECT jsonb_build_object('x-pgmq-group', i % 50) FROM generate_series(0, 999) AS i
+            )
+        )
+        """
+    )
+    url = f"{rabbitmq.url}?queue=next"
+    command = [sys.executable, "-m", "pgmq.cli", "relay", "orders", url, "--dsn", dsn, "--vt", "3"]
+    process = subprocess.Popen(command)
+    try:
+        _until(lambda: _length(db) < 800)
+    finally:
+        process.kill()
+        process.wait()
+    assert _length(db) > 0
+    with _running(Relay(dsn, "orders", url)):
+        _until(lambda: _length(db) == 0)
+    first = list(dict.fromkeys(json.loads(message.body) for message in rabbitmq.drain("next")))
+    assert sorted(first) == list(range(1000))
+    for group in range(50):
+        members = [number for number in first if number % 50 == group]
+        assert members == sorted(members)
+
+
+@pytest.mark.parametrize("scheme", ["amqp", "kafka", "redis"])
+def test_a_broker_that_is_down_costs_no_receipt_and_stop_gives_back_at_once(
+    scheme: str, db: psycopg.Connection, dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if scheme == "kafka":
+        pytest.importorskip("confluent_kafka")
+    db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '1'), pgmq.send('orders', '2')")
+    [port] = _free_ports(1)
+    state = "SELECT read_ct, vt > clock_timestamp() FROM pgmq.q_orders"
+    with _running(Relay(dsn, "orders", f"{scheme}://127.0.0.1:{port}", vt=3)):
+        _until(lambda: db.execute(state).fetchall() == [(1, True)] * 2)
+        _until(lambda: len(caplog.records) > 3)
+        first = db.execute("SELECT min(vt) FROM pgmq.q_orders").fetchone()
+        _until(lambda: db.execute("SELECT min(vt) FROM pgmq.q_orders").fetchone() != first)
+        assert db.execute(state).fetchall() == [(1, True)] * 2
+    assert db.execute(state).fetchall() == [(1, False)] * 2
+    assert "; again in" in caplog.text
+
+
+def test_headers_choose_the_routing_key_and_what_has_no_queue_comes_back(
+    rabbitmq: RabbitMQ, db: psycopg.Connection, dsn: str
+) -> None:
+    with rabbitmq.connect() as connection:
+        channel = connection.channel()
+        channel.exchange_declare("shop", "topic", durable=True, auto_delete=False)
+        channel.queue_declare("eu", durable=True, auto_delete=False)
+        channel.queue_bind("eu", "shop", "order.eu.*")
+    db.execute(
+        """
+        SELECT pgmq.create('orders'),
+            pgmq.send_batch('orders', ARRAY['1', '2', '3', '4']::jsonb[], ARRAY[
+            '{"x-pgmq-routing-key": "order.eu.paid", "x-pgmq-group": "a"}',
+            '{"x-pgmq-routing-key": "order.us.paid", "x-pgmq-group": "a"}',
+            '{"x-pgmq-routing-key": "order.eu.paid", "x-pgmq-group": "a"}',
+            NULL
+        ]::jsonb[])
+        """
+    )
+    url = f"{rabbitmq.url}?exchange=shop&routing_key=order.eu.new"
+    assert Relay(dsn, "orders", url).run(until_empty=True) == 2
+    got = {message.body: message.delivery_info["routing_key"] for message in rabbitmq.drain("eu")}
+    assert got == {"1": "order.eu.paid", "4": "order.eu.new"}
+    left = db.execute(
+        "SELECT message, vt > clock_timestamp(), headers ->> 'x-pgmq-error' FROM pgmq.q_orders"
+        " ORDER BY msg_id"
+    ).fetchall()
+    # The third waits behind the second, though it could have gone.
+    reason = "no queue for routing key 'order.us.paid' at exchange 'shop'"
+    assert left == [(2, True, reason), (3, False, None)]
+
+
+def test_an_exchange_that_is_missing_is_waited_for(
+    rabbitmq: RabbitMQ, db: psycopg.Connection, dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '1')")
+    with _running(Relay(dsn, "orders", f"{rabbitmq.url}?exchange=late&routing_key=x")):
+        _until(lambda: "no exchange 'late'" in caplog.text)
+        with rabbitmq.connect() as connection:
+            channel = connection.channel()
+            channel.queue_declare("patient", durable=True, auto_delete=False)
+            channel.exchange_declare("late", "fanout", durable=True, auto_delete=False)
+            # Between the two the relay may find the exchange without a queue, and be refused.
+            channel.queue_bind("patient", "late")
+        _until(lambda: _length(db) == 0)
+    assert [message.body for message in rabbitmq.drain("patient")] == ["1"]
+
+
+def test_what_the_protocol_cannot_carry_comes_back_and_the_rest_goes_out(
+    rabbitmq: RabbitMQ, db: psycopg.Connection, dsn: str
+) -> None:
+    db.execute(
+        """
+        SELECT pgmq.create('orders'),
+            pgmq.send_batch('orders', ARRAY['1', '2', '3']::jsonb[], ARRAY[
+            NULL, jsonb_build_object('number', 2::numeric ^ 80),
+            jsonb_build_object('x-pgmq-routing-key', repeat('x', 300))
+        ]::jsonb[]), pgmq.send('orders', '4')
+        """
+    )
+    assert Relay(dsn, "orders", f"{rabbitmq.url}?queue=most").run(until_empty=True) == 2
+    assert [message.body for message in rabbitmq.drain("most")] == ["1", "4"]
+    reasons = db.execute("SELECT headers ->> 'x-pgmq-error' FROM pgmq.q_orders").fetchall()
+    assert len(reasons) == 2
+    assert all(reason for (reason,) in reasons)
+
+
+def test_a_message_that_closes_the_channel_comes_back_and_the_rest_goes_out(
+    rabbitmq: RabbitMQ, db: psycopg.Connection, dsn: str
+) -> None:
+    # RabbitMQ takes no CC that is not a list.
+    db.execute(
+        """
+        SELECT pgmq.create('orders'), pgmq.send('orders', '1'),
+            pgmq.send('orders', '2', '{"CC": "x"}'::jsonb), pgmq.send('orders', '3')
+        """
+    )
+    assert Relay(dsn, "orders", f"{rabbitmq.url}?queue=open").run(until_empty=True) == 2
+    got = [message.body for message in rabbitmq.drain("open")]
+    assert list(dict.fromkeys(got)) == ["1", "3"]
+    [(left, reason)] = db.execute(
+        "SELECT message, headers ->> 'x-pgmq-error' FROM pgmq.q_orders"
+    ).fetchall()
+    assert left == 2
+    assert "PRECONDITION_FAILED" in reason
+
+
+def test_connections_to_postgres_that_are_cut_are_opened_again(
+    db: psycopg.Connection, dsn: str
+) -> None:
+    db.execute("SELECT pgmq.create('orders'), pgmq.enable_wakeups('orders')")
+    cut = """
+        SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE application_name = 'pgmq relay' AND datname = current_database()
+    """
+    with _running(Relay(dsn, "orders", "memory://?queue=cut", batch=5)):
+        for number in range(200):
+            db.execute("SELECT pgmq.send('orders', %s::text::jsonb)", [str(number)])
+            if number % 50 == 25:
+                _until(lambda: db.execute(cut).fetchone() == (1,))
+        _until(lambda: _length(db) == 0, 60)
+    with kombu.Connection("memory://") as connection:
+        queue = connection.SimpleQueue("cut")
+        got = [json.loads(queue.get_nowait().body) for _ in range(queue.qsize())]
+    assert list(dict.fromkeys(got)) == list(range(200))
+
+
+def test_redis_has_what_was_sent(db: psycopg.Connection, dsn: str, tmp_path: Path) -> None:
+    if REDIS is None:
+        pytest.skip("there is no redis-server here")
+    pytest.importorskip("redis", reason="redis is missing: pip install 'pgmq[relay]'")
+    db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '[1.50]')")
+    [port] = _free_ports(1)
+    url = f"redis://127.0.0.1:{port}/0"
+    settings = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path))
+    forward = Relay(dsn, "orders", f"{url}?queue=out")
+    with _running(forward):
+        # It is not there yet.
+        _until(lambda: db.execute("SELECT read_ct FROM pgmq.q_orders").fetchone() == (1,))
+        process = subprocess.Popen([REDIS, *settings], stdout=subprocess.DEVNULL)
+        try:
+            _until(lambda: _length(db) == 0)
+            with kombu.Connection(url) as connection:
+                message = connection.SimpleQueue("out").get(timeout=5)
+                assert message.body == b"[1.50]"
+                assert message.headers == {"x-pgmq-message-id": "orders/1"}
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def test_kafka_has_a_group_in_its_order_under_its_key(db: psycopg.Connection, dsn: str) -> None:
+    kafka: Any = pytest.importorskip(
+        "confluent_kafka", reason="confluent-kafka is missing: pip install 'pgmq[kafka]'"
+    )
+    mock = kafka.Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
+    [address] = mock.list_topics().brokers.values()
+    db.execute("SELECT pgmq.create('orders')")
+    for number in range(20):
+        db.execute(
+            "SELECT pgmq.send('orders', %s::text::jsonb, %s::jsonb)",
+            [str(number), json.dumps({"x-pgmq-group": f"g{number % 2}", "n": number})],
+        )
+    url = f"kafka://{address.host}:{address.port}/?topic=out"
+    assert Relay(dsn, "orders", url).run(until_empty=True) == 20
+    assert _length(db) == 0
+    consumer = kafka.Consumer(
+        {"bootstrap.servers": f"{address.host}:{address.port}", "group.id": "test"}
+        | {"auto.offset.reset": "earliest"}
+    )
+    partitions = mock.list_topics("out").topics["out"].partitions
+    consumer.assign([kafka.TopicPartition("out", number, 0) for number in partitions])
+    got: list[Any] = []
+    while len(got) < 20:
+        message = consumer.poll(10)
+        assert message is not None
+        assert message.error() is None
+        got.append(message)
+    consumer.close()
+    for group in (0, 1):
+        values = [int(m.value()) for m in got if m.key() == f"g{group}".encode()]
+        assert values == list(range(group, 20, 2))
+    assert dict(got[0].headers())["x-pgmq-message-id"].startswith(b"orders/")
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("localhost", "the URL has no scheme"),
+        ("gopher://x", "no broker for gopher://"),
+        ("redis://x?exchange=e", "redis:// has no exchanges"),
+        ("amqp://x?routingkey=k", "amqp:// has no option routingkey"),
+        ("librabbitmq://x", "no broker for librabbitmq://"),
+        ("kafka://", "needs a server"),
+        ("amqp://x?exchange=e&queue=q", "queue is for messages without exchange"),
+        ("kafka://x?no.such.setting=1", 'Kafka: No such configuration property: "no.such.setting"'),
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_at_once(url: str, complaint: str) -> None:
+    with pytest.raises(RelayError, match=complaint):
+        Relay("", "orders", url)
+
+
+@pytest.mark.parametrize(("url", "extra"), [("amqp://x", "relay"), ("kafka://x", "kafka")])
+def test_a_missing_extra_is_named(url: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kombu", None)
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    with pytest.raises(RelayError, match=rf"is missing: pip install 'pgmq\[{extra}\]'"):
+        Relay("", "orders", url)
+
+
+def test_the_example_runs(db: psycopg.Connection, dsn: str) -> None:
+    db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '1'), pgmq.send('orders', '2')")
+    done = doctest.testmod(relay, extraglobs={"dsn": dsn})
+    assert (done.attempted, done.failed) == (2, 0)
