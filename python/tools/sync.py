@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ROOT / "python" / "src"
 
 TWINS = {
+    "pgmq/_async_job.py": "pgmq/_job.py",
     "pgmq/async_notify_listener.py": "pgmq/sync_notify_listener.py",
     "pgmq/async_operations.py": "pgmq/sync_operations.py",
     "pgmq/async_queue.py": "pgmq/queue.py",
@@ -24,6 +25,7 @@ WORDS = {
     "The asynchronous": "The synchronous",
     "an asynchronous": "a synchronous",
     "an `async with`": "a `with`",
+    "an asyncio task": "a thread or a process",
     r"sqlalchemy\.ext\.asyncio import AsyncSession": "sqlalchemy.orm import Session",
     r"sqlalchemy\.ext\.asyncio import \(": "sqlalchemy import (",
     r"^    AsyncSession,\n": "",
@@ -36,6 +38,9 @@ WORDS = {
     r"\bAwaitable\[(T)\]": r"\1",
     r"\bAsync(NotificationListener|PGMQueueOperationsMixin)\b": r"Sync\1",
     r"\bAsync(Connection|ConnectionPool|Engine|Methods|Operation|PGMQueue|Session)\b": r"\1",
+    r"\bAsync(ExitStack|Iterator|Job)\b": r"\1",
+    r"\basynccontextmanager\b": "contextmanager",
+    r"\benter_async_context\b": "enter_context",
     r"\b_async_operation\b": "_operation",
     r"(\w)_async\b": r"\1",
     r"\bcreate_async_engine\b": "create_engine",

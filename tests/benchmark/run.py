@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import psycopg
 
-from benchmark import cases, fifo, policy, push, report, routing, waking
+from benchmark import cases, fifo, policy, push, python_client, report, routing, waking
 from benchmark.cluster import open_cluster
 from benchmark.driver import SHORT_WARM_UP, WARM_UP, Bucket, Pgbench, PgbenchError, Server
 from benchmark.engines import NAMES, ROOT, Engine, open_engines
@@ -380,6 +380,7 @@ SCENARIOS = {
     "waking": ("Waking consumers", waking.waking),
     "push": ("Push delivery", push.push),
     "policy": ("Policies", policy.policy),
+    "python": ("The Python client", python_client.python),
 }
 
 

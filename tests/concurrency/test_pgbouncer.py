@@ -16,6 +16,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+import pgmq
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -132,3 +134,46 @@ def test_a_consumer_waits_on_a_connection_of_its_own_beside_the_pool(
     producer.execute("SELECT pgmq.send('q', '1')")
     assert [note.channel for note in direct.notifies(timeout=5, stop_after=1)] == ["pgmq.q_q.READY"]
     assert consumer.execute("SELECT msg_id FROM pgmq.read('q', 60, 1)").fetchall() == [(1,)]
+
+
+def test_a_worker_works_through_the_pool_and_is_woken_beside_it(
+    pooled: Callable[[], psycopg.Connection], dsn: str
+) -> None:
+    producer = pooled()
+    producer.execute("SELECT pgmq.create('q'), pgmq.enable_wakeups('q')")
+    producer.execute("CREATE TABLE effect (msg_id bigint)")
+    done: list[int] = []
+
+    def handler(message: pgmq.Message, connection: psycopg.Connection) -> None:
+        connection.execute("INSERT INTO effect VALUES (%s)", [message.msg_id])
+        done.append(message.msg_id)
+
+    class Failures(pgmq.Hooks):
+        def on_error(
+            self, queue: str, message: pgmq.Message, seconds: float, exception: BaseException
+        ) -> None:
+            failures.append(exception)
+
+    failures: list[BaseException] = []
+    worker = pgmq.Worker(
+        producer.info.dsn, "q", handler, transactional=True, listen_dsn=dsn, poll_interval=60,
+        concurrency=3, hooks=Failures(),
+    )  # fmt: skip
+    producer.execute("SELECT pgmq.send('q', '1') FROM generate_series(1, 60)")
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        end = time.monotonic() + 10
+        for number in range(60, 81):  # all of these, then one at a time
+            while len(done) < number:
+                assert time.monotonic() < end
+                time.sleep(0.005)
+            producer.execute("SELECT pgmq.send('q', '1')")
+    finally:
+        worker.stop()
+        thread.join(10)
+    assert failures == []
+    assert set(done) >= set(range(1, 81))
+    assert producer.execute("SELECT count(*), count(DISTINCT msg_id) FROM effect").fetchone() == (
+        (len(done), len(done))
+    )

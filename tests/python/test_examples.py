@@ -20,7 +20,16 @@ from server import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODULES = ["base", "decorators", "install", "queue", "sync_operations"]
+MODULES = [
+    "_engine",
+    "_outcome",
+    "base",
+    "decorators",
+    "install",
+    "queue",
+    "sync_operations",
+    "worker",
+]
 
 
 def _examples() -> Iterator[doctest.DocTest]:

@@ -37,6 +37,7 @@ from pgmq.messages import (
     TopicBinding,
 )
 from pgmq.queue import PGMQueue
+from pgmq.worker import AsyncWorker, Hooks, ProcessWorker, Reject, Retry, Worker
 
 if _TYPE_CHECKING:
     from pgmq.sqlalchemy_async_queue import PGMQueue as SQLAlchemyAsyncPGMQueue
@@ -44,21 +45,27 @@ if _TYPE_CHECKING:
 
 __all__ = [
     "AsyncPGMQueue",
+    "AsyncWorker",
     "Binding",
     "Channel",
+    "Hooks",
     "Message",
     "NotificationThrottle",
     "PGMQInstallError",
     "PGMQLogger",
     "PGMQueue",
     "Policy",
+    "ProcessWorker",
     "QueueMessage",
     "QueueMetrics",
     "QueueRecord",
+    "Reject",
+    "Retry",
     "RoutingResult",
     "SendOnceResult",
     "SyncPGMQueue",
     "TopicBinding",
+    "Worker",
     "__version__",
     "async_transaction",
     "create_logger",

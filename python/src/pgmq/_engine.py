@@ -1,0 +1,732 @@
+"""What all workers do but call the handler: read, keep leases, acknowledge, wait, connect again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import math
+import os
+import random
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pgmq import _statements as statements
+from pgmq._outcome import RETURNED, Outcome, failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+
+    from pgmq._statements import Statement
+    from pgmq.messages import Message
+
+__all__ = ["Engine", "Hooks"]
+
+T = TypeVar("T")
+
+Read = Literal["read", "read_grouped", "read_grouped_rr", "read_grouped_head"]
+
+log = logging.getLogger("pgmq.worker")
+
+_AHEAD = 0.5  # seconds of work that may wait in the worker, where others cannot have it
+_UNIT = 0.005  # seconds of work that are handed to a slot at once, where calls are short
+_LINGER = 0.05  # seconds that an acknowledgement may wait for others to go with it
+_SOON = 0.1  # seconds, when there is something that cannot be had
+
+
+class Hooks:
+    """What a worker reports, for metrics: override what you need.
+
+    The methods are called on the worker's event loop, between other things: they should be quick,
+    and what they raise ends the worker. seconds are those that the handler took (of a whole batch,
+    where it takes batches).
+
+        >>> class Count(Hooks):
+        ...     done = 0
+        ...
+        ...     def on_done(self, queue, message, seconds):
+        ...         self.done += 1
+        >>> hooks = Count()
+        >>> Worker(dsn, "jobs", lambda message: None, hooks=hooks).run(until_empty=True)
+        >>> hooks.done
+        1
+    """
+
+    def on_read(self, queue: str, messages: Sequence[Message]) -> None:
+        """Hear what was leased."""
+
+    def on_done(self, queue: str, message: Message, seconds: float) -> None:
+        """Hear that the handler is done with a message; transactional: and it is committed."""
+
+    def on_error(
+        self, queue: str, message: Message, seconds: float, exception: BaseException
+    ) -> None:
+        """Hear what the handler raised, Retry and Reject too; HandlerError in a ProcessWorker."""
+
+    def on_lost(self, queue: str, message: Message) -> None:
+        """Hear that the lease of a message was lost: somebody else has it, or it is gone."""
+
+    def on_disconnect(self, queue: str, error: Exception, seconds: float) -> None:
+        """Hear that a connection was lost, or not to be had; the next attempt is in seconds."""
+
+
+class Engine(ABC):
+    """Everything but where the handler runs."""
+
+    def __init__(
+        self,
+        dsn: str,
+        queue: str,
+        handler: Callable[..., Any],
+        *,
+        vt: int = 30,
+        batch_size: int = 100,
+        concurrency: int = 1,
+        transactional: bool = False,
+        batch: bool = False,
+        read: Read = "read",
+        poll_interval: float = 5.0,
+        reconnect_interval: float = 30.0,
+        synchronous_commit: bool = False,
+        listen_dsn: str | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        """Keep the settings; nothing is connected before run().
+
+        `dsn` is a connection string of libpq. The handler is called with a Message, of
+        `concurrency` calls at a time. When it returns, the message is acknowledged. When it
+        raises, the message is returned with the error in the header x-pgmq-error, and the queue's
+        policy says when it is visible again and how often that may happen; see also Retry and
+        Reject.
+
+        `transactional`: the handler is called with a Message and a connection, on which it works
+        in a transaction that also acknowledges the message: its effects happen exactly once. If
+        the acknowledgement is refused they are rolled back.
+
+        `batch`: it is called with a list of up to batch_size messages, which are acknowledged or
+        returned together.
+
+        `read` is the function to read with. With those of FIFO groups no two messages of a group
+        are handled at a time, and when one failed the later ones are returned; a batch is of one
+        group.
+
+        `vt` is the lease in seconds. It is extended while a handler runs, so it is how long a
+        message is out of reach when its worker is killed. `batch_size` is how many are read at
+        once at most, and half of what may wait for a call; fewer, where handlers take their time.
+
+        `poll_interval` is in seconds and varies at random by a quarter: when to look although
+        nothing says that there is something. `reconnect_interval` is the longest time between two
+        attempts to connect.
+
+        With `synchronous_commit` False the worker's own connections, which read, acknowledge and
+        return, do not wait for the disk: what a crash of the server undoes is handed out again.
+        The connections of a transactional handler are as the server has them.
+
+        `listen_dsn` is for when dsn leads to a pooler that changes sessions: a direct connection
+        to LISTEN on. On the others nothing is prepared or set then, synchronous_commit neither.
+        """
+        for name, value in (("vt", vt), ("batch_size", batch_size), ("concurrency", concurrency)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1: {value}")
+        if not 0 < poll_interval <= 2400:
+            raise ValueError(f"poll_interval must be between 0 and 2400 seconds: {poll_interval}")
+        if read not in _READS:
+            raise ValueError(f"read must be one of {', '.join(_READS)}: {read}")
+        self.queue = queue
+        self.vt = vt
+        self.batch_size = batch_size
+        self.concurrency = concurrency
+        self.transactional = transactional
+        self.batch = batch
+        self.read: Read = read
+        self.poll_interval = poll_interval
+        self.reconnect_interval = reconnect_interval
+        self.hooks = hooks or Hooks()
+        self._pooled = listen_dsn is not None
+        self._dsn = _conninfo(dsn, queue, synchronous_commit or self._pooled)
+        self._listen_dsn = _conninfo(listen_dsn or dsn, queue, synchronous_commit)
+        self._grouped = read != "read"
+        self._job_of = (
+            queue, _conninfo(dsn, queue, True), handler, transactional, batch, self._grouped,
+            self._pooled,
+        )  # fmt: skip
+
+        self._buffer: deque[list[Message]] = deque()  # what no slot has begun
+        self._running: set[asyncio.Task[None]] = set()
+        self._held: dict[int, Message] = {}  # what is in the buffer or running
+        self._done: list[Message] = []  # to acknowledge
+        self._done_since = 0.0
+        self._refused: list[tuple[Message, Outcome]] = []  # to return or reject
+        self._pace: float | None = None  # seconds that a message takes
+        self._look = True  # whether there may be something to read
+        self._drained = False  # whether the last read found all there was
+        self._attempts = 0  # to connect
+        self._error: Exception | None = None  # of what runs beside
+        self._stop_asked = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def stop(self) -> None:
+        """Read no more, finish the calls that run, return the rest to the queue, and end run().
+
+        May be called from any thread. SIGTERM and SIGINT do the same.
+        """
+        self._stop_asked = True
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(self._stopping)
+
+    # Where the handler runs
+
+    @abstractmethod
+    async def _perform(self, unit: list[Message]) -> list[Outcome]:
+        """Have the handler called for messages, one after another."""
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Prepare to perform."""
+
+    @abstractmethod
+    async def _end(self) -> None:
+        """Clean up."""
+
+    def _wanted(self, message: Message) -> bool:
+        """Say whether a message should still be handled; called from any thread."""
+        return not self._stop_asked and self._held.get(message.msg_id) is message
+
+    def _stopping(self) -> None:
+        """Notice that stop() was called."""
+        self._stopped.set()
+        self._turn.set()
+
+    # From the beginning to the end
+
+    async def _run(self, until_empty: bool, signals: bool) -> None:
+        if self._loop is not None:
+            raise RuntimeError("a worker runs once: make another one")
+        self._loop = asyncio.get_running_loop()
+        self._turn = asyncio.Event()  # something happened
+        self._empty = asyncio.Event()  # the queue was found empty
+        self._stopped = asyncio.Event()  # stop() was called
+        if self._stop_asked:
+            return
+        extra = {"queue": self.queue}
+        log.info("worker of queue %s starts", self.queue, extra=extra)
+        self._begin()
+        try:
+            with _signals(self) if signals else contextlib.nullcontext():
+                work = asyncio.create_task(self._persist(until_empty))
+                try:
+                    await asyncio.shield(work)
+                except asyncio.CancelledError:
+                    self.stop()
+                    for task in self._running:
+                        task.cancel()
+                    await work
+                    raise
+        finally:
+            if self._running:
+                await asyncio.wait(self._running)
+            await self._end()
+            log.info("worker of queue %s has ended", self.queue, extra=extra)
+
+    async def _persist(self, until_empty: bool) -> None:
+        """Work, and connect again when a connection is lost."""
+        while True:
+            try:
+                async with contextlib.AsyncExitStack() as stack:
+                    connection = await _connect(self._dsn, self._pooled)
+                    stack.push_async_callback(connection.close)
+                    listener = await _connect(self._listen_dsn, False)
+                    stack.push_async_callback(listener.close)
+                    await self._serve(connection, listener, until_empty)
+                return
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:  # noqa: PERF203
+                in_hand = bool(self._held or self._done or self._refused)
+                if self._stop_asked and (not in_hand or (self._attempts and not self._running)):
+                    self._report("leases are left to end by themselves", error, 0.0)
+                    return
+                # Not all workers at the same time.
+                longest = min(self.reconnect_interval, 0.1 * 2 ** min(self._attempts, 30))
+                seconds = random.uniform(longest / 2, longest)  # noqa: S311
+                self._attempts += 1
+                self._report("no connection", error, seconds)
+                if self._stop_asked:
+                    await asyncio.sleep(min(seconds, 1.0))
+                else:
+                    with contextlib.suppress(asyncio.TimeoutError):
+                        await asyncio.wait_for(self._stopped.wait(), seconds)
+
+    def _report(self, text: str, error: Exception, seconds: float) -> None:
+        extra = {"queue": self.queue, "attempt": self._attempts, "seconds": seconds}
+        log.warning("worker of queue %s: %s: %s", self.queue, text, error, extra=extra)
+        self.hooks.on_disconnect(self.queue, error, seconds)
+
+    async def _serve(
+        self, connection: _Connection, listener: _Connection, until_empty: bool
+    ) -> None:
+        """Work as long as the connections do."""
+        self._error = None
+        self._look_again()
+        self._announced = announced = await self._announcements(listener)
+        await self._extend(connection)  # others may have what is in hand since
+        beside = [
+            asyncio.create_task(self._beside(self._keep(connection))),
+            asyncio.create_task(self._beside(self._listen(listener, announced))),
+        ]
+        try:
+            while True:
+                self._turn.clear()
+                if self._error is not None:
+                    raise self._error
+                if self._stop_asked:
+                    self._give_back()
+                if self._refused:
+                    await self._return(connection)
+                again = await self._exchange(connection)
+                self._dispatch()
+                self._attempts = 0
+                in_hand = self._held or self._done or self._refused
+                if not in_hand and (self._stop_asked or (until_empty and self._drained)):
+                    return
+                if until_empty and not in_hand:
+                    self._look_again()
+                elif not again:
+                    await self._next_turn()
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _next_turn(self) -> None:
+        """Wait until something happens, or acknowledgements have waited long enough."""
+        timeout = None
+        if self._done:
+            timeout = max(0.0, self._done_since + _LINGER - time.monotonic())
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._turn.wait(), timeout)
+
+    async def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        # The main part raises the error when it gets there: it is never interrupted in a read,
+        # whose messages would be leased to nobody.
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001
+            self._error = error
+            self._turn.set()
+
+    # Reading and acknowledging
+
+    def _room(self) -> int:
+        """Say how many to read now; 0 while there are enough."""
+        if self.batch:
+            most = least = self.batch_size
+            ahead = 0
+        else:
+            # As many as are handled soon: others may be free now. Two batches, so that one can be
+            # read while the other is handled.
+            waiting = 0.0 if self._pace is None else _AHEAD * self.concurrency / self._pace
+            ahead = int(min(2 * self.batch_size, waiting))
+            least, most = max(1, ahead // 2), self.batch_size
+        wanted = self.concurrency * (self.batch_size if self.batch else 1) + ahead
+        room = wanted - len(self._held)
+        return min(room, most) if room >= least else 0
+
+    async def _exchange(self, connection: _Connection) -> bool:
+        """Acknowledge what is done and read, as far as it is time to; say whether to go on."""
+        quantity = self._room() if self._look and not self._stop_asked else 0
+        waited = time.monotonic() - self._done_since >= _LINGER
+        if not quantity and not (self._done and (waited or not self._held)):
+            return False
+        done, self._done = self._done, []
+        if quantity:
+            # From here on, whoever wants another look says so again.
+            self._look, self._drained = False, True
+        try:
+            messages = await self._ack_and_read(connection, quantity, done)
+        except BaseException:
+            # Acknowledging twice does no harm.
+            self._done = done + self._done
+            raise
+        if self._grouped and done:
+            self._look_again()  # at the next ones of their groups
+        if not quantity:
+            return self._look
+        if messages:
+            self.hooks.on_read(self.queue, messages)
+            self._held.update((message.msg_id, message) for message in messages)
+            self._buffer.extend(self._units(messages))
+        if len(messages) == quantity or (self._grouped and messages):
+            self._look_again()
+        else:
+            self._empty.set()
+        return self._look
+
+    async def _ack_and_read(
+        self, connection: _Connection, quantity: int, done: list[Message]
+    ) -> list[Message]:
+        msg_ids, read_cts = _leases(done)
+        if done and quantity and not self._grouped:
+            return await _run(
+                connection,
+                statements.ack_and_read(self.queue, self.vt, quantity, msg_ids, read_cts),
+            )
+        if done:
+            ack = statements.ack_batch(self.queue, msg_ids, read_cts)
+            kept = await _run(connection, ack)
+            for message in done:
+                if message.msg_id not in kept:
+                    self._lost(message)
+        if not quantity:
+            return []
+        return await _run(connection, _READS[self.read](self.queue, self.vt, quantity))
+
+    def _units(self, messages: list[Message]) -> list[list[Message]]:
+        """Divide messages into what one slot handles one after another."""
+        if self._grouped:
+            groups: dict[str, list[Message]] = {}
+            for message in messages:
+                groups.setdefault(_group(message), []).append(message)
+            return list(groups.values())
+        if self.batch:
+            size = self.batch_size
+        else:
+            share = math.ceil(len(messages) / self.concurrency)
+            size = max(1, min(share, int(_UNIT / self._pace) if self._pace else 1))
+        return [messages[i : i + size] for i in range(0, len(messages), size)]
+
+    async def _return(self, connection: _Connection) -> None:
+        """Return or reject what was not done, those with the same error together."""
+        alike: dict[tuple[bool, int | None, str | None], list[Message]] = {}
+        refused, self._refused = self._refused, []
+        for message, outcome in refused:
+            key = (outcome.kind == "rejected", outcome.delay, outcome.error)
+            alike.setdefault(key, []).append(message)
+        try:
+            for (rejected, delay, error), messages in alike.items():
+                leases = _leases(messages)
+                if rejected:
+                    await _run(connection, _reject(self.queue, *leases, error))
+                else:
+                    nack = statements.nack_batch(self.queue, *leases, delay, error)
+                    await _run(connection, nack)
+        except BaseException:
+            # Returning twice does no harm either.
+            self._refused = refused + self._refused
+            raise
+        self._look_again()
+        if not self._announced.arms:
+            # Whoever waits has not reckoned with these; where they are announced it is told.
+            due = await _run(connection, _due(self.queue, None))
+            if due is not None:
+                asyncio.get_running_loop().call_later(max(due, 0.0), self._wake)
+
+    def _give_back(self) -> None:
+        """Return what no slot has begun."""
+        while self._buffer:
+            for message in self._buffer.popleft():
+                self._settle(message, RETURNED)
+
+    # Handling
+
+    def _dispatch(self) -> None:
+        while self._buffer and len(self._running) < self.concurrency:
+            task = asyncio.create_task(self._handle(self._buffer.popleft()))
+            self._running.add(task)
+            task.add_done_callback(self._end_of)
+
+    def _end_of(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):  # of a hook
+            self._error = error
+        self._turn.set()
+
+    async def _handle(self, unit: list[Message]) -> None:
+        try:
+            outcomes = await self._perform(unit)
+        except asyncio.CancelledError:
+            outcomes = [RETURNED] * len(unit)
+        except Exception as error:  # noqa: BLE001, that of an executor
+            outcomes = [failure(error)] * len(unit)
+        seconds = sum(o.seconds for o in (outcomes[:1] if self.batch else outcomes)) / len(unit)
+        self._pace = seconds if self._pace is None else 0.7 * self._pace + 0.3 * seconds
+        self._pace = max(self._pace, 1e-6)
+        for message, outcome in zip(unit, outcomes, strict=True):
+            self._settle(message, outcome)
+
+    def _settle(self, message: Message, outcome: Outcome) -> None:
+        """Note what became of a message."""
+        if self._held.get(message.msg_id) is message:
+            del self._held[message.msg_id]
+        if outcome.kind == "done":
+            if not self.transactional:
+                if not self._done:
+                    self._done_since = time.monotonic()
+                self._done.append(message)
+            elif self._grouped:
+                self._look_again()
+            if log.isEnabledFor(logging.DEBUG):
+                extra = self._extra(message, outcome)
+                log.debug("message %s of queue %s: done", message.msg_id, self.queue, extra=extra)
+            self.hooks.on_done(self.queue, message, outcome.seconds)
+            return
+        # Also what is lost: of a batch only some may be.
+        self._refused.append((message, outcome))
+        if outcome.kind == "lost":
+            self._lost(message)
+        if outcome.exception is not None:
+            failed = outcome.kind == "failed"
+            log.log(
+                logging.ERROR if failed else logging.INFO,
+                "message %s of queue %s: %s: %s",
+                message.msg_id,
+                self.queue,
+                outcome.kind,
+                outcome.error,
+                extra=self._extra(message, outcome),
+                exc_info=outcome.exception if failed else None,
+            )
+            self.hooks.on_error(self.queue, message, outcome.seconds, outcome.exception)
+
+    def _extra(self, message: Message, outcome: Outcome) -> dict[str, Any]:
+        return {
+            "queue": self.queue,
+            "msg_id": message.msg_id,
+            "read_ct": message.read_ct,
+            "outcome": outcome.kind,
+            "seconds": outcome.seconds,
+        }
+
+    # What runs beside
+
+    async def _keep(self, connection: _Connection) -> None:
+        """Keep the leases of what is in hand."""
+        while True:
+            await asyncio.sleep(self.vt / 3)
+            await self._extend(connection)
+
+    async def _extend(self, connection: _Connection) -> None:
+        held = list(self._held.values())
+        if not held:
+            return
+        extend = statements.extend_batch(self.queue, *_leases(held), self.vt)
+        kept = await _run(connection, extend)
+        for message in held:
+            if message.msg_id not in kept:
+                self._miss(message)
+
+    def _miss(self, message: Message) -> None:
+        """Drop a message whose lease could not be extended, unless it is done anyhow."""
+        if self._held.get(message.msg_id) is not message:
+            return
+        for unit in self._buffer:
+            if message in unit:
+                unit.remove(message)
+                if not unit:
+                    self._buffer.remove(unit)
+                break
+        else:
+            if self.transactional:
+                return  # it may just be committed, and otherwise its acknowledgement is refused
+        del self._held[message.msg_id]
+        self._turn.set()
+        self._lost(message)
+
+    def _lost(self, message: Message) -> None:
+        extra = self._extra(message, Outcome("lost"))
+        log.warning("message %s of queue %s: lease lost", message.msg_id, self.queue, extra=extra)
+        self.hooks.on_lost(self.queue, message)
+
+    async def _announcements(self, listener: _Connection) -> _Announced:
+        """Find out how the queue announces messages, and listen."""
+        arm = statements.await_(self.queue, self._armed())
+        try:
+            await _run(listener, arm)
+        except psycopg.errors.ObjectNotInPrerequisiteState:
+            pass
+        else:
+            return _Announced(arms=True)
+        for throttle in await _run(listener, statements.list_notify_throttles()):
+            if throttle.queue_name.lower() == self.queue.lower():
+                table = await _run(listener, _table(self.queue))
+                channel = sql.Identifier(f"pgmq.{table}.INSERT")
+                await listener.execute(sql.SQL("LISTEN {}").format(channel))
+                return _Announced(throttle=throttle.throttle_interval_ms / 1000)
+        return _Announced()
+
+    def _armed(self) -> int:
+        return math.ceil(1.25 * self.poll_interval)
+
+    async def _listen(self, listener: _Connection, announced: _Announced) -> None:
+        """Say when to look again, whenever the queue was found empty."""
+        notified = False
+        listens = announced.arms or announced.throttle is not None
+        while True:
+            while listens and not self._empty.is_set():
+                # The server keeps what is not fetched, and everything announced after it.
+                if await _notified(listener, _SOON):
+                    notified = True
+                    self._wake()
+            await self._empty.wait()
+            self._empty.clear()
+            wait = self.poll_interval * random.uniform(0.75, 1.25)  # noqa: S311
+            due = await _run(listener, _due(self.queue, self._armed() if announced.arms else None))
+            if announced.arms:
+                # What was committed before is not announced.
+                self._wake()
+            if due is not None:
+                wait = min(wait, max(due, 0.0 if announced.arms else _SOON))
+            if notified and announced.throttle is not None:
+                # What the throttle has left out since.
+                wait = min(wait, max(announced.throttle, _SOON))
+            notified = await _notified(listener, wait)
+            self._wake()
+
+    def _wake(self) -> None:
+        self._look = True
+        self._turn.set()
+
+    def _look_again(self) -> None:
+        self._look, self._drained = True, False
+
+
+# Statements that only workers need, and connections
+
+_Connection = psycopg.AsyncConnection[Any]
+
+_READS: dict[str, Callable[[str, int, int], Statement[list[Message]]]] = {
+    "read": statements.read,
+    "read_grouped": statements.read_grouped,
+    "read_grouped_rr": statements.read_grouped_rr,
+    "read_grouped_head": statements.read_grouped_head,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    """How a queue announces messages: arms by await(), a throttle in seconds by NOTIFY."""
+
+    arms: bool = False
+    throttle: float | None = None
+
+
+def _due(queue: str, seconds: int | None) -> Statement[float | None]:
+    """Ask in how many seconds to look again: the clocks of two machines may differ."""
+    call = (
+        "pgmq.next_visible_at(%(queue)s::text)"
+        if seconds is None
+        else "pgmq.await(%(queue)s::text, %(seconds)s::integer)"
+    )
+    return statements.Statement(
+        f"SELECT extract(epoch FROM {call} - clock_timestamp())::float8",
+        {"queue": queue, "seconds": seconds},
+        _value,
+    )
+
+
+def _table(queue: str) -> Statement[str]:
+    return statements.Statement(
+        "SELECT pgmq.format_table_name(%(queue)s::text, 'q')", {"queue": queue}, _value
+    )
+
+
+def _reject(
+    queue: str, msg_ids: list[int], read_cts: list[int], error: str | None
+) -> Statement[None]:
+    # nack() says which leases are still ours, locks these messages, and keeps the error.
+    return statements.Statement(
+        "SELECT pgmq.archive(%(queue)s::text, ARRAY(SELECT pgmq.nack(%(queue)s::text,"
+        " %(msg_ids)s::bigint[], %(read_cts)s::integer[], 0, %(error)s::text)))",
+        {"queue": queue, "msg_ids": msg_ids, "read_cts": read_cts, "error": error},
+        lambda rows: None,
+    )
+
+
+def _value(rows: list[tuple[Any, ...]]) -> Any:
+    return rows[0][0]
+
+
+def _leases(messages: Sequence[Message]) -> tuple[list[int], list[int]]:
+    return [m.msg_id for m in messages], [m.read_ct for m in messages]
+
+
+def _group(message: Message) -> str:
+    headers = message.headers
+    name = headers.get("x-pgmq-group") if isinstance(headers, dict) else None
+    return name if isinstance(name, str) else json.dumps(name)
+
+
+async def _run(connection: _Connection, statement: Statement[T]) -> T:
+    cursor = await connection.execute(statement.query, statement.parameters)
+    return statement.decode(await cursor.fetchall())
+
+
+async def _notified(connection: _Connection, seconds: float) -> bool:
+    """Wait for a notification for so long."""
+    notified = False
+    async for _ in connection.notifies(timeout=seconds, stop_after=1):
+        notified = True
+    return notified
+
+
+async def _connect(dsn: str, pooled: bool) -> _Connection:
+    return await psycopg.AsyncConnection.connect(
+        dsn, autocommit=True, prepare_threshold=None if pooled else 5
+    )
+
+
+def _conninfo(dsn: str, queue: str, synchronous_commit: bool) -> str:
+    """Complete a connection string; what it says itself comes first."""
+    given = conninfo_to_dict(dsn)
+    options = str(given.get("options") or os.environ.get("PGOPTIONS", ""))
+    if not synchronous_commit:
+        options += " -c synchronous_commit=off"
+    wanted = {
+        "fallback_application_name": f"pgmq worker {queue}",
+        "connect_timeout": os.environ.get("PGCONNECT_TIMEOUT", "10"),
+        # A server that vanishes without a word is noticed in a minute instead of hours.
+        "keepalives_idle": "30",
+        "keepalives_interval": "10",
+        "keepalives_count": "3",
+    }
+    return make_conninfo(dsn, **(wanted | given | ({"options": options} if options else {})))
+
+
+@contextlib.contextmanager
+def _signals(worker: Engine) -> Iterator[None]:
+    """Have the first SIGTERM or SIGINT stop the worker, and the second do what it did before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # signal.signal() would not do: a signal that a handler's thread gets does not wake the loop.
+    loop = asyncio.get_running_loop()
+    before: dict[int, Any] = {}
+
+    def restore() -> None:
+        while before:
+            number, action = before.popitem()
+            loop.remove_signal_handler(number)
+            signal.signal(number, action or signal.SIG_DFL)
+
+    def stop() -> None:
+        restore()
+        worker.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before[number] = signal.getsignal(number)
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        restore()

@@ -1,0 +1,107 @@
+"""What a handler's call can end with. No I/O here."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from dataclasses import dataclass, replace
+from typing import Literal
+
+__all__ = ["RETURNED", "HandlerError", "LeaseLostError", "Outcome", "Reject", "Retry", "failure"]
+
+_LONGEST_ERROR = 2000  # characters
+_LONGEST_DELAY = 2**31 - 1  # seconds
+
+Kind = Literal["done", "retry", "failed", "rejected", "returned", "lost"]
+
+
+class Retry(Exception):  # noqa: N818, it asks for something
+    """Raise it in a handler to be given the message again.
+
+    `delay` is in seconds, None leaves it to the queue's policy. A reason is kept in the header
+    x-pgmq-error.
+
+        >>> def handler(message):
+        ...     if message.read_ct == 1:
+        ...         raise Retry("the other side is busy", delay=0)
+        ...     print(message.headers)
+        >>> Worker(dsn, "jobs", handler).run(until_empty=True)
+        {'x-pgmq-error': 'the other side is busy'}
+    """
+
+    def __init__(self, reason: str | None = None, *, delay: float | None = None) -> None:
+        if delay is not None and not 0 <= delay <= _LONGEST_DELAY:
+            raise ValueError(f"delay must be between 0 and {_LONGEST_DELAY} seconds: {delay}")
+        super().__init__(*([] if reason is None else [reason]))
+        self.reason = reason
+        self.delay = None if delay is None else math.ceil(delay)
+
+
+class Reject(Exception):  # noqa: N818, so does it
+    """Raise it in a handler to never be given the message again.
+
+    It goes to the queue's archive, with the reason in the header x-pgmq-error.
+
+        >>> def handler(message):
+        ...     raise Reject("not a picture")
+        >>> Worker(dsn, "jobs", handler).run(until_empty=True)
+        >>> queue.peek("jobs")
+        []
+    """
+
+    def __init__(self, reason: str = "rejected") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class LeaseLostError(Exception):
+    """Rolls a handler's transaction back: the message was handed to somebody else meanwhile."""
+
+
+class HandlerError(Exception):
+    """Stands for the exception of a handler in another process; its text is the traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a message, after so many seconds in the handler.
+
+    Of kind retry and failed: visible again after delay seconds (None: the queue's policy), with
+    the error in its headers. Rejected: archived. Returned: never begun. Lost: the lease was.
+    """
+
+    kind: Kind
+    seconds: float = 0.0
+    delay: int | None = None
+    error: str | None = None
+    exception: BaseException | None = None
+
+    def portable(self) -> Outcome:
+        """Make it fit for another process: not every exception can be pickled, or unpickled."""
+        if self.exception is None:
+            return self
+        text = "".join(traceback.format_exception(self.exception))
+        return replace(self, exception=HandlerError(text))
+
+
+RETURNED = Outcome("returned", delay=0)
+
+
+def failure(exception: BaseException, seconds: float = 0.0) -> Outcome:
+    """Say what an exception means."""
+    if isinstance(exception, LeaseLostError):
+        return Outcome("lost", seconds)
+    if isinstance(exception, Retry):
+        return Outcome("retry", seconds, exception.delay, _storable(exception.reason), exception)
+    if isinstance(exception, Reject):
+        return Outcome("rejected", seconds, 0, _storable(exception.reason), exception)
+    text = f"{type(exception).__name__}: {exception}"
+    return Outcome("failed", seconds, None, _storable(text), exception)
+
+
+def _storable(text: str | None) -> str | None:
+    """Make a text that jsonb takes."""
+    if text is None:
+        return None
+    plain = text[:_LONGEST_ERROR].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return plain.encode(errors="backslashreplace").decode()

@@ -1,0 +1,79 @@
+"""Handlers that a fresh process can import, and a worker in a process of its own.
+
+    python tests/handlers.py CLASS DSN
+
+Their messages name files: {"touch": what to make, "wait": what to wait for before that}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pgmq
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+    from pgmq import Message
+
+
+def touch(message: Message) -> None:
+    """Make a file, and wait for another."""
+    made = Path(message.message["touch"])
+    with made.open("a") as file:
+        file.write(f"{message.read_ct}\n")
+    awaited = message.message.get("wait")
+    while awaited and not Path(awaited).exists():
+        time.sleep(0.01)
+
+
+def fail_first(message: Message) -> None:
+    """Raise what cannot be pickled, unless the message comes again."""
+
+    class UnpicklableError(Exception):
+        pass
+
+    if message.read_ct == 1:
+        raise UnpicklableError
+    touch(message)
+
+
+def die_first(message: Message) -> None:
+    """Kill the process, unless the message comes again."""
+    if message.read_ct == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    touch(message)
+
+
+def record(message: Message, connection: psycopg.Connection[Any]) -> None:
+    """Store the message: what a transactional handler does."""
+    connection.execute("INSERT INTO effect VALUES (%s)", [message.msg_id])
+
+
+def asynchronous(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a coroutine function of a handler."""
+
+    async def handle(*arguments: Any) -> None:
+        await asyncio.to_thread(handler, *arguments)
+
+    return handle
+
+
+def main(name: str, dsn: str) -> None:
+    """Run a worker of a class until it is told to stop."""
+    if name == "AsyncWorker":
+        asyncio.run(pgmq.AsyncWorker(dsn, "jobs", asynchronous(touch), batch_size=10).run())
+    else:
+        getattr(pgmq, name)(dsn, "jobs", touch, batch_size=10).run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
