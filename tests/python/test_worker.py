@@ -133,8 +133,15 @@ def test_every_message_is_handled_and_acknowledged(
 
 
 def test_an_exception_returns_the_message_with_the_error(
-    db: psycopg.Connection, dsn: str, caplog: pytest.LogCaptureFixture
+    db: psycopg.Connection,
+    dsn: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A report with such a character could not be sent between pytest-xdist's processes.
+    logger = logging.getLogger("pgmq")
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
     seen, headers = Seen(), []
 
     def handler(message: Message) -> None:
