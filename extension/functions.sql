@@ -109,6 +109,13 @@
 \ir functions/push/close_dead_channels.sql
 \ir functions/push/list_channels.sql
 
+-- privileges
+\ir functions/internal/_grantee.sql
+\ir functions/privileges/grant_send.sql
+\ir functions/privileges/grant_consume.sql
+\ir functions/privileges/grant_monitor.sql
+\ir functions/privileges/revoke_all.sql
+
 -- metrics
 \ir functions/metrics/metrics.sql
 \ir functions/metrics/metrics_all.sql
@@ -118,3 +125,5 @@
 \ir functions/ops/recompile_all.sql
 \ir functions/internal/_maintain.sql
 \ir functions/ops/maintain.sql
+\ir functions/internal/_doctor.sql
+\ir functions/ops/doctor.sql

@@ -4,3 +4,45 @@ GRANT SELECT ON pgmq.meta, pgmq.topic_bindings TO pg_monitor;
 GRANT SELECT ON pgmq.template TO public;
 -- Neither routing nor policies are secrets, and whoever publishes needs the former.
 GRANT SELECT ON pgmq.exchange, pgmq.binding, pgmq.policy TO public;
+-- Without the name of the channel: whoever knows it can listen to messages.
+GRANT SELECT (number, queue_name, maximum_messages, vt, pid, opened_at) ON pgmq.channel
+TO pg_monitor;
+
+-- Upstream lets pg_monitor read all messages, of queues that are yet to be created too.
+DO $$
+DECLARE
+    v_default record;
+    v_table regclass;
+BEGIN
+    FOR v_default IN
+        SELECT d.defaclrole, d.defaclobjtype
+        FROM pg_catalog.pg_default_acl AS d
+        CROSS JOIN pg_catalog.aclexplode(d.defaclacl) AS a
+        WHERE d.defaclnamespace = 'pgmq'::regnamespace AND d.defaclobjtype IN ('r', 'S')
+            AND a.grantee = 'pg_monitor'::regrole
+            AND pg_catalog.pg_has_role(d.defaclrole, 'MEMBER')
+    LOOP
+        EXECUTE pg_catalog.format(
+            'ALTER DEFAULT PRIVILEGES FOR ROLE %s IN SCHEMA pgmq'
+            ' REVOKE SELECT ON %s FROM pg_monitor',
+            v_default.defaclrole::regrole,
+            CASE v_default.defaclobjtype WHEN 'r' THEN 'TABLES' ELSE 'SEQUENCES' END
+        );
+        FOR v_table IN
+            SELECT c.oid
+            FROM pgmq.meta AS m
+            INNER JOIN pg_catalog.pg_class AS c ON c.oid IN (
+                pg_catalog.to_regclass(
+                    pg_catalog.format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))
+                ),
+                pg_catalog.to_regclass(
+                    pg_catalog.format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'a'))
+                )
+            )
+            WHERE v_default.defaclobjtype = 'r' AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
+        LOOP
+            EXECUTE pg_catalog.format('REVOKE SELECT ON %s FROM pg_monitor', v_table);
+        END LOOP;
+    END LOOP;
+END
+$$;

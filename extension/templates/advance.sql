@@ -61,6 +61,10 @@ BEGIN
     IF NOT v_sweep AND v_now BETWEEN v_look_due - 1000000 AND v_look_due - 1 THEN
         RETURN false;
     END IF;
+    -- FORCE ROW LEVEL SECURITY: the mark must not pass what only others see.
+    IF row_security_active('pgmq.q_$queue') THEN
+        RETURN false;
+    END IF;
     v_ready_mark := pgmq._id_mark('pgmq.ready_mark_$queue');
     v_parked_mark := pgmq._parked_mark('pgmq.parked_mark_$queue');
 

@@ -12,7 +12,8 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_until CONSTANT timestamptz := clock_timestamp() + make_interval(secs => seconds);
+    -- Anybody may call this, and it cannot be undone.
+    v_until CONSTANT timestamptz := clock_timestamp() + make_interval(secs => least(seconds, 3600));
     v_soon CONSTANT interval := interval '0.1 seconds';
     v_next timestamptz;
     v_sure boolean := true;

@@ -21,7 +21,7 @@ DECLARE
     v_dead bigint[];
     --# end
 BEGIN
-    IF v_look <> '{}' THEN
+    IF pg_catalog.cardinality(v_look) <> 0 THEN
         v_ids := ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
@@ -30,36 +30,38 @@ BEGIN
             FOR UPDATE SKIP LOCKED
         );
     END IF;
-    IF cardinality(v_ids) < cardinality(v_look) THEN
-        v_ids := v_ids || ARRAY(
+    IF pg_catalog.cardinality(v_ids) < pg_catalog.cardinality(v_look) THEN
+        v_ids := pg_catalog.array_cat(v_ids, ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
             WHERE q.vt > q.enqueued_at AND q.vt BETWEEN v_parked AND v_now
                 AND (condition IS NULL OR q.message @> condition)
                 AND q.msg_id <> ALL (v_ids)
             ORDER BY q.vt
-            LIMIT cardinality(v_look) - cardinality(v_ids)
+            LIMIT pg_catalog.cardinality(v_look) - pg_catalog.cardinality(v_ids)
             FOR UPDATE SKIP LOCKED
-        );
-        v_ids := v_ids || ARRAY(
+        ));
+        v_ids := pg_catalog.array_cat(v_ids, ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
             WHERE q.vt <= q.enqueued_at AND q.msg_id >= v_ready
                 AND (condition IS NULL OR q.message @> condition)
                 AND q.msg_id <> ALL (v_ids)
             ORDER BY q.msg_id
-            LIMIT cardinality(v_look) - cardinality(v_ids)
+            LIMIT pg_catalog.cardinality(v_look) - pg_catalog.cardinality(v_ids)
             FOR UPDATE SKIP LOCKED
-        );
+        ));
     END IF;
 
     --# if max_receives or message_ttl
     -- Where others must not be handed out, what is left may be less than there is; nothing, when
     -- more than a call clears away lies in front.
     v_dead := pgmq._bury_$queue(v_ids);
-    IF v_dead <> '{}' THEN
-        v_ids := ARRAY(SELECT u.id FROM unnest(v_ids) AS u (id) WHERE u.id <> ALL (v_dead));
-        IF v_ids = '{}' AND rounds > 1 THEN
+    IF pg_catalog.cardinality(v_dead) <> 0 THEN
+        v_ids := ARRAY(
+            SELECT u.id FROM pg_catalog.unnest(v_ids) AS u (id) WHERE u.id <> ALL (v_dead)
+        );
+        IF pg_catalog.cardinality(v_ids) = 0 AND rounds > 1 THEN
             RETURN pgmq._claim_$queue(quantity, condition, rounds - 1);
         END IF;
         RETURN v_ids;
@@ -67,11 +69,11 @@ BEGIN
     --# end
     -- The polls of an idle queue keep its marks up too, and find a straggler as soon as a sweep
     -- is due.
-    IF v_ids = '{}'
+    IF pg_catalog.cardinality(v_ids) = 0
         AND (
-            random() * 8 < 1
+            random() * '8' < '1'
             OR pgmq._microseconds(v_now)
-                >= coalesce(pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
+                >= coalesce(pg_catalog.pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
         )
         AND pgmq._advance_$queue()
     THEN

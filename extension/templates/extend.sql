@@ -17,7 +17,7 @@ BEGIN
     RETURN QUERY
         UPDATE pgmq.q_$queue AS m
         SET vt = greatest(
-            clock_timestamp() + make_interval(secs => seconds),
+            clock_timestamp() + pg_catalog.make_interval(secs => seconds),
             clock_timestamp(),
             m.enqueued_at + interval '1 microsecond'
         )

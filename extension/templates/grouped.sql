@@ -17,8 +17,8 @@ BEGIN
     IF seconds IS NULL OR quantity < 0 THEN
         PERFORM pgmq._check_read(seconds, quantity);
     END IF;
-    IF random() * 32 < quantity OR pgmq._microseconds(clock_timestamp())
-        >= coalesce(pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
+    IF random() * '32' < quantity::double precision OR pgmq._microseconds(clock_timestamp())
+        >= coalesce(pg_catalog.pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
     THEN
         PERFORM pgmq._advance_$queue();
         --# if archive_retention or dedup_window
@@ -32,7 +32,7 @@ BEGIN
     --# if max_in_flight
     v_ids := pgmq._admit_$queue(quantity, null, kind, group_name);
     --# end
-    IF v_ids = '{}' THEN
+    IF pg_catalog.cardinality(v_ids) = 0 THEN
         RETURN;
     END IF;
 
@@ -42,7 +42,7 @@ BEGIN
             SET read_ct = m.read_ct + 1,
                 last_read_at = clock_timestamp(),
                 vt = greatest(
-                    clock_timestamp() + make_interval(secs => greatest(seconds, 0)),
+                    clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
                     m.enqueued_at + interval '1 microsecond'
                 )
             WHERE m.msg_id = ANY (v_ids)
@@ -50,7 +50,8 @@ BEGIN
         )
         SELECT l.msg_id, l.read_ct, l.enqueued_at, l.last_read_at, l.vt, l.message, l.headers
         FROM leased AS l
-        INNER JOIN unnest(v_ids) WITH ORDINALITY AS u (msg_id, place) ON l.msg_id = u.msg_id
+        INNER JOIN pg_catalog.unnest(v_ids) WITH ORDINALITY AS u (msg_id, place)
+            ON l.msg_id = u.msg_id
         ORDER BY CASE WHEN kind = 'rr' THEN u.place END, l.msg_id;
 END
 $$;

@@ -16,6 +16,7 @@ CREATE OR REPLACE FUNCTION pgmq._groupfront_$queue(
     OUT complete boolean
 )
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$

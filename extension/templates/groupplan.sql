@@ -15,6 +15,7 @@ CREATE OR REPLACE FUNCTION pgmq._groupplan_$queue(
     OUT owners bigint[]
 )
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$

@@ -17,7 +17,7 @@ BEGIN
     RETURN QUERY
         UPDATE pgmq.q_$queue AS m
         SET vt = greatest(
-                clock_timestamp() + make_interval(secs => coalesce(
+                clock_timestamp() + pg_catalog.make_interval(secs => coalesce(
                     seconds,
                     --# if retry_delay
                     pgmq._retry_after(
@@ -34,7 +34,8 @@ BEGIN
             --# end
             headers = CASE
                 WHEN error IS NULL THEN m.headers
-                ELSE coalesce(m.headers, '{}') || jsonb_build_object('x-pgmq-error', error)
+                ELSE coalesce(m.headers, '{}')
+                    || pg_catalog.jsonb_build_object('x-pgmq-error', error)
             END
         WHERE m.msg_id = ANY (msg_ids) AND m.read_ct > 0
             AND ((m.msg_id, m.read_ct) IN (

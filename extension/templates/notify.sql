@@ -12,10 +12,10 @@ DECLARE
     v_at timestamptz;
 BEGIN
     IF TG_ARGV[0] <> '0' THEN
-        v_last := pg_sequence_last_value('pgmq.notify_at_$queue');
+        v_last := pg_catalog.pg_sequence_last_value('pgmq.notify_at_$queue');
         v_at := pgmq._announced_at(v_last);
-        IF v_last & 4194303 = 0     -- for sure
-            AND clock_timestamp() < v_at + TG_ARGV[0]::integer * interval '1 millisecond'
+        IF v_last & '4194303' = 0     -- for sure
+            AND clock_timestamp() < v_at + TG_ARGV[0]::double precision * interval '1 millisecond'
             AND clock_timestamp() >= v_at   -- or the clock was set back
         THEN
             RETURN null;

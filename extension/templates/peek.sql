@@ -2,6 +2,7 @@
 CREATE OR REPLACE FUNCTION pgmq._peek_$queue(quantity integer, condition jsonb)
 RETURNS SETOF pgmq."_message_$queue"
 LANGUAGE plpgsql VOLATILE ROWS 10
+SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$

@@ -17,7 +17,7 @@ BEGIN
     IF quantity < 0 THEN
         PERFORM pgmq._check_read(0, quantity);
     END IF;
-    IF random() * 32 < quantity THEN
+    IF random() * '32' < quantity::double precision THEN
         PERFORM pgmq._advance_$queue();
         --# if archive_retention or dedup_window
         PERFORM pgmq._upkeep_$queue();
@@ -57,7 +57,7 @@ BEGIN
     END IF;
 
     v_ids := pgmq._claim_$queue(quantity, null);
-    IF v_ids = '{}' THEN
+    IF pg_catalog.cardinality(v_ids) = 0 THEN
         RETURN;
     END IF;
     RETURN QUERY

@@ -21,7 +21,7 @@ BEGIN
     IF seconds IS NULL OR quantity < 0 THEN
         PERFORM pgmq._check_read(seconds, quantity);
     END IF;
-    IF random() * 32 < quantity THEN
+    IF random() * '32' < quantity::double precision THEN
         PERFORM pgmq._advance_$queue();
         --# if archive_retention or dedup_window
         PERFORM pgmq._upkeep_$queue();
@@ -41,7 +41,7 @@ BEGIN
             SET read_ct = m.read_ct + 1,
                 last_read_at = clock_timestamp(),
                 vt = greatest(
-                    clock_timestamp() + make_interval(secs => greatest(seconds, 0)),
+                    clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
                     m.enqueued_at + interval '1 microsecond'
                 )
             -- Nothing parked is due (one probe): then the ready messages are all that is visible.
@@ -83,7 +83,7 @@ BEGIN
     --# if max_in_flight
     v_ids := pgmq._admit_$queue(quantity, nullif(condition, '{}'), null, null);
     --# end
-    IF v_ids = '{}' THEN
+    IF pg_catalog.cardinality(v_ids) = 0 THEN
         RETURN;
     END IF;
     RETURN QUERY
@@ -91,7 +91,7 @@ BEGIN
         SET read_ct = m.read_ct + 1,
             last_read_at = clock_timestamp(),
             vt = greatest(
-                clock_timestamp() + make_interval(secs => greatest(seconds, 0)),
+                clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
                 m.enqueued_at + interval '1 microsecond'
             )
         WHERE m.msg_id = ANY (v_ids)

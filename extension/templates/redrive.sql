@@ -43,7 +43,7 @@ BEGIN
         v_wanted := least(v_step, quantity - v_moved);
         v_taken := 0;
         FOR v_group IN
-            SELECT m.queue_name, array_agg(m.msg_id) AS msg_ids, max(m.msg_id) AS last_id
+            SELECT m.queue_name, pg_catalog.array_agg(m.msg_id) AS msg_ids, max(m.msg_id) AS last_id
             FROM (
                 SELECT
                     q.msg_id,
@@ -61,7 +61,7 @@ BEGIN
             GROUP BY m.queue_name
         LOOP
             PERFORM pgmq._move(queue_name$policy, v_group.msg_ids, v_group.queue_name, true);
-            v_taken := v_taken + cardinality(v_group.msg_ids);
+            v_taken := v_taken + pg_catalog.cardinality(v_group.msg_ids);
             v_last := greatest(v_last, v_group.last_id);
         END LOOP;
         v_moved := v_moved + v_taken;
@@ -71,7 +71,9 @@ BEGIN
     IF to_queue IS NULL THEN
         SELECT
             count(*) AS messages,
-            string_agg(DISTINCT coalesce(quote_ident(m.origin), 'not known'), ', ') AS origins
+            pg_catalog.string_agg(
+                DISTINCT coalesce(quote_ident(m.origin), 'not known'), ', '
+            ) AS origins
         INTO v_left
         FROM (
             SELECT pgmq._origin(q.headers) AS origin

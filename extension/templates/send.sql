@@ -7,7 +7,7 @@ DECLARE
     v_msg_id bigint;
 BEGIN
     --# if dedup_window
-    IF msg_headers ->> 'x-pgmq-dedup-id' IS NOT NULL THEN
+    IF msg_headers ->> 'x-pgmq-dedup-id'::text IS NOT NULL THEN
         RETURN (
             SELECT s.msg_id
             FROM pgmq._sendonce_$queue(msg, msg_headers, visible_at, false) AS s

@@ -10,8 +10,8 @@ AS $$
 BEGIN
     --# if dedup_window
     IF EXISTS (
-        SELECT FROM unnest(msg_headers) AS u (header)
-        WHERE u.header ->> 'x-pgmq-dedup-id' IS NOT NULL
+        SELECT FROM pg_catalog.unnest(msg_headers) AS u (header)
+        WHERE u.header ->> 'x-pgmq-dedup-id'::text IS NOT NULL
     )
     THEN
         RETURN QUERY

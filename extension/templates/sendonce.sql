@@ -23,7 +23,7 @@ BEGIN
     END IF;
     -- What drop_queue() locks first; and whoever may not send need not wait.
     LOCK TABLE pgmq.q_$queue IN ROW EXCLUSIVE MODE;
-    msg_id := (pgmq._reserve_$queue(ARRAY[msg_headers ->> 'x-pgmq-dedup-id']))[1];
+    msg_id := (pgmq._reserve_$queue(ARRAY[msg_headers ->> 'x-pgmq-dedup-id'::text]))[1];
     is_new := msg_id IS NULL;
     IF is_new THEN
         INSERT INTO pgmq.q_$queue AS q (enqueued_at, vt, message, headers)

@@ -28,21 +28,23 @@ BEGIN
     END IF;
     LOCK TABLE pgmq.q_$queue IN ROW EXCLUSIVE MODE;
     SELECT
-        coalesce(array_agg(k.dedup_key ORDER BY k.dedup_key), '{}'),
-        coalesce(array_agg(k.place ORDER BY k.dedup_key), '{}')
+        coalesce(pg_catalog.array_agg(k.dedup_key ORDER BY k.dedup_key), '{}'),
+        coalesce(pg_catalog.array_agg(k.place ORDER BY k.dedup_key), '{}')
     INTO v_keys, v_places
     FROM (
-        SELECT (u.header ->> 'x-pgmq-dedup-id') COLLATE "C" AS dedup_key, min(u.place) AS place
-        FROM unnest(msg_headers) WITH ORDINALITY AS u (header, place)
-        WHERE u.header ->> 'x-pgmq-dedup-id' IS NOT NULL
+        SELECT
+            (u.header ->> 'x-pgmq-dedup-id'::text) COLLATE "C" AS dedup_key,
+            min(u.place) AS place
+        FROM pg_catalog.unnest(msg_headers) WITH ORDINALITY AS u (header, place)
+        WHERE u.header ->> 'x-pgmq-dedup-id'::text IS NOT NULL
         GROUP BY 1
     ) AS k;
     v_known := pgmq._reserve_$queue(v_keys);
     v_new := ARRAY(
         SELECT u.place
-        FROM unnest(msg_headers) WITH ORDINALITY AS u (header, place)
+        FROM pg_catalog.unnest(msg_headers) WITH ORDINALITY AS u (header, place)
         LEFT JOIN unnest(v_keys, v_places, v_known) AS k (dedup_key, place, msg_id)
-            ON k.dedup_key = u.header ->> 'x-pgmq-dedup-id'
+            ON k.dedup_key = u.header ->> 'x-pgmq-dedup-id'::text
         WHERE k.place IS NULL OR k.place = u.place AND k.msg_id IS NULL
         ORDER BY u.place
     );
@@ -58,13 +60,13 @@ BEGIN
         ORDER BY u.place
         RETURNING q.msg_id
     )
-    SELECT coalesce(array_agg(s.msg_id), '{}') INTO v_msg_ids FROM sent AS s;
+    SELECT coalesce(pg_catalog.array_agg(s.msg_id), '{}') INTO v_msg_ids FROM sent AS s;
     PERFORM pgmq._remember_$queue(v_msg_ids);
     RETURN QUERY
         SELECT coalesce(k.msg_id, n.msg_id), coalesce(n.place = u.place, false)
-        FROM unnest(msg_headers) WITH ORDINALITY AS u (header, place)
+        FROM pg_catalog.unnest(msg_headers) WITH ORDINALITY AS u (header, place)
         LEFT JOIN unnest(v_keys, v_places, v_known) AS k (dedup_key, place, msg_id)
-            ON k.dedup_key = u.header ->> 'x-pgmq-dedup-id'
+            ON k.dedup_key = u.header ->> 'x-pgmq-dedup-id'::text
         LEFT JOIN unnest(v_new, v_msg_ids) AS n (place, msg_id)
             ON n.place = coalesce(k.place, u.place)
         ORDER BY u.place;

@@ -6,9 +6,9 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     IF pgmq._microseconds(clock_timestamp())
-        < coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0)
+        < coalesce(pg_catalog.pg_sequence_last_value('pgmq.armed_until_$queue'), 0)
     THEN
-        PERFORM pg_notify(format('pgmq.%s.READY', TG_TABLE_NAME), '');
+        PERFORM pg_notify(pg_catalog.format('pgmq.%s.READY', TG_TABLE_NAME), '');
     END IF;
     RETURN null;
 END

@@ -212,6 +212,17 @@ def test_every_function_that_pgmq_2_has_is_a_method(queue: PGMQueue) -> None:
     assert queue.next_visible_at("q") is None
     assert queue.version() == pgmq.__version__
     assert queue.recompile_all() == 1
+    assert [f for f in queue.doctor() if f.queue_name] == []
+
+
+def test_privileges_are_methods(queue: PGMQueue, db: psycopg.Connection) -> None:
+    granted = "SELECT has_table_privilege('pg_monitor', 'pgmq.q_q', %s)"
+    for grant, right in ((queue.grant_send, "INSERT"), (queue.grant_consume, "DELETE")):
+        grant("q", "pg_monitor")
+        assert db.execute(granted, (right,)).fetchone() == (True,)
+    queue.grant_monitor("q", "pg_monitor")
+    queue.revoke_all("q", "pg_monitor")
+    assert db.execute(granted, ("INSERT, DELETE",)).fetchone() == (False,)
 
 
 def test_policies_are_methods(queue: PGMQueue) -> None:

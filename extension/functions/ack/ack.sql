@@ -5,7 +5,7 @@ AS $$
 DECLARE
     v_done boolean;
 BEGIN
-    EXECUTE format('SELECT pgmq.%I($1, $2)', pgmq._compiled('ack', queue_name))
+    EXECUTE pg_catalog.format('SELECT pgmq.%I($1, $2)', pgmq._compiled('ack', queue_name))
     INTO v_done
     USING msg_id, read_ct;
     RETURN v_done;
@@ -19,7 +19,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('ackbatch', queue_name)
     ) USING msg_ids, read_cts;
 END

@@ -9,7 +9,7 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3, $4)', pgmq._compiled('ackread', queue_name)
     ) USING vt, coalesce(qty, 2147483647), msg_ids, read_cts;
 END

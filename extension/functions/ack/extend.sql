@@ -5,7 +5,9 @@ AS $$
 DECLARE
     v_msg_id bigint;
 BEGIN
-    EXECUTE format('SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('extend', queue_name))
+    EXECUTE pg_catalog.format(
+        'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('extend', queue_name)
+    )
     INTO v_msg_id
     USING ARRAY[msg_id], ARRAY[read_ct], vt;
     RETURN v_msg_id IS NOT NULL;
@@ -24,7 +26,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('extend', queue_name)
     ) USING msg_ids, read_cts, vt;
 END

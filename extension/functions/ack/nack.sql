@@ -11,7 +11,9 @@ AS $$
 DECLARE
     v_msg_id bigint;
 BEGIN
-    EXECUTE format('SELECT * FROM pgmq.%I($1, $2, $3, $4)', pgmq._compiled('nack', queue_name))
+    EXECUTE pg_catalog.format(
+        'SELECT * FROM pgmq.%I($1, $2, $3, $4)', pgmq._compiled('nack', queue_name)
+    )
     INTO v_msg_id
     USING ARRAY[msg_id], ARRAY[read_ct], delay, error;
     RETURN v_msg_id IS NOT NULL;
@@ -31,7 +33,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3, $4)', pgmq._compiled('nack', queue_name)
     ) USING msg_ids, read_cts, delay, error;
 END

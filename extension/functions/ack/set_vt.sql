@@ -3,9 +3,9 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('setvt', queue_name)
-    ) USING ARRAY[msg_id], clock_timestamp() + make_interval(secs => vt);
+    ) USING ARRAY[msg_id], clock_timestamp() + pg_catalog.make_interval(secs => vt);
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint, integer) IS
@@ -16,7 +16,7 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('setvt', queue_name)
     ) USING ARRAY[msg_id], vt;
 END
@@ -29,9 +29,9 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('setvt', queue_name)
-    ) USING msg_ids, clock_timestamp() + make_interval(secs => vt);
+    ) USING msg_ids, clock_timestamp() + pg_catalog.make_interval(secs => vt);
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint[], integer) IS
@@ -42,7 +42,7 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('setvt', queue_name)
     ) USING msg_ids, vt;
 END

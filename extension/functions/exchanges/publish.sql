@@ -31,7 +31,7 @@ BEGIN
 
     IF v_route.channels IS NOT NULL THEN
         v_payload := pgmq._payload(
-            jsonb_build_object(
+            pg_catalog.jsonb_build_object(
                 'exchange', exchange_name,
                 'routing_key', routing_key,
                 -- NOTIFY drops what was said already in the same transaction.
@@ -43,8 +43,8 @@ BEGIN
             PERFORM pg_notify(v_channel, v_payload);
         END LOOP;
     END IF;
-    RETURN pgmq._send_to_all(coalesce(v_route.queues, '{}'), msg, headers, delay)
-        + coalesce(cardinality(v_route.channels), 0);
+    RETURN pgmq._fan_out(coalesce(v_route.queues, '{}'), msg, headers, delay)
+        + coalesce(pg_catalog.cardinality(v_route.channels), 0);
 END
 $$;
 COMMENT ON FUNCTION pgmq.publish(text, text, jsonb, jsonb, integer) IS

@@ -3,7 +3,7 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, %L, null)', pgmq._compiled('grouped', queue_name), 'grouped'
     ) USING vt, coalesce(qty, 2147483647);
 END

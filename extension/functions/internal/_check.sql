@@ -18,10 +18,12 @@ CREATE OR REPLACE FUNCTION pgmq._check_leases(msg_ids bigint[], read_cts integer
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
+DECLARE
+    v_msg_ids integer := coalesce(pg_catalog.cardinality(msg_ids), 0);
+    v_read_cts integer := coalesce(pg_catalog.cardinality(read_cts), 0);
 BEGIN
-    IF coalesce(cardinality(msg_ids), 0) <> coalesce(cardinality(read_cts), 0) THEN
-        RAISE EXCEPTION 'msg_ids and read_cts differ in length: % and %',
-            coalesce(cardinality(msg_ids), 0), coalesce(cardinality(read_cts), 0)
+    IF v_msg_ids <> v_read_cts THEN
+        RAISE EXCEPTION 'msg_ids and read_cts differ in length: % and %', v_msg_ids, v_read_cts
             USING ERRCODE = 'array_subscript_error',
                 HINT = 'A lease is a msg_id with the read_ct that came with it.';
     END IF;
@@ -34,12 +36,12 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    IF coalesce(cardinality(msgs), 0) = 0 THEN
+    IF coalesce(pg_catalog.cardinality(msgs), 0) = 0 THEN
         RAISE EXCEPTION 'msgs cannot be NULL or empty';
     END IF;
-    IF cardinality(headers) <> cardinality(msgs) THEN
+    IF pg_catalog.cardinality(headers) <> pg_catalog.cardinality(msgs) THEN
         RAISE EXCEPTION 'headers array length (%) must match msgs array length (%)',
-            cardinality(headers), cardinality(msgs);
+            pg_catalog.cardinality(headers), pg_catalog.cardinality(msgs);
     END IF;
 END
 $$;
@@ -60,7 +62,7 @@ BEGIN
                 HINT = 'The dedup_key becomes one of them, x-pgmq-dedup-id.';
     END IF;
     RETURN coalesce(nullif(headers, 'null'), '{}')
-        || jsonb_build_object('x-pgmq-dedup-id', dedup_key);
+        || pg_catalog.jsonb_build_object('x-pgmq-dedup-id', dedup_key);
 END
 $$;
 COMMENT ON FUNCTION pgmq._with_dedup_key(jsonb, text) IS
@@ -73,7 +75,7 @@ AS $$
 BEGIN
     RAISE EXCEPTION 'queue "%" has no dedup_window', queue_name
         USING ERRCODE = 'object_not_in_prerequisite_state',
-            HINT = format(
+            HINT = pg_catalog.format(
                 'Its owner can set one: SELECT pgmq.set_policy(%L, dedup_window => ''1 hour''),'
                 ' with the rest of its policy.',
                 queue_name

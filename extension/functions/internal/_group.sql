@@ -5,7 +5,9 @@ CREATE OR REPLACE FUNCTION pgmq._group(headers jsonb)
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT hashtextextended(coalesce(headers ->> 'x-pgmq-group', '_default_fifo_group'), 0)
+    SELECT pg_catalog.hashtextextended(
+        coalesce(headers ->> 'x-pgmq-group'::text, '_default_fifo_group'), 0
+    )
 $$;
 COMMENT ON FUNCTION pgmq._group(jsonb) IS 'The FIFO group that headers put a message into, as a number.';
 

@@ -1,6 +1,7 @@
 CREATE OR REPLACE FUNCTION pgmq._maintain(queue_name text)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE

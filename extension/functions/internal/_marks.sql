@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION pgmq._id_mark(mark regclass)
 RETURNS bigint
 LANGUAGE sql VOLATILE
 AS $$
-    SELECT coalesce(pg_sequence_last_value(mark), '-9223372036854775808'::bigint)
+    SELECT coalesce(pg_catalog.pg_sequence_last_value(mark), '-9223372036854775808'::bigint)
 $$;
 COMMENT ON FUNCTION pgmq._id_mark(regclass) IS 'No message of the kind that the mark is for has a smaller msg_id.';
 
@@ -12,7 +12,9 @@ CREATE OR REPLACE FUNCTION pgmq._parked_mark(mark regclass)
 RETURNS timestamptz
 LANGUAGE sql VOLATILE
 AS $$
-    SELECT to_timestamp(coalesce(pg_sequence_last_value(mark), 0) / 1e6)
+    SELECT to_timestamp(
+        coalesce(pg_catalog.pg_sequence_last_value(mark), 0)::double precision / '1e6'
+    )
 $$;
 COMMENT ON FUNCTION pgmq._parked_mark(regclass) IS 'No parked message has a smaller vt.';
 
@@ -20,7 +22,7 @@ CREATE OR REPLACE FUNCTION pgmq._microseconds(moment timestamptz)
 RETURNS bigint
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT (extract(epoch FROM moment) * 1000000)::bigint
+    SELECT (extract(epoch FROM moment) * '1000000')::bigint
 $$;
 COMMENT ON FUNCTION pgmq._microseconds(timestamptz) IS 'A time as a sequence can hold it: microseconds since 1970.';
 
@@ -29,6 +31,6 @@ RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     -- Milliseconds since 2020 without the last 22 bits: enough until 2089.
-    SELECT to_timestamp(1577836800 + (announcement >> 22) / 1000::double precision)
+    SELECT to_timestamp('1577836800' + (announcement >> 22)::double precision / '1000')
 $$;
 COMMENT ON FUNCTION pgmq._announced_at(bigint) IS 'The time of an announcement as a queue''s sequence holds it.';

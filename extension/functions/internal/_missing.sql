@@ -14,7 +14,12 @@ BEGIN
     IF to_regproc(format('pgmq.%I', v_function)) IS NOT NULL THEN
         RETURN v_function;
     END IF;
-    v_table := to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')));
+    -- The name may be that of something else, such as a sequence.
+    v_table := (
+        SELECT c.oid FROM pg_class AS c
+        WHERE c.oid = to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')))
+            AND c.relkind IN ('r', 'p')
+    );
     IF v_table IS NULL THEN
         RAISE EXCEPTION 'queue "%" does not exist', queue_name
             USING ERRCODE = 'undefined_table',

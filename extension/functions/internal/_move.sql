@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION pgmq._origin(headers jsonb)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT lower(headers #>> '{x-pgmq-dead-letter,queue}')
+    SELECT lower(headers #>> '{x-pgmq-dead-letter,queue}'::text[])
 $$;
 COMMENT ON FUNCTION pgmq._origin(jsonb) IS
 'The queue that a dead letter came from, in lower case; null where its headers name none.';
@@ -47,7 +47,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
     -- Not by send: what moves is no duplicate. The clock is read under the table's lock, as there.
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         $sql$
         WITH removed AS (
             DELETE FROM pgmq.%I AS m

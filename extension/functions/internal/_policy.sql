@@ -35,10 +35,11 @@ AS $$
     SELECT CASE
         WHEN message_ttl IS NULL THEN 'infinity'::timestamptz
         -- A dead letter keeps the header for the queue that it may go back to.
-        WHEN jsonb_typeof(headers -> 'x-pgmq-ttl') = 'number' AND NOT headers ? 'x-pgmq-dead-letter'
-            THEN enqueued_at + make_interval(
+        WHEN jsonb_typeof(headers -> 'x-pgmq-ttl'::text) = 'number'
+            AND NOT headers ? 'x-pgmq-dead-letter'::text
+            THEN enqueued_at + pg_catalog.make_interval(
                 secs => greatest(
-                    0, least((headers ->> 'x-pgmq-ttl')::numeric, 3e9)
+                    0, least((headers ->> 'x-pgmq-ttl'::text)::numeric, 3e9)
                 )::double precision
             )
         ELSE enqueued_at + message_ttl
@@ -78,9 +79,9 @@ AS $$
         extract(epoch FROM retry_delay_max)::double precision,
         extract(epoch FROM retry_delay)::double precision * CASE
             WHEN retry_delay_max IS NULL THEN 1
-            ELSE power(2::double precision, least(read_ct - 1, 100))
+            ELSE power(2::double precision, least(read_ct - 1, 100)::double precision)
         END
-    ) * (1 - retry_jitter * random())
+    ) * ('1' - retry_jitter::double precision * random())
 $$;
 COMMENT ON FUNCTION pgmq._retry_after(integer, interval, interval, real) IS
 'The seconds until a message that was received read_ct times is tried again.';
@@ -96,13 +97,13 @@ CREATE OR REPLACE FUNCTION pgmq._dead_letter(
 RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT coalesce(nullif(headers, 'null'), '{}') || jsonb_build_object(
-        'x-pgmq-dead-letter', jsonb_build_object(
+    SELECT coalesce(nullif(headers, 'null'), '{}') || pg_catalog.jsonb_build_object(
+        'x-pgmq-dead-letter', pg_catalog.jsonb_build_object(
             'queue', queue_name,
             'msg_id', msg_id,
             'read_ct', read_ct,
             'reason', reason,
-            'error', headers -> 'x-pgmq-error',
+            'error', headers -> 'x-pgmq-error'::text,
             'enqueued_at', enqueued_at,
             'at', clock_timestamp()
         )

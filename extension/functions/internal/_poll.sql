@@ -12,9 +12,11 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 DECLARE
     v_deadline timestamptz := coalesce(
-        clock_timestamp() + make_interval(secs => max_poll_seconds), 'infinity'
+        clock_timestamp() + pg_catalog.make_interval(secs => max_poll_seconds), 'infinity'
     );
-    v_pause double precision := greatest(coalesce(poll_interval_ms, 100), 1) / 1000.0;
+    v_pause double precision := greatest(
+        coalesce(poll_interval_ms, 100), 1
+    )::double precision / '1000';
     v_left double precision;
 BEGIN
     LOOP
@@ -26,7 +28,7 @@ BEGIN
             WHEN v_deadline < 'infinity' THEN extract(epoch FROM v_deadline - clock_timestamp())
             ELSE v_pause
         END;
-        EXIT WHEN v_left <= 0;
+        EXIT WHEN v_left <= '0';
         PERFORM pg_sleep(least(v_pause, v_left));
     END LOOP;
 END

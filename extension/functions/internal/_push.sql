@@ -21,7 +21,9 @@ DECLARE
     v_message pgmq.message_record;
     v_live_until timestamptz;
 BEGIN
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
+    IF current_setting('transaction_isolation') <> 'read committed'
+        OR NOT pgmq._is_safe_to_push(queue_name)
+    THEN
         RETURN null;
     END IF;
     LOOP
@@ -63,7 +65,7 @@ BEGIN
             END IF;
         END IF;
 
-        SELECT m.* INTO v_message FROM pgmq._read_to_push(_push.queue_name, v_slot.vt) AS m;
+        SELECT m.* INTO v_message FROM pgmq._lease_to_push(_push.queue_name, v_slot.vt) AS m;
         EXIT WHEN NOT FOUND;        -- all that is visible is locked, or its group is closed
         UPDATE pgmq.channel_slot AS s
         SET msg_id = v_message.msg_id, read_ct = v_message.read_ct, free_at = v_message.vt
@@ -85,7 +87,24 @@ $$;
 COMMENT ON FUNCTION pgmq._push(text) IS
 'Push visible messages of a queue to free slots of its channels, and say what may be left: messages, or nothing; null under another isolation level than READ COMMITTED.';
 
-CREATE OR REPLACE FUNCTION pgmq._read_to_push(queue_name text, vt integer)
+CREATE OR REPLACE FUNCTION pgmq._is_safe_to_push(queue_name text)
+RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A table's owner gives it triggers, and these run as whoever writes to it.
+    RETURN coalesce((
+        SELECT pg_has_role(c.relowner, current_user, 'USAGE')
+        FROM pg_class AS c
+        WHERE c.oid = to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')))
+    ), false);
+END
+$$;
+COMMENT ON FUNCTION pgmq._is_safe_to_push(text) IS
+'Whether the owner of a queue has all the rights of the current user, the extension''s owner where messages are pushed.';
+
+CREATE OR REPLACE FUNCTION pgmq._lease_to_push(queue_name text, vt integer)
 RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 1
 SET search_path = pg_catalog, pg_temp
@@ -98,7 +117,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION pgmq._read_to_push(text, integer) IS
+COMMENT ON FUNCTION pgmq._lease_to_push(text, integer) IS
 'The next message to push: of a queue that create_fifo_index was called for, the first one of a free group.';
 
 CREATE OR REPLACE FUNCTION pgmq._is_open(channel text)
@@ -191,6 +210,9 @@ BEGIN
         RETURN false;
     END IF;
     DELETE FROM pgmq.channel AS c WHERE c.channel = v_channel.channel;
+    IF NOT pgmq._is_safe_to_push(v_channel.queue_name) THEN
+        RETURN true;        -- they come back when they end
+    END IF;
 
     -- The leases that are left come back, but for those that somebody is acknowledging.
     EXECUTE format(

@@ -48,6 +48,7 @@ COMMENT ON FUNCTION pgmq._check_bound_queue(text) IS 'Raise the error that a nul
 CREATE OR REPLACE FUNCTION pgmq._lock_queue_name(queue_name text)
 RETURNS text
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- The queue cannot be dropped between this look and the insertion that refers to it.
@@ -86,6 +87,7 @@ COMMENT ON FUNCTION pgmq._matching_topics(text) IS 'The bindings of bind_topic t
 CREATE OR REPLACE FUNCTION pgmq._topic_queues(routing_key text)
 RETURNS text[]
 LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 AS $$
@@ -99,7 +101,7 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._topic_queues(text) IS 'The queues that bind_topic has bound with a pattern that matches, in the order of their names.';
 
-CREATE OR REPLACE FUNCTION pgmq._send_to_all(
+CREATE OR REPLACE FUNCTION pgmq._fan_out(
     queue_names text[],
     msg jsonb,
     headers jsonb,
@@ -112,24 +114,24 @@ BEGIN
     IF delay IS NULL THEN
         PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;
-    IF queue_names = '{}' THEN
+    IF pg_catalog.cardinality(queue_names) = 0 THEN
         RETURN 0;
     END IF;
     -- One statement for all: most of what a copy costs is parsing the call.
     EXECUTE (
-        SELECT format(
+        SELECT pg_catalog.format(
             'SELECT ARRAY[%s]',
-            string_agg(
-                format('pgmq.%I($1, $2, $3)', pgmq._compiled('send', u.queue_name)), ', '
+            pg_catalog.string_agg(
+                pg_catalog.format('pgmq.%I($1, $2, $3)', pgmq._compiled('send', u.queue_name)), ', '
                 ORDER BY u.place
             )
         )
-        FROM unnest(queue_names) WITH ORDINALITY AS u (queue_name, place)
-    ) USING msg, headers, clock_timestamp() + make_interval(secs => delay);
-    RETURN cardinality(queue_names);
+        FROM pg_catalog.unnest(queue_names) WITH ORDINALITY AS u (queue_name, place)
+    ) USING msg, headers, clock_timestamp() + pg_catalog.make_interval(secs => delay);
+    RETURN pg_catalog.cardinality(queue_names);
 END
 $$;
-COMMENT ON FUNCTION pgmq._send_to_all(text[], jsonb, jsonb, integer) IS 'Send a message to each of several queues, and return their number.';
+COMMENT ON FUNCTION pgmq._fan_out(text[], jsonb, jsonb, integer) IS 'Send a message to each of several queues, and return their number.';
 
 -- Exchanges.
 CREATE OR REPLACE FUNCTION pgmq._raise_missing_exchange(exchange_name text)
@@ -142,7 +144,9 @@ BEGIN
     END IF;
     RAISE EXCEPTION 'exchange "%" does not exist', exchange_name
         USING ERRCODE = 'undefined_object',
-            HINT = format('Create it with SELECT pgmq.create_exchange(%L).', exchange_name);
+            HINT = pg_catalog.format(
+                'Create it with SELECT pgmq.create_exchange(%L).', exchange_name
+            );
 END
 $$;
 COMMENT ON FUNCTION pgmq._raise_missing_exchange(text) IS 'Raise the error that an unknown exchange deserves.';
@@ -218,6 +222,7 @@ CREATE OR REPLACE FUNCTION pgmq._route(
     OUT channels text[]
 )
 LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off
@@ -287,6 +292,7 @@ COMMENT ON FUNCTION pgmq._route(text, text) IS
 CREATE OR REPLACE FUNCTION pgmq._payload(about jsonb, msg jsonb, headers jsonb)
 RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_content jsonb;

@@ -28,10 +28,12 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_table regclass := to_regclass(
-        format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
-    );
+    v_table regclass;
 BEGIN
+    IF queue_name IS NULL THEN
+        PERFORM pgmq._raise_null('queue name', 'pgmq.list_queues() has the names there are.');
+    END IF;
+    v_table := to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')));
     -- Without a lock where there is nothing to drop.
     IF EXISTS (
         SELECT FROM pg_trigger AS t
@@ -47,6 +49,7 @@ COMMENT ON FUNCTION pgmq._drop_trigger(text, text) IS 'Drop a trigger of a queue
 CREATE OR REPLACE FUNCTION pgmq._pushes(queue_name text)
 RETURNS boolean
 LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT EXISTS (
         SELECT FROM pg_catalog.pg_trigger AS t

@@ -1,6 +1,7 @@
 CREATE OR REPLACE FUNCTION pgmq.metrics(queue_name text)
 RETURNS pgmq.metrics_result
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
@@ -82,6 +83,7 @@ COMMENT ON FUNCTION pgmq.metrics(text) IS
 CREATE OR REPLACE FUNCTION pgmq._planned_rows(query text)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_plan json;
@@ -95,6 +97,7 @@ COMMENT ON FUNCTION pgmq._planned_rows(text) IS 'How many rows the planner expec
 CREATE OR REPLACE FUNCTION pgmq._estimated_rows(relation regclass)
 RETURNS bigint
 LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
     -- The counters of the statistics system follow every commit but are lost in a crash; the
     -- planner's figure lasts.

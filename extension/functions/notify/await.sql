@@ -12,14 +12,19 @@ BEGIN
                 HINT = 'It is for how long the queue is announced, and the longest time to wait.';
     END IF;
     IF to_regclass(
-        format('pgmq.%I', 'armed_until_' || pgmq._suffix(queue_name))
+        pg_catalog.format('pgmq.%I', 'armed_until_' || pgmq._suffix(queue_name))
     ) IS NULL THEN
         RAISE EXCEPTION 'queue "%" does not wake consumers', queue_name
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = format('Its owner can call SELECT pgmq.enable_wakeups(%L).', queue_name);
+                HINT = pg_catalog.format(
+                    'Its owner can call SELECT pgmq.enable_wakeups(%L).', queue_name
+                );
     END IF;
-    EXECUTE format('LISTEN %I', format('pgmq.%s.READY', pgmq.format_table_name(queue_name, 'q')));
-    EXECUTE format('SELECT pgmq.%I($1)', v_function) INTO v_until USING seconds;
+    EXECUTE pg_catalog.format(
+        'LISTEN %I',
+        pg_catalog.format('pgmq.%s.READY', pgmq.format_table_name(queue_name, 'q'))
+    );
+    EXECUTE pg_catalog.format('SELECT pgmq.%I($1)', v_function) INTO v_until USING seconds;
     RETURN v_until;
 END
 $$;

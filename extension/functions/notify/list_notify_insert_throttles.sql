@@ -5,6 +5,7 @@ RETURNS TABLE (
     last_notified_at timestamptz
 )
 LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT
         m.queue_name,

@@ -15,7 +15,9 @@ BEGIN
     IF qty < 0 THEN
         PERFORM pgmq._check_read(0, qty);
     END IF;
-    EXECUTE format('SELECT pgmq.%I($1, $2)', pgmq._compiled('redrive', dead_letter_queue))
+    EXECUTE pg_catalog.format(
+        'SELECT pgmq.%I($1, $2)', pgmq._compiled('redrive', dead_letter_queue)
+    )
     INTO v_moved
     USING queue_name, coalesce(qty, 9223372036854775807);
     RETURN v_moved;

@@ -25,12 +25,12 @@ BEGIN
         PERFORM pgmq.enable_push(queue_name);
     END IF;
     v_channel := pgmq._open_channel(queue_name, maximum_messages, vt);
-    EXECUTE format('LISTEN %I', v_channel);
+    EXECUTE pg_catalog.format('LISTEN %I', v_channel);
     RETURN v_channel;
 END
 $$;
 COMMENT ON FUNCTION pgmq.open_channel(text, integer, integer) IS
-'Have messages of a queue pushed to this session: LISTEN to a new channel, whose name is returned, on which each message comes as a notification, leased for vt seconds (30 unless given): a JSON object of queue_name, msg_id, read_ct, enqueued_at, vt, message and headers. Where it would have 8,000 bytes or more, message or headers are left out, and message_omitted or headers_omitted is true: see get. Up to maximum_messages (1 to 1,000) are out at a time; ack, nack, delete and archive, and a lease that ends, make room for the next, in transactions that are READ COMMITTED. The channel is open as long as the session, or until close_channel. When nothing came for a while call close_dead_channels, which pushes what fell due. The session''s login needs SELECT and UPDATE on the queue''s table. Not through a pooler that changes sessions.';
+'Have messages of a queue pushed to this session: LISTEN to a new channel, whose name is returned, on which each message comes as a notification, leased for vt seconds (30 unless given): a JSON object of queue_name, msg_id, read_ct, enqueued_at, vt, message and headers. Where it would have 8,000 bytes or more, message or headers are left out, and message_omitted or headers_omitted is true: see get. Up to maximum_messages (1 to 1,000) are out at a time; ack, nack, delete and archive, and a lease that ends, make room for the next, in transactions that are READ COMMITTED. The channel is open as long as the session, or until close_channel. When nothing came for a while call close_dead_channels, which pushes what fell due. The session''s login needs SELECT and UPDATE on the queue''s table. The queue''s owner must be the extension''s, or have all its rights. Not through a pooler that changes sessions.';
 
 CREATE OR REPLACE FUNCTION pgmq._open_channel(
     queue_name text,
@@ -50,11 +50,17 @@ BEGIN
     -- The caller of a function that runs with its owner's rights is known by the login only.
     IF NOT (
         has_table_privilege(session_user, v_table, 'SELECT')
-        AND has_table_privilege(session_user, v_table, 'UPDATE')
+        AND has_column_privilege(session_user, v_table, 'vt', 'UPDATE')
     ) THEN
         RAISE EXCEPTION 'permission denied for queue "%"', v_queue
             USING ERRCODE = 'insufficient_privilege',
                 HINT = format('%s needs SELECT and UPDATE on %s.', session_user, v_table);
+    END IF;
+    IF NOT pgmq._is_safe_to_push(queue_name) THEN
+        RAISE EXCEPTION 'queue "%" cannot be pushed: its owner has not the rights of %',
+            v_queue, current_user
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = 'Messages are pushed with the rights of the extension''s owner, and triggers of the queue would have them.';
     END IF;
     v_number := nextval(pg_get_serial_sequence('pgmq.channel', 'number'));
     -- NOTIFY has no privileges: whoever knows the name can listen.

@@ -8,7 +8,10 @@ DECLARE
     v_source text;
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
-    IF to_regclass('pgmq.' || quote_ident(v_queue)) IS NULL
+    IF NOT EXISTS (
+        SELECT FROM pg_class AS c
+        WHERE c.oid = to_regclass('pgmq.' || quote_ident(v_queue)) AND c.relkind IN ('r', 'p')
+    )
         AND NOT EXISTS (
             SELECT FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(drop_queue.queue_name)
         )

@@ -8,7 +8,7 @@ BEGIN
         -- standard_conforming_strings is off.
         RAISE EXCEPTION 'queue name contains invalid characters: $, ;, --, or %''', chr(92);
     END IF;
-    RETURN lower(format('%s_%s', prefix, queue_name));
+    RETURN lower(pg_catalog.format('%s_%s', prefix, queue_name));
 END
 $$;
 COMMENT ON FUNCTION pgmq.format_table_name(text, text) IS

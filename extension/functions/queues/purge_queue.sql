@@ -4,16 +4,24 @@ LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
+    v_table text;
     v_count bigint;
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    v_table := pg_catalog.format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
+    -- Whoever consumes may delete, but is not meant to do this by mistake.
+    IF NOT has_table_privilege(v_table, 'TRUNCATE') THEN
+        RAISE EXCEPTION 'permission denied for table %',
+            pgmq.format_table_name(queue_name, 'q')
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = pg_catalog.format('Purging needs TRUNCATE and DELETE on %s.', v_table);
+    END IF;
     -- In msg_id order, as batches of delete and ack lock their messages, or they could deadlock.
-    EXECUTE format(
-        'DELETE FROM pgmq.%I WHERE msg_id >= $1', pgmq.format_table_name(queue_name, 'q')
-    ) USING '-9223372036854775808'::bigint;
+    EXECUTE pg_catalog.format('DELETE FROM %s WHERE msg_id >= $1', v_table)
+    USING '-9223372036854775808'::bigint;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END
 $$;
 COMMENT ON FUNCTION pgmq.purge_queue(text) IS
-'Delete every message of a queue, leased ones too, and return how many those were. The archive stays. Producers do not wait for it; it waits for transactions that hold a message.';
+'Delete every message of a queue, leased ones too, and return how many those were. The archive stays. Producers do not wait for it; it waits for transactions that hold a message. Needs TRUNCATE and DELETE on the queue''s table, which its owner has.';

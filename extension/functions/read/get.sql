@@ -4,7 +4,7 @@ LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         $sql$
         SELECT m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
         FROM pgmq.%I AS m

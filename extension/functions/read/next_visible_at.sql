@@ -5,7 +5,7 @@ AS $$
 DECLARE
     v_next timestamptz;
 BEGIN
-    EXECUTE format('SELECT pgmq.%I()', pgmq._compiled('next', queue_name)) INTO v_next;
+    EXECUTE pg_catalog.format('SELECT pgmq.%I()', pgmq._compiled('next', queue_name)) INTO v_next;
     RETURN v_next;
 END
 $$;

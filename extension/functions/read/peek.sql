@@ -7,7 +7,7 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('peek', queue_name)
     ) USING coalesce(qty, 2147483647), conditional;
 END

@@ -7,19 +7,22 @@ DECLARE
     v_name text;
     v_found bigint;
 BEGIN
-    IF coalesce(cardinality(queue_names), 0) = 0 THEN
+    IF coalesce(pg_catalog.cardinality(queue_names), 0) = 0 THEN
         RAISE EXCEPTION 'queue names must not be null or empty'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an array of queue names.';
     END IF;
     -- Unknown queues are errors, also behind one that has enough.
-    PERFORM pgmq._compiled('read', u.name) FROM unnest(queue_names) AS u (name);
+    PERFORM pgmq._compiled('read', u.name) FROM pg_catalog.unnest(queue_names) AS u (name);
     -- A read that comes after another one in a transaction cannot move the marks of its queue.
-    IF random() * 32 < v_wanted THEN
-        SELECT u.name INTO v_name FROM unnest(queue_names) AS u (name) ORDER BY random() LIMIT 1;
-        EXECUTE format('SELECT pgmq.%I()', pgmq._compiled('advance', v_name));
+    IF random() * '32' < v_wanted::double precision THEN
+        SELECT u.name INTO v_name
+        FROM pg_catalog.unnest(queue_names) AS u (name)
+        ORDER BY random()
+        LIMIT 1;
+        EXECUTE pg_catalog.format('SELECT pgmq.%I()', pgmq._compiled('advance', v_name));
     END IF;
     FOREACH v_name IN ARRAY queue_names LOOP
-        RETURN QUERY EXECUTE format(
+        RETURN QUERY EXECUTE pg_catalog.format(
             'SELECT $1, m.* FROM pgmq.%I($2, $3, null) AS m', pgmq._compiled('read', v_name)
         ) USING v_name, vt, v_wanted::integer;
         GET DIAGNOSTICS v_found = ROW_COUNT;

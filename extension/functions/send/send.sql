@@ -3,7 +3,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
     ) USING msg, null::jsonb, '-infinity'::timestamptz;
 END
@@ -16,7 +16,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
     ) USING msg, headers, '-infinity'::timestamptz;
 END
@@ -29,9 +29,9 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
-    ) USING msg, null::jsonb, clock_timestamp() + make_interval(secs => delay);
+    ) USING msg, null::jsonb, clock_timestamp() + pg_catalog.make_interval(secs => delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, integer) IS
@@ -42,7 +42,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
     ) USING msg, null::jsonb, delay;
 END
@@ -55,9 +55,9 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
-    ) USING msg, headers, clock_timestamp() + make_interval(secs => delay);
+    ) USING msg, headers, clock_timestamp() + pg_catalog.make_interval(secs => delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, jsonb, integer) IS
@@ -68,7 +68,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
     ) USING msg, headers, delay;
 END

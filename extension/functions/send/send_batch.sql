@@ -4,7 +4,7 @@ LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
     PERFORM pgmq._validate_batch_params(msgs, null);
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
     ) USING msgs, null::jsonb[], '-infinity'::timestamptz;
 END
@@ -18,7 +18,7 @@ LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
     PERFORM pgmq._validate_batch_params(msgs, headers);
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
     ) USING msgs, headers, '-infinity'::timestamptz;
 END
@@ -32,9 +32,9 @@ LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
     PERFORM pgmq._validate_batch_params(msgs, null);
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
-    ) USING msgs, null::jsonb[], clock_timestamp() + make_interval(secs => delay);
+    ) USING msgs, null::jsonb[], clock_timestamp() + pg_catalog.make_interval(secs => delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], integer) IS
@@ -46,7 +46,7 @@ LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
     PERFORM pgmq._validate_batch_params(msgs, null);
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
     ) USING msgs, null::jsonb[], delay;
 END
@@ -65,9 +65,9 @@ LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
     PERFORM pgmq._validate_batch_params(msgs, headers);
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
-    ) USING msgs, headers, clock_timestamp() + make_interval(secs => delay);
+    ) USING msgs, headers, clock_timestamp() + pg_catalog.make_interval(secs => delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], jsonb[], integer) IS
@@ -84,7 +84,7 @@ LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
     PERFORM pgmq._validate_batch_params(msgs, headers);
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
     ) USING msgs, headers, delay;
 END

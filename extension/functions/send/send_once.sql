@@ -9,11 +9,11 @@ RETURNS TABLE (msg_id bigint, is_new boolean)
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3, true)', pgmq._compiled('sendonce', queue_name)
     ) USING
         msg, pgmq._with_dedup_key(headers, dedup_key),
-        clock_timestamp() + make_interval(secs => delay);
+        clock_timestamp() + pg_catalog.make_interval(secs => delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_once(text, jsonb, text, jsonb, integer) IS
@@ -48,12 +48,12 @@ LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
     PERFORM pgmq._validate_batch_params(msgs, headers);
-    IF coalesce(cardinality(dedup_keys), 0) <> cardinality(msgs) THEN
+    IF coalesce(pg_catalog.cardinality(dedup_keys), 0) <> pg_catalog.cardinality(msgs) THEN
         RAISE EXCEPTION 'msgs and dedup_keys differ in length: % and %',
-            cardinality(msgs), coalesce(cardinality(dedup_keys), 0)
+            pg_catalog.cardinality(msgs), coalesce(pg_catalog.cardinality(dedup_keys), 0)
             USING ERRCODE = 'array_subscript_error', HINT = 'Each message has a key.';
     END IF;
-    RETURN QUERY EXECUTE format(
+    RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3, true)', pgmq._compiled('sendoncebatch', queue_name)
     ) USING
         msgs,
@@ -62,7 +62,7 @@ BEGIN
             FROM unnest(headers, dedup_keys) WITH ORDINALITY AS u (header, dedup_key, place)
             ORDER BY u.place
         ),
-        clock_timestamp() + make_interval(secs => delay);
+        clock_timestamp() + pg_catalog.make_interval(secs => delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_once(text, jsonb[], text[], jsonb[], integer) IS

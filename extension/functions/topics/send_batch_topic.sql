@@ -16,7 +16,7 @@ BEGIN
         PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;
     FOREACH v_queue IN ARRAY pgmq._topic_queues(routing_key) LOOP
-        RETURN QUERY EXECUTE format(
+        RETURN QUERY EXECUTE pg_catalog.format(
             'SELECT $4, m FROM pgmq.%I($1, $2, $3) AS m', pgmq._compiled('sendbatch', v_queue)
         ) USING msgs, headers, delay, v_queue;
     END LOOP;
@@ -48,7 +48,8 @@ RETURNS TABLE (queue_name text, msg_id bigint)
 LANGUAGE sql VOLATILE ROWS 100
 AS $$
     SELECT * FROM pgmq.send_batch_topic(
-        routing_key, msgs, null::jsonb[], clock_timestamp() + make_interval(secs => delay)
+        routing_key, msgs, null::jsonb[],
+        clock_timestamp() + pg_catalog.make_interval(secs => delay)
     )
 $$;
 COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], integer) IS
@@ -73,7 +74,7 @@ RETURNS TABLE (queue_name text, msg_id bigint)
 LANGUAGE sql VOLATILE ROWS 100
 AS $$
     SELECT * FROM pgmq.send_batch_topic(
-        routing_key, msgs, headers, clock_timestamp() + make_interval(secs => delay)
+        routing_key, msgs, headers, clock_timestamp() + pg_catalog.make_interval(secs => delay)
     )
 $$;
 COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], jsonb[], integer) IS

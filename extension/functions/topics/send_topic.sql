@@ -15,7 +15,7 @@ BEGIN
     IF delay < 0 THEN
         RAISE EXCEPTION 'delay cannot be negative, got: %', delay;
     END IF;
-    RETURN pgmq._send_to_all(pgmq._topic_queues(routing_key), msg, headers, delay);
+    RETURN pgmq._fan_out(pgmq._topic_queues(routing_key), msg, headers, delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_topic(text, jsonb, jsonb, integer) IS

@@ -26,6 +26,7 @@ from pgmq.logger import PGMQLogger, create_logger, log_performance
 from pgmq.messages import (
     Binding,
     Channel,
+    Finding,
     Message,
     NotificationThrottle,
     Policy,
@@ -48,6 +49,7 @@ __all__ = [
     "AsyncWorker",
     "Binding",
     "Channel",
+    "Finding",
     "Hooks",
     "Message",
     "NotificationThrottle",

@@ -16,6 +16,7 @@ from pgmq.messages import (
     BatchTopicResult,
     Binding,
     Channel,
+    Finding,
     Message,
     NotificationThrottle,
     Policy,
@@ -56,6 +57,7 @@ METRICS = (
 )
 BINDING = "exchange_name, queue_name, channel, pattern, kind, bound_at"
 CHANNEL = "channel, queue_name, maximum_messages, vt, in_flight, pid, opened_at"
+FINDING = "severity, queue_name, finding, fix"
 POLICY = (
     "queue_name, max_receives, dead_letter_queue, retry_delay, retry_delay_max, retry_jitter, "
     "message_ttl, archive_retention, dedup_window, max_in_flight, ack_archives"
@@ -924,6 +926,41 @@ def list_channels() -> Statement[list[Channel]]:
     return Statement(f"SELECT {CHANNEL} FROM pgmq.list_channels()", {}, _many(Channel))
 
 
+# Privileges
+
+
+def grant_send(queue: str, role: str) -> Statement[None]:
+    return Statement(
+        "SELECT pgmq.grant_send(%(queue)s::text, %(role)s::text)",
+        {"queue": queue, "role": role},
+        _nothing,
+    )
+
+
+def grant_consume(queue: str, role: str) -> Statement[None]:
+    return Statement(
+        "SELECT pgmq.grant_consume(%(queue)s::text, %(role)s::text)",
+        {"queue": queue, "role": role},
+        _nothing,
+    )
+
+
+def grant_monitor(queue: str, role: str) -> Statement[None]:
+    return Statement(
+        "SELECT pgmq.grant_monitor(%(queue)s::text, %(role)s::text)",
+        {"queue": queue, "role": role},
+        _nothing,
+    )
+
+
+def revoke_all(queue: str, role: str) -> Statement[None]:
+    return Statement(
+        "SELECT pgmq.revoke_all(%(queue)s::text, %(role)s::text)",
+        {"queue": queue, "role": role},
+        _nothing,
+    )
+
+
 # Metrics, and running it
 
 
@@ -945,3 +982,7 @@ def version() -> Statement[str]:
 
 def recompile_all() -> Statement[int]:
     return Statement("SELECT pgmq.recompile_all()", {}, _value)
+
+
+def doctor() -> Statement[list[Finding]]:
+    return Statement(f"SELECT {FINDING} FROM pgmq.doctor()", {}, _many(Finding))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         BatchTopicResult,
         Binding,
         Channel,
+        Finding,
         Message,
         NotificationThrottle,
         Policy,
@@ -828,6 +829,24 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
         """Return the channels on which messages are pushed."""
         return await self._run(statements.list_channels(), conn)
 
+    # Privileges
+
+    async def grant_send(self, queue: str, role: str, conn: C | None = None) -> None:
+        """Let a role send to a queue; it sees no messages."""
+        await self._run(statements.grant_send(queue, role), conn)
+
+    async def grant_consume(self, queue: str, role: str, conn: C | None = None) -> None:
+        """Let a role read a queue and acknowledge its messages."""
+        await self._run(statements.grant_consume(queue, role), conn)
+
+    async def grant_monitor(self, queue: str, role: str, conn: C | None = None) -> None:
+        """Let a role see the metrics of a queue, and no message."""
+        await self._run(statements.grant_monitor(queue, role), conn)
+
+    async def revoke_all(self, queue: str, role: str, conn: C | None = None) -> None:
+        """Take every right to a queue from a role that it was given itself."""
+        await self._run(statements.revoke_all(queue, role), conn)
+
     # Metrics, and running it
 
     async def metrics(self, queue: str, conn: C | None = None) -> QueueMetrics:
@@ -845,6 +864,10 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
     async def recompile_all(self, conn: C | None = None) -> int:
         """Create the functions of every queue anew and return the number of queues."""
         return await self._run(statements.recompile_all(), conn)
+
+    async def doctor(self, conn: C | None = None) -> list[Finding]:
+        """Return what is wrong, or will be, and what to do about it; for a member of pg_monitor."""
+        return await self._run(statements.doctor(), conn)
 
 
 def _one_or_all(found: list[Message], qty: int | None) -> Message | list[Message] | None:

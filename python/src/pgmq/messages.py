@@ -16,6 +16,7 @@ __all__ = [
     "BatchTopicResult",
     "Binding",
     "Channel",
+    "Finding",
     "Message",
     "NotificationThrottle",
     "Policy",
@@ -163,6 +164,16 @@ class Channel(_Record):
     in_flight: int
     pid: int
     opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Finding(_Record):
+    """What doctor says is wrong, and what to do about it; queue_name is None for the server."""
+
+    severity: str
+    queue_name: str | None
+    finding: str
+    fix: str
 
 
 @dataclass(frozen=True, slots=True)

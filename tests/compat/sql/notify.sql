@@ -33,7 +33,6 @@ SELECT pgmq.update_notify_insert('q', -5);
 SELECT pgmq.enable_notify_insert('q');
 SELECT pgmq.update_notify_insert('q', -5);
 SELECT pgmq.disable_notify_insert('nope');
-SELECT pgmq.disable_notify_insert(NULL);
 SELECT * FROM pgmq.list_notify_insert_throttles();
 
 -- the refused names

@@ -1,0 +1,454 @@
+-- The parts of doctor(). Each returns its findings, none where all is well, and looks at nothing
+-- that whoever monitors may not see.
+CREATE OR REPLACE FUNCTION pgmq._doctor_horizon()
+RETURNS TABLE (severity text, queue_name text, finding text, fix text)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH patience AS (
+        SELECT coalesce(
+            nullif(current_setting('pgmq.doctor_patience', true), '')::interval, '5 min'
+        ) AS length
+    ),
+    holders (holder, since, horizon, fix) AS (
+        -- A transaction of another database holds nothing here; a standby's feedback does.
+        SELECT
+            CASE
+                WHEN r.pid IS NOT NULL
+                    THEN format(
+                        'standby "%s" (feedback of process %s)', a.application_name, a.pid
+                    )
+                ELSE format(
+                    'process %s (user "%s", application "%s", %s)',
+                    a.pid, a.usename, a.application_name, coalesce(a.state, a.backend_type)
+                )
+            END,
+            CASE WHEN r.pid IS NULL THEN a.xact_start END,
+            least_xid.age,
+            CASE
+                WHEN r.pid IS NOT NULL
+                    THEN 'End the long query on the standby, or set hot_standby_feedback = off there.'
+                ELSE format('SELECT pg_terminate_backend(%s)', a.pid)
+            END
+        FROM pg_stat_activity AS a
+        LEFT JOIN pg_stat_replication AS r ON a.pid = r.pid
+        CROSS JOIN LATERAL (
+            SELECT greatest(age(a.backend_xmin), age(a.backend_xid)) AS age
+        ) AS least_xid
+        WHERE a.pid <> pg_backend_pid()
+            AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+            AND (a.datname = current_database() OR r.pid IS NOT NULL)
+        UNION ALL
+        SELECT
+            format('prepared transaction "%s" of "%s"', p.gid, p.owner), p.prepared,
+            age(p.transaction),
+            format('ROLLBACK PREPARED %L, or COMMIT PREPARED', p.gid)
+        FROM pg_prepared_xacts AS p
+        WHERE p.database = current_database()
+        UNION ALL
+        SELECT
+            format(
+                'replication slot "%s" (%s)',
+                s.slot_name, CASE WHEN s.active THEN 'active' ELSE 'not in use' END
+            ),
+            null, age(s.xmin),
+            CASE
+                WHEN s.active
+                    THEN 'End the long query on the standby, or set hot_standby_feedback = off there.'
+                ELSE format(
+                    'Start what uses the slot, or SELECT pg_drop_replication_slot(%L)', s.slot_name
+                )
+            END
+        FROM pg_replication_slots AS s
+        WHERE s.xmin IS NOT NULL
+    )
+    SELECT
+        CASE WHEN h.since < now() - interval '1 hour' THEN 'critical' ELSE 'warning' END,
+        null::text,
+        format(
+            'no vacuum removes what was consumed since %s: held by %s',
+            coalesce(
+                to_char(h.since, 'YYYY-MM-DD HH24:MI:SS TZ'), format('%s transactions ago', h.horizon)
+            ),
+            h.holder
+        ),
+        h.fix
+    FROM holders AS h
+    CROSS JOIN patience AS p
+    -- Where the time is not known, or not shown to the caller, by what has happened since.
+    WHERE coalesce(h.since <= now() - p.length, h.horizon > 100000 OR p.length <= '0')
+    ORDER BY h.horizon DESC
+$$;
+COMMENT ON FUNCTION pgmq._doctor_horizon() IS
+'Who keeps vacuum from removing consumed messages: transactions, prepared ones, replication slots and standbys, for longer than pgmq.doctor_patience (5 min unless set; 0 names all), or where no time is known for 100,000 transactions.';
+
+CREATE OR REPLACE FUNCTION pgmq._doctor_settings()
+RETURNS TABLE (severity text, queue_name text, finding text, fix text)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'critical', null::text, format('%s is off: nothing is vacuumed', s.name),
+        format('ALTER SYSTEM SET %s = on; SELECT pg_reload_conf()', s.name)
+    FROM pg_settings AS s
+    WHERE s.name IN ('autovacuum', 'track_counts') AND s.setting = 'off'
+    UNION ALL
+    SELECT 'warning', null,
+        format('autovacuum looks at a database only every %s s (autovacuum_naptime)', s.setting),
+        'ALTER SYSTEM SET autovacuum_naptime = ''1min''; SELECT pg_reload_conf()'
+    FROM pg_settings AS s
+    WHERE s.name = 'autovacuum_naptime' AND s.setting::integer > 300
+    UNION ALL
+    SELECT 'warning', null,
+        format(
+            'autovacuum dirties no more than %s pages a second, which busy queues exceed',
+            -- vacuum_cost_page_dirty is 20.
+            (1000 * c.cost_limit / 20 / c.delay)::integer
+        ),
+        'ALTER SYSTEM SET autovacuum_vacuum_cost_delay = ''2ms''; SELECT pg_reload_conf()'
+    FROM (
+        SELECT
+            current_setting('autovacuum_vacuum_cost_delay') AS shown,
+            (SELECT s.setting::numeric FROM pg_settings AS s
+            WHERE s.name = 'autovacuum_vacuum_cost_delay') AS delay,
+            (SELECT coalesce(nullif(max(s.setting) FILTER (
+                WHERE s.name = 'autovacuum_vacuum_cost_limit'), '-1'), max(s.setting) FILTER (
+                WHERE s.name = 'vacuum_cost_limit'))::numeric
+            FROM pg_settings AS s) AS cost_limit
+    ) AS c
+    WHERE c.delay > 0 AND 1000 * c.cost_limit / 20 / c.delay < 1000
+$$;
+COMMENT ON FUNCTION pgmq._doctor_settings() IS
+'Settings of the server under which vacuum cannot keep up with queues.';
+
+CREATE OR REPLACE FUNCTION pgmq._doctor_tables()
+RETURNS TABLE (severity text, queue_name text, finding text, fix text)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH tables AS (
+        -- A partitioned queue's rows are in its partitions.
+        SELECT
+            m.queue_name, t.relid, c.reloptions, c.reltuples,
+            pg_stat_get_live_tuples(t.relid) AS live,
+            pg_stat_get_dead_tuples(t.relid) AS dead,
+            pg_relation_size(t.relid) AS bytes,
+            pg_indexes_size(t.relid) AS index_bytes,
+            greatest(
+                pg_stat_get_last_vacuum_time(t.relid), pg_stat_get_last_autovacuum_time(t.relid)
+            ) AS vacuumed_at
+        FROM pgmq.meta AS m
+        CROSS JOIN LATERAL (
+            SELECT to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS relid
+        ) AS q
+        CROSS JOIN LATERAL (
+            SELECT q.relid
+            UNION
+            SELECT p.relid FROM pg_partition_tree(q.relid) AS p
+        ) AS t
+        INNER JOIN pg_class AS c ON c.oid = t.relid
+        WHERE c.relkind = 'r'
+    )
+    SELECT
+        'warning', t.queue_name::text,
+        format(
+            '%s dead rows beside %s live ones in %s (%s, indexes %s), last vacuumed %s',
+            t.dead, t.live, t.relid, pg_size_pretty(t.bytes), pg_size_pretty(t.index_bytes),
+            coalesce(to_char(t.vacuumed_at, 'YYYY-MM-DD HH24:MI:SS TZ'), 'never')
+        ),
+        format('VACUUM %s; if that does not help, see who holds the horizon', t.relid)
+    FROM tables AS t
+    WHERE t.dead > 100000 AND t.dead > t.live
+    UNION ALL
+    -- A row has up to 2 kB here; what is longer lies elsewhere.
+    SELECT
+        'info', t.queue_name,
+        format(
+            '%s has less than one live row per page: %s, indexes %s, for %s rows',
+            t.relid, pg_size_pretty(t.bytes), pg_size_pretty(t.index_bytes), t.live
+        ),
+        format(
+            'New messages use the space again; to give it back, VACUUM (FULL) %s while nobody uses the queue',
+            t.relid
+        )
+    FROM tables AS t
+    WHERE t.bytes > 67108864 AND t.dead <= greatest(t.live, 100000)
+        AND t.live < t.bytes / current_setting('block_size')::integer
+    UNION ALL
+    SELECT
+        'critical', t.queue_name, format('autovacuum is switched off for %s', t.relid),
+        format('ALTER TABLE %s RESET (autovacuum_enabled)', t.relid)
+    FROM tables AS t
+    WHERE EXISTS (
+        SELECT FROM pg_options_to_table(t.reloptions) AS o
+        WHERE o.option_name = 'autovacuum_enabled' AND NOT o.option_value::boolean
+    )
+    UNION ALL
+    SELECT
+        'info', t.queue_name,
+        format('autovacuum waits until %s rows of %s are dead', w.rows::bigint, t.relid),
+        format(
+            'ALTER TABLE %s SET (autovacuum_vacuum_scale_factor = 0,'
+            ' autovacuum_vacuum_threshold = 100000)',
+            t.relid
+        )
+    FROM tables AS t
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(max(o.option_value) FILTER (
+                WHERE o.option_name = 'autovacuum_vacuum_threshold'
+            ), current_setting('autovacuum_vacuum_threshold'))::numeric
+            + coalesce(max(o.option_value) FILTER (
+                WHERE o.option_name = 'autovacuum_vacuum_scale_factor'
+            ), current_setting('autovacuum_vacuum_scale_factor'))::numeric
+            * greatest(t.reltuples, 0)::numeric AS rows
+        FROM pg_options_to_table(t.reloptions) AS o
+    ) AS w
+    WHERE w.rows > 1000000
+$$;
+COMMENT ON FUNCTION pgmq._doctor_tables() IS
+'Queues whose tables hold more dead rows than live ones, are mostly empty, or are vacuumed too late or never.';
+
+CREATE OR REPLACE FUNCTION pgmq._doctor_compiled()
+RETURNS TABLE (severity text, queue_name text, finding text, fix text)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT
+        CASE WHEN f.missing IS NULL THEN 'warning' ELSE 'critical' END, f.queue_name::text,
+        concat_ws('; ',
+            format('compiled functions are missing: %s', f.missing),
+            'compiled functions are not those of the templates and the policy: ' || f.stale,
+            'compiled functions do not belong to the owner of the table: ' || f.foreign_ones
+        ),
+        'SELECT pgmq.recompile_all()'
+    FROM (
+        SELECT
+            m.queue_name,
+            string_agg(t.name, ', ' ORDER BY t.name) FILTER (WHERE p.oid IS NULL) AS missing,
+            string_agg(t.name, ', ' ORDER BY t.name) FILTER (
+                WHERE p.prosrc <> (
+                    regexp_match(
+                        pgmq._render(t.body, m.queue_name, pgmq._policy_of(m.queue_name)),
+                        'AS \$\$(.*)\$\$;'
+                    )
+                )[1]
+            ) AS stale,
+            string_agg(t.name, ', ' ORDER BY t.name) FILTER (
+                WHERE p.proowner <> c.relowner
+            ) AS foreign_ones
+        FROM pgmq.meta AS m
+        INNER JOIN pg_class AS c
+            ON c.oid = to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q')))
+        CROSS JOIN pgmq.template AS t
+        LEFT JOIN pg_proc AS p
+            ON p.pronamespace = 'pgmq'::regnamespace
+            AND p.proname = pgmq._function_name(t.name, m.queue_name)::name
+        GROUP BY m.queue_name
+    ) AS f
+    WHERE f.missing IS NOT NULL OR f.stale IS NOT NULL OR f.foreign_ones IS NOT NULL
+$$;
+COMMENT ON FUNCTION pgmq._doctor_compiled() IS
+'Queues whose compiled functions are missing, differ from what the templates and the policy say, or have another owner than the table.';
+
+CREATE OR REPLACE FUNCTION pgmq._doctor_relations()
+RETURNS TABLE (severity text, queue_name text, finding text, fix text)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH queues AS (
+        SELECT
+            m.queue_name::text,
+            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS queue,
+            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'a'))) AS archive,
+            pgmq._suffix(m.queue_name) AS suffix,
+            pgmq._policy_of(m.queue_name) AS policy
+        FROM pgmq.meta AS m
+    )
+    SELECT
+        'critical', q.queue_name, 'the table of the queue is missing',
+        format('Restore it, or SELECT pgmq.drop_queue(%L)', q.queue_name)
+    FROM queues AS q
+    WHERE q.queue IS NULL
+    UNION ALL
+    SELECT
+        'critical', q.queue_name, format('the %s is missing', r.name),
+        CASE
+            WHEN r.kind = 'policy'
+                THEN format('SELECT pgmq._lay_out_policy(pgmq.get_policy(%L))', q.queue_name)
+            WHEN r.kind = 'archive' THEN format('SELECT pgmq.create(%L)', q.queue_name)
+            ELSE format('SELECT pgmq._lay_out(%L)', q.queue_name)
+        END
+    FROM queues AS q
+    CROSS JOIN LATERAL (
+        VALUES
+            ('archive', 'archive', q.archive),
+            ('layout', 'index of ready messages', to_regclass(format('pgmq.%I', 'ready_idx_' || q.suffix))),
+            ('layout', 'index of parked messages', to_regclass(format('pgmq.%I', 'parked_idx_' || q.suffix))),
+            ('layout', 'low-water mark of ready messages', to_regclass(format('pgmq.%I', 'ready_mark_' || q.suffix))),
+            ('layout', 'low-water mark of parked messages', to_regclass(format('pgmq.%I', 'parked_mark_' || q.suffix))),
+            ('policy', 'table of deduplication keys', CASE WHEN (q.policy).dedup_window IS NULL THEN q.queue
+                ELSE to_regclass(format('pgmq.%I', 'dedup_' || q.suffix)) END),
+            ('policy', 'index of leases', CASE WHEN (q.policy).max_in_flight IS NULL THEN q.queue
+                ELSE to_regclass(format('pgmq.%I', 'in_flight_idx_' || q.suffix)) END)
+    ) AS r (kind, name, relation)
+    WHERE q.queue IS NOT NULL AND r.relation IS NULL
+    UNION ALL
+    SELECT
+        'warning', null, format('pgmq.%I looks like the table of a queue that pgmq.meta does not know', c.relname),
+        format(
+            'SELECT pgmq.create(%1$L) to use it, or pgmq.drop_queue(%1$L) to be rid of it',
+            substr(c.relname, 3)
+        )
+    FROM pg_class AS c
+    WHERE c.relnamespace = 'pgmq'::regnamespace AND c.relkind IN ('r', 'p')
+        AND NOT c.relispartition AND c.relname LIKE 'q\_%'
+        AND NOT EXISTS (SELECT FROM queues AS q WHERE q.queue = c.oid)
+        AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = c.oid)
+        AND (
+            SELECT count(*) FROM pg_attribute AS a
+            WHERE a.attrelid = c.oid AND NOT a.attisdropped
+                AND a.attname IN ('msg_id', 'read_ct', 'enqueued_at', 'vt', 'message')
+        ) = 5
+    UNION ALL
+    SELECT
+        'critical', q.queue_name, format('index %s is not valid', i.indexrelid::regclass),
+        format('REINDEX INDEX CONCURRENTLY %s', i.indexrelid::regclass)
+    FROM pg_index AS i
+    INNER JOIN pg_class AS c ON c.oid = i.indrelid
+    LEFT JOIN queues AS q ON i.indrelid IN (q.queue, q.archive)
+    WHERE c.relnamespace = 'pgmq'::regnamespace AND NOT (i.indisvalid AND i.indisready)
+    UNION ALL
+    SELECT
+        'info', q.queue_name,
+        format(
+            'the archive holds %s rows (%s) and nothing removes them',
+            c.reltuples::bigint, pg_size_pretty(pg_total_relation_size(c.oid))
+        ),
+        'Set a policy with archive_retention, or remove old rows yourself.'
+    FROM queues AS q
+    INNER JOIN pg_class AS c ON c.oid = q.archive
+    WHERE (q.policy).archive_retention IS NULL AND c.relkind = 'r' AND c.reltuples > 1000000
+$$;
+COMMENT ON FUNCTION pgmq._doctor_relations() IS
+'Tables without their queue, queues without their tables, indexes, marks, or what their policy needs, invalid indexes, and archives that only grow.';
+
+CREATE OR REPLACE FUNCTION pgmq._doctor_queues()
+RETURNS TABLE (severity text, queue_name text, finding text, fix text)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_queue record;
+    v_mark bigint;
+    v_first bigint;
+    v_count bigint;
+    v_oldest timestamptz;
+BEGIN
+    FOR v_queue IN
+        SELECT
+            m.queue_name::text AS name,
+            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS queue,
+            to_regclass(
+                format('pgmq.%I', 'ready_mark_' || pgmq._suffix(m.queue_name))
+            ) AS ready_mark,
+            (
+                SELECT string_agg(quote_ident(p.queue_name), ', ' ORDER BY p.queue_name)
+                FROM pgmq.policy AS p
+                WHERE p.dead_letter_queue = m.queue_name
+            ) AS sources
+        FROM pgmq.meta AS m
+        ORDER BY m.queue_name
+    LOOP
+        CONTINUE WHEN v_queue.ready_mark IS NULL
+            OR has_column_privilege(v_queue.queue, 'msg_id', 'SELECT') IS NOT true
+            OR NOT has_column_privilege(v_queue.queue, 'vt', 'SELECT')
+            OR NOT has_column_privilege(v_queue.queue, 'enqueued_at', 'SELECT')
+            OR NOT has_sequence_privilege(v_queue.ready_mark, 'SELECT');
+
+        v_mark := greatest(pgmq._id_mark(v_queue.ready_mark), 1);
+        EXECUTE format(
+            'SELECT q.msg_id FROM %s AS q WHERE q.vt <= q.enqueued_at AND q.msg_id >= $1'
+            ' ORDER BY q.msg_id LIMIT 1',
+            v_queue.queue
+        ) INTO v_first USING v_mark;
+        IF v_first IS NULL AND has_sequence_privilege(
+            pg_get_serial_sequence(v_queue.queue::text, 'msg_id'), 'SELECT'
+        )
+        THEN
+            v_first := pg_sequence_last_value(
+                pg_get_serial_sequence(v_queue.queue::text, 'msg_id')::regclass
+            );
+        END IF;
+        IF v_first - v_mark > 100000 THEN
+            severity := 'warning';
+            queue_name := v_queue.name;
+            finding := format(
+                'reads pass over %s consumed messages: the low-water mark lags%s',
+                v_first - v_mark,
+                (
+                    SELECT format('; process %s writes to the queue since %s', a.pid, a.xact_start)
+                    FROM pg_locks AS l
+                    INNER JOIN pg_stat_activity AS a ON l.pid = a.pid
+                    WHERE l.relation = v_queue.queue AND l.mode = 'RowExclusiveLock'
+                    ORDER BY a.xact_start
+                    LIMIT 1
+                )
+            );
+            fix := format(
+                'SELECT pgmq.maintain(%L), as a transaction of its own', v_queue.name
+            );
+            RETURN NEXT;
+        END IF;
+
+        IF v_queue.sources IS NOT NULL THEN
+            EXECUTE format(
+                'SELECT count(*), min(q.enqueued_at)'
+                ' FROM (SELECT d.enqueued_at FROM %s AS d ORDER BY d.msg_id LIMIT 100) AS q',
+                v_queue.queue
+            ) INTO v_count, v_oldest;
+            IF v_count >= 100 THEN
+                severity := 'info';
+                queue_name := v_queue.name;
+                finding := format(
+                    'at least 100 dead letters of %s, the oldest of %s',
+                    v_queue.sources, to_char(v_oldest, 'YYYY-MM-DD HH24:MI:SS TZ')
+                );
+                fix := format(
+                    'See why: SELECT * FROM pgmq.peek(%1$L, 10), headers x-pgmq-dead-letter;'
+                    ' then pgmq.redrive(%1$L) or pgmq.purge_queue(%1$L)',
+                    v_queue.name
+                );
+                RETURN NEXT;
+            END IF;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._doctor_queues() IS
+'Queues whose low-water mark lags, or that dead letters pile up in.';
+
+CREATE OR REPLACE FUNCTION pgmq._doctor_channels()
+RETURNS TABLE (severity text, queue_name text, finding text, fix text)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT
+        'warning', c.queue_name,
+        format(
+            'a channel with %s slots, opened %s, has lost its session (process %s)',
+            c.maximum_messages, to_char(c.opened_at, 'YYYY-MM-DD HH24:MI:SS TZ'), c.pid
+        ),
+        'SELECT pgmq.close_dead_channels()'
+    FROM pgmq.channel AS c
+    WHERE NOT EXISTS (
+        SELECT FROM pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.mode = 'ExclusiveLock'
+            AND l.classid = (pgmq._channel_locks()::bigint & 4294967295)::oid
+            AND l.objid = c.number::oid
+            AND l.database = (
+                SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
+            )
+    )
+$$;
+COMMENT ON FUNCTION pgmq._doctor_channels() IS 'Push channels whose sessions are gone.';

@@ -1,0 +1,39 @@
+CREATE OR REPLACE FUNCTION pgmq.doctor()
+RETURNS TABLE (severity text, queue_name text, finding text, fix text)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    v_part text;
+    v_all jsonb := '[]'::jsonb;
+    v_found jsonb;
+BEGIN
+    FOREACH v_part IN ARRAY ARRAY[
+        'horizon', 'settings', 'tables', 'compiled', 'relations', 'queues', 'channels'
+    ] LOOP
+        BEGIN
+            EXECUTE format(
+                'SELECT coalesce(jsonb_agg(to_jsonb(d)), ''[]'') FROM pgmq.%I() AS d',
+                '_doctor_' || v_part
+            ) INTO v_found;
+        EXCEPTION WHEN insufficient_privilege THEN
+            v_found := jsonb_build_array(jsonb_build_object(
+                'severity', 'info',
+                'finding', format('%s: not looked at, %s', v_part, SQLERRM),
+                'fix', 'Call it as a member of pg_monitor.'
+            ));
+        END;
+        v_all := v_all || v_found;
+    END LOOP;
+    RETURN QUERY
+        SELECT d.severity, d.queue_name, d.finding, d.fix
+        FROM jsonb_array_elements(v_all) WITH ORDINALITY AS f (value, place)
+        CROSS JOIN jsonb_to_record(f.value) AS d (
+            severity text, queue_name text, finding text, fix text
+        )
+        ORDER BY array_position(ARRAY['critical', 'warning', 'info'], d.severity), f.place;
+END
+$$;
+COMMENT ON FUNCTION pgmq.doctor() IS
+'What is wrong, or will be: severity (critical, warning, info), the queue (null for the server), the finding, and what to do about it, in SQL or words; no row where all is well. It names who keeps vacuum from its work (for longer than the setting pgmq.doctor_patience, 5 min unless set), dead rows and bloat, settings of autovacuum that will not keep up, functions, tables, indexes and marks that are missing, stale or lag, dead channels, dead letters that pile up and archives that only grow. For members of pg_monitor; what the caller may not see is said to have been left out. Changes nothing.';

@@ -1,0 +1,18 @@
+CREATE OR REPLACE FUNCTION pgmq.grant_monitor(queue_name text, role_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_on record := pgmq._grantee(queue_name, role_name);
+BEGIN
+    PERFORM pgmq._grant_schema(role_name);
+    EXECUTE format(
+        'GRANT SELECT (msg_id, read_ct, enqueued_at, last_read_at, vt) ON %s TO %I',
+        v_on.queue, role_name
+    );
+    EXECUTE format('GRANT SELECT ON SEQUENCE %s TO %I', v_on.ids, role_name);
+END
+$$;
+COMMENT ON FUNCTION pgmq.grant_monitor(text, text) IS
+'Let a role see the metrics of a queue, and no message and no headers. Members of pg_monitor may do so for every queue. Adds to the rights it has. For the owner of the queue; raises an error for anybody else, and for an unknown queue or role.';

@@ -1,0 +1,339 @@
+"""What doctor() finds: each finding is provoked, and gone once its fix was run."""
+
+from __future__ import annotations
+
+import re
+import struct
+import time
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Connect
+    from pgmq import embedded
+
+Finding = tuple[str, str | None, str, str]
+
+
+NO_AUTOVACUUM = "autovacuum is off: nothing is vacuumed"
+
+
+def _findings(db: psycopg.Connection, about: str = "") -> list[Finding]:
+    """Those that say this; but not that the tests' server has autovacuum off."""
+    rows = db.execute("SELECT severity, queue_name, finding, fix FROM pgmq.doctor()").fetchall()
+    return [row for row in rows if about in row[2] and (about or row[2] != NO_AUTOVACUUM)]
+
+
+def _wait(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def queue(db: psycopg.Connection) -> psycopg.Connection:
+    """A healthy queue with a bit of everything, in a database whose server is well."""
+    db.execute(
+        """
+        SELECT pgmq.create('q'), pgmq.create_unlogged('U');
+        SELECT pgmq.set_policy(
+            'q', max_receives => 5, dead_letter_queue => 'dead', dedup_window => '1 h',
+            max_in_flight => 5
+        );
+        SELECT pgmq.create_fifo_index('q');
+        SELECT pgmq.enable_notify_insert('q'), pgmq.enable_wakeups('q'), pgmq.enable_push('q');
+        SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 1000);
+        SELECT pgmq.archive('q', msg_id) FROM pgmq.read('q', 0, 3);
+        """
+    )
+    return db
+
+
+def test_a_healthy_database_has_no_findings(queue: psycopg.Connection) -> None:
+    assert _findings(queue) == []
+    queue.execute("SET ROLE pg_monitor")
+    assert _findings(queue) == []
+
+
+# What is done to the queue; what is found (severity, queue, a part of the text); whether the fix is
+# one to be run as it stands.
+PROVOKED = {
+    "no table": (
+        "DROP TABLE pgmq.q_q",
+        "critical",
+        "q",
+        "the table of the queue is missing",
+        False,
+    ),
+    "no archive": ("DROP TABLE pgmq.a_q", "critical", "q", "the archive is missing", True),
+    "no index": (
+        "DROP INDEX pgmq.ready_idx_q",
+        "critical",
+        "q",
+        "the index of ready messages is missing",
+        True,
+    ),
+    "no other index": (
+        "DROP INDEX pgmq.parked_idx_q",
+        "critical",
+        "q",
+        "the index of parked messages is missing",
+        True,
+    ),
+    "no mark": (
+        "DROP SEQUENCE pgmq.ready_mark_q",
+        "critical",
+        "q",
+        "the low-water mark of ready messages",
+        True,
+    ),
+    "no other mark": (
+        "DROP SEQUENCE pgmq.parked_mark_q",
+        "critical",
+        "q",
+        "the low-water mark of parked messages",
+        True,
+    ),
+    "no keys": (
+        "DROP TABLE pgmq.dedup_q",
+        "critical",
+        "q",
+        "the table of deduplication keys",
+        True,
+    ),
+    "no leases": ("DROP INDEX pgmq.in_flight_idx_q", "critical", "q", "the index of leases", True),
+    "not in meta": (
+        """DELETE FROM pgmq.meta WHERE queue_name = 'U'""",
+        "warning",
+        None,
+        "pgmq.q_u looks like the table of a queue",
+        False,
+    ),
+    "invalid index": (
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'pgmq.fifo_idx_q'::regclass",
+        "critical",
+        "q",
+        "index pgmq.fifo_idx_q is not valid",
+        True,
+    ),
+    "archive": (
+        "UPDATE pg_class SET reltuples = 2e6 WHERE oid = 'pgmq.a_q'::regclass",
+        "info",
+        "q",
+        "the archive holds 2000000 rows",
+        False,
+    ),
+    "never vacuumed": (
+        "ALTER TABLE pgmq.q_q SET (autovacuum_enabled = off)",
+        "critical",
+        "q",
+        "autovacuum is switched off for pgmq.q_q",
+        True,
+    ),
+    "vacuumed too late": (
+        "UPDATE pg_class SET reltuples = 1e8 WHERE oid = 'pgmq.q_q'::regclass",
+        "info",
+        "q",
+        "autovacuum waits until 20000050 rows of pgmq.q_q are dead",
+        True,
+    ),
+    "missing functions": (
+        "DROP FUNCTION pgmq._ack_q, pgmq._pop_q",
+        "critical",
+        "q",
+        "compiled functions are missing: ack, pop",
+        True,
+    ),
+    "replaced function": (
+        """
+        CREATE OR REPLACE FUNCTION pgmq._delete_q(id bigint) RETURNS boolean LANGUAGE plpgsql
+        AS 'BEGIN RETURN false; END'
+        """,
+        "warning",
+        "q",
+        "not those of the templates and the policy: delete",
+        True,
+    ),
+    "newer template": (
+        "UPDATE pgmq.template SET body = replace(body, 'q_$queue', 'q_$queue ') WHERE name = 'pop'",
+        "warning",
+        "q",
+        "not those of the templates and the policy: pop",
+        True,
+    ),
+    "policy changed by hand": (
+        "UPDATE pgmq.policy SET max_receives = 6",
+        "warning",
+        "q",
+        "not those of the templates and the policy: bury",
+        True,
+    ),
+    "owner": (
+        "ALTER FUNCTION pgmq._bury_q OWNER TO pg_monitor",
+        "warning",
+        "q",
+        "do not belong to the owner of the table: bury",
+        True,
+    ),
+    "mark": (
+        """
+        SELECT setval(pg_get_serial_sequence('pgmq.q_q', 'msg_id'), 200000);
+        TRUNCATE pgmq.q_q;
+        SELECT pgmq.send('q', '1')
+        """,
+        "warning",
+        "q",
+        "reads pass over 200000 consumed messages",
+        False,
+    ),
+    "dead letters": (
+        "SELECT pgmq.send_batch('dead', array_agg('1'::jsonb)) FROM generate_series(1, 100)",
+        "info",
+        "dead",
+        "at least 100 dead letters of q, the oldest of 20",
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", PROVOKED)
+def test_each_is_found_and_fixed(queue: psycopg.Connection, what: str) -> None:
+    provocation, severity, name, text, whole = PROVOKED[what]
+    queue.execute(provocation.encode())
+    found = _findings(queue, text)
+    assert [row[:2] for row in found if row[1] == name] == [(severity, name)]
+    queue.execute("SET ROLE pg_monitor")
+    assert _findings(queue, text) == found
+    queue.execute("RESET ROLE")
+    if whole:
+        queue.execute(found[0][3].encode())
+        assert _findings(queue) == []
+
+
+def test_a_mark_that_lags_is_moved_by_its_fix(queue: psycopg.Connection) -> None:
+    queue.execute(PROVOKED["mark"][0].encode())
+    (finding,) = _findings(queue, "low-water mark lags")
+    assert finding[3].startswith("SELECT pgmq.maintain('q')")
+    queue.execute("SELECT pgmq.maintain('q')")
+    assert _findings(queue) == []
+
+
+def test_who_lacks_the_rights_is_told_so(queue: psycopg.Connection, database: str) -> None:
+    queue.execute(f"CREATE ROLE {database}; GRANT USAGE ON SCHEMA pgmq TO {database}".encode())
+    try:
+        queue.execute(f"SET ROLE {database}".encode())
+        assert {(row[0], row[3]) for row in _findings(queue)} == {
+            ("info", "Call it as a member of pg_monitor.")
+        }
+    finally:
+        queue.execute(f"RESET ROLE; DROP OWNED BY {database}; DROP ROLE {database}".encode())
+
+
+def test_a_session_that_holds_the_horizon_is_named(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    holder = connect(autocommit=False, application_name="forgotten")
+    holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    holder.execute("SELECT 1")
+    assert _findings(queue, "held by") == []
+    queue.execute("SET pgmq.doctor_patience = '0'")
+    (finding,) = _findings(queue, f"process {holder.info.backend_pid} ")
+    assert finding[:2] == ("warning", None)
+    assert '"forgotten", idle in transaction)' in finding[2]
+    assert re.search(r"since \d{4}-\d\d-\d\d ", finding[2])
+    queue.execute(finding[3].encode())
+    _wait(lambda: not _findings(queue, f"process {holder.info.backend_pid} "))
+
+
+def test_a_channel_without_a_session_is_found(queue: psycopg.Connection, connect: Connect) -> None:
+    consumer = connect()
+    consumer.execute("SELECT pgmq.open_channel('q', 3)")
+    assert _findings(queue) == []
+    consumer.close()
+    _wait(lambda: _findings(queue))
+    ((severity, name, finding, fix),) = _findings(queue)
+    assert (severity, name) == ("warning", "q")
+    assert "3 slots" in finding
+    queue.execute(fix.encode())
+    assert _findings(queue) == []
+
+
+def test_dead_rows_and_empty_pages_are_counted(queue: psycopg.Connection) -> None:
+    queue.execute(
+        "SELECT pgmq.create('big'); ALTER TABLE pgmq.q_big SET (autovacuum_enabled = off)"
+    )
+    queue.execute(
+        """
+        SELECT pgmq.send_batch('big', array_agg(to_jsonb(repeat('x', 500))))
+        FROM generate_series(1, 150000)
+        """
+    )
+    queue.execute("DELETE FROM pgmq.q_big WHERE msg_id < 150000; ANALYZE pgmq.q_big")
+    _wait(lambda: _findings(queue, "149999 dead rows beside 1 live ones in pgmq.q_big ("))
+    queue.execute("VACUUM (TRUNCATE off, INDEX_CLEANUP on) pgmq.q_big")
+    _wait(lambda: _findings(queue, "pgmq.q_big has less than one live row per page"))
+    assert _findings(queue, "dead rows") == []
+
+
+def _say_that_a_standby_needs(xmin: int, dsn: str, slot: str) -> psycopg.Connection:
+    """Stream like a standby that sends what hot_standby_feedback sends."""
+    standby = psycopg.connect(f"{dsn} replication=true application_name=standby", autocommit=True)
+    standby.pgconn.send_query(f"START_REPLICATION {slot} PHYSICAL 0/1000000".encode())
+    assert standby.pgconn.get_result() is not None
+    standby.pgconn.put_copy_data(struct.pack("!cQIIII", b"h", 0, xmin, 0, 0, 0))
+    standby.pgconn.flush()
+    return standby
+
+
+def test_a_standby_that_holds_the_horizon_is_named(
+    new_server: Callable[..., embedded.Server],
+) -> None:
+    dsn = new_server(max_wal_senders="3", wal_level="replica", max_replication_slots="2").dsn()
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute("CREATE EXTENSION pgmq; SET pgmq.doctor_patience = '0'")
+        db.execute("SELECT pg_create_physical_replication_slot('standby', true)")
+        (xmin,) = db.execute("SELECT pg_current_xact_id()::text::integer").fetchone() or (0,)
+
+        standby = _say_that_a_standby_needs(xmin, dsn, "")
+        _wait(lambda: _findings(db, 'transactions ago: held by standby "standby" (feedback of'))
+        standby.close()
+        _wait(lambda: not _findings(db, "held by"))
+
+        standby = _say_that_a_standby_needs(xmin, dsn, "SLOT standby")
+        _wait(lambda: _findings(db, 'held by replication slot "standby" (active)'))
+        standby.close()
+        _wait(lambda: _findings(db, 'held by replication slot "standby" (not in use)'))
+        (finding,) = _findings(db, "held by")
+        assert finding[3].endswith("SELECT pg_drop_replication_slot('standby')")
+
+
+def test_a_server_that_cannot_clean_up_is_described(
+    new_server: Callable[..., embedded.Server],
+) -> None:
+    server = new_server(
+        max_prepared_transactions="2",
+        autovacuum="off",
+        autovacuum_naptime="10min",
+        autovacuum_vacuum_cost_delay="50ms",
+    )
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as db:
+        db.execute("CREATE EXTENSION pgmq; SELECT pgmq.create('q')")
+        assert [(row[0], row[2]) for row in _findings(db, "autovacuum")] == [
+            ("critical", NO_AUTOVACUUM),
+            ("warning", "autovacuum looks at a database only every 600 s (autovacuum_naptime)"),
+            (
+                "warning",
+                "autovacuum dirties no more than 200 pages a second, which busy queues exceed",
+            ),
+        ]
+        db.execute("BEGIN; SELECT pgmq.send('q', '1'); PREPARE TRANSACTION 'forgotten one'")
+        db.execute("SET pgmq.doctor_patience = '0'")
+        (finding,) = _findings(db, 'held by prepared transaction "forgotten one"')
+        assert finding[3].startswith("ROLLBACK PREPARED 'forgotten one'")
+        db.execute("ROLLBACK PREPARED 'forgotten one'")
+        assert _findings(db, "prepared") == []

@@ -1,0 +1,381 @@
+"""What grant_send, grant_consume and grant_monitor give, and what they do not."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Protocol
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import server as servers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Connect
+
+DENIED = psycopg.errors.InsufficientPrivilege
+
+# Every way to send, to the queue q of the fixture below.
+SENDING = (
+    "SELECT * FROM pgmq.send('q', '1')",
+    "SELECT * FROM pgmq.send('q', '1', '{}'::jsonb, 5)",
+    "SELECT * FROM pgmq.send('q', '1', '{\"x-pgmq-dedup-id\": \"b\"}'::jsonb)",
+    "SELECT * FROM pgmq.send_batch('q', '{1,2}', ARRAY['{}', null]::jsonb[], 1)",
+    "SELECT * FROM pgmq.send_once('q', '1', 'a')",
+    "SELECT * FROM pgmq.send_once('q', '{1,2}'::jsonb[], '{a,c}'::text[])",
+    "SELECT pgmq.publish('x', 'key', '1')",
+)
+# Every way to get at messages and to change something about them.
+CONSUMING = (
+    "SELECT * FROM pgmq.read('q', 0, 1)",
+    "SELECT * FROM pgmq.read('q', 0, 1, '1')",
+    "SELECT * FROM pgmq.read_with_poll('q', 0, 1, 0)",
+    "SELECT * FROM pgmq.read_any('{q}', 0, 1)",
+    "SELECT * FROM pgmq.read_grouped('q', 0, 2)",
+    "SELECT * FROM pgmq.read_grouped_rr('q', 0, 2)",
+    "SELECT * FROM pgmq.read_grouped_head('q', 0, 2)",
+    "SELECT * FROM pgmq.read_group('q', 'g', 0, 2)",
+    "SELECT * FROM pgmq.peek('q', 5)",
+    "SELECT * FROM pgmq.get('q', 1)",
+    "SELECT * FROM pgmq.set_vt('q', 1, 0)",
+    "SELECT pgmq.nack('q', 1, 1, error => 'x')",
+    "SELECT pgmq.extend('q', 1, 1, 1)",
+    "SELECT pgmq.ack('q', 1, 1)",
+    "SELECT * FROM pgmq.ack('q', '{1}'::bigint[], '{1}'::integer[])",
+    "SELECT * FROM pgmq.ack_and_read('q', 0, 1, '{1}', '{1}')",
+    "SELECT pgmq.delete('q', 1)",
+    "SELECT * FROM pgmq.delete('q', '{1}'::bigint[])",
+    "SELECT pgmq.archive('q', 1)",
+    "SELECT * FROM pgmq.archive('q', '{1}'::bigint[])",
+    "SELECT * FROM pgmq.pop('q', 1)",
+    "SELECT pgmq.next_visible_at('q')",
+)
+METRICS = ("SELECT * FROM pgmq.metrics('q')",)
+PAYLOADS = (
+    "SELECT message FROM pgmq.q_q",
+    "SELECT headers FROM pgmq.q_q",
+    "SELECT message FROM pgmq.a_q",
+)
+OWNING = (
+    "SELECT pgmq.purge_queue('q')",
+    "SELECT pgmq.drop_queue('q')",
+    "SELECT pgmq.set_policy('q')",
+    "SELECT pgmq.create_fifo_index('q')",
+    "SELECT pgmq.enable_notify_insert('q')",
+    "SELECT pgmq.disable_wakeups('q')",
+    "SELECT pgmq.disable_push('q')",
+    "SELECT pgmq.create('other')",
+    "SELECT pgmq.bind('x', 'q', '#')",
+    "SELECT pgmq.grant_send('q', current_user::text)",
+    "TRUNCATE pgmq.q_q",
+    "UPDATE pgmq.q_q SET message = '2'",
+)
+
+
+class Roles(Protocol):
+    """Makes a role for the test, named so that no two tests share one; keywords are options."""
+
+    def __call__(self, options: str = "") -> str: ...
+
+
+@pytest.fixture
+def roles(db: psycopg.Connection, database: str) -> Iterator[Roles]:
+    made: list[str] = []
+
+    def make(options: str = "") -> str:
+        made.append(f"{database}_{len(made)}"[-63:])
+        db.execute(f'CREATE ROLE "{made[-1]}" {options}'.encode())
+        return made[-1]
+
+    yield make
+    db.execute("RESET ROLE")
+    for role in made:
+        db.execute(f'DROP OWNED BY "{role}" CASCADE; DROP ROLE "{role}"'.encode())
+
+
+@pytest.fixture(params=["create", "create_unlogged"])
+def queue(db: psycopg.Connection, request: pytest.FixtureRequest) -> psycopg.Connection:
+    """A queue with everything that takes part in sending and reading, and three messages."""
+    db.execute(f"SELECT pgmq.{request.param}('q')".encode())
+    db.execute(
+        """
+        SELECT pgmq.create('dead');
+        SELECT pgmq.set_policy(
+            'q', max_receives => 100, dead_letter_queue => 'dead', message_ttl => '1 h',
+            archive_retention => '1 h', dedup_window => '1 h', max_in_flight => 100
+        );
+        SELECT pgmq.create_fifo_index('q');
+        SELECT pgmq.enable_notify_insert('q');
+        SELECT pgmq.enable_wakeups('q');
+        SELECT pgmq.enable_push('q');
+        SELECT pgmq.create_exchange('x');
+        SELECT pgmq.bind('x', 'q', 'key');
+        SELECT pgmq.send_batch('q', '{1,2,3}');
+        """
+    )
+    return db
+
+
+@contextlib.contextmanager
+def _as(db: psycopg.Connection, role: str) -> Iterator[None]:
+    db.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+    try:
+        yield
+    finally:
+        db.execute("RESET ROLE")
+
+
+def _denied(db: psycopg.Connection, *calls: str) -> None:
+    for call in calls:
+        with contextlib.suppress(DENIED):
+            db.execute(call.encode())
+            pytest.fail(f"was allowed: {call}")
+
+
+def _allowed(db: psycopg.Connection, *calls: str) -> None:
+    for call in calls:
+        db.execute(call.encode())
+
+
+def test_a_sender_sends_and_sees_nothing(queue: psycopg.Connection, roles: Roles) -> None:
+    role = roles()
+    queue.execute("SELECT pgmq.grant_send('q', %s)", (role,))
+    with _as(queue, role):
+        _allowed(queue, *SENDING)
+        _denied(queue, *CONSUMING, *METRICS, *PAYLOADS, *OWNING)
+
+
+def test_a_consumer_consumes_and_no_more(queue: psycopg.Connection, roles: Roles) -> None:
+    role = roles()
+    queue.execute("SELECT pgmq.grant_consume('q', %s)", (role,))
+    with _as(queue, role):
+        _allowed(queue, *CONSUMING, *METRICS, "SELECT pgmq.await('q', 1)")
+        _denied(queue, *SENDING, *OWNING, "SELECT message FROM pgmq.a_q")
+
+
+def test_a_consumer_needs_no_right_to_dead_letters_and_old_archive(
+    queue: psycopg.Connection, roles: Roles
+) -> None:
+    role = roles()
+    queue.execute("SELECT pgmq.grant_consume('q', %s)", (role,))
+    queue.execute("UPDATE pgmq.q_q SET read_ct = 100 WHERE msg_id = 1; SELECT pgmq.archive('q', 2)")
+    queue.execute("UPDATE pgmq.a_q SET archived_at = now() - interval '2 h'")
+    with _as(queue, role):
+        # As many as make it certain that the upkeep has its turn.
+        queue.execute("SELECT * FROM pgmq.read('q', 0, 100)")
+        _denied(queue, "SELECT * FROM pgmq.peek('dead')")
+    assert queue.execute("SELECT message FROM pgmq.q_dead").fetchall() == [(1,)]
+    assert queue.execute("SELECT message FROM pgmq.a_q").fetchall() == []
+
+
+def test_who_consumes_and_sends_may_redrive_and_move(
+    queue: psycopg.Connection, roles: Roles
+) -> None:
+    role = roles()
+    queue.execute("SELECT pgmq.grant_consume('q', %s), pgmq.grant_send('dead', %s)", (role, role))
+    with _as(queue, role):
+        moved = queue.execute("SELECT pgmq.move('q', 1, 'dead')").fetchone()
+        redriven = queue.execute("SELECT pgmq.redrive('q', 'dead')").fetchone()
+        _denied(queue, "SELECT pgmq.move('dead', 1, 'q')", "SELECT pgmq.redrive('dead', 'q')")
+    assert (moved, redriven) == ((1,), (2,))
+
+
+def test_a_monitor_sees_metrics_and_no_payload(queue: psycopg.Connection, roles: Roles) -> None:
+    role = roles()
+    queue.execute("SELECT pgmq.grant_monitor('q', %s)", (role,))
+    with _as(queue, role):
+        _allowed(queue, *METRICS)
+        row = queue.execute("SELECT queue_length FROM pgmq.metrics('q')").fetchone()
+        _denied(queue, *(call for call in CONSUMING if "next_visible_at" not in call))
+        _denied(queue, *SENDING, *PAYLOADS, *OWNING)
+    assert row == (3,)
+
+
+def test_everybody_else_may_nothing(queue: psycopg.Connection, roles: Roles) -> None:
+    outsider, elsewhere = roles(), roles()
+    queue.execute(
+        "SELECT pgmq.grant_consume('dead', %s), pgmq.grant_send('dead', %s)", (elsewhere, elsewhere)
+    )
+    for role in (outsider, elsewhere):
+        with _as(queue, role):
+            _denied(queue, *SENDING, *CONSUMING, *METRICS, *PAYLOADS, *OWNING)
+
+
+def test_metrics_all_has_the_queues_that_one_may_look_at(
+    queue: psycopg.Connection, roles: Roles
+) -> None:
+    role = roles()
+    queue.execute("SELECT pgmq.grant_monitor('q', %s)", (role,))
+    queue.execute(f'GRANT SELECT ON pgmq.meta TO "{role}"'.encode())
+    with _as(queue, role):
+        rows = queue.execute("SELECT queue_name FROM pgmq.metrics_all()").fetchall()
+    assert rows == [("q",)]
+
+
+def test_revoke_all_takes_back_what_was_granted(queue: psycopg.Connection, roles: Roles) -> None:
+    role = roles()
+    queue.execute("SELECT pgmq.grant_send('dead', %s)", (role,))
+    for grant in ("send", "consume", "monitor"):
+        queue.execute(f"SELECT pgmq.grant_{grant}('q', %s)".encode(), (role,))
+    queue.execute("SELECT pgmq.revoke_all('q', %s)", (role,))
+    with _as(queue, role):
+        _denied(queue, *SENDING, *CONSUMING, *METRICS, *PAYLOADS, *OWNING)
+        _allowed(queue, "SELECT pgmq.send('dead', '1')")
+
+
+def test_granting_is_for_the_owner(db: psycopg.Connection, roles: Roles) -> None:
+    owner, other, stranger = roles(), roles(), roles()
+    db.execute("SELECT pgmq.create('q')")
+    db.execute(
+        sql.SQL(
+            "GRANT USAGE ON SCHEMA pgmq TO {0}, {1}; ALTER TABLE pgmq.q_q OWNER TO {0};"
+        ).format(sql.Identifier(owner), sql.Identifier(other))
+        + sql.SQL("ALTER TABLE pgmq.a_q OWNER TO {}").format(sql.Identifier(owner))
+    )
+    for function in ("grant_send", "grant_consume", "grant_monitor", "revoke_all"):
+        call = f"SELECT pgmq.{function}('q', %s)".encode()
+        with _as(db, owner):
+            db.execute(call, (other,))
+        with _as(db, other), pytest.raises(DENIED) as caught:
+            db.execute(call, (other,))
+        assert (
+            caught.value.diag.message_primary
+            == 'only the owner of queue "q" decides who may use it'
+        )
+    with _as(db, owner), pytest.raises(DENIED) as caught:
+        db.execute("SELECT pgmq.grant_send('q', %s)", (stranger,))
+    assert caught.value.diag.message_primary == f'role "{stranger}" may not use the schema pgmq'
+
+
+@pytest.mark.parametrize("function", ["grant_send", "grant_consume", "grant_monitor", "revoke_all"])
+@pytest.mark.parametrize("role", ["no such role", "public", ""])
+def test_an_unknown_role_is_an_error(db: psycopg.Connection, function: str, role: str) -> None:
+    db.execute("SELECT pgmq.create('q')")
+    with pytest.raises(psycopg.errors.UndefinedObject, match=f'role "{role}" does not exist'):
+        db.execute(f"SELECT pgmq.{function}('q', %s)".encode(), (role,))
+
+
+def test_names_that_need_quotes_and_a_queue_in_any_case(
+    db: psycopg.Connection, roles: Roles
+) -> None:
+    role = roles()
+    db.execute("""SELECT pgmq.create('My "q" %I')""")
+    db.execute("""SELECT pgmq.grant_send('MY "Q" %%I', %s)""", (role,))
+    with _as(db, role):
+        _allowed(db, """SELECT pgmq.send('my "q" %I', '1')""")
+
+
+def test_row_security_decides_what_a_role_reads(db: psycopg.Connection, roles: Roles) -> None:
+    """As a web API does it: one login, which becomes one of several roles."""
+    login, tenant = roles("NOINHERIT"), roles()
+    db.execute(
+        sql.SQL(
+            """
+            SELECT pgmq.create('q');
+            SELECT pgmq.grant_send('q', {name}), pgmq.grant_consume('q', {name});
+            GRANT {role} TO {login};
+            ALTER TABLE pgmq.q_q ENABLE ROW LEVEL SECURITY;
+            CREATE POLICY own ON pgmq.q_q TO {role}
+            USING (message ->> 'tenant' = current_setting('app.tenant'));
+            """
+        ).format(name=tenant, role=sql.Identifier(tenant), login=sql.Identifier(login))
+    )
+    db.execute("SELECT pgmq.send('q', '{\"tenant\": \"b\"}') FROM generate_series(1, 10)")
+    db.execute(sql.SQL("SET SESSION AUTHORIZATION {}").format(sql.Identifier(login)))
+    try:
+        with _as(db, tenant):
+            db.execute("SET app.tenant = 'a'")
+            db.execute("SELECT pgmq.send('q', '{\"tenant\": \"a\"}')")
+            with pytest.raises(DENIED, match="row-level security"):
+                db.execute("SELECT pgmq.send('q', '{\"tenant\": \"b\"}')")
+            read = "SELECT message ->> 'tenant' FROM pgmq.read('q', 0, 100)"
+            assert db.execute(read.encode()).fetchall() == [("a",)]
+            deleted = db.execute(
+                "SELECT pgmq.delete('q', msg_id::bigint) FROM generate_series(1, 10) AS msg_id"
+            )
+            assert {row[0] for row in deleted.fetchall()} == {False}
+            db.execute("SET app.tenant = 'b'")
+            assert len(db.execute(read.encode()).fetchall()) == 10
+        _denied(db, *CONSUMING, *PAYLOADS)
+    finally:
+        db.execute("RESET SESSION AUTHORIZATION")
+
+
+def test_forced_row_security_hides_no_message_behind_a_mark(
+    db: psycopg.Connection, roles: Roles
+) -> None:
+    """The marks are moved with the owner's rights, who then sees as little as any."""
+    owner, reader = roles(), roles()
+    db.execute("SELECT pgmq.create('q')")
+    db.execute("SELECT pgmq.grant_consume('q', %s)", (reader,))
+    db.execute("SELECT pgmq.send_batch('q', '{1,2,3}')")
+    db.execute(
+        sql.SQL(
+            """
+            GRANT USAGE, CREATE ON SCHEMA pgmq TO {owner};
+            ALTER TABLE pgmq.q_q OWNER TO {owner};
+            SELECT pgmq.recompile_all();
+            ALTER TABLE pgmq.q_q ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+            CREATE POLICY all_of_it ON pgmq.q_q TO {reader} USING (true);
+            """
+        ).format(owner=sql.Identifier(owner), reader=sql.Identifier(reader))
+    )
+    with _as(db, reader):
+        db.execute("SELECT pgmq._advance_q()")
+        assert len(db.execute("SELECT * FROM pgmq.read('q', 0, 10)").fetchall()) == 3
+
+
+def test_pg_monitor_loses_what_upstream_gave_it(
+    server: servers.TestServer, upstream_template: str
+) -> None:
+    """Of queues that there are, and by default of those to come."""
+    with (
+        server.database(upstream_template) as dbname,
+        psycopg.connect(server.dsn(dbname), autocommit=True) as db,
+    ):
+        db.execute("SELECT pgmq.create('old')")
+        db.execute((servers.ROOT / "build" / "pgmq.sql").read_bytes())
+        db.execute("SELECT pgmq.create('new'); CREATE TABLE pgmq.mine ()")
+        with _as(db, "pg_monitor"):
+            for queue in ("old", "new"):
+                _allowed(db, f"SELECT * FROM pgmq.metrics('{queue}')")
+                _denied(
+                    db,
+                    f"SELECT message FROM pgmq.q_{queue}",
+                    f"SELECT message FROM pgmq.a_{queue}",
+                )
+            _denied(db, "SELECT * FROM pgmq.mine")
+
+
+def test_no_trigger_of_a_queues_owner_runs_with_the_rights_of_the_extensions(
+    db: psycopg.Connection, roles: Roles, connect: Connect
+) -> None:
+    owner = roles("LOGIN")
+    db.execute("SELECT pgmq.create('q'); SELECT pgmq.enable_push('q'); CREATE TABLE ran (by name)")
+    consumer = connect()
+    consumer.execute("SELECT pgmq.open_channel('q')")
+    name = sql.Identifier(owner)
+    db.execute(
+        sql.SQL(
+            """
+            GRANT USAGE ON SCHEMA pgmq TO {0};
+            ALTER TABLE pgmq.q_q OWNER TO {0};
+            CREATE FUNCTION escalate() RETURNS trigger LANGUAGE plpgsql
+            AS 'BEGIN INSERT INTO public.ran VALUES (current_user); RETURN null; END';
+            GRANT INSERT ON ran TO {0};
+            SET ROLE {0};
+            CREATE TRIGGER escalate AFTER UPDATE ON pgmq.q_q EXECUTE FUNCTION escalate();
+            SELECT pgmq.send('q', '1');
+            SELECT pgmq.close_dead_channels();
+            RESET ROLE;
+            """
+        ).format(name)
+    )
+    consumer.execute("SELECT pgmq.close_channel()")
+    with pytest.raises(DENIED) as caught:
+        connect(user=owner).execute("SELECT pgmq.open_channel('q')")
+    assert (caught.value.diag.message_primary or "").startswith('queue "q" cannot be pushed')
+    assert db.execute("SELECT * FROM ran").fetchall() == []
