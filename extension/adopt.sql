@@ -4,6 +4,11 @@ SELECT pgmq._lay_out(m.queue_name)
 FROM pgmq.meta AS m
 WHERE to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) IS NOT null;
 
+-- Partitioned queues and archives, whether pg_partman keeps them still or was left without.
+SELECT pgmq._adopt_partitions(m.queue_name, a.is_archive)
+FROM pgmq.meta AS m
+CROSS JOIN (VALUES (false), (true)) AS a (is_archive);
+
 -- Upstream keeps the settings of notifications in a table, and announces from a function that all
 -- queues share.
 DO $$
@@ -35,22 +40,22 @@ BEGIN
 END
 $$;
 
--- What upstream's extension has and this version has no own one of (partitions) goes on working,
--- but CREATE EXTENSION would not make it: it must leave the extension for a dump to carry it. Those
--- are the functions that the script has not replaced.
+-- Upstream's helpers, which nothing calls any more.
 DO $$
 DECLARE
-    v_member record;
+    v_function regprocedure;
 BEGIN
-    IF NOT pgmq._in_extension_script() THEN
-        RETURN;
-    END IF;
-    FOR v_member IN
-        SELECT m.type, m.identity
-        FROM pgmq._members() AS m
-        WHERE m.function_xmin::text <> pg_current_xact_id()::xid::text
+    FOR v_function IN
+        SELECT p.oid
+        FROM pg_proc AS p
+        WHERE p.pronamespace = 'pgmq'::regnamespace
+            AND p.proname = ANY (ARRAY[
+                '_belongs_to_pgmq', '_create_fifo_index_if_not_exists',
+                '_ensure_pg_partman_installed', '_extension_exists', '_get_partition_col',
+                '_get_pg_partman_major_version', '_get_pg_partman_schema', '_send_batch'
+            ])
     LOOP
-        EXECUTE format('ALTER EXTENSION pgmq DROP %s %s', v_member.type, v_member.identity);
+        EXECUTE format('DROP FUNCTION %s', v_function);
     END LOOP;
 END
 $$;

@@ -4,6 +4,9 @@
 -- helpers
 \ir functions/internal/_suffix.sql
 \ir functions/internal/_group.sql
+\ir functions/internal/_marks.sql
+\ir functions/internal/_partman.sql
+\ir functions/internal/_partitions.sql
 \ir functions/internal/_lay_out.sql
 \ir functions/internal/_render.sql
 \ir functions/internal/_policy.sql
@@ -13,7 +16,6 @@
 \ir functions/internal/_compiled.sql
 \ir functions/internal/_create.sql
 \ir functions/internal/_check.sql
-\ir functions/internal/_marks.sql
 \ir functions/internal/_writers.sql
 \ir functions/internal/_poll.sql
 \ir functions/internal/_routing.sql
@@ -29,6 +31,10 @@
 \ir functions/queues/purge_queue.sql
 \ir functions/queues/list_queues.sql
 \ir functions/queues/detach_archive.sql
+
+-- partitions
+\ir functions/partitions/create_partitioned.sql
+\ir functions/partitions/convert_archive_partitioned.sql
 
 -- send
 \ir functions/send/send.sql

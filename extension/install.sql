@@ -21,6 +21,7 @@ $$;
 \ir schema/types.sql
 \ir schema/meta.sql
 \ir schema/policy.sql
+\ir schema/partitioning.sql
 \ir schema/template.sql
 \ir schema/topics.sql
 \ir schema/exchanges.sql

@@ -2,8 +2,8 @@
 GRANT USAGE ON SCHEMA pgmq TO pg_monitor;
 GRANT SELECT ON pgmq.meta, pgmq.topic_bindings TO pg_monitor;
 GRANT SELECT ON pgmq.template TO public;
--- Neither routing nor policies are secrets, and whoever publishes needs the former.
-GRANT SELECT ON pgmq.exchange, pgmq.binding, pgmq.policy TO public;
+-- None of this is a secret. Whoever publishes needs the routing.
+GRANT SELECT ON pgmq.exchange, pgmq.binding, pgmq.policy, pgmq.partitioning TO public;
 -- Without the name of the channel: whoever knows it can listen to messages.
 GRANT SELECT (number, queue_name, maximum_messages, vt, pid, opened_at) ON pgmq.channel
 TO pg_monitor;

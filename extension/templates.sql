@@ -7,6 +7,7 @@
 \template templates/sendoncebatch.sql
 \template templates/visible.sql
 \template templates/claim.sql
+\template templates/front.sql
 \template templates/read.sql
 \template templates/bury.sql
 \template templates/admit.sql
@@ -33,6 +34,7 @@
 \template templates/advance.sql
 \template templates/forget.sql
 \template templates/upkeep.sql
+\template templates/tend.sql
 \template templates/notify.sql
 \template templates/announce.sql
 \template templates/wake.sql

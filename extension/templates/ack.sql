@@ -7,12 +7,20 @@ SET enable_seqscan = off
 AS $$
 BEGIN
     --# unless ack_archives
-    DELETE FROM pgmq.q_$queue AS m WHERE m.msg_id = id AND m.read_ct = receipt AND m.read_ct > 0;
+    --# if by_time
+    DELETE FROM pgmq.q_$queue AS m
+    WHERE $front(m) AND m.msg_id = id AND m.read_ct = receipt AND m.read_ct > 0;
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+    --# end
+    DELETE FROM pgmq.q_$queue AS m
+    WHERE $timely(m) AND m.msg_id = id AND m.read_ct = receipt AND m.read_ct > 0;
     RETURN FOUND;
     --# end
     --# if ack_archives
     PERFORM FROM pgmq.q_$queue AS m
-    WHERE m.msg_id = id AND m.read_ct = receipt AND m.read_ct > 0
+    WHERE $timely(m) AND m.msg_id = id AND m.read_ct = receipt AND m.read_ct > 0
     FOR UPDATE;
     RETURN FOUND AND pgmq._archive_$queue(id);
     --# end

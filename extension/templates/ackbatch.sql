@@ -6,12 +6,29 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+--# if by_time
+DECLARE
+    v_count bigint;
+--# end
 BEGIN
     PERFORM pgmq._check_leases(msg_ids, read_cts);
     --# unless ack_archives
+    --# if by_time
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
-        WHERE m.msg_id = ANY (msg_ids) AND m.read_ct > 0
+        WHERE $front(m) AND m.msg_id = ANY (msg_ids) AND m.read_ct > 0
+            AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
+            )) IS TRUE
+        RETURNING m.msg_id;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    IF v_count = cardinality(msg_ids) THEN
+        RETURN;
+    END IF;
+    --# end
+    RETURN QUERY
+        DELETE FROM pgmq.q_$queue AS m
+        WHERE $timely(m) AND m.msg_id = ANY (msg_ids) AND m.read_ct > 0
             AND ((m.msg_id, m.read_ct) IN (
                 SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
             )) IS TRUE
@@ -21,7 +38,7 @@ BEGIN
     RETURN QUERY SELECT * FROM pgmq._archivebatch_$queue(ARRAY(
         SELECT m.msg_id
         FROM pgmq.q_$queue AS m
-        WHERE m.msg_id = ANY (msg_ids) AND m.read_ct > 0
+        WHERE $timely(m) AND m.msg_id = ANY (msg_ids) AND m.read_ct > 0
             AND ((m.msg_id, m.read_ct) IN (
                 SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
             )) IS TRUE

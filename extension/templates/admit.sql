@@ -53,7 +53,7 @@ BEGIN
             SELECT count(*)
             FROM (
                 SELECT FROM pgmq.q_$queue AS q
-                WHERE q.last_read_at IS NOT NULL AND q.vt > v_now
+                WHERE $live(q) AND q.last_read_at IS NOT NULL AND q.vt > v_now
                 LIMIT v_limit
             ) AS m
         );

@@ -21,6 +21,11 @@
 -- it commits in the end, the sweep finds. But live_mark waits: a message that it had passed would
 -- not hold back those behind it in its group.
 --
+-- Of a partitioned queue, two more marks say between which partition keys messages are, so that the
+-- others' partitions are not touched: floor_mark moves as live_mark does (of a time, it stays five
+-- minutes behind: enqueued_at is when a transaction began, which may be before the look), and
+-- top_mark is set by a sweep that finds a message beyond the last id drawn, or beyond now.
+--
 -- The list of locks grows with the number of sessions: looks take at most a twentieth of the time.
 CREATE OR REPLACE FUNCTION pgmq._advance_$queue()
 RETURNS boolean
@@ -57,6 +62,13 @@ DECLARE
     v_live_mark bigint;
     v_live bigint;
     v_moved boolean;
+    --# if partitioned
+    -- As the marks hold them: ids, or times.
+    v_floor_limit bigint;
+    v_floor_mark bigint;
+    v_floor bigint;
+    v_top bigint;
+    --# end
 BEGIN
     IF NOT v_sweep AND v_now BETWEEN v_look_due - 1000000 AND v_look_due - 1 THEN
         RETURN false;
@@ -100,6 +112,14 @@ BEGIN
         PERFORM set_config(v_setting, coalesce(array_to_string(v_look, ' '), ''), false);
     END IF;
 
+    --# if partitioned
+    IF v_live_limit IS NOT NULL THEN
+        v_floor_limit := v_live_limit;
+        --# if by_time
+        v_floor_limit := pgmq._microseconds(v_parked_limit - interval '5 minutes');
+        --# end
+    END IF;
+    --# end
     -- setval gives this transaction an xid: an idle queue's polls do it seldom.
     IF v_sweep THEN
         PERFORM setval('pgmq.sweep_due_$queue', v_now + v_interval);    -- others need not sweep too
@@ -113,6 +133,9 @@ BEGIN
         v_ready := least(v_ready_limit, (
             SELECT q.msg_id FROM pgmq.q_$queue AS q
             WHERE q.vt <= q.enqueued_at
+                --# if partitioned
+                AND CASE WHEN v_sweep THEN true ELSE $live(q) AND true END
+                --# end
                 AND q.msg_id >= CASE
                     WHEN v_sweep THEN '-9223372036854775808'::bigint
                     ELSE v_ready_mark
@@ -124,6 +147,9 @@ BEGIN
         v_parked := least(v_parked_limit, (
             SELECT q.vt FROM pgmq.q_$queue AS q
             WHERE q.vt > q.enqueued_at
+                --# if partitioned
+                AND CASE WHEN v_sweep THEN true ELSE $live(q) AND true END
+                --# end
                 AND q.vt BETWEEN CASE
                     WHEN v_sweep THEN to_timestamp(0)
                     ELSE v_parked_mark
@@ -144,9 +170,12 @@ BEGIN
         v_live := least(greatest(v_live_limit, v_live_mark), (
             SELECT q.msg_id FROM pgmq.q_$queue AS q
             WHERE q.msg_id >= CASE
-                WHEN v_sweep THEN '-9223372036854775808'::bigint
-                ELSE v_live_mark
-            END
+                    WHEN v_sweep THEN '-9223372036854775808'::bigint
+                    ELSE v_live_mark
+                END
+                --# if partitioned
+                AND CASE WHEN v_sweep THEN true ELSE $live(q) AND true END
+                --# end
             ORDER BY q.msg_id
             LIMIT 1
         ));
@@ -154,6 +183,32 @@ BEGIN
             PERFORM setval('pgmq.live_mark_$queue', v_live);
         END IF;
     END IF;
+
+    --# if partitioned
+    IF v_sweep OR v_floor_limit IS NOT NULL THEN
+        v_floor_mark := pgmq._id_mark('pgmq.floor_mark_$queue');
+        v_floor := least(greatest(v_floor_limit, v_floor_mark), (
+            SELECT pgmq._partition_key(q.$key) FROM pgmq.q_$queue AS q
+            WHERE CASE WHEN v_sweep THEN true ELSE $live(q) AND true END
+            ORDER BY q.$key
+            LIMIT 1
+        ));
+        IF v_floor <> v_floor_mark THEN
+            PERFORM setval('pgmq.floor_mark_$queue', v_floor);
+        END IF;
+    END IF;
+    IF v_sweep THEN
+        v_top := (
+            SELECT pgmq._partition_key(q.$key) FROM pgmq.q_$queue AS q
+            WHERE q.$key > $top AND v_sweep
+            ORDER BY q.$key DESC
+            LIMIT 1
+        );
+        IF v_top IS NOT NULL THEN
+            PERFORM setval('pgmq.top_mark_$queue', v_top);
+        END IF;
+    END IF;
+    --# end
 
     IF v_sweep THEN
         PERFORM setval('pgmq.sweep_due_$queue', v_now + greatest(
@@ -164,6 +219,10 @@ BEGIN
             1000000, 21 * (pgmq._microseconds(clock_timestamp()) - v_now)
         ));
     END IF;
-    RETURN coalesce(v_ready < v_ready_mark OR v_parked < v_parked_mark, false);
+    RETURN coalesce(v_ready < v_ready_mark OR v_parked < v_parked_mark, false)
+        --# if partitioned
+        OR coalesce(v_floor < v_floor_mark, false) OR v_top IS NOT NULL
+        --# end
+        ;
 END
 $$;

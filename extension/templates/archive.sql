@@ -7,7 +7,7 @@ AS $$
 BEGIN
     WITH removed AS (
         DELETE FROM pgmq.q_$queue AS m
-        WHERE m.msg_id = id
+        WHERE $timely(m) AND m.msg_id = id
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
     )
     INSERT INTO pgmq.a_$queue (msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers)

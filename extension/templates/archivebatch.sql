@@ -9,7 +9,7 @@ BEGIN
     RETURN QUERY
         WITH removed AS (
             DELETE FROM pgmq.q_$queue AS m
-            WHERE m.msg_id = ANY (msg_ids)
+            WHERE $timely(m) AND m.msg_id = ANY (msg_ids)
             RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
         )
         INSERT INTO pgmq.a_$queue AS a (

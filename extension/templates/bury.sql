@@ -18,7 +18,7 @@ DECLARE
 BEGIN
     IF NOT EXISTS (
         SELECT FROM pgmq.q_$queue AS q
-        WHERE q.msg_id = ANY (msg_ids)
+        WHERE $timely(q) AND q.msg_id = ANY (msg_ids)
             AND pgmq._is_dead(
                 q.read_ct, q.enqueued_at, q.headers, v_now, max_receives$policy, message_ttl$policy
             )
@@ -30,7 +30,8 @@ BEGIN
     v_dead := ARRAY(
         SELECT q.msg_id
         FROM pgmq.q_$queue AS q
-        WHERE q.msg_id = ANY (msg_ids) AND (q.vt <= v_now OR q.vt <= q.enqueued_at)
+        WHERE $timely(q) AND q.msg_id = ANY (msg_ids)
+            AND (q.vt <= v_now OR q.vt <= q.enqueued_at)
             AND pgmq._is_dead(
                 q.read_ct, q.enqueued_at, q.headers, v_now, max_receives$policy, message_ttl$policy
             )
@@ -39,7 +40,7 @@ BEGIN
     );
     WITH removed AS (
         DELETE FROM pgmq.q_$queue AS m
-        WHERE m.msg_id = ANY (v_dead)
+        WHERE $timely(m) AND m.msg_id = ANY (v_dead)
         RETURNING
             m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message,
             pgmq._dead_letter(

@@ -25,7 +25,8 @@ BEGIN
         v_ids := ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE q.msg_id = ANY (v_look) AND (q.vt <= v_now OR q.vt <= q.enqueued_at)
+            WHERE $timely(q) AND q.msg_id = ANY (v_look)
+                AND (q.vt <= v_now OR q.vt <= q.enqueued_at)
             ORDER BY q.msg_id
             FOR UPDATE SKIP LOCKED
         );
@@ -34,7 +35,7 @@ BEGIN
         v_ids := pg_catalog.array_cat(v_ids, ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE q.vt > q.enqueued_at AND q.vt BETWEEN v_parked AND v_now
+            WHERE $live(q) AND q.vt > q.enqueued_at AND q.vt BETWEEN v_parked AND v_now
                 AND (condition IS NULL OR q.message @> condition)
                 AND q.msg_id <> ALL (v_ids)
             ORDER BY q.vt
@@ -44,7 +45,7 @@ BEGIN
         v_ids := pg_catalog.array_cat(v_ids, ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+            WHERE $live(q) AND q.vt <= q.enqueued_at AND q.msg_id >= v_ready
                 AND (condition IS NULL OR q.message @> condition)
                 AND q.msg_id <> ALL (v_ids)
             ORDER BY q.msg_id

@@ -6,7 +6,13 @@ LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
 AS $$
 BEGIN
-    DELETE FROM pgmq.q_$queue AS m WHERE m.msg_id = id;
+    --# if by_time
+    DELETE FROM pgmq.q_$queue AS m WHERE $front(m) AND m.msg_id = id;
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+    --# end
+    DELETE FROM pgmq.q_$queue AS m WHERE $timely(m) AND m.msg_id = id;
     RETURN FOUND;
 END
 $$;

@@ -5,10 +5,24 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+--# if by_time
+DECLARE
+    v_count bigint;
+--# end
 BEGIN
+    --# if by_time
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
-        WHERE m.msg_id = ANY (msg_ids)
+        WHERE $front(m) AND m.msg_id = ANY (msg_ids)
+        RETURNING m.msg_id;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    IF v_count = cardinality(msg_ids) THEN
+        RETURN;
+    END IF;
+    --# end
+    RETURN QUERY
+        DELETE FROM pgmq.q_$queue AS m
+        WHERE $timely(m) AND m.msg_id = ANY (msg_ids)
         RETURNING m.msg_id;
 END
 $$;

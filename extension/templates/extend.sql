@@ -21,7 +21,7 @@ BEGIN
             clock_timestamp(),
             m.enqueued_at + interval '1 microsecond'
         )
-        WHERE m.msg_id = ANY (msg_ids) AND m.read_ct > 0
+        WHERE $timely(m) AND m.msg_id = ANY (msg_ids) AND m.read_ct > 0
             AND ((m.msg_id, m.read_ct) IN (
                 SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
             )) IS TRUE

@@ -51,7 +51,7 @@ BEGIN
         v_heads := ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE (pgmq._group(q.headers), q.msg_id + 0) >= (v_group, v_live)
+            WHERE $live(q) AND (pgmq._group(q.headers), q.msg_id + 0) >= (v_group, v_live)
                 AND pgmq._group(q.headers) <= v_group
                 AND coalesce(q.headers ->> 'x-pgmq-group', '_default_fifo_group') = group_name
             ORDER BY pgmq._group(q.headers), q.msg_id + 0

@@ -39,7 +39,8 @@ BEGIN
         v_locked := ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE q.msg_id = ANY (v_wanted) AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
+            WHERE $timely(q) AND q.msg_id = ANY (v_wanted)
+                AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
             ORDER BY q.msg_id
             FOR UPDATE SKIP LOCKED
         );
@@ -64,7 +65,8 @@ BEGIN
     v_locked := ARRAY(
         SELECT q.msg_id
         FROM pgmq.q_$queue AS q
-        WHERE q.msg_id = ANY (v_msg_ids) AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
+        WHERE $timely(q) AND q.msg_id = ANY (v_msg_ids)
+            AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
         ORDER BY q.msg_id
         FOR UPDATE SKIP LOCKED
     );

@@ -45,7 +45,7 @@ BEGIN
                     clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
                     m.enqueued_at + interval '1 microsecond'
                 )
-            WHERE m.msg_id = ANY (v_ids)
+            WHERE $timely(m) AND m.msg_id = ANY (v_ids)
             RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
         )
         SELECT l.msg_id, l.read_ct, l.enqueued_at, l.last_read_at, l.vt, l.message, l.headers
@@ -53,5 +53,10 @@ BEGIN
         INNER JOIN pg_catalog.unnest(v_ids) WITH ORDINALITY AS u (msg_id, place)
             ON l.msg_id = u.msg_id
         ORDER BY CASE WHEN kind = 'rr' THEN u.place END, l.msg_id;
+    --# if partitioned
+    IF random() * 32 < quantity THEN
+        PERFORM pgmq._tend_$queue();
+    END IF;
+    --# end
 END
 $$;

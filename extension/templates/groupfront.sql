@@ -41,6 +41,7 @@ BEGIN
                     q.msg_id,
                     q.vt <= as_of OR q.vt <= q.enqueued_at AS visible
                 FROM pgmq.q_$queue AS q
+                WHERE $live(q) AND true
                 ORDER BY q.msg_id
                 LIMIT v_limit
             ) AS f
@@ -68,7 +69,7 @@ BEGIN
             (
                 SELECT pgmq._group(q.headers), 1, 0
                 FROM pgmq.q_$queue AS q
-                WHERE q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+                WHERE $live(q) AND q.vt <= q.enqueued_at AND q.msg_id >= v_ready
                 ORDER BY q.msg_id
                 LIMIT v_limit
             )
@@ -76,7 +77,7 @@ BEGIN
             (
                 SELECT pgmq._group(q.headers), 0, 1
                 FROM pgmq.q_$queue AS q
-                WHERE q.vt > q.enqueued_at AND q.vt BETWEEN v_parked AND as_of
+                WHERE $live(q) AND q.vt > q.enqueued_at AND q.vt BETWEEN v_parked AND as_of
                 ORDER BY q.vt
                 LIMIT v_limit
             )
@@ -90,7 +91,7 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT q.msg_id, q.vt <= as_of OR q.vt <= q.enqueued_at AS visible
         FROM pgmq.q_$queue AS q
-        WHERE (pgmq._group(q.headers), q.msg_id + 0) >= (g.id, v_live)
+        WHERE $live(q) AND (pgmq._group(q.headers), q.msg_id + 0) >= (g.id, v_live)
             AND pgmq._group(q.headers) <= g.id
         ORDER BY pgmq._group(q.headers), q.msg_id + 0
         LIMIT 1

@@ -59,9 +59,11 @@ BEGIN
                         pgmq._group(q.headers) AS id,
                         q.vt <= as_of OR q.vt <= q.enqueued_at AS visible
                     FROM pgmq.q_$queue AS q
-                    WHERE group_name IS NULL
-                        OR coalesce(q.headers ->> 'x-pgmq-group', '_default_fifo_group')
-                            = group_name
+                    WHERE $live(q) AND (
+                            group_name IS NULL
+                            OR coalesce(q.headers ->> 'x-pgmq-group', '_default_fifo_group')
+                                = group_name
+                        )
                     ORDER BY q.msg_id
                     LIMIT v_limit
                 ) AS f
@@ -97,7 +99,9 @@ BEGIN
                 FROM (
                     SELECT q.msg_id, q.vt <= as_of OR q.vt <= q.enqueued_at AS visible
                     FROM pgmq.q_$queue AS q
-                    WHERE (pgmq._group(q.headers), q.msg_id + 0) >= (pgmq._group(f.headers), v_live)
+                    WHERE $live(q)
+                        AND (pgmq._group(q.headers), q.msg_id + 0)
+                            >= (pgmq._group(f.headers), v_live)
                         AND pgmq._group(q.headers) <= pgmq._group(f.headers)
                         AND (
                             group_name IS NULL
@@ -108,7 +112,7 @@ BEGIN
                     LIMIT v_depth
                 ) AS n
             ) AS m
-            WHERE m.free
+            WHERE $live(f) AND m.free
             -- Group after group, what is behind the limit is not even fetched.
             LIMIT CASE WHEN NOT v_rounds THEN quantity END
         ) AS p;

@@ -46,7 +46,7 @@ BEGIN
                     q.msg_id AS head,
                     q.vt <= as_of OR q.vt <= q.enqueued_at AS visible
                 FROM pgmq.q_$queue AS q
-                WHERE pgmq._group(q.headers) > s.id
+                WHERE $live(q) AND pgmq._group(q.headers) > s.id
                     AND pgmq._group(q.headers) <= v_until
                     AND q.msg_id + 0 >= v_live
                 ORDER BY pgmq._group(q.headers), q.msg_id + 0

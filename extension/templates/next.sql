@@ -13,13 +13,13 @@ BEGIN
     RETURN least(
         (
             SELECT q.vt FROM pgmq.q_$queue AS q
-            WHERE q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+            WHERE $live(q) AND q.vt <= q.enqueued_at AND q.msg_id >= v_ready
             ORDER BY q.msg_id
             LIMIT 1
         ),
         (
             SELECT q.vt FROM pgmq.q_$queue AS q
-            WHERE q.vt > q.enqueued_at AND q.vt >= v_parked
+            WHERE $live(q) AND q.vt > q.enqueued_at AND q.vt >= v_parked
             ORDER BY q.vt
             LIMIT 1
         )

@@ -14,7 +14,7 @@ BEGIN
     RETURN QUERY
         SELECT m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
         FROM pgmq.q_$queue AS m
-        WHERE m.msg_id = ANY (v_ids)
+        WHERE $timely(m) AND m.msg_id = ANY (v_ids)
         ORDER BY m.msg_id;
 END
 $$;

@@ -6,13 +6,18 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
+    --# unless partitioned
     v_now timestamptz;
     v_ready bigint;
     v_parked timestamptz;
     --# if message_ttl
     v_count bigint;
     --# end
-    v_ids bigint[];
+    --# end
+    v_ids bigint[] := '{}'::bigint[];
+    --# if by_time
+    v_top timestamptz;
+    --# end
 BEGIN
     IF quantity < 0 THEN
         PERFORM pgmq._check_read(0, quantity);
@@ -23,6 +28,7 @@ BEGIN
         PERFORM pgmq._upkeep_$queue();
         --# end
     END IF;
+    --# unless partitioned
     v_now := clock_timestamp();
     v_ready := pgmq._id_mark('pgmq.ready_mark_$queue');
     v_parked := pgmq._parked_mark('pgmq.parked_mark_$queue');
@@ -55,14 +61,43 @@ BEGIN
         --# end
         RETURN;
     END IF;
+    --# end
 
-    v_ids := pgmq._claim_$queue(quantity, null);
+    --# if partitioned
+    --# unless message_ttl
+    v_ids := pgmq._front_$queue(quantity);
+    --# end
+    --# if by_time
+    v_top := (SELECT $front WHERE v_ids IS NOT NULL);
+    --# end
+    --# end
+    IF pg_catalog.cardinality(v_ids) = 0 THEN
+        v_ids := pgmq._claim_$queue(quantity, null);
+        --# if by_time
+        v_top := (SELECT $top WHERE v_ids IS NOT NULL);
+        --# end
+    END IF;
     IF pg_catalog.cardinality(v_ids) = 0 THEN
         RETURN;
     END IF;
     RETURN QUERY
+        --# if partitioned
+        WITH m AS (
+        --# end
         DELETE FROM pgmq.q_$queue AS m
         WHERE m.msg_id = ANY (v_ids)
-        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
+            --# if by_time
+            AND m.enqueued_at BETWEEN $first AND v_top
+            --# end
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+        --# if partitioned
+        ) SELECT m.* FROM m ORDER BY m.msg_id
+        --# end
+        ;
+    --# if partitioned
+    IF random() * 32 < quantity THEN
+        PERFORM pgmq._tend_$queue();
+    END IF;
+    --# end
 END
 $$;

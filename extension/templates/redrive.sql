@@ -29,13 +29,13 @@ BEGIN
     v_first := least(
         (
             SELECT q.msg_id FROM pgmq.q_$queue AS q
-            WHERE q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+            WHERE $live(q) AND q.vt <= q.enqueued_at AND q.msg_id >= v_ready
             ORDER BY q.msg_id
             LIMIT 1
         ),
         (
             SELECT min(q.msg_id + 0) FROM pgmq.q_$queue AS q
-            WHERE q.vt > q.enqueued_at AND q.vt BETWEEN v_parked AND v_now
+            WHERE $live(q) AND q.vt > q.enqueued_at AND q.vt BETWEEN v_parked AND v_now
         )
     );
     v_last := v_first - 1;
@@ -49,7 +49,8 @@ BEGIN
                     q.msg_id,
                     coalesce(to_queue, pgmq._origin(q.headers)) AS queue_name
                 FROM pgmq.q_$queue AS q
-                WHERE q.msg_id > v_last AND (q.vt <= v_now OR q.vt <= q.enqueued_at)
+                WHERE $live(q) AND q.msg_id > v_last
+                    AND (q.vt <= v_now OR q.vt <= q.enqueued_at)
                     AND (
                         to_queue IS NOT NULL
                         OR pgmq._can_return(pgmq._origin(q.headers), queue_name$policy)
@@ -78,7 +79,7 @@ BEGIN
         FROM (
             SELECT pgmq._origin(q.headers) AS origin
             FROM pgmq.q_$queue AS q
-            WHERE q.msg_id BETWEEN v_first AND CASE
+            WHERE $live(q) AND q.msg_id BETWEEN v_first AND CASE
                     WHEN v_moved < quantity THEN 9223372036854775807
                     ELSE v_last
                 END

@@ -19,7 +19,7 @@ BEGIN
             AND d.dedup_key = (
                 SELECT q.headers ->> 'x-pgmq-dedup-id'
                 FROM pgmq.q_$queue AS q
-                WHERE q.msg_id = v_msg_id AND q.enqueued_at = now()
+                WHERE $timely(q) AND q.msg_id = v_msg_id AND q.enqueued_at = now()
             );
     END LOOP;
     --# end

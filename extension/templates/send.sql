@@ -27,6 +27,11 @@ BEGIN
         msg_headers
     )
     RETURNING msg_id INTO v_msg_id;
+    --# if partitioned
+    IF random() * 256 < 1 THEN
+        PERFORM pgmq._tend_$queue();
+    END IF;
+    --# end
     RETURN v_msg_id;
 END
 $$;

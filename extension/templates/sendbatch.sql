@@ -32,5 +32,10 @@ BEGIN
             u.msg_header
         FROM unnest(msgs, msg_headers) AS u (msg, msg_header)
         RETURNING msg_id;
+    --# if partitioned
+    IF random() * 256 < cardinality(msgs) THEN
+        PERFORM pgmq._tend_$queue();
+    END IF;
+    --# end
 END
 $$;

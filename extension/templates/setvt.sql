@@ -12,7 +12,7 @@ BEGIN
     RETURN QUERY
         UPDATE pgmq.q_$queue AS m
         SET vt = greatest(visible_at, clock_timestamp(), m.enqueued_at + interval '1 microsecond')
-        WHERE m.msg_id = ANY (msg_ids)
+        WHERE $timely(m) AND m.msg_id = ANY (msg_ids)
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
 END
 $$;

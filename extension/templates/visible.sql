@@ -16,7 +16,7 @@ BEGIN
             (
                 SELECT q.msg_id
                 FROM pgmq.q_$queue AS q
-                WHERE q.vt > q.enqueued_at AND q.vt BETWEEN v_parked AND as_of
+                WHERE $live(q) AND q.vt > q.enqueued_at AND q.vt BETWEEN v_parked AND as_of
                     AND (condition IS NULL OR q.message @> condition)
                 ORDER BY q.vt
                 LIMIT greatest(200, 2 * quantity)
@@ -25,7 +25,7 @@ BEGIN
             (
                 SELECT q.msg_id
                 FROM pgmq.q_$queue AS q
-                WHERE q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+                WHERE $live(q) AND q.vt <= q.enqueued_at AND q.msg_id >= v_ready
                     AND (condition IS NULL OR q.message @> condition)
                 ORDER BY q.msg_id
                 LIMIT quantity

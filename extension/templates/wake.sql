@@ -8,7 +8,7 @@ BEGIN
     IF pgmq._microseconds(clock_timestamp())
         < coalesce(pg_catalog.pg_sequence_last_value('pgmq.armed_until_$queue'), 0)
     THEN
-        PERFORM pg_notify(pg_catalog.format('pgmq.%s.READY', TG_TABLE_NAME), '');
+        PERFORM pg_notify(pg_catalog.format('pgmq.q_%s.READY', lower(queue_name$policy)), '');
     END IF;
     RETURN null;
 END

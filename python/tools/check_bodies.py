@@ -21,13 +21,15 @@ from pgmq import embedded
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What is compiled into a queue differs in the names (one plain, one that needs every quote) and by
-# its policy.
+# What is compiled into a queue differs in the names (one plain, one that needs every quote), by its
+# policy, and by its partitions.
 SAMPLES = """
 SELECT pgmq.create('sample');
 SELECT pgmq.create('Sample "Quoted" %I');
 SELECT pgmq.create('with a policy');
 SELECT pgmq.create('with other policies');
+SELECT pgmq.create_partitioned('by "msg_id"');
+SELECT pgmq.create_partitioned('by time', '1 day', '7 days');
 SELECT pgmq.set_policy(
     'with a policy', max_receives => 5, dead_letter_queue => 'Dead "Letters"', retry_delay => '1 s',
     message_ttl => '1 day', archive_retention => '1 day', dedup_window => '1 day',

@@ -17,7 +17,17 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import psycopg
 
-from benchmark import cases, fifo, policy, push, python_client, report, routing, waking
+from benchmark import (
+    cases,
+    fifo,
+    partitions,
+    policy,
+    push,
+    python_client,
+    report,
+    routing,
+    waking,
+)
 from benchmark.cluster import open_cluster
 from benchmark.driver import SHORT_WARM_UP, WARM_UP, Bucket, Pgbench, PgbenchError, Server
 from benchmark.engines import NAMES, ROOT, Engine, open_engines
@@ -377,6 +387,7 @@ SCENARIOS = {
     "clients": ("Many clients", clients),
     "fifo": ("FIFO groups", fifo.fifo),
     "routing": ("Routing", routing.routing),
+    "partitions": ("Partitions", partitions.partitions),
     "waking": ("Waking consumers", waking.waking),
     "push": ("Push delivery", push.push),
     "policy": ("Policies", policy.policy),

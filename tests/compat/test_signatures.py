@@ -9,8 +9,6 @@ from compat.both import equal
 if TYPE_CHECKING:
     from compat.both import Both, Outcome
 
-# What of upstream's this project does not have yet.
-LATER = {"_belongs_to_pgmq", "convert_archive_partitioned", "create_partitioned"}
 # The trigger function of upstream's notifications: each queue has one of its own.
 REPLACED = {"notify_queue_listeners"}
 
@@ -69,14 +67,14 @@ def in_scope(functions: Outcome) -> dict[str, tuple[object, ...]]:
     return {
         f"{row[0]}({row[1]})": row
         for row in functions.rows
-        if row[0] not in LATER | REPLACED and not row[0].startswith("_")
+        if row[0] not in REPLACED and not row[0].startswith("_")
     }
 
 
 def test_each_function_of_upstream_exists_with_its_names_types_and_defaults(both: Both) -> None:
     theirs, ours = both.run(FUNCTIONS)
     wanted, present = in_scope(theirs), in_scope(ours)
-    assert len(wanted) == 64
+    assert len(wanted) == 66
     assert {key: present.get(key) for key in wanted} == wanted
 
 

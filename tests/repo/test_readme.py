@@ -68,6 +68,10 @@ def test_topics_and_exchanges_run_as_they_stand(server: TestServer, database: st
     assert re.findall(r"^ +(\d+)$", printed, re.MULTILINE) == copies
 
 
+def test_partitioned_queues_run_as_they_stand(server: TestServer, database: str) -> None:
+    _run(server, database, _section("Partitioned queues")[0], tables=6)
+
+
 def test_waking_consumers_runs_as_it_stands(server: TestServer, database: str) -> None:
     printed = _run(server, database, _section("Waking consumers")[0], tables=3)
     assert 'notification "pgmq.q_jobs.READY" received' in printed

@@ -42,7 +42,7 @@ DECLARE
         CROSS JOIN (
             SELECT unnest(ARRAY[
                 '_message_', 'ready_mark_', 'parked_mark_', 'live_mark_', 'look_due_',
-                'sweep_due_', 'notify_at_', 'armed_until_', 'dedup_'
+                'floor_mark_', 'top_mark_', 'tend_due_', 'sweep_due_', 'notify_at_', 'armed_until_', 'dedup_'
             ])
             UNION ALL
             SELECT format('_%s_', t.name) FROM pgmq.template AS t
@@ -70,6 +70,9 @@ DECLARE
         SELECT c.relowner FROM pg_class AS c
         WHERE c.oid = format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
     );
+    v_partitioned boolean := pgmq._partition_column(
+        format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
+    ) IS NOT NULL;
     v_in_script boolean := pgmq._in_extension_script();
     v_policy pgmq.policy;
     v_dedup text := format('pgmq.%I', 'dedup_' || pgmq._suffix(queue_name));
@@ -85,6 +88,7 @@ BEGIN
         SELECT
             t.name,
             pgmq._render(t.body, queue_name, v_policy) AS sql,
+            t.body ~ '[$](live|timely|front|first|top)\M' AS prunes,
             format('pgmq.%I', pgmq._function_name(t.name, queue_name)) AS function_name
         FROM pgmq.template AS t
     LOOP
@@ -100,6 +104,12 @@ BEGIN
             EXECUTE v_template.sql;
             v_function := v_template.function_name::regproc;
         END;
+        -- Planning each time costs less than a plan for all partitions does to start.
+        IF v_template.prunes AND v_partitioned THEN
+            EXECUTE format(
+                'ALTER FUNCTION %s SET plan_cache_mode = force_custom_plan', v_function
+            );
+        END IF;
         IF (SELECT p.proowner FROM pg_proc AS p WHERE p.oid = v_function) <> v_owner THEN
             EXECUTE format('ALTER FUNCTION %s OWNER TO %s', v_function, v_owner::regrole);
         END IF;

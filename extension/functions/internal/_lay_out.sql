@@ -50,6 +50,9 @@ BEGIN
     FOREACH v_mark IN ARRAY ARRAY['ready_mark_', 'parked_mark_', 'look_due_', 'sweep_due_'] LOOP
         PERFORM pgmq._add_mark(v_mark, queue_name);
     END LOOP;
+    IF pgmq._partition_column(format('pgmq.%I', v_queue)) IS NOT NULL THEN
+        PERFORM pgmq._lay_out_partitions(queue_name);
+    END IF;
     -- Upstream's create_fifo_index() was called.
     IF to_regclass(format('pgmq.%I', v_queue || '_fifo_idx')) IS NOT NULL THEN
         PERFORM pgmq._lay_out_groups(queue_name);

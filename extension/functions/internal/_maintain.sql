@@ -11,6 +11,7 @@ DECLARE
     v_ids bigint[];
     v_count bigint;
     v_sum bigint := 0;
+    v_is_archive boolean;
 BEGIN
     EXECUTE format('SELECT pgmq.%I()', pgmq._compiled('advance', queue_name));
     IF v_policy.max_receives IS NOT NULL OR v_policy.message_ttl IS NOT NULL THEN
@@ -36,6 +37,9 @@ BEGIN
             EXIT WHEN v_count = 0;
         END LOOP;
     END IF;
+    FOREACH v_is_archive IN ARRAY ARRAY[false, true] LOOP
+        v_sum := v_sum + pgmq._keep_partitions(queue_name, v_is_archive, thorough => true);
+    END LOOP;
     RETURN v_sum;
 END
 $$;

@@ -5,7 +5,16 @@ SET search_path = pg_catalog, pg_temp
 SET intervalstyle = 'postgres'
 AS $$
 DECLARE
-    v_policy jsonb := to_jsonb(policy);
+    v_key text := pgmq._partition_column(
+        format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
+    );
+    v_policy jsonb := to_jsonb(policy) || jsonb_build_object(
+        'partitioned', v_key IS NOT NULL, 'by_time', v_key = 'enqueued_at'
+    );
+    v_first text;
+    v_last text;
+    v_front text;
+    v_interval text;
     v_line text;
     v_lines text[] := '{}'::text[];
     v_mark text[];
@@ -15,7 +24,7 @@ DECLARE
     v_option record;
 BEGIN
     -- Lines between "--# if a or b" (or "--# unless a or b") and "--# end" are for queues whose
-    -- policy says something (or nothing) about one of these.
+    -- policy says something (or nothing) about one of these, or which are partitioned.
     IF strpos(body, '--# ') > 0 THEN
         FOREACH v_line IN ARRAY string_to_array(body, E'\n') LOOP
             v_mark := regexp_match(v_line, '^ *--# (if|unless|end) ?(.*)$');
@@ -31,6 +40,49 @@ BEGIN
             END IF;
         END LOOP;
         body := array_to_string(v_lines, E'\n');
+    END IF;
+    -- "$live(q) AND" confines a scan of a partitioned queue to the partitions where messages are;
+    -- "$timely(q) AND" is for what looks messages up by msg_id, which itself says where they are,
+    -- unless the partitions are those of times; "$front(q) AND" is for the first ones with messages.
+    IF v_key IS NULL THEN
+        body := regexp_replace(body, '\$(live|timely|front)\(\w+\)\s+AND ', '', 'g');
+    ELSE
+        v_interval := (
+            SELECT t.partition_interval FROM pgmq.partitioning AS t
+            WHERE lower(t.queue_name) = lower(_render.queue_name) AND NOT t.is_archive
+        );
+        IF v_key = 'msg_id' THEN
+            v_first := $sql$pgmq._first_id('pgmq.floor_mark_$queue')$sql$;
+            v_last := format(
+                'pgmq._last_id(''pgmq.top_mark_$queue'', %L)',
+                pg_get_serial_sequence(
+                    format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')), 'msg_id'
+                )
+            );
+            -- A mark may be some hundreds of messages behind.
+            v_front := format(
+                'pgmq._id_front(''pgmq.floor_mark_$queue'', ''pgmq.ready_mark_$queue'', %s, %s)',
+                greatest(2 * coalesce(v_interval, '10000')::bigint, 2000), v_last
+            );
+            body := regexp_replace(body, '\$timely\(\w+\)\s+AND ', '', 'g');
+        ELSE
+            v_first := $sql$pgmq._first_time('pgmq.floor_mark_$queue')$sql$;
+            v_last := $sql$pgmq._last_time('pgmq.top_mark_$queue')$sql$;
+            v_front := format(
+                'pgmq._time_front(''pgmq.floor_mark_$queue'', %L, %s)',
+                coalesce(v_interval, '1 day'), v_last
+            );
+        END IF;
+        body := regexp_replace(
+            body, '\$(?:live|timely)\((\w+)\)',
+            format('\1.%s BETWEEN %s AND %s', v_key, v_first, v_last), 'g'
+        );
+        body := regexp_replace(
+            body, '\$front\((\w+)\)',
+            format('\1.%s BETWEEN %s AND %s', v_key, v_first, v_front), 'g'
+        );
+        body := replace(replace(body, '$key', v_key), '$first', v_first);
+        body := replace(replace(body, '$front', v_front), '$top', v_last);
     END IF;
     FOR v_option IN
         SELECT a.attname AS name, format_type(a.atttypid, null) AS type

@@ -14,9 +14,11 @@ DECLARE
     v_visible bigint;
     v_oldest timestamptz;
     v_newest timestamptz;
+    v_default regclass;
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
     v_table := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass;
+    v_default := pgmq._default_partition(v_table);
 
     -- Ready and parked messages are counted from the live ends of their indexes, up to one more
     -- than is exact.
@@ -73,12 +75,15 @@ BEGIN
         coalesce(pg_sequence_last_value(pg_get_serial_sequence(v_table::text, 'msg_id')), 0),
         now(),
         v_visible,
-        null
+        CASE
+            WHEN v_default IS NOT NULL THEN pgmq._rows_up_to(v_default, v_exact)
+            WHEN pgmq._partition_column(v_table::text) IS NOT NULL THEN 0
+        END
     )::pgmq.metrics_result;
 END
 $$;
 COMMENT ON FUNCTION pgmq.metrics(text) IS
-'What a queue holds: queue_length (all messages) and queue_visible_length are exact up to 10,000 ready and 10,000 parked messages and estimated from statistics beyond, so that the cost does not grow with the queue; ages in seconds, null when it is empty; total_messages is the last msg_id drawn. Needs SELECT on the queue''s table and sequences.';
+'What a queue holds: queue_length (all messages) and queue_visible_length are exact up to 10,000 ready and 10,000 parked messages and estimated from statistics beyond, so that the cost does not grow with the queue; ages in seconds, null when it is empty; total_messages is the last msg_id drawn; default_partition_length is what the default partition of a partitioned queue holds, null for others. Needs SELECT on the queue''s table and sequences.';
 
 CREATE OR REPLACE FUNCTION pgmq._planned_rows(query text)
 RETURNS bigint
@@ -94,6 +99,25 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._planned_rows(text) IS 'How many rows the planner expects of a query.';
 
+CREATE OR REPLACE FUNCTION pgmq._rows_up_to(relation regclass, exact bigint)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = on
+AS $$
+DECLARE
+    v_count bigint;
+BEGIN
+    EXECUTE format(
+        'SELECT count(*) FROM (SELECT FROM %s LIMIT $1 + 1) AS m', relation
+    ) INTO v_count USING exact;
+    IF v_count > exact THEN
+        RETURN greatest(v_count, pgmq._estimated_rows(relation));
+    END IF;
+    RETURN v_count;
+END
+$$;
+COMMENT ON FUNCTION pgmq._rows_up_to(regclass, bigint) IS 'How many rows a table has: counted up to a number, estimated beyond.';
+
 CREATE OR REPLACE FUNCTION pgmq._estimated_rows(relation regclass)
 RETURNS bigint
 LANGUAGE sql VOLATILE
@@ -101,9 +125,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     -- The counters of the statistics system follow every commit but are lost in a crash; the
     -- planner's figure lasts.
-    SELECT CASE
-        WHEN pg_stat_get_live_tuples(relation) > 0 THEN pg_stat_get_live_tuples(relation)
-        ELSE pgmq._planned_rows(format('SELECT FROM %s', relation))
-    END
+    -- Of a partitioned table, each of its partitions has some.
+    SELECT sum(CASE
+        WHEN pg_stat_get_live_tuples(t.relid) > 0 THEN pg_stat_get_live_tuples(t.relid)
+        ELSE pgmq._planned_rows(format('SELECT FROM %s', t.relid))
+    END)::bigint
+    FROM (
+        SELECT p.relid FROM pg_partition_tree(relation) AS p WHERE p.isleaf
+        UNION
+        SELECT c.oid FROM pg_class AS c WHERE c.oid = relation AND c.relkind <> 'p'
+    ) AS t
 $$;
 COMMENT ON FUNCTION pgmq._estimated_rows(regclass) IS 'How many live rows the statistics know of.';

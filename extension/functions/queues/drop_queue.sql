@@ -34,6 +34,8 @@ BEGIN
                 );
     END IF;
 
+    PERFORM pgmq._partman_forget(v_queue);
+    PERFORM pgmq._partman_forget(pgmq.format_table_name(queue_name, 'a'));
     -- IF EXISTS: what is left of a queue that lost its table goes as well.
     EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_queue);
     EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', pgmq.format_table_name(queue_name, 'a'));

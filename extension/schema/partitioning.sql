@@ -1,0 +1,27 @@
+DO $$
+BEGIN
+    IF to_regclass('pgmq.partitioning') IS NULL THEN
+        CREATE TABLE pgmq.partitioning (
+            queue_name text NOT NULL
+            CONSTRAINT partitioning_meta_queue_name_fk
+            REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
+            is_archive boolean NOT NULL,
+            partition_interval text NOT NULL,
+            retention_interval text,        -- null: for good
+            premake integer NOT NULL,
+            -- What retention has dropped that was still in the queue, and of that what nobody had
+            -- ever read.
+            dropped_messages bigint NOT NULL DEFAULT 0,
+            dropped_unread bigint NOT NULL DEFAULT 0,
+            dropped_at timestamptz,
+            PRIMARY KEY (queue_name, is_archive)
+        );
+    END IF;
+    BEGIN
+        PERFORM pg_extension_config_dump('pgmq.partitioning', '');
+    EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
+        NULL;
+    END;
+END
+$$;
+COMMENT ON TABLE pgmq.partitioning IS 'One row for each partitioned table of a queue: how it is partitioned, how long partitions are kept, and how many messages went with those that retention has dropped. Of tables that pg_partman keeps, its part_config decides instead.';

@@ -1,0 +1,43 @@
+-- Of a partitioned queue: lock the visible messages with the smallest msg_id and return their ids,
+-- as claim does, but look at the first partitions only, however many have messages. What is visible
+-- there comes before all others (of times, as nearly as a transaction is short). Nothing, when that
+-- is too little, or a parked message there is due.
+CREATE OR REPLACE FUNCTION pgmq._front_$queue(quantity integer)
+RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_ids bigint[] := '{}'::bigint[];
+    --# if partitioned
+    v_now timestamptz := clock_timestamp();
+    v_ready bigint := pgmq._id_mark('pgmq.ready_mark_$queue');
+    v_parked timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
+    --# end
+BEGIN
+    --# if partitioned
+    v_ids := ARRAY(
+        SELECT q.msg_id
+        FROM pgmq.q_$queue AS q
+        WHERE $front(q) AND q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+            AND NOT EXISTS (
+                SELECT FROM pgmq.q_$queue AS d
+                WHERE $front(d) AND d.vt > d.enqueued_at AND d.vt BETWEEN v_parked AND v_now
+            )
+        ORDER BY q.msg_id
+        LIMIT quantity
+        FOR UPDATE SKIP LOCKED
+    );
+    IF (cardinality(v_ids) = quantity) IS NOT TRUE
+        AND (SELECT $front < $top WHERE v_ids IS NOT NULL)
+    THEN
+        RETURN '{}'::bigint[];
+    END IF;
+    --# end
+    --# unless partitioned
+    v_ids := pgmq._claim_$queue(quantity, null);
+    --# end
+    RETURN v_ids;
+END
+$$;

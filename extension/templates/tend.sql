@@ -1,0 +1,44 @@
+-- Keep the partitions of the queue and its archive, on the back of some other call: by one session
+-- at a time, once a second or a fiftieth of the time at most, and without ever failing what that
+-- call is for. It comes last in a call, and only in one that has done something: a poll may go on
+-- for long with its locks.
+CREATE OR REPLACE FUNCTION pgmq._tend_$queue()
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- whoever reads need not own the tables
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    --# if partitioned
+    v_space CONSTANT integer := 'pgmq.q_$queue'::regclass::oid::bigint - 2147483648;
+    v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
+    v_due CONSTANT bigint := coalesce(pg_sequence_last_value('pgmq.tend_due_$queue'), 0);
+    --# end
+BEGIN
+    --# if partitioned
+    -- A time that is too far ahead was set before the clock was set back.
+    IF v_now BETWEEN v_due - 60000000 AND v_due - 1
+        OR current_setting('transaction_isolation') <> 'read committed'
+        OR NOT pg_try_advisory_lock(v_space, -3)
+    THEN
+        RETURN;
+    END IF;
+    BEGIN
+        PERFORM setval('pgmq.tend_due_$queue', v_now + 1000000);
+        PERFORM pgmq._keep_partitions(queue_name$policy, false, thorough => false);
+        PERFORM pgmq._keep_partitions(queue_name$policy, true, thorough => false);
+        PERFORM setval('pgmq.tend_due_$queue', v_now + least(
+            60000000,
+            greatest(1000000, 50 * (pgmq._microseconds(clock_timestamp()) - v_now))
+        ));
+    EXCEPTION
+        WHEN query_canceled THEN
+            PERFORM pg_advisory_unlock(v_space, -3);
+            RAISE;
+        WHEN OTHERS THEN
+            RAISE WARNING 'upkeep of the partitions of queue "%" failed: %',
+                queue_name$policy, SQLERRM;
+    END;
+    PERFORM pg_advisory_unlock(v_space, -3);
+    --# end
+END
+$$;

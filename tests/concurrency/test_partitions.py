@@ -1,0 +1,190 @@
+"""Sessions beside each other on a partitioned queue whose partitions change."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Connect
+
+
+def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[Any]:
+    return [row[0] for row in session.execute(query.encode(), arguments).fetchall()]
+
+
+def _send(session: psycopg.Connection, count: int) -> None:
+    session.execute(
+        "SELECT pgmq.send_batch('q', array_agg(to_jsonb(i))) FROM generate_series(1, %s) AS i",
+        (count,),
+    )
+
+
+def _partitions(session: psycopg.Connection) -> list[int]:
+    query = "SELECT first_key::int FROM pgmq._partitions('pgmq.q_q') ORDER BY 1"
+    return _ids(session, query)
+
+
+def _maintain(session: psycopg.Connection) -> list[str]:
+    """Return the warnings of an upkeep."""
+    warnings: list[str] = []
+
+    def hear(notice: psycopg.errors.Diagnostic) -> None:
+        warnings.append(notice.message_primary or "")
+
+    session.add_notice_handler(hear)
+    session.execute("SELECT pgmq.maintain('q')")
+    session.remove_notice_handler(hear)
+    return warnings
+
+
+@pytest.fixture
+def queue(db: psycopg.Connection) -> psycopg.Connection:
+    """A queue with room for the msg_ids 1 to 29, whose upkeep is left to the test."""
+    db.execute("SELECT pgmq.create_partitioned('q', '10', '30', 2)")
+    db.execute("SELECT setval('pgmq.tend_due_q', pgmq._microseconds(now() + interval '50 s'))")
+    db.execute("SET lock_timeout = '2s'")
+    return db
+
+
+@pytest.fixture
+def producer(queue: psycopg.Connection, connect: Connect) -> psycopg.Connection:
+    """A session that sends in a transaction it leaves open."""
+    session = connect(autocommit=False)
+    session.execute("SET lock_timeout = '2s'")
+    session.commit()
+    return session
+
+
+def test_a_partition_is_added_beside_an_open_producer(
+    queue: psycopg.Connection, producer: psycopg.Connection, connect: Connect
+) -> None:
+    _send(producer, 15)
+    assert _maintain(queue) == []
+    assert _partitions(queue) == [0, 10, 20, 30]
+    # Nor does an upkeep that has not ended hold up whoever sends or reads.
+    upkeep = connect(autocommit=False)
+    _send(queue, 10)
+    upkeep.execute("SELECT pgmq.maintain('q')")
+    producer.commit()
+    _send(queue, 3)
+    assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == list(range(1, 29))
+    assert _ids(queue, "SELECT pgmq.delete('q', 1)") == [True]
+    upkeep.rollback()
+    assert _partitions(queue) == [0, 10, 20, 30]
+
+
+def test_the_default_partition_is_left_to_a_producer_who_uses_it(
+    queue: psycopg.Connection, producer: psycopg.Connection
+) -> None:
+    _send(producer, 35)
+    assert "lock timeout" in _maintain(queue)[0]
+    _send(queue, 5)
+    assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == list(range(36, 41))
+    producer.commit()
+    queue.execute("UPDATE pgmq.partitioning SET retention_interval = null")
+    assert _maintain(queue) == []
+    assert _partitions(queue) == list(range(0, 70, 10))
+    assert _ids(queue, "SELECT msg_id FROM ONLY pgmq.q_q_default") == []
+    assert _ids(queue, "SELECT pgmq.ack('q', 40, 1)") == [True]
+    assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == list(range(1, 36))
+
+
+def test_a_producer_who_has_not_ended_holds_up_retention_and_not_the_others(
+    queue: psycopg.Connection, producer: psycopg.Connection
+) -> None:
+    _send(queue, 29)
+    queue.execute("UPDATE pgmq.partitioning SET retention_interval = '5'")
+    _maintain(queue)
+    first = _partitions(queue)[0]
+    assert first == 20
+    _send(queue, 10)
+    _send(producer, 1)
+    assert "lock timeout" in _maintain(queue)[0]
+    # Nor does it hold up what comes next.
+    assert _partitions(queue) == [first, 30, 40, 50, 60]
+    _send(queue, 1)
+    counted = "SELECT dropped_messages::int FROM pgmq.partitioning WHERE NOT is_archive"
+    before = _ids(queue, counted)
+    producer.rollback()
+    assert _maintain(queue) == []
+    assert _partitions(queue)[0] == 30
+    assert _ids(queue, counted)[0] == before[0] + 10
+
+
+def test_two_upkeeps_at_once_add_each_partition_once(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    queue.execute("UPDATE pgmq.partitioning SET retention_interval = null")
+    _send(queue, 200)
+    errors: list[psycopg.Error] = []
+
+    def maintain(session: psycopg.Connection) -> None:
+        try:
+            session.execute("SELECT pgmq.maintain('q')")
+        except psycopg.Error as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=maintain, args=(connect(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    _maintain(queue)
+    assert _partitions(queue) == list(range(0, 230, 10))
+    assert _ids(queue, "SELECT msg_id FROM pgmq.pop('q', 999)") == list(range(1, 201))
+
+
+@pytest.mark.parametrize("kind", ["'50', '100000', 1", "'1 s', '1 h', 1"], ids=["ids", "times"])
+def test_nothing_is_lost_or_seen_twice_while_partitions_come(
+    db: psycopg.Connection, connect: Connect, kind: str
+) -> None:
+    db.execute(f"SELECT pgmq.create_partitioned('q', {kind})".encode())
+    count, batch, producers = 40, 20, 3
+    got: list[int] = []
+    errors: list[BaseException] = []
+    done = threading.Event()
+
+    def run(work: Any) -> None:
+        try:
+            work(connect())
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+
+    def produce(session: psycopg.Connection) -> None:
+        for i in range(count):
+            with session.transaction(force_rollback=i % 10 == 9):
+                _send(session, batch)
+
+    def consume(session: psycopg.Connection) -> None:
+        while True:
+            last = done.is_set()
+            session.execute("SELECT setval('pgmq.tend_due_q', 0)")
+            ids = _ids(session, "SELECT msg_id FROM pgmq.read('q', 600, 32)")
+            assert ids == sorted(ids)
+            got.extend(ids)
+            removed = _ids(session, "SELECT pgmq.delete('q', %s::bigint[])", ids)
+            assert sorted(removed) == ids
+            if last and not ids:
+                return
+
+    def maintain(session: psycopg.Connection) -> None:
+        while not done.is_set():
+            session.execute("SELECT pgmq.maintain('q')")
+
+    sending = [threading.Thread(target=run, args=(produce,)) for _ in range(producers)]
+    others = [threading.Thread(target=run, args=(w,)) for w in (consume, consume, maintain)]
+    for thread in sending + others:
+        thread.start()
+    for thread in sending:
+        thread.join()
+    done.set()
+    for thread in others:
+        thread.join()
+    assert errors == []
+    assert len(got) == len(set(got)) == producers * count * batch * 9 // 10
+    assert _ids(db, "SELECT msg_id FROM pgmq.q_q") == []
