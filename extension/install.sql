@@ -17,6 +17,7 @@ BEGIN
     END IF;
 END
 $$;
+\ir schema/older.sql
 \ir schema/schema.sql
 \ir schema/types.sql
 \ir schema/meta.sql

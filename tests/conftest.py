@@ -91,9 +91,14 @@ def db(connect: Connect) -> psycopg.Connection:
 
 @pytest.fixture
 def new_server() -> Iterator[Callable[..., embedded.Server]]:
-    """Start a server of the test's own, which it may crash or configure; keywords are settings."""
+    """Start a server of the test's own, which it may crash or configure; keywords are settings.
+
+    An argument says which Postgres, as PGMQ_TEST_POSTGRES does.
+    """
     with contextlib.ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(servers.private(settings))
+        yield lambda postgres="", **settings: stack.enter_context(
+            servers.private(settings, postgres)
+        )
 
 
 @pytest.fixture(scope="session")

@@ -89,10 +89,10 @@ class TestServer:
             env=os.environ | env,
         )
 
-    def dump(self, dbname: str) -> str:
+    def dump(self, dbname: str, *arguments: str) -> str:
         """Dump a database in plain SQL that this server can restore."""
         done = subprocess.run(
-            [self.bindir / "pg_dump", "--restrict-key=pgmq", "-d", self.dsn(dbname)],
+            [self.bindir / "pg_dump", "--restrict-key=pgmq", *arguments, "-d", self.dsn(dbname)],
             check=True,
             capture_output=True,
             text=True,
@@ -191,12 +191,12 @@ def running() -> Iterator[TestServer]:
 
 
 @contextlib.contextmanager
-def private(settings: dict[str, str]) -> Iterator[embedded.Server]:
-    """Start a throwaway server that can CREATE EXTENSION pgmq."""
+def private(settings: dict[str, str], postgres: str = "") -> Iterator[embedded.Server]:
+    """Start a throwaway server that can CREATE EXTENSION pgmq; postgres as PGMQ_TEST_POSTGRES."""
     # Short, since a socket's path may not be long, and reachable for the user that runs it.
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
     folder.chmod(0o755)
-    wanted = os.environ.get("PGMQ_TEST_POSTGRES", "")
+    wanted = postgres or os.environ.get("PGMQ_TEST_POSTGRES", "")
     own = embedded.server(
         folder,
         version=int(wanted) if wanted.isdigit() else None,

@@ -15,11 +15,11 @@
 --
 -- Leases, set_vt and nack never bring a message behind the clock, nor back to ready. A message that
 -- no rule covers (an id drawn by hand, a clock set back, a restored dump) is found by a sweep from
--- the start. It runs every pgmq.sweep_interval (10 s unless set), less often where it is slow: at
--- most a fiftieth of the time, at least every ten minutes. A lock held for longer than that
--- interval is no longer waited for, so that a forgotten transaction does not stop the marks; what
--- it commits in the end, the sweep finds. But live_mark waits: a message that it had passed would
--- not hold back those behind it in its group.
+-- the start. It runs when asked for, and every pgmq.sweep_interval (10 s unless set), less often
+-- where it is slow: at most a fiftieth of the time, at least every ten minutes. A lock held for
+-- longer than that interval is no longer waited for, so that a forgotten transaction does not stop
+-- the marks; what it commits in the end, the sweep finds. But live_mark waits: a message that it
+-- had passed would not hold back those behind it in its group.
 --
 -- Of a partitioned queue, two more marks say between which partition keys messages are, so that the
 -- others' partitions are not touched: floor_mark moves as live_mark does (of a time, it stays five
@@ -27,7 +27,7 @@
 -- top_mark is set by a sweep that finds a message beyond the last id drawn, or beyond now.
 --
 -- The list of locks grows with the number of sessions: looks take at most a twentieth of the time.
-CREATE OR REPLACE FUNCTION pgmq._advance_$queue()
+CREATE OR REPLACE FUNCTION pgmq._advance_$queue(sweep boolean DEFAULT false)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -46,7 +46,8 @@ DECLARE
     );
     v_look_due CONSTANT bigint := coalesce(pg_sequence_last_value('pgmq.look_due_$queue'), 0);
     -- A time that is too far ahead was set before the clock was set back.
-    v_sweep CONSTANT boolean := v_now NOT BETWEEN v_sweep_due - v_longest AND v_sweep_due - 1;
+    v_sweep CONSTANT boolean := sweep
+        OR v_now NOT BETWEEN v_sweep_due - v_longest AND v_sweep_due - 1;
     v_queue oid;
     v_setting text;
     v_ready_mark bigint;

@@ -13,7 +13,7 @@ DECLARE
     v_sum bigint := 0;
     v_is_archive boolean;
 BEGIN
-    EXECUTE format('SELECT pgmq.%I()', pgmq._compiled('advance', queue_name));
+    EXECUTE format('SELECT pgmq.%I(true)', pgmq._compiled('advance', queue_name));
     IF v_policy.max_receives IS NOT NULL OR v_policy.message_ttl IS NOT NULL THEN
         LOOP
             EXECUTE format(

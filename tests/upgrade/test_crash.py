@@ -1,0 +1,79 @@
+"""The server crashes under load; the sweep is off."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import psycopg
+
+import kinds
+from load import NO_SWEEP, Load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pgmq import embedded
+
+CRASHES = 3
+
+
+def test_nothing_is_lost_hidden_or_delivered_twice(
+    new_server: Callable[..., embedded.Server],
+) -> None:
+    server = new_server(**NO_SWEEP)
+    with psycopg.connect(server.dsn(), autocommit=True) as db:
+        db.execute("CREATE EXTENSION pgmq; SELECT pgmq.create('q'), pgmq.create('capped')")
+        db.execute("SELECT pgmq.create_fifo_index('q')")
+        db.execute("SELECT pgmq.set_policy('capped', max_in_flight => 1000000, max_receives => 9)")
+        db.execute("SELECT pgmq.maintain()")  # the one sweep of a year
+    load = Load(server.dsn(), ["q", "capped"])
+    for number in range(CRASHES):
+        received = load.received.total()
+        with load.running():
+            time.sleep(0.4)
+            server.restart(mode="immediate")
+        assert load.received.total() > received, number
+        with psycopg.connect(server.dsn(), autocommit=True) as db:
+            load.check(db)
+            live = kinds.one(db, "SELECT coalesce(min(msg_id), 0) FROM pgmq.q_q")
+            assert kinds.one(db, "SELECT last_value FROM pgmq.live_mark_q") <= live
+    with psycopg.connect(server.dsn(), autocommit=True) as db:
+        assert kinds.one(db, "SELECT last_value FROM pgmq.ready_mark_q") > 1
+
+
+def test_an_unlogged_queue_is_usable_and_its_archive_is_kept(
+    new_server: Callable[..., embedded.Server],
+) -> None:
+    server = new_server(**NO_SWEEP)
+    with psycopg.connect(server.dsn(), autocommit=True) as db:
+        db.execute("CREATE EXTENSION pgmq; SELECT pgmq.create_unlogged('q')")
+        db.execute("SELECT pgmq.maintain()")
+    load = Load(server.dsn(), ["q"])
+    for _ in range(CRASHES):
+        with load.running():
+            time.sleep(0.3)
+            server.restart(mode="immediate")
+        with psycopg.connect(server.dsn(), autocommit=True) as db:
+            assert kinds.ids(db, "SELECT msg_id FROM pgmq.q_q") == []
+            archived = {("q", i) for i in kinds.ids(db, "SELECT msg_id FROM pgmq.a_q")}
+            assert load.archived <= archived
+            new = kinds.one(db, "SELECT pgmq.send('q', '1')")
+            assert ("q", new) > max(archived)
+            assert kinds.ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 9)") == [new]
+            assert kinds.one(db, "SELECT pgmq.archive('q', %s::bigint)", new)
+
+
+def test_every_kind_of_queue_works_afterwards(new_server: Callable[..., embedded.Server]) -> None:
+    server = new_server(**NO_SWEEP)
+    with psycopg.connect(server.dsn(), autocommit=True) as db:
+        db.execute("CREATE EXTENSION pgmq")
+        kinds.fill(db)
+        db.execute("SELECT pgmq.open_channel('dead')")
+        unlogged = "^(channel|q_fleeting|dedup_fleeting)|_seq$"
+        before = kinds.contents(db, without=unlogged)
+        server.restart(mode="immediate")
+    with psycopg.connect(server.dsn(), autocommit=True) as db:
+        assert kinds.contents(db, without=unlogged) == before
+        assert kinds.ids(db, "SELECT channel FROM pgmq.list_channels()") == []
+        kinds.works(db, emptied=True)

@@ -1,0 +1,122 @@
+"""A streaming standby: what it answers, and that it takes over; the sweep is off."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+import kinds
+from load import NO_SWEEP, Load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pgmq import embedded
+
+
+@pytest.fixture
+def pair(
+    new_server: Callable[..., embedded.Server],
+) -> tuple[embedded.Server, embedded.Server]:
+    """A primary with the extension, and its standby, which every commit waits for."""
+    primary, standby = new_server(**NO_SWEEP), new_server(**NO_SWEEP)
+    if not (primary.bindir / "pg_basebackup").exists():
+        pytest.skip("needs pg_basebackup")
+    with psycopg.connect(primary.dsn(), autocommit=True) as db:
+        db.execute("CREATE EXTENSION pgmq")
+    owner = standby.data_dir.stat()
+    configuration = (standby.data_dir / "pgmq.conf").read_text()
+    standby.stop()
+    shutil.rmtree(standby.data_dir)
+    where = ["-d", primary.dsn(), "-D", str(standby.data_dir)]
+    how = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+    subprocess.run([primary.bindir / "pg_basebackup", *how, *where], check=True)
+    (standby.data_dir / "pgmq.conf").write_text(configuration)
+    if os.geteuid() == 0:
+        for folder, _, files in os.walk(standby.data_dir):
+            for path in (folder, *(f"{folder}/{file}" for file in files)):
+                os.chown(path, owner.st_uid, owner.st_gid)
+    standby.start()
+    with psycopg.connect(primary.dsn(), autocommit=True) as db:
+        db.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        db.execute("ALTER SYSTEM SET synchronous_commit = 'remote_apply'")
+        db.execute("SELECT pg_reload_conf()")
+        while kinds.one(db, "SHOW synchronous_commit") != "remote_apply":
+            time.sleep(0.01)
+    return primary, standby
+
+
+def _promote(primary: embedded.Server, standby: embedded.Server) -> None:
+    primary.stop(mode="immediate")
+    with psycopg.connect(standby.dsn(), autocommit=True) as db:
+        assert kinds.one(db, "SELECT pg_promote()")
+
+
+def test_a_standby_answers_what_only_looks_and_refuses_the_rest(
+    pair: tuple[embedded.Server, embedded.Server],
+) -> None:
+    primary, standby = pair
+    looks = [
+        "SELECT * FROM pgmq.peek('plain', 9)",
+        "SELECT * FROM pgmq.get('plain', 5)",
+        "SELECT pgmq.next_visible_at('plain')",
+        "SELECT queue_length, queue_visible_length FROM pgmq.metrics('plain')",
+        "SELECT queue_name, queue_length FROM pgmq.metrics_all() ORDER BY 1",
+        "SELECT * FROM pgmq.list_queues() WHERE NOT is_unlogged ORDER BY 1",
+        "SELECT pgmq.get_policy('work')",
+        "SELECT * FROM pgmq.list_bindings() ORDER BY 1, 2, 3",
+        "SELECT * FROM pgmq.list_notify_insert_throttles()",
+        "SELECT * FROM pgmq.test_routing('a.b')",
+    ]
+    with (
+        psycopg.connect(primary.dsn(), autocommit=True) as db,
+        psycopg.connect(standby.dsn(), autocommit=True) as copy,
+    ):
+        kinds.fill(db)
+        for look in looks:
+            found = [row for row in db.execute(look.encode()).fetchall() if row[0] != "fleeting"]
+            assert found, look
+            assert copy.execute(look.encode()).fetchall() == found, look
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="unlogged"):
+            copy.execute("SELECT * FROM pgmq.peek('fleeting')")
+        for call in ("read('plain', 60, 1)", "send('plain', '1')", "pop('plain')"):
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                copy.execute(f"SELECT * FROM pgmq.{call}".encode())
+
+
+def test_nothing_is_lost_or_hidden_when_the_standby_takes_over(
+    pair: tuple[embedded.Server, embedded.Server],
+) -> None:
+    primary, standby = pair
+    with psycopg.connect(primary.dsn(), autocommit=True) as db:
+        db.execute("SELECT pgmq.create('q'), pgmq.create('other'), pgmq.create_fifo_index('q')")
+        db.execute("SELECT pgmq.maintain()")  # the one sweep of a year
+    load = Load(primary.dsn(), ["q", "other"])
+    with load.running():
+        time.sleep(1)
+        _promote(primary, standby)
+    with psycopg.connect(standby.dsn(), autocommit=True) as db:
+        load.check(db)
+        assert len(load.archived) > 10
+        assert kinds.one(db, "SELECT last_value FROM pgmq.ready_mark_q") > 1
+        assert ("q", kinds.one(db, "SELECT pgmq.send('q', '1')")) > max(load.sent)
+
+
+def test_every_kind_of_queue_works_once_it_has_taken_over(
+    pair: tuple[embedded.Server, embedded.Server],
+) -> None:
+    primary, standby = pair
+    with psycopg.connect(primary.dsn(), autocommit=True) as db:
+        kinds.fill(db)
+        before = kinds.contents(db, without="^(channel|q_fleeting|dedup_fleeting)|_seq$")
+    _promote(primary, standby)
+    with psycopg.connect(standby.dsn(), autocommit=True) as db:
+        after = kinds.contents(db, without="^(channel|q_fleeting|dedup_fleeting)|_seq$")
+        assert after == before
+        kinds.works(db, emptied=True)
