@@ -88,7 +88,7 @@ BEGIN
         SELECT
             t.name,
             pgmq._render(t.body, queue_name, v_policy) AS sql,
-            t.body ~ '[$](live|timely|front|first|top)\M' AS prunes,
+            t.body ~ '[$](live|timely|front|first|top)' AS prunes,
             format('pgmq.%I', pgmq._function_name(t.name, queue_name)) AS function_name
         FROM pgmq.template AS t
     LOOP

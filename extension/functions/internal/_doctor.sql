@@ -229,7 +229,7 @@ AS $$
                 WHERE p.prosrc <> (
                     regexp_match(
                         pgmq._render(t.body, m.queue_name, pgmq._policy_of(m.queue_name)),
-                        'AS \$\$(.*)\$\$;'
+                        'AS [$][$](.*)[$][$];'
                     )
                 )[1]
             ) AS stale,
@@ -301,7 +301,7 @@ AS $$
         )
     FROM pg_class AS c
     WHERE c.relnamespace = 'pgmq'::regnamespace AND c.relkind IN ('r', 'p')
-        AND NOT c.relispartition AND c.relname LIKE 'q\_%'
+        AND NOT c.relispartition AND starts_with(c.relname, 'q_')
         AND NOT EXISTS (SELECT FROM queues AS q WHERE q.queue = c.oid)
         AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = c.oid)
         AND (

@@ -18,7 +18,7 @@ CREATE OR REPLACE FUNCTION pgmq._is_id_interval(partition_interval text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT partition_interval ~ '^\s*[+-]?\d+\s*$'
+    SELECT partition_interval ~ '^[[:space:]]*[+-]?[0-9]+[[:space:]]*$'
 $$;
 COMMENT ON FUNCTION pgmq._is_id_interval(text) IS
 'Whether an interval of partitions is a number of msg_ids, not a duration.';
@@ -207,7 +207,7 @@ AS $$
     SELECT CASE
         WHEN bound = 'MINVALUE' THEN '-9223372036854775808'::bigint
         WHEN bound = 'MAXVALUE' THEN 9223372036854775807
-        WHEN bound ~ '^''-?\d+''$' THEN btrim(bound, '''')::bigint
+        WHEN bound ~ '^''-?[0-9]+''$' THEN btrim(bound, '''')::bigint
         ELSE pgmq._microseconds(btrim(bound, '''')::timestamptz)
     END
 $$;
@@ -221,7 +221,7 @@ AS $$
     FROM pg_catalog.pg_inherits AS i
     INNER JOIN pg_catalog.pg_class AS c ON i.inhrelid = c.oid
     CROSS JOIN regexp_match(
-        pg_catalog.pg_get_expr(c.relpartbound, c.oid), 'FROM \((.*)\) TO \((.*)\)'
+        pg_catalog.pg_get_expr(c.relpartbound, c.oid), 'FROM [(](.*)[)] TO [(](.*)[)]'
     ) AS b (bounds)
     WHERE i.inhparent = relation AND b.bounds IS NOT NULL
 $$;
@@ -491,6 +491,7 @@ CREATE OR REPLACE FUNCTION pgmq._keep_partitions(
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
 SET lock_timeout = '50ms'
 SET client_min_messages = warning
 AS $$

@@ -3,6 +3,7 @@ RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET intervalstyle = 'postgres'
+SET standard_conforming_strings = on
 AS $$
 DECLARE
     v_key text := pgmq._partition_column(
