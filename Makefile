@@ -62,7 +62,7 @@ BEGIN { expand("extension/install.sql", 0); exit failed }
 endef
 export EXPAND
 
-.PHONY: help all build test lint sync bench docs demo demo-stop check-bodies clean
+.PHONY: help all build test test-matrix lint sync bench docs demo demo-stop check-bodies clean
 
 build: $(PLAIN) $(VERSIONED) build/$(EXTENSION).control ## Write build/pgmq.sql and the extension's scripts
 
@@ -103,6 +103,9 @@ all: build
 
 test: build .venv/.stamp ## Run the tests (PGMQ_DSN=... on a server you name, ARGS=... to pytest)
 	@$(BIN)/python -m pytest $(or $(ARGS),-n auto -q)
+
+test-matrix: build .venv/.stamp ## Run the tests on each Postgres of VERSIONS (14 15 16 17 18; ARGS=... to pytest)
+	@$(BIN)/python python/tools/matrix.py '$(or $(VERSIONS),14 15 16 17 18)' $(or $(ARGS),-n auto -q)
 
 lint: build .venv/.stamp ## Check the SQL and Python sources
 	@$(BIN)/sqlfluff lint --disable-progress-bar $(SQL_LINTED)
