@@ -114,6 +114,7 @@ def test_connections_that_the_server_has_closed_are_replaced_without_an_error(
         db.execute(f"SELECT pg_terminate_backend(pid) {others} AND query LIKE '%%pgmq%%'")
         while db.execute(f"SELECT 1 {others} AND query LIKE '%%pgmq%%'").fetchone():
             pass
+        time.sleep(0.1)  # out of the list, a process closes its socket
 
     async def main() -> None:
         async with AsyncPGMQueue(dsn) as client:
