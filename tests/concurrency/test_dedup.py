@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from waiting import Waiting
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,41 +26,6 @@ BATCH = (
 HEADER = "SELECT * FROM pgmq.send('q', '1', jsonb_build_object('x-pgmq-dedup-id', %s::text))"
 EXPIRE = "UPDATE pgmq.dedup_q SET sent_at = sent_at - interval '1 hour'"
 Row = tuple[Any, ...]
-
-
-class Waiting:
-    """A call in a thread of its own."""
-
-    def __init__(self, session: psycopg.Connection, query: str, *arguments: Any) -> None:
-        self.rows: list[Row] = []
-        self.error: psycopg.Error | None = None
-        self._pid = session.info.backend_pid
-        self._thread = threading.Thread(target=self._run, args=(session, query, arguments))
-        self._thread.start()
-
-    def _run(self, session: psycopg.Connection, query: str, arguments: tuple[Any, ...]) -> None:
-        try:
-            self.rows = session.execute(query.encode(), arguments).fetchall()
-        except psycopg.Error as error:
-            self.error = error
-
-    def until_it_waits(self, db: psycopg.Connection) -> Waiting:
-        """Return when it waits for another session."""
-        query = "SELECT pg_blocking_pids(%s) <> '{}'"
-        deadline = time.monotonic() + 20
-        while db.execute(query, (self._pid,)).fetchone() != (True,):
-            assert self._thread.is_alive(), "has not waited"
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        return self
-
-    def result(self) -> list[Row]:
-        """Return its rows, or raise its error."""
-        self._thread.join(20)
-        assert not self._thread.is_alive(), "still waits"
-        if self.error is not None:
-            raise self.error
-        return self.rows
 
 
 def _once(session: psycopg.Connection, key: str) -> Row | None:

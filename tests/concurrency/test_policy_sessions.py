@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+
+from waiting import Waiting
 
 if TYPE_CHECKING:
     from conftest import Connect
@@ -36,28 +37,6 @@ def _policy(session: psycopg.Connection, queue: str, dead_letter_queue: str) -> 
         "SELECT pgmq.set_policy(%s, max_receives => 1, dead_letter_queue => %s)",
         [queue, dead_letter_queue],
     )
-
-
-def _in_background(session: psycopg.Connection, call: str) -> tuple[threading.Thread, list[str]]:
-    """Start a call that has to wait, and return what ends it and what it said."""
-    outcome: list[str] = []
-
-    def run() -> None:
-        try:
-            session.execute(call.encode())
-        except psycopg.Error as error:
-            outcome.append(str(error.sqlstate))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, outcome
-
-
-def _wait_until_it_waits(watcher: psycopg.Connection, session: psycopg.Connection) -> None:
-    query = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
-    deadline = time.monotonic() + 10
-    while not watcher.execute(query, [session.info.backend_pid]).fetchone():
-        assert time.monotonic() < deadline, "it waits for nobody"
 
 
 def test_a_change_waits_for_no_open_transaction_of_the_queue(
@@ -106,7 +85,7 @@ def test_changes_under_way_disturb_no_call(db: psycopg.Connection, connect: Conn
 
 
 def test_two_sessions_close_no_circle_between_them(
-    db: psycopg.Connection, other: psycopg.Connection, connect: Connect
+    db: psycopg.Connection, other: psycopg.Connection
 ) -> None:
     # Two links of the circle q -> a -> b -> c -> q, with no queue in common.
     db.execute("SELECT pgmq.create('c')")
@@ -115,22 +94,19 @@ def test_two_sessions_close_no_circle_between_them(
     with other.transaction():
         _policy(other, "q", "a")
         call = "SELECT pgmq.set_policy('b', max_receives => 1, dead_letter_queue => 'c')"
-        thread, outcome = _in_background(db, call)
-        _wait_until_it_waits(connect(), db)
-    thread.join(10)
-    assert outcome == ["22023"]
+        waiting = Waiting(db, call).until_it_waits(other)
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        waiting.result()
 
 
 def test_a_queue_that_is_being_dropped_takes_no_dead_letters(
-    db: psycopg.Connection, other: psycopg.Connection, connect: Connect
+    db: psycopg.Connection, other: psycopg.Connection
 ) -> None:
     with other.transaction():
         other.execute("SELECT pgmq.drop_queue('a')")
         call = "SELECT pgmq.set_policy('q', max_receives => 1, dead_letter_queue => 'a')"
-        thread, outcome = _in_background(db, call)
-        _wait_until_it_waits(connect(), db)
-    thread.join(10)
-    assert not outcome
+        waiting = Waiting(db, call).until_it_waits(other)
+    waiting.result()
     db.execute(
         "SELECT pgmq.send('q', '1'); SELECT pgmq.read('q', 0, 1); SELECT pgmq.read('q', 0, 1)"
     )
@@ -138,22 +114,22 @@ def test_a_queue_that_is_being_dropped_takes_no_dead_letters(
 
 
 def test_a_queue_that_is_being_given_dead_letters_is_not_dropped(
-    db: psycopg.Connection, other: psycopg.Connection, connect: Connect
+    db: psycopg.Connection, other: psycopg.Connection
 ) -> None:
     with other.transaction():
         _policy(other, "q", "a")
-        thread, outcome = _in_background(db, "SELECT pgmq.drop_queue('a')")
-        _wait_until_it_waits(connect(), db)
-    thread.join(10)
-    assert outcome == ["2BP01"]
+        waiting = Waiting(db, "SELECT pgmq.drop_queue('a')").until_it_waits(other)
+    with pytest.raises(psycopg.errors.DependentObjectsStillExist):
+        waiting.result()
 
 
 def test_a_queue_dropped_under_a_change_of_its_policy_is_missed(
-    db: psycopg.Connection, other: psycopg.Connection, connect: Connect
+    db: psycopg.Connection, other: psycopg.Connection
 ) -> None:
     with other.transaction():
         other.execute("SELECT pgmq.drop_queue('q')")
-        thread, outcome = _in_background(db, "SELECT pgmq.set_policy('q', max_receives => 1)")
-        _wait_until_it_waits(connect(), db)
-    thread.join(10)
-    assert outcome == ["42P01"]
+        waiting = Waiting(db, "SELECT pgmq.set_policy('q', max_receives => 1)").until_it_waits(
+            other
+        )
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        waiting.result()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from waiting import Waiting
+
 if TYPE_CHECKING:
     from conftest import Connect
+
+REDRIVE = "SELECT pgmq.redrive('dead')"
 
 
 def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[Any]:
@@ -32,14 +35,6 @@ def _fill(session: psycopg.Connection, count: int) -> None:
 
 def _messages(session: psycopg.Connection, queue: str) -> list[Any]:
     return _ids(session, f"SELECT message FROM pgmq.q_{queue} ORDER BY msg_id")
-
-
-def _wait_for_lock(session: psycopg.Connection, waiting: psycopg.Connection) -> None:
-    query = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
-    deadline = time.monotonic() + 10
-    while _ids(session, query, waiting.info.backend_pid) != [True]:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -150,20 +145,12 @@ def test_a_redrive_that_is_killed_between_its_steps_moves_nothing(
     # Its third step waits here for the outcome of this insertion.
     queues.execute("CREATE UNIQUE INDEX ON pgmq.q_q (message) WHERE message = '2500'")
     other = connect()
-    answer: list[Any] = []
-
-    def redrive() -> None:
-        with pytest.raises(psycopg.OperationalError):
-            answer.append(_redrive(other))
-
     with queues.transaction(force_rollback=True):
         queues.execute("SELECT pgmq.send('q', '2500')")
-        thread = threading.Thread(target=redrive)
-        thread.start()
-        _wait_for_lock(queues, other)
+        waiting = Waiting(other, REDRIVE).until_it_waits(queues)
         queues.execute("SELECT pg_terminate_backend(%s, 5000)", (other.info.backend_pid,))
-        thread.join()
-    assert answer == []
+        with pytest.raises(psycopg.OperationalError):
+            waiting.result()
     assert _messages(queues, "q") == []
     assert _messages(queues, "dead") == list(range(1, 3001))
     assert _redrive(queues) == 3000
@@ -174,21 +161,11 @@ def test_a_target_dropped_meanwhile_is_waited_for_and_its_letters_stay(
 ) -> None:
     _fill(queues, 3)
     other = connect()
-    answer: list[Any] = []
-
-    def redrive() -> None:
-        try:
-            answer.append(_redrive(other))
-        except psycopg.Error as error:
-            answer.append(error.sqlstate)
-
     with queues.transaction():
         queues.execute("SELECT pgmq.drop_queue('q')")
-        thread = threading.Thread(target=redrive)
-        thread.start()
-        _wait_for_lock(queues, other)
-    thread.join()
-    assert answer == ["42P01"]
+        waiting = Waiting(other, REDRIVE).until_it_waits(queues)
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        waiting.result()
     assert _messages(queues, "dead") == [1, 2, 3]
     assert _redrive(other) == 0
     other.execute("SELECT pgmq.create('q')")
@@ -235,19 +212,12 @@ def test_moving_waits_for_whoever_holds_the_message(
     _fill(queues, 2)
     other = connect()
     for outcome, msg_id, moved in (("COMMIT", 1, None), ("ROLLBACK", 2, 1)):
-        answer: list[Any] = []
         queues.execute("BEGIN")
         queues.execute("SELECT pgmq.delete('dead', %s::bigint)", (msg_id,))
-        thread = threading.Thread(
-            target=lambda n=msg_id, a=answer: a.extend(
-                _ids(other, "SELECT pgmq.move('dead', %s, 'q')", n)
-            )
-        )
-        thread.start()
-        _wait_for_lock(queues, other)
+        move = "SELECT pgmq.move('dead', %s, 'q')"
+        waiting = Waiting(other, move, msg_id).until_it_waits(queues)
         queues.execute(outcome.encode())
-        thread.join()
-        assert answer == [moved]
+        assert waiting.result() == [(moved,)]
 
 
 def test_two_moves_of_one_message_move_it_once(
