@@ -128,8 +128,12 @@ demo: build .venv/.stamp ## Hash every file below DIR=... with four workers, one
 demo-stop: .venv/.stamp ## Stop the demo's server and remove it
 	@$(BIN)/python -m pgmq.demo --stop
 
-bench: build .venv/.stamp ## Measure beside upstream (ARGS=... to tests/benchmark/run.py)
-	@$(BIN)/python tests/benchmark/run.py $(ARGS)
+.venv/.bench: .venv/.stamp
+	@$(BIN)/pip install -qq --disable-pip-version-check --editable 'python[bench]'
+	@touch $@
+
+bench: build .venv/.bench ## Measure beside upstream and other queues (QUICK=1 within 5 minutes, else an hour)
+	@$(BIN)/python tests/benchmark/run.py $(if $(QUICK),--quick) $(ARGS)
 
 clean: ## Remove build/ and caches (not .venv)
 	@rm -rf build .cache

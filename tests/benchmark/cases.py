@@ -2,14 +2,15 @@
 
 Upstream and pgmq run the same script, letter for letter, in the forms that client libraries send.
 `bench` stands for the queue and is replaced by its name. The message is a parameter (`:msg`), as a
-driver would send it, so parsing its JSON is part of every engine's cost; a batch of 100 is composed
-in SQL from that one parameter, so that the batch's own cost is not hidden behind parsing 12 kB.
+driver would send it, so parsing its JSON is part of every engine's cost; a batch is composed in SQL
+from that one parameter, so that the batch's own cost is not hidden behind parsing so much JSON.
 `\\aset` keeps the row that a read returns; when it returns none, the variables keep their values,
 and what is then deleted is gone already. Such a read shows in the messages that are left over.
 """
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from textwrap import dedent
 
@@ -17,6 +18,15 @@ MESSAGE = (
     '{"order_id": 8210345, "customer": "c-59127", "items": [{"sku": "A-1029", "n": 2}],'
     ' "total": 129.95}'
 )
+FEW, SOME, MANY = 1, 10, 100  # messages a call
+
+
+def payload(size: int) -> str:
+    """Return a JSON message of so many bytes, the same every time, that hardly compresses."""
+    head = '{"order_id": 8210345, "document": "'
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"
+    chosen = random.Random(size).choices(letters, k=max(0, size - len(head) - 2))
+    return head + "".join(chosen) + '"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +37,8 @@ class Case:
     title: str
     api: str
     by_hand: str
-    takes: int  # how many waiting messages it needs
-    net: int  # by how much what is counted grows
+    takes: int = 0  # how many waiting messages it needs
+    net: int = 0  # by how much what is counted grows
     counted: str = "true"  # the messages that are counted, as a condition
     held: int = 0  # what a client has read and not yet acknowledged at its end
     upstream: str | None = None  # where upstream has no such function: what its users run instead
@@ -48,195 +58,177 @@ class Case:
         return dedent(text).replace("bench", queue).strip() + "\n"
 
 
-# Taking the first n ready messages in one statement. It looks for no expired lease and for no
-# delayed message fallen due, so it is a limit, not a queue that one could run.
-def _take(qty: int) -> str:
-    return f"""pgmq.q_bench AS m
-        SET vt = now() + interval '30 seconds', read_ct = m.read_ct + 1, last_read_at = now()
-        WHERE m.msg_id = ANY (ARRAY(
+_COLUMNS = "msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers"
+
+
+# The first ready messages. It looks for no expired lease and for no delayed message fallen due, so
+# it is a limit, not a queue that one could run.
+def _first(qty: int) -> str:
+    return f"""m.msg_id = ANY (ARRAY(
             SELECT q.msg_id FROM pgmq.q_bench AS q WHERE q.vt <= q.enqueued_at
             ORDER BY q.msg_id LIMIT {qty} FOR UPDATE SKIP LOCKED))
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers"""
 
 
-_SEND = "SELECT * FROM pgmq.send('bench', :msg::jsonb);"
-_READ = "SELECT * FROM pgmq.read('bench', 30, 1) \\aset"
-_READ_100 = """SELECT coalesce(array_agg(msg_id), '{}') AS msg_ids
-        FROM pgmq.read('bench', 30, 100) \\aset"""
-_DELETE = "SELECT pgmq.delete('bench', :msg_id::bigint);"
-_DELETE_100 = "SELECT * FROM pgmq.delete('bench', :msg_ids::bigint[]);"
+def _take(qty: int) -> str:
+    return f"""UPDATE pgmq.q_bench AS m
+        SET vt = now() + interval '30 seconds', read_ct = m.read_ct + 1, last_read_at = now()
+        WHERE {_first(qty)}"""
 
-_HAND_SEND = "INSERT INTO pgmq.q_bench (vt, message) VALUES (now(), :msg::jsonb) RETURNING msg_id;"
-_HAND_READ = f"UPDATE {_take(1)} \\aset"
-_HAND_READ_100 = f"""WITH m AS (UPDATE {_take(100)})
-        SELECT coalesce(array_agg(msg_id), '{{}}') AS msg_ids FROM m \\aset"""
-_HAND_DELETE = "DELETE FROM pgmq.q_bench WHERE msg_id = :msg_id::bigint;"
 
-SEND = Case(
-    name="send",
-    title="send",
-    api=_SEND,
-    by_hand=_HAND_SEND,
-    takes=0,
-    net=1,
+def _read(qty: int) -> tuple[str, str]:
+    """Return the read of one message, or of several of which it keeps the ids, in both forms."""
+    if qty == 1:
+        return f"SELECT * FROM pgmq.read('bench', 30, {qty}) \\aset", f"{_take(qty)} \\aset"
+    ids = "SELECT coalesce(array_agg(msg_id), '{}') AS msg_ids FROM"
+    return (
+        f"{ids} pgmq.read('bench', 30, {qty}) \\aset",
+        f"WITH m AS ({_take(qty)}) {ids} m \\aset",
+    )
+
+
+def _delete(qty: int) -> tuple[str, str]:
+    by_hand = "DELETE FROM pgmq.q_bench WHERE msg_id ="
+    if qty == 1:
+        return "SELECT pgmq.delete('bench', :msg_id::bigint);", f"{by_hand} :msg_id::bigint;"
+    return (
+        "SELECT * FROM pgmq.delete('bench', :msg_ids::bigint[]);",
+        f"{by_hand} ANY (:msg_ids::bigint[]) RETURNING msg_id;",
+    )
+
+
+def _archive(qty: int) -> tuple[str, str]:
+    call = "SELECT pgmq.archive('bench', :msg_id::bigint);"
+    condition = ":msg_id::bigint"
+    if qty > 1:
+        call = "SELECT * FROM pgmq.archive('bench', :msg_ids::bigint[]);"
+        condition = "ANY (:msg_ids::bigint[])"
+    return (
+        call,
+        f"""WITH d AS (DELETE FROM pgmq.q_bench WHERE msg_id = {condition} RETURNING *)
+        INSERT INTO pgmq.a_bench ({_COLUMNS}) SELECT {_COLUMNS} FROM d RETURNING msg_id;""",
+    )
+
+
+def _script(*statements: tuple[str, str]) -> tuple[str, str]:
+    """Return statements one after the other, in both forms."""
+    return "\n".join(one[0] for one in statements), "\n".join(one[1] for one in statements)
+
+
+_SEND = (
+    "SELECT * FROM pgmq.send('bench', :msg::jsonb);",
+    "INSERT INTO pgmq.q_bench (vt, message) VALUES (now(), :msg::jsonb) RETURNING msg_id;",
 )
-READ_DELETE = Case(
-    name="read1_delete",
-    title="read 1 + delete",
-    api=f"""
-        {_READ}
-        {_DELETE}
-    """,
-    by_hand=f"""
-        {_HAND_READ}
-        {_HAND_DELETE}
-    """,
-    takes=1,
-    net=-1,
-)
-POP = Case(
-    name="pop1",
-    title="pop 1",
-    api="SELECT * FROM pgmq.pop('bench');",
-    by_hand="""
-        DELETE FROM pgmq.q_bench AS m
-        WHERE m.msg_id = ANY (ARRAY(
-            SELECT q.msg_id FROM pgmq.q_bench AS q WHERE q.vt <= q.enqueued_at
-            ORDER BY q.msg_id LIMIT 1 FOR UPDATE SKIP LOCKED))
-        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    """,
-    takes=1,
-    net=-1,
-)
-READ_ARCHIVE = Case(
-    name="read1_archive",
-    title="read 1 + archive",
-    api=f"""
-        {_READ}
-        SELECT pgmq.archive('bench', :msg_id::bigint);
-    """,
-    by_hand=f"""
-        {_HAND_READ}
-        WITH d AS (DELETE FROM pgmq.q_bench WHERE msg_id = :msg_id::bigint RETURNING *)
-        INSERT INTO pgmq.a_bench
-            (msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers)
-        SELECT msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers FROM d;
-    """,
-    takes=1,
-    net=-1,
-)
-READ_DELETE_100 = Case(
-    name="read100_delete100",
-    title="read 100 + delete 100",
-    api=f"""
-        {_READ_100}
-        {_DELETE_100}
-    """,
-    by_hand=f"""
-        {_HAND_READ_100}
-        DELETE FROM pgmq.q_bench WHERE msg_id = ANY (:msg_ids::bigint[]) RETURNING msg_id;
-    """,
-    takes=100,
-    net=-100,
-)
-SEND_BATCH = Case(
-    name="send_batch100",
-    title="send_batch(100)",
-    api="SELECT * FROM pgmq.send_batch('bench', array_fill(:msg::jsonb, ARRAY[100]));",
-    by_hand="""
-        INSERT INTO pgmq.q_bench (vt, message)
-        SELECT now(), m FROM unnest(array_fill(:msg::jsonb, ARRAY[100])) AS m
-        RETURNING msg_id;
-    """,
-    takes=0,
-    net=100,
-)
+
+SEND = Case("send", "send", *_SEND, net=1)
 CYCLE = Case(
-    name="cycle",
-    title="send + read + delete",
-    api=f"""
-        {_SEND}
-        {_READ}
-        {_DELETE}
-    """,
-    by_hand=f"""
-        {_HAND_SEND}
-        {_HAND_READ}
-        {_HAND_DELETE}
-    """,
-    takes=0,
-    net=0,
+    "cycle",
+    "send + read + delete",
+    *_script(_SEND, _read(1), _delete(1)),
 )
-READ = Case(
-    name="read1",
-    title="read 1",
-    api=_READ,
-    by_hand=_HAND_READ,
-    takes=1,
-    net=-1,
-    counted="read_ct = 0",
-)
+# In a queue of messages that were never read; so it is with most that are set aside for later.
 SET_VT = Case(
-    name="set_vt",
-    title="set_vt",
+    "set_vt",
+    "set_vt",
     api="""
         \\set id random(1, :waiting)
         SELECT * FROM pgmq.set_vt('bench', :id::bigint, 60);
     """,
-    by_hand="""
+    by_hand=f"""
         \\set id random(1, :waiting)
         UPDATE pgmq.q_bench SET vt = now() + interval '60 seconds' WHERE msg_id = :id::bigint
-        RETURNING msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers;
+        RETURNING {_COLUMNS};
     """,
-    takes=0,
-    net=0,
 )
-# A client keeps its variables from one transaction to the next, so each acknowledges what the one
-# before it took. The first acknowledges message 0, which does not exist.
-ACK_AND_READ = Case(
-    name="ack_and_read1",
-    title="ack_and_read 1 (upstream: delete + read)",
-    api="""
-        SELECT * FROM pgmq.ack_and_read('bench', 30, 1,
-            ARRAY[:msg_id::bigint], ARRAY[:read_ct::integer]) \\aset
-    """,
-    upstream=f"""
-        {_DELETE}
-        {_READ}
-    """,
-    by_hand=f"""
-        WITH d AS (DELETE FROM pgmq.q_bench
-                   WHERE msg_id = :msg_id::bigint AND read_ct = :read_ct::integer)
-        UPDATE {_take(1)} \\aset
-    """,
-    takes=1,
-    net=-1,
-    held=1,
-)
-ACK_AND_READ_100 = Case(
-    name="ack_and_read100",
-    title="ack_and_read 100 (upstream: delete + read)",
-    api="""
-        SELECT coalesce(array_agg(msg_id), '{}') AS msg_ids,
-               coalesce(array_agg(read_ct), '{}') AS read_cts
-        FROM pgmq.ack_and_read('bench', 30, 100, :msg_ids::bigint[], :read_cts::integer[]) \\aset
-    """,
-    upstream=f"""
-        {_DELETE_100}
-        {_READ_100}
-    """,
-    by_hand=f"""
-        WITH d AS (DELETE FROM pgmq.q_bench AS q
-                   USING unnest(:msg_ids::bigint[], :read_cts::integer[]) AS u (msg_id, read_ct)
-                   WHERE q.msg_id = u.msg_id AND q.read_ct = u.read_ct),
-             m AS (UPDATE {_take(100)})
-        SELECT coalesce(array_agg(msg_id), '{{}}') AS msg_ids,
-               coalesce(array_agg(read_ct), '{{}}') AS read_cts FROM m \\aset
-    """,
-    takes=100,
-    net=-100,
-    held=100,
-)
+
+
+def send_batch(qty: int) -> Case:
+    """Send so many in one call."""
+    batch = f"array_fill(:msg::jsonb, ARRAY[{qty}])"
+    return Case(
+        f"send_batch{qty}",
+        f"send_batch of {qty}",
+        api=f"SELECT * FROM pgmq.send_batch('bench', {batch});",
+        by_hand=f"""
+            INSERT INTO pgmq.q_bench (vt, message) SELECT now(), m FROM unnest({batch}) AS m
+            RETURNING msg_id;
+        """,
+        net=qty,
+    )
+
+
+def read(qty: int) -> Case:
+    """Read, and leave it at that: leases pile up."""
+    return Case(
+        f"read{qty}", f"read {qty}", *_read(qty), takes=qty, net=-qty, counted="read_ct = 0"
+    )
+
+
+def read_delete(qty: int) -> Case:
+    """Read, and delete what was read."""
+    return Case(
+        f"read{qty}_delete",
+        f"read {qty} + delete",
+        *_script(_read(qty), _delete(qty)),
+        takes=qty,
+        net=-qty,
+    )
+
+
+def read_archive(qty: int) -> Case:
+    """Read, and archive what was read."""
+    return Case(
+        f"read{qty}_archive",
+        f"read {qty} + archive",
+        *_script(_read(qty), _archive(qty)),
+        takes=qty,
+        net=-qty,
+    )
+
+
+def pop(qty: int) -> Case:
+    """Read and delete in one."""
+    return Case(
+        f"pop{qty}",
+        f"pop {qty}",
+        api=f"SELECT * FROM pgmq.pop('bench', {qty});",
+        by_hand=f"DELETE FROM pgmq.q_bench AS m WHERE {_first(qty)};",
+        takes=qty,
+        net=-qty,
+    )
+
+
+def ack_and_read(qty: int) -> Case:
+    """Acknowledge what the transaction before took, and read.
+
+    A client keeps its variables from one transaction to the next. The first acknowledges message 0,
+    which does not exist.
+    """
+    names = "msg_id", "read_ct"
+    if qty == 1:
+        acked = "ARRAY[:msg_id::bigint], ARRAY[:read_ct::integer]"
+        into, of = "SELECT * FROM", f"{_take(qty)} \\aset"
+        gone = "msg_id = :msg_id::bigint AND read_ct = :read_ct::integer"
+        delete = f"DELETE FROM pgmq.q_bench WHERE {gone}"
+        by_hand = f"WITH d AS ({delete}) {of}"
+    else:
+        acked = ":msg_ids::bigint[], :read_cts::integer[]"
+        kept = ", ".join(f"coalesce(array_agg({name}), '{{}}') AS {name}s" for name in names)
+        into = f"SELECT {kept} FROM"
+        delete = f"""DELETE FROM pgmq.q_bench AS q USING unnest({acked}) AS u (msg_id, read_ct)
+            WHERE q.msg_id = u.msg_id AND q.read_ct = u.read_ct"""
+        by_hand = f"WITH d AS ({delete}), m AS ({_take(qty)}) {into} m \\aset"
+    return Case(
+        f"ack_and_read{qty}",
+        f"ack_and_read {qty} (1.13: delete + read)",
+        api=f"{into} pgmq.ack_and_read('bench', 30, {qty}, {acked}) \\aset",
+        by_hand=by_hand,
+        upstream=_script(_delete(qty), _read(qty))[0],
+        takes=qty,
+        net=-qty,
+        held=qty,
+    )
+
 
 VARIABLES = {
     "msg": MESSAGE,
@@ -248,14 +240,69 @@ VARIABLES = {
 
 CALLS = (
     SEND,
-    READ_DELETE,
-    POP,
-    READ_ARCHIVE,
-    READ_DELETE_100,
-    SEND_BATCH,
-    CYCLE,
-    READ,
+    *map(send_batch, (SOME, MANY)),
+    *map(read, (FEW, SOME, MANY)),
+    *map(read_delete, (FEW, SOME, MANY)),
+    *map(pop, (FEW, SOME, MANY)),
+    *map(read_archive, (FEW, SOME, MANY)),
     SET_VT,
-    ACK_AND_READ,
-    ACK_AND_READ_100,
+    *map(ack_and_read, (FEW, SOME, MANY)),
+    CYCLE,
 )
+# Those that say most, where there is no time for all.
+CORE = (
+    SEND,
+    send_batch(MANY),
+    read_delete(FEW),
+    read_delete(MANY),
+    pop(FEW),
+    read_archive(FEW),
+    SET_VT,
+    ack_and_read(FEW),
+    CYCLE,
+)
+
+
+# What a call is made of: the statement by hand on the queue's table, the queue's own function, and
+# the public one that finds it by the queue's name. Of the two at the end there is one layer only.
+_ID = "\\set id random(1, :waiting)\n"
+_NEVER_READ = "read_ct = 0"
+LAYERS = {
+    "send": (
+        Case("send_hand", "by hand", _SEND[1], "", net=1),
+        Case(
+            "send_compiled",
+            "compiled",
+            "SELECT pgmq._send_bench(:msg::jsonb, NULL, '-infinity');",
+            "",
+            net=1,
+        ),
+        Case("send_public", "public", _SEND[0], "", net=1),
+    ),
+    "set_vt": (
+        Case("set_vt_hand", "by hand", SET_VT.by_hand, ""),
+        Case(
+            "set_vt_compiled",
+            "compiled",
+            f"""{_ID}SELECT * FROM pgmq._setvt_bench(
+                    ARRAY[:id::bigint], clock_timestamp() + make_interval(secs => 60));""",
+            "",
+        ),
+        Case("set_vt_public", "public", SET_VT.api, ""),
+    ),
+    "read 1": (
+        Case("read_hand", "by hand", _read(1)[1], "", 1, -1, _NEVER_READ),
+        Case(
+            "read_compiled",
+            "compiled",
+            "SELECT * FROM pgmq._read_bench(30, 1, '{}') \\aset",
+            "",
+            1,
+            -1,
+            _NEVER_READ,
+        ),
+        Case("read_public", "public", _read(1)[0], "", 1, -1, _NEVER_READ),
+    ),
+    "SELECT 1": (Case("select", "by hand", "SELECT 1;", ""),),
+    "an empty PL/pgSQL function": (Case("empty", "compiled", "SELECT pgmq.empty_function();", ""),),
+}

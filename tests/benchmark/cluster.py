@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Defaults but for what would make one round differ from the next: no checkpoint may fall into one.
 SETTINGS = {
     "shared_buffers": "256MB",
-    "max_connections": "120",
+    "max_connections": "200",
     "max_wal_size": "8GB",
     "checkpoint_timeout": "1h",
 }

@@ -32,6 +32,17 @@ class PgbenchError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What a server has done so far, or between two such figures."""
+
+    wal_bytes: int
+    blocks: int
+
+    def __sub__(self, before: Work) -> Work:
+        return Work(self.wal_bytes - before.wal_bytes, self.blocks - before.blocks)
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """The outcome of one measured run of pgbench."""
 
@@ -40,12 +51,28 @@ class Run:
     cpu_us: float | None  # backend CPU per transaction, in microseconds
     latencies_ms: tuple[float, ...]  # of each command of the script, where asked for
     aborted: str | None  # a client gave up
+    wal_bytes: float | None = None  # written for a transaction, full pages included
+    blocks: float | None = None  # of the queue's relations, found in shared buffers or read
+
+    def worked(self, work: Work) -> Run:
+        """Return the figures with what all transactions have written and touched."""
+        number = max(1, self.transactions)
+        return replace(self, wal_bytes=work.wal_bytes / number, blocks=work.blocks / number)
 
     def useful(self, part: float) -> Run:
         """Return the figures for the transactions that did something."""
         part = max(part, 1e-6)
-        cpu_us = None if self.cpu_us is None else self.cpu_us / part
-        return replace(self, tps=self.tps * part, cpu_us=cpu_us)
+
+        def each(value: float | None) -> float | None:
+            return None if value is None else value / part
+
+        return replace(
+            self,
+            tps=self.tps * part,
+            cpu_us=each(self.cpu_us),
+            wal_bytes=each(self.wal_bytes),
+            blocks=each(self.blocks),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ from benchmark.report import Series, number, progress, ratio, spread, table, tim
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from benchmark.bench import Bench
     from benchmark.engines import Engine
-    from benchmark.run import Bench
 
 MOST_CALLS = 1000  # of a session
 SECONDS = 3.0  # that a session goes on, but for its last call

@@ -8,7 +8,7 @@ from benchmark import report
 from benchmark.report import Series, progress, spread, times
 
 if TYPE_CHECKING:
-    from benchmark.run import Bench
+    from benchmark.bench import Bench
 
 READ_DELETE = """\
 SELECT * FROM pgmq.read('{0}', 30, 1) \\aset

@@ -12,8 +12,8 @@ from benchmark.driver import PgbenchError
 from benchmark.report import Series, number, progress, spread, times
 
 if TYPE_CHECKING:
+    from benchmark.bench import Bench
     from benchmark.engines import Engine
-    from benchmark.run import Bench
 
 READ_ACK = """\
 SELECT * FROM pgmq.read('{0}', 30, 1) \\aset

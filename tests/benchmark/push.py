@@ -15,8 +15,8 @@ from benchmark import report
 from benchmark.report import Series, number, progress, spread, times
 
 if TYPE_CHECKING:
+    from benchmark.bench import Bench
     from benchmark.engines import Engine
-    from benchmark.run import Bench
 
 BACKLOG = 5_000
 SLOTS = 10

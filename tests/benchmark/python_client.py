@@ -24,8 +24,8 @@ from server import UPSTREAM
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmark.bench import Bench
     from benchmark.engines import Engine
-    from benchmark.run import Bench
 
 PROGRAM = Path(__file__).with_name("python_calls.py")
 CALLS = {

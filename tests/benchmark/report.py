@@ -48,6 +48,16 @@ class Series:
         return [run.cpu_us for run in self.runs if run.cpu_us is not None]
 
     @property
+    def wal_bytes(self) -> list[float]:
+        """WAL bytes per transaction, by round; empty if not known."""
+        return [run.wal_bytes for run in self.runs if run.wal_bytes is not None]
+
+    @property
+    def blocks(self) -> list[float]:
+        """Blocks touched per transaction, by round; empty if not known."""
+        return [run.blocks for run in self.runs if run.blocks is not None]
+
+    @property
     def first_command_ms(self) -> list[float]:
         """Latency of the script's first command, by round; empty if not asked for."""
         return [run.latencies_ms[0] for run in self.runs if run.latencies_ms]
@@ -72,6 +82,11 @@ def spread(values: Sequence[float]) -> str:
     if len(values) > 1:
         text += f" ({number(min(values))}-{number(max(values))})"
     return text
+
+
+def middle(values: Sequence[float]) -> str:
+    """Format the median alone."""
+    return number(median(values)) if values else "-"
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> float | None:

@@ -12,9 +12,9 @@ from benchmark.driver import PgbenchError
 from benchmark.report import Series, progress, spread, times
 
 if TYPE_CHECKING:
+    from benchmark.bench import Bench
     from benchmark.driver import Pgbench
     from benchmark.engines import Engine
-    from benchmark.run import Bench
 
 KEY = "orders.eu.created"
 MATCHING = {"routing_a": "orders.*.created", "routing_b": "orders.#", "routing_c": KEY}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import statistics
 import threading
@@ -19,8 +20,8 @@ from benchmark.report import Series, progress, spread, times
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmark.bench import Bench
     from benchmark.engines import Engine
-    from benchmark.run import Bench
 
 PER_SECOND = 100
 OFF = "not announced"
@@ -53,8 +54,10 @@ def waking(bench: Bench) -> tuple[str, Any]:
     heads = ["send", "per second", "CPU us", "to not announced", "by CPU"]
     text = "One message a transaction, while a session listens; the ratios are of speed:\n\n"
     text += report.table(heads, rows) + report.notes(rates)
-    ways = {f"{e.name}: {how}": _on_the_way(e, how) for e in engines for how in _ways(e)}
-    text += f"\n\nFrom the commit to a client that has read it, {PER_SECOND} a second, ms:\n\n"
+    seconds = 5 if bench.plan.quick else 20
+    ways = {f"{e.name}: {how}": _on_the_way(e, how, seconds) for e in engines for how in _ways(e)}
+    text += f"\n\nFrom the commit to a client that has it, {PER_SECOND} a second, ms; 1.13's"
+    text += " read_with_poll asks every 100 ms:\n\n"
     text += report.table(
         ["woken by", "messages", "median", "p99", "largest"],
         [[how, str(len(one)), *_quantiles(one)] for how, one in ways.items()],
@@ -109,26 +112,34 @@ def _hear(listener: psycopg.Connection, ended: threading.Event) -> None:
             pass
 
 
+# How a consumer learns of a message: from 1.13's notification, from one that is sent only while
+# somebody waits, from a channel that the message itself comes through, or by asking every 100 ms.
+SETUP = {
+    "LISTEN": "enable_notify_insert('bench', 0)",
+    "await": "enable_wakeups('bench')",
+    "push": "enable_push('bench')",
+    "poll": None,
+}
+IN_BOTH = ("LISTEN", "poll")
+
+
 def _ways(engine: Engine) -> tuple[str, ...]:
-    return ("INSERT", "READY") if engine.name == "pgmq" else ("INSERT",)
+    return tuple(SETUP) if engine.name == "pgmq" else IN_BOTH
 
 
-def _on_the_way(engine: Engine, how: str, seconds: int = 10) -> list[float]:
+def _on_the_way(engine: Engine, how: str, seconds: int) -> list[float]:
     """Return the milliseconds of each message, the producer and the consumer being processes."""
     engine.create("bench", autovacuum=True)
-    engine.run(
-        "SELECT pgmq.enable_notify_insert('bench', 0)"
-        if how == "INSERT"
-        else "SELECT pgmq.enable_wakeups('bench')"
-    )
+    if SETUP[how] is not None:
+        engine.run(f"SELECT pgmq.{SETUP[how]}")
     count = PER_SECOND * seconds
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         consumer = pool.submit(consume, engine.conninfo, how, count)
         time.sleep(1)  # until it listens
         sent = pool.submit(produce, engine.conninfo, count).result()
         got = consumer.result()
-    progress(f"{engine.name}, woken by {how}: {len(got)} of {count} arrived")
-    return [1000 * (got[msg_id] - sent[msg_id]) for msg_id in sent if msg_id in got]
+    progress(f"{engine.name}, {how}: {len(got)} of {count} arrived")
+    return [round(1000 * (got[msg_id] - sent[msg_id]), 3) for msg_id in sent if msg_id in got]
 
 
 def produce(conninfo: str, count: int) -> dict[int, float]:
@@ -140,42 +151,74 @@ def produce(conninfo: str, count: int) -> dict[int, float]:
             time.sleep(max(0.0, start + number / PER_SECOND - time.monotonic()))
             row = session.execute("SELECT pgmq.send('bench', %s::jsonb)", (MESSAGE,)).fetchone()
             assert row is not None
-            sent[row[0]] = time.monotonic()
             session.commit()
+            sent[row[0]] = time.monotonic()
     return sent
 
 
 def consume(conninfo: str, how: str, count: int) -> dict[int, float]:
     """Read so many messages as they come, and return when each was here; give up after a while."""
     got: dict[int, float] = {}
+    take = {"LISTEN": _listen, "await": _await, "push": _pushed, "poll": _poll}[how]
     with psycopg.connect(conninfo, autocommit=True) as session:
-        session.execute(f'LISTEN "pgmq.q_bench.{how}"'.encode())
         end = time.monotonic() + 10 + count / PER_SECOND
-
-        def drain() -> bool:
-            rows = list(_read(session))
-            got.update(rows)
-            return bool(rows)
-
-        while len(got) < count and time.monotonic() < end:
-            if drain():
-                continue
-            if how == "READY":
-                session.execute("SELECT pgmq.await('bench')")
-                if drain():
-                    continue
-            for _ in session.notifies(timeout=0.1, stop_after=1):
-                pass
+        for one in take(session):
+            got.update(one)
+            if len(got) >= count or time.monotonic() > end:
+                break
     return got
 
 
-def _read(session: psycopg.Connection) -> Iterator[tuple[int, float]]:
-    rows = session.execute("SELECT msg_id FROM pgmq.read('bench', 30, 10)").fetchall()
+def _read(session: psycopg.Connection, call: str = "read('bench', 30, 10)") -> dict[int, float]:
+    rows = session.execute(f"SELECT msg_id FROM pgmq.{call}".encode()).fetchall()
     now = time.monotonic()
     if rows:
         ids = [row[0] for row in rows]
         session.execute("SELECT pgmq.delete('bench', %s::bigint[])", (ids,))
-    yield from ((row[0], now) for row in rows)
+    return {row[0]: now for row in rows}
+
+
+def _hearken(session: psycopg.Connection) -> None:
+    for _ in session.notifies(timeout=0.1, stop_after=1):
+        pass
+
+
+def _listen(session: psycopg.Connection) -> Iterator[dict[int, float]]:
+    session.execute('LISTEN "pgmq.q_bench.INSERT"')
+    while True:
+        while one := _read(session):
+            yield one
+        _hearken(session)
+        yield {}
+
+
+def _await(session: psycopg.Connection) -> Iterator[dict[int, float]]:
+    session.execute('LISTEN "pgmq.q_bench.READY"')
+    while True:
+        while one := _read(session):
+            yield one
+        session.execute("SELECT pgmq.await('bench')")
+        one = _read(session)
+        yield one
+        if not one:
+            _hearken(session)
+
+
+def _pushed(session: psycopg.Connection) -> Iterator[dict[int, float]]:
+    session.execute("SELECT pgmq.open_channel('bench', 10, 600)")
+    while True:
+        notes = list(session.notifies(timeout=0.1, stop_after=1))
+        now = time.monotonic()
+        found = [json.loads(note.payload) for note in notes]
+        for one in found:
+            lease = (one["msg_id"], one["read_ct"])
+            session.execute("SELECT pgmq.ack('bench', %s::bigint, %s)", lease)
+        yield {one["msg_id"]: now for one in found}
+
+
+def _poll(session: psycopg.Connection) -> Iterator[dict[int, float]]:
+    while True:
+        yield _read(session, "read_with_poll('bench', 30, 10, 1, 100)")
 
 
 def _quantiles(values: list[float]) -> tuple[str, str, str]:
