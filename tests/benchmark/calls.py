@@ -83,7 +83,7 @@ def clients(bench: Bench) -> tuple[str, Any]:
 
 
 def layers(bench: Bench) -> tuple[str, Any]:
-    """Measure where the time of a call goes: SQL by hand, a queue's own function, the public one."""
+    """Measure by hand, by a queue's own function, and by the public one."""
     plan = bench.plan
     engine = next(e for e in bench.engines if e.name == "pgmq")
     engine.run(

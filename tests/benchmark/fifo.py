@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from benchmark.engines import Engine
 
 MOST_CALLS = 1000  # of a session
-SECONDS = 3.0  # that a session goes on, but for its last call
-TIMEOUT = 20  # seconds that a call may take
+SECONDS, QUICK_SECONDS = 2.0, 0.5  # that a session goes on, but for its last call
+TIMEOUT, QUICK_TIMEOUT = 10, 2  # seconds that a call may take
 SESSIONS = 4
 PROMISED_MS, PROMISED_TIMES = 2.0, 3.0
 QUEUE = "bench"
@@ -117,6 +117,7 @@ def session(
     groups: float = math.inf,
     messages: float = math.inf,
     begin: float = 0.0,
+    timeout: int = TIMEOUT,
 ) -> Samples:
     """Call and delete in a session of its own, until enough calls, time, groups or messages.
 
@@ -127,7 +128,7 @@ def session(
     read = f"SELECT * FROM pgmq.{call.function}(%s::text, %s::integer, %s::integer)".encode()
     delete = b"SELECT * FROM pgmq.delete(%s::text, %s::bigint[])"
     with psycopg.connect(conninfo, autocommit=True, row_factory=tuple_row) as conn:
-        conn.execute(f"SET statement_timeout = '{TIMEOUT}s'".encode())
+        conn.execute(f"SET statement_timeout = '{timeout}s'".encode())
         time.sleep(max(0.0, begin - time.time()))
         cpu = backend_seconds(conn)
         start = time.perf_counter()
@@ -136,7 +137,7 @@ def session(
             try:
                 cursor = conn.execute(read, (QUEUE, VT, call.qty), prepare=True)
             except psycopg.errors.QueryCanceled:
-                samples.error = f"> {TIMEOUT} s"
+                samples.error = f"> {timeout} s"
                 break
             except psycopg.Error as error:
                 samples.error = str(error).splitlines()[0]
@@ -171,6 +172,7 @@ def session(
 class Book:
     """The samples by state of the queue, engine and call."""
 
+    quick: bool
     states: dict[str, dict[str, dict[str, Samples]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -243,7 +245,13 @@ def measure(
             continue
         meter = Meter(engine)
         most = min(MOST_CALLS, messages // call.qty)
-        samples = session(engine.conninfo, call, most=most)
+        samples = session(
+            engine.conninfo,
+            call,
+            most=most,
+            seconds=QUICK_SECONDS if book.quick else SECONDS,
+            timeout=QUICK_TIMEOUT if book.quick else TIMEOUT,
+        )
         meter.read(samples)
         found[call.title] = samples
         if samples.error:
@@ -340,7 +348,7 @@ def grown(bench: Bench, book: Book, sessions: Book) -> None:
                 for call in (READ_1, READ_10):
                     if book.engines(shape)[engine.name][call.title].error is None:
                         found[call.title] = several(pool, engine, call, share)
-                if shape in ("1 group", "1,000 groups"):
+                if shape in ("1 group", "1,000 groups") and not bench.plan.quick:
                     used_up(book, shape, engine, rows // 5, share)
 
 
@@ -662,13 +670,15 @@ def fifo(bench: Bench) -> tuple[str, Any]:
     names = [engine.name for engine in bench.two()]
     if not names:
         return "No engine to measure.", {}
-    steady, sessions, few, without = Book(), Book(), Book(), Book()
+    steady, sessions, few, without = (Book(bench.plan.quick) for _ in range(4))
     grown(bench, steady, sessions)
-    drained(bench, steady)
     hot(bench, steady)
-    blocked(bench, few)
-    unindexed(bench, without)
-    costs = sends(bench)
+    costs: dict[str, dict[str, Series]] = {}
+    if not bench.plan.quick:
+        drained(bench, steady)
+        blocked(bench, few)
+        unindexed(bench, without)
+        costs = sends(bench)
     for engine in bench.two():
         engine.run(f"SELECT pgmq.drop_queue('{QUEUE}')")
     rows = bench.plan.fifo_rows
@@ -678,16 +688,16 @@ def fifo(bench: Bench) -> tuple[str, Any]:
     ]
     if "pgmq" in names:
         parts.append("pgmq:\n\n" + promises(steady))
-    parts += [
-        f"{SESSIONS} sessions at a time, ms:",
-        together(sessions, names),
-        f"{', '.join(few.states)}, ms; each time in a fresh session:",
-        found_in_time(few, names),
-        "Without create_fifo_index, ms:",
-        usual(without, names),
-        "What the index costs a send to one of 1,000 groups:",
-        sent(costs, names),
-    ]
+    parts += [f"{SESSIONS} sessions at a time, ms:", together(sessions, names)]
+    if not bench.plan.quick:
+        parts += [
+            f"{', '.join(few.states)}, ms; each time in a fresh session:",
+            found_in_time(few, names),
+            "Without create_fifo_index, ms:",
+            usual(without, names),
+            "What the index costs a send to one of 1,000 groups:",
+            sent(costs, names),
+        ]
     data = {
         "rows": rows,
         "states": steady.as_json(),

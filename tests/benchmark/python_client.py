@@ -96,7 +96,7 @@ def python(bench: Bench) -> tuple[str, Any]:
             if engine in engines:
                 opened = _client(name, interpreter, environment, engines[engine])
                 clients.append(stack.enter_context(opened))
-        quick = bench.plan.seconds < 1
+        quick = bench.plan.quick
         calls = {
             title: _in_turns(clients, call, bench.plan.rounds, bench.plan.seconds, 0)
             for call, title in CALLS.items()
