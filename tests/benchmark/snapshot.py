@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmark.engines import Engine
 
 HELD, ENDED, VACUUMED = "held", "ended", "vacuumed"
-AFTERWARDS = 3  # turns after the snapshot's end, and after vacuum
+AFTERWARDS, QUICK_AFTERWARDS = 3, 1  # turns after the snapshot's end, and after vacuum
 
 
 @contextlib.contextmanager
@@ -71,10 +71,11 @@ def snapshot(bench: Bench) -> tuple[str, Any]:
             engine.checkpoint()
             stack.enter_context(_snapshot(engine))
         go(HELD, turns)
-    go(ENDED, AFTERWARDS)
+    afterwards = QUICK_AFTERWARDS if bench.plan.quick else AFTERWARDS
+    go(ENDED, afterwards)
     for engine in bench.two():
         engine.run("VACUUM pgmq.q_bench")
-    go(VACUUMED, AFTERWARDS)
+    go(VACUUMED, afterwards)
     data = {
         name: {
             phase: [{"tps": b.tps, "cpu_us": b.cpu_us} for b in buckets]
