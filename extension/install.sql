@@ -18,6 +18,7 @@ BEGIN
 END
 $$;
 \ir schema/older.sql
+\ir schema/lock.sql
 \ir schema/schema.sql
 \ir schema/types.sql
 \ir schema/meta.sql

@@ -1,18 +1,9 @@
--- Functions run with the caller's rights, so the right to call them is no right to a queue.
-GRANT USAGE ON SCHEMA pgmq TO pg_monitor;
-GRANT SELECT ON pgmq.meta, pgmq.topic_bindings TO pg_monitor;
-GRANT SELECT ON pgmq.template TO public;
--- None of this is a secret. Whoever publishes needs the routing.
-GRANT SELECT ON pgmq.exchange, pgmq.binding, pgmq.policy, pgmq.partitioning TO public;
--- Without the name of the channel: whoever knows it can listen to messages.
-GRANT SELECT (number, queue_name, maximum_messages, vt, pid, opened_at) ON pgmq.channel
-TO pg_monitor;
-
--- Upstream lets pg_monitor read all messages, of queues that are yet to be created too.
+-- Upstream lets pg_monitor read all messages, of queues that are yet to be created too; what has
+-- been created above has it as well.
 DO $$
 DECLARE
     v_default record;
-    v_table regclass;
+    v_relation record;
 BEGIN
     FOR v_default IN
         SELECT d.defaclrole, d.defaclobjtype
@@ -28,21 +19,31 @@ BEGIN
             v_default.defaclrole::regrole,
             CASE v_default.defaclobjtype WHEN 'r' THEN 'TABLES' ELSE 'SEQUENCES' END
         );
-        FOR v_table IN
-            SELECT c.oid
-            FROM pgmq.meta AS m
-            INNER JOIN pg_catalog.pg_class AS c ON c.oid IN (
-                pg_catalog.to_regclass(
-                    pg_catalog.format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))
-                ),
-                pg_catalog.to_regclass(
-                    pg_catalog.format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'a'))
+        FOR v_relation IN
+            SELECT
+                c.oid::regclass AS name,
+                CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind
+            FROM pg_catalog.pg_class AS c
+            WHERE c.relnamespace = 'pgmq'::regnamespace
+                AND c.relkind = ANY (
+                    CASE v_default.defaclobjtype WHEN 'r' THEN '{r,p}' ELSE '{S}' END::"char"[]
                 )
-            )
-            WHERE v_default.defaclobjtype = 'r' AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
+                AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
         LOOP
-            EXECUTE pg_catalog.format('REVOKE SELECT ON %s FROM pg_monitor', v_table);
+            EXECUTE pg_catalog.format(
+                'REVOKE SELECT ON %s %s FROM pg_monitor', v_relation.kind, v_relation.name
+            );
         END LOOP;
     END LOOP;
 END
 $$;
+
+-- Functions run with the caller's rights, so the right to call them is no right to a queue.
+GRANT USAGE ON SCHEMA pgmq TO pg_monitor;
+GRANT SELECT ON pgmq.meta, pgmq.topic_bindings TO pg_monitor;
+GRANT SELECT ON pgmq.template TO public;
+-- None of this is a secret. Whoever publishes needs the routing.
+GRANT SELECT ON pgmq.exchange, pgmq.binding, pgmq.policy, pgmq.partitioning TO public;
+-- Without the name of the channel: whoever knows it can listen to messages.
+GRANT SELECT (number, queue_name, maximum_messages, vt, pid, opened_at) ON pgmq.channel
+TO pg_monitor;

@@ -31,20 +31,18 @@ SET client_min_messages = warning
 AS $$
 DECLARE
     v_queue text := pgmq.format_table_name(queue_name, 'q');
-    v_suffix text := pgmq._suffix(queue_name);
 BEGIN
     PERFORM pgmq._add_mark('live_mark_', queue_name);
     -- The expression of _group(), spelt out: an index must not depend on the extension. And not
     -- msg_id itself, or the planner might use this index to look messages up by msg_id, and read
     -- would return them in the order of their groups.
-    EXECUTE format(
-        $ddl$
-        CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (
+    PERFORM pgmq._add_index(
+        'fifo_idx_',
+        queue_name,
+        $ddl$(
             hashtextextended(coalesce(headers ->> 'x-pgmq-group', '_default_fifo_group'), 0),
             (msg_id + 0)
-        )
-        $ddl$,
-        'fifo_idx_' || v_suffix, v_queue
+        )$ddl$
     );
     -- Upstream's, which none of these functions can use.
     EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_queue || '_fifo_idx');

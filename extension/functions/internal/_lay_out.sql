@@ -36,16 +36,17 @@ BEGIN
 
     -- Ready: never read and not delayed. Parked: delayed, in flight or returned. A lease moves a
     -- message from one to the other.
-    EXECUTE format(
-        'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id) WHERE vt <= enqueued_at',
-        'ready_idx_' || v_suffix, v_queue
-    );
-    EXECUTE format(
-        'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (vt) WHERE vt > enqueued_at',
-        'parked_idx_' || v_suffix, v_queue
-    );
+    PERFORM pgmq._add_index('ready_idx_', queue_name, '(msg_id) WHERE vt <= enqueued_at');
+    PERFORM pgmq._add_index('parked_idx_', queue_name, '(vt) WHERE vt > enqueued_at');
     -- Upstream's, which no query can use.
     EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_queue || '_vt_idx');
+    -- Upstream's name for it has the case of the queue's.
+    IF queue_name <> v_suffix THEN
+        EXECUTE format(
+            'ALTER INDEX IF EXISTS pgmq.%I RENAME TO %I',
+            'archived_at_idx_' || queue_name, 'archived_at_idx_' || v_suffix
+        );
+    END IF;
 
     FOREACH v_mark IN ARRAY ARRAY['ready_mark_', 'parked_mark_', 'look_due_', 'sweep_due_'] LOOP
         PERFORM pgmq._add_mark(v_mark, queue_name);
@@ -101,3 +102,28 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._add_mark(text, text) IS 'Create one low-water mark of a queue unless it is there.';
+
+CREATE OR REPLACE FUNCTION pgmq._add_index(prefix text, queue_name text, definition text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_name text := prefix || pgmq._suffix(queue_name);
+    v_index regclass := to_regclass(format('pgmq.%I', v_name));
+BEGIN
+    -- What CREATE INDEX CONCURRENTLY has left when it failed.
+    IF NOT (SELECT i.indisvalid FROM pg_index AS i WHERE i.indexrelid = v_index) THEN
+        EXECUTE format('DROP INDEX %s', v_index);
+        v_index := null;
+    END IF;
+    -- IF NOT EXISTS would lock the table before it looks.
+    IF v_index IS NULL THEN
+        EXECUTE format(
+            'CREATE INDEX %I ON pgmq.%I %s',
+            v_name, pgmq.format_table_name(queue_name, 'q'), definition
+        );
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._add_index(text, text, text) IS 'Create an index of a queue''s table unless it is there and valid.';

@@ -785,10 +785,7 @@ BEGIN
         v_queue || '_part_idx', 'part_idx_' || pgmq._suffix(queue_name)
     );
     IF pgmq._partition_column(format('pgmq.%I', v_queue)) <> 'msg_id' THEN
-        EXECUTE format(
-            'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id)',
-            'msg_id_idx_' || pgmq._suffix(queue_name), v_queue
-        );
+        PERFORM pgmq._add_index('msg_id_idx_', queue_name, '(msg_id)');
     END IF;
     FOREACH v_mark IN ARRAY ARRAY['floor_mark_', 'top_mark_', 'tend_due_'] LOOP
         PERFORM pgmq._add_mark(v_mark, queue_name);
