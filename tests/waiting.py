@@ -23,7 +23,8 @@ class Waiting:
 
     def _run(self, session: psycopg.Connection, query: str, arguments: tuple[Any, ...]) -> None:
         try:
-            self.rows = session.execute(query.encode(), arguments).fetchall()
+            cursor = session.execute(query.encode(), arguments or None)
+            self.rows = cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             self.error = error
 

@@ -1,24 +1,29 @@
 -- Over upstream's queues in use, all that is locked later is locked now, everything or nothing:
--- to wait for one table while holding another would be a deadlock with whoever uses both in a
--- transaction. The first attempts are too short for such a client to be told of one, and in the
--- pauses everybody goes on. But consumers in read_with_poll() hold the table as long as they wait,
--- new ones come in every pause, and only longer attempts outlast them.
+-- to wait for one table while holding another can be a deadlock with whoever uses both in a
+-- transaction. So an attempt is over before such a client would be told of one, and in between
+-- everybody goes on. But consumers in read_with_poll() hold a table as long as they wait, and
+-- others come meanwhile: such a table is the first to be waited for the next time, for longer, and
+-- who comes queues behind.
 DO $$
 DECLARE
     v_wanted CONSTANT text := current_setting('lock_timeout');
-    v_longest CONSTANT integer := (
+    v_long CONSTANT integer := (
         SELECT coalesce(nullif(s.setting::integer, 0), 10000)
         FROM pg_settings AS s
         WHERE s.name = 'lock_timeout'
     );
-    v_attempt integer := (
-        SELECT least(s.setting::integer / 2, v_longest)
+    v_short CONSTANT integer := (
+        SELECT least(s.setting::integer / 2, v_long)
         FROM pg_settings AS s
         WHERE s.name = 'deadlock_timeout'
     );
+    v_time integer;
+    v_slow oid[] := '{}'::oid[];
+    v_given_up boolean := false;
     v_end timestamptz;
-    v_table regclass;
+    v_table record;
     v_queue record;
+    v_holders integer[];
 BEGIN
     IF to_regclass('pgmq.meta') IS NULL OR to_regclass('pgmq.template') IS NOT NULL THEN
         RETURN;
@@ -45,59 +50,80 @@ BEGIN
             USING HINT = 'extension/prepare.sql builds them beforehand, and nobody waits.';
     END LOOP;
 
-    LOOP
-        v_end := clock_timestamp() + make_interval(secs => v_attempt / 1000.0);
+    FOR v_attempt IN 1..500 LOOP
+        v_time := CASE
+            WHEN v_attempt % 5 = 0 AND v_slow = '{}' THEN v_short ELSE ceil(v_short / 20.0)
+        END;
+        v_end := null;
         BEGIN
-            PERFORM set_config('lock_timeout', v_attempt::text, true);
-            v_table := 'pgmq.meta';
-            LOCK TABLE pgmq.meta IN ACCESS EXCLUSIVE MODE;
-            FOR v_queue IN
-                SELECT m.queue_name, c.oid AS relation
-                FROM pgmq.meta AS m
-                LEFT JOIN pg_class AS c ON c.oid IN (
+            FOR v_table IN
+                SELECT c.oid, format('pgmq.%I', c.relname) AS name, m.queue_name
+                FROM pg_class AS c
+                LEFT JOIN pgmq.meta AS m ON c.oid IN (
                     to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))),
                     to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'a')))
                 )
-                UNION ALL
-                VALUES
-                (null, to_regclass('pgmq.topic_bindings')),
-                (null, to_regclass('pgmq.notify_insert_throttle'))
+                WHERE m.queue_name IS NOT NULL OR c.oid IN (
+                    'pgmq.meta'::regclass,
+                    to_regclass('pgmq.topic_bindings'),
+                    to_regclass('pgmq.notify_insert_throttle')
+                )
+                -- Else as senders come to them.
+                ORDER BY
+                    array_position(v_slow, c.oid),
+                    c.relname <> 'topic_bindings',
+                    c.relname = 'notify_insert_throttle',
+                    c.relname = 'meta',
+                    c.oid
             LOOP
-                v_table := coalesce(v_queue.relation, v_table);
-                PERFORM set_config(
-                    'lock_timeout',
-                    greatest(1, extract(epoch FROM v_end - clock_timestamp()) * 1000)::integer::text,
-                    true
-                );
-                -- Under which queues are created and compiled, whatever the case of the name.
-                PERFORM pgmq.acquire_queue_lock(n.name)
-                FROM unnest(ARRAY[v_queue.queue_name, lower(v_queue.queue_name)]) AS n (name)
-                WHERE n.name IS NOT NULL;
-                IF v_queue.relation IS NOT NULL THEN
-                    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_table);
+                IF v_table.oid = ANY (v_slow) THEN
+                    PERFORM set_config('lock_timeout', v_long::text, true);
+                ELSE
+                    v_end := coalesce(v_end, clock_timestamp() + v_time * interval '1 ms');
+                    PERFORM set_config(
+                        'lock_timeout',
+                        ceil(greatest(1, extract(epoch FROM v_end - clock_timestamp()) * 1000))::text,
+                        true
+                    );
                 END IF;
+                BEGIN
+                    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_table.name);
+                EXCEPTION WHEN lock_not_available THEN
+                    v_holders := ARRAY(
+                        SELECT DISTINCT l.pid
+                        FROM pg_locks AS l
+                        WHERE l.relation = v_table.oid AND l.granted AND l.pid <> pg_backend_pid()
+                    );
+                    PERFORM pg_stat_clear_snapshot();
+                    IF v_table.oid = ANY (v_slow) THEN
+                        v_given_up := true;
+                    ELSIF EXISTS (
+                        SELECT FROM pg_stat_activity AS a
+                        WHERE a.pid = ANY (v_holders) AND a.wait_event_type IN ('Client', 'Timeout')
+                            AND a.xact_start < clock_timestamp() - 2 * v_short * interval '1 ms'
+                    )
+                    THEN
+                        v_slow := v_slow || v_table.oid;
+                    END IF;
+                    RAISE;
+                END;
             END LOOP;
-            EXIT;
-        EXCEPTION
-            WHEN lock_not_available OR deadlock_detected THEN
-                IF v_attempt >= v_longest THEN
-                    RAISE EXCEPTION 'table % is in use by transactions that do not end', v_table
-                        USING ERRCODE = 'lock_not_available',
-                            DETAIL = format(
-                                'Processes %s.',
-                                (
-                                    SELECT string_agg(DISTINCT l.pid::text, ', ')
-                                    FROM pg_locks AS l
-                                    WHERE l.relation = v_table AND l.granted
-                                )
-                            ),
-                            HINT = 'End them, or set lock_timeout to how long clients may be made'
-                                ' to wait for this, and run it again.';
-                END IF;
+            -- Under these queues are created and compiled, whatever the case of their names.
+            PERFORM pgmq.acquire_queue_lock(n.name)
+            FROM (SELECT queue_name FROM pgmq.meta UNION SELECT lower(queue_name) FROM pgmq.meta)
+                AS n (name);
+            PERFORM set_config('lock_timeout', v_wanted, true);
+            RETURN;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            NULL;
         END;
-        PERFORM pg_sleep(v_attempt / 1000.0);
-        v_attempt := least(2 * v_attempt, v_longest);
+        EXIT WHEN v_given_up;
+        PERFORM pg_sleep(v_time / 1000.0);
     END LOOP;
-    PERFORM set_config('lock_timeout', v_wanted, true);
+    RAISE EXCEPTION 'table % is in use by a transaction that does not end', v_table.name
+        USING ERRCODE = 'lock_not_available',
+            DETAIL = format('Processes: %s.', array_to_string(v_holders, ', ')),
+            HINT = 'End it, or set lock_timeout to how long clients of a queue may be made to wait'
+                ' for this, and run this again.';
 END
 $$;

@@ -61,10 +61,7 @@ BEGIN
 
     -- A crash empties an unlogged table, but its ids must not begin again: the archive has them.
     IF current_setting('server_version_num')::integer >= 150000
-        AND (
-            SELECT c.relpersistence FROM pg_class AS c
-            WHERE c.oid = format('pgmq.%I', v_queue)::regclass
-        ) = 'u'
+        AND (SELECT c.relpersistence FROM pg_class AS c WHERE c.oid = v_ids::regclass) = 'u'
     THEN
         EXECUTE format('ALTER SEQUENCE %s SET LOGGED', v_ids);
     END IF;

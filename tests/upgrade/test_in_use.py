@@ -1,0 +1,221 @@
+"""Upgrading while producers and consumers are at work."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from kinds import ids, one
+from server import BUILD
+from waiting import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+QUEUES = ["a", "Mixed Case", "noisy", "quiet", "fifo", "fleeting"]
+FILL = """
+    SELECT pgmq.create('a'), pgmq.create('Mixed Case'), pgmq.create('noisy'), pgmq.create('quiet'),
+        pgmq.create('fifo'), pgmq.create_unlogged('fleeting');
+    SELECT pgmq.create_fifo_index('fifo'), pgmq.enable_notify_insert('noisy', 0);
+    SELECT pgmq.bind_topic('x.#', 'a');
+"""
+
+
+class Clients:
+    """Sessions that use the queues; what they know to be committed, and what they were refused."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self.sent: set[tuple[str, int]] = set()
+        self.received: Counter[tuple[str, int]] = Counter()
+        self.deleted: set[tuple[str, int]] = set()
+        self.ordered: list[int] = []
+        self.errors: list[str] = []
+        self.rounds: Counter[str] = Counter()
+        self._stopped = threading.Event()
+
+    def two_queues(self, session: psycopg.Connection) -> None:
+        self._two(session, "a", "Mixed Case")
+
+    def two_queues_the_other_way(self, session: psycopg.Connection) -> None:
+        self._two(session, "Mixed Case", "a")
+
+    def _two(self, session: psycopg.Connection, first: str, second: str) -> None:
+        """What is received from one queue is sent to the other in one transaction."""
+        with session.transaction():
+            sent = {(first, one(session, "SELECT pgmq.send(%s, '1')", first))}
+            found = ids(session, "SELECT msg_id FROM pgmq.read(%s, 3600, 2)", second)
+            for msg_id in found:
+                sent.add((first, one(session, "SELECT pgmq.send(%s, '2', 0)", first)))
+                assert one(session, "SELECT pgmq.delete(%s, %s::bigint)", second, msg_id)
+            sent.add((second, one(session, "SELECT pgmq.send(%s, '1', '{}'::jsonb)", second)))
+        self.sent |= sent
+        self.received.update((second, msg_id) for msg_id in found)
+        self.deleted.update((second, msg_id) for msg_id in found)
+
+    def batches(self, session: psycopg.Connection) -> None:
+        for queue in ("noisy", "fleeting"):
+            new = ids(session, "SELECT pgmq.send_batch(%s, '{1,2,3}')", queue)
+            self.sent.update((queue, msg_id) for msg_id in new)
+        assert one(session, "SELECT pgmq.send_topic('x.y', '1')") == 1
+
+    def consume(self, session: psycopg.Connection) -> None:
+        for queue in ("noisy", "fleeting", "a"):
+            for msg_id in ids(session, "SELECT msg_id FROM pgmq.read(%s, 3600, 3)", queue):
+                self.received[queue, msg_id] += 1
+                if msg_id % 4:
+                    assert one(session, "SELECT pgmq.archive(%s, %s::bigint)", queue, msg_id)
+
+    def poll(self, session: psycopg.Connection) -> None:
+        call = "SELECT msg_id FROM pgmq.read_with_poll('quiet', 3600, 1, 1, 50)"
+        assert ids(session, call) == []
+
+    def ordered_sends(self, session: psycopg.Connection) -> None:
+        call = "SELECT pgmq.send('fifo', '1', '{\"x-pgmq-group\": \"g\"}'::jsonb)"
+        self.sent.add(("fifo", one(session, call)))
+
+    def ordered_reads(self, session: psycopg.Connection) -> None:
+        for msg_id in ids(session, "SELECT msg_id FROM pgmq.read_grouped('fifo', 3600, 2)"):
+            self.ordered.append(msg_id)
+            self.received["fifo", msg_id] += 1
+            assert one(session, "SELECT pgmq.archive('fifo', %s::bigint)", msg_id)
+
+    def look(self, session: psycopg.Connection) -> None:
+        with session.transaction():
+            for queue in ("a", "noisy"):
+                one(session, "SELECT queue_length FROM pgmq.metrics(%s)", queue)
+            # As programs do when they start.
+            session.execute("SELECT pgmq.create('a')")
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        kinds: list[Callable[[psycopg.Connection], None]] = [
+            *(self.two_queues, self.two_queues_the_other_way, self.batches),
+            *(self.consume, self.consume, self.poll, self.poll, self.look),
+            *(self.ordered_sends, self.ordered_reads),
+        ]
+        threads = [threading.Thread(target=self._run, args=(kind,)) for kind in kinds]
+        for thread in threads:
+            thread.start()
+        try:
+            self.go_round()
+            yield
+            self.go_round()
+        finally:
+            self._stopped.set()
+            for thread in threads:
+                thread.join()
+
+    def go_round(self) -> None:
+        """Wait until each has done all that it does twice."""
+        seen = self.rounds.copy()
+        deadline = time.monotonic() + 30
+        while any(self.rounds[name] < seen[name] + 4 for name in self._names):
+            if self.errors:
+                return
+            assert time.monotonic() < deadline, self.rounds - seen
+            time.sleep(0.01)
+
+    _names = (
+        *("two_queues", "two_queues_the_other_way", "batches", "consume", "poll", "look"),
+        *("ordered_sends", "ordered_reads"),
+    )
+
+    def _run(self, work: Callable[[psycopg.Connection], None]) -> None:
+        with psycopg.connect(self.dsn, autocommit=True, prepare_threshold=0) as session:
+            try:
+                while not self._stopped.wait(0.005):
+                    work(session)
+                    self.rounds[work.__name__] += 1
+            except (psycopg.Error, AssertionError) as error:
+                self.errors.append(f"{work.__name__}: {error}")
+
+    def check(self, session: psycopg.Connection) -> None:
+        assert self.errors == []
+        assert self.received.total() == len(self.received)
+        assert self.ordered == sorted(self.ordered)
+        # What old calls wrote while they waited for the upgrade is behind the marks, perhaps.
+        session.execute("SELECT pgmq.maintain()")
+        for queue in QUEUES:
+            kept = {
+                msg_id
+                for prefix in "qa"
+                for msg_id in ids(session, f'SELECT msg_id FROM pgmq."{prefix}_{queue.lower()}"')
+            }
+            sent = {msg_id for name, msg_id in self.sent - self.deleted if name == queue}
+            assert sent <= kept
+            left = f'SELECT msg_id FROM pgmq."q_{queue.lower()}" WHERE vt <= clock_timestamp()'
+            waiting = ids(session, f"{left} ORDER BY msg_id")
+            got = []
+            read = "read_grouped" if queue == "fifo" else "read"
+            while found := ids(session, f"SELECT msg_id FROM pgmq.{read}(%s, 3600, 99)", queue):
+                got += found
+                if queue == "fifo":
+                    session.execute("SELECT pgmq.delete('fifo', %s::bigint[])", [found])
+            assert got == waiting
+            assert not self.received.keys() & {(queue, msg_id) for msg_id in got}
+
+
+def test_producers_and_consumers_notice_nothing_of_an_upgrade(
+    before: tuple[psycopg.Connection, str],
+) -> None:
+    session, upgrade = before
+    session.execute(FILL)
+    clients = Clients(session.info.dsn)
+    with clients.at_work():
+        session.execute(upgrade.encode())
+    clients.check(session)
+
+
+def test_a_transaction_over_two_queues_does_not_deadlock_with_an_upgrade(
+    before: tuple[psycopg.Connection, str],
+) -> None:
+    session, upgrade = before
+    session.execute(FILL)
+    with (
+        psycopg.connect(session.info.dsn) as client,
+        psycopg.connect(session.info.dsn, autocommit=True) as observer,
+    ):
+        client.execute("SELECT pgmq.send('fleeting', '1')")
+        waiting = Waiting(session, upgrade).until_it_waits(observer)
+        for queue in QUEUES:
+            assert one(client, "SELECT pgmq.send(%s, '1')", queue)
+        client.execute("SELECT pgmq.create('a'), pgmq.bind_topic('y', 'a')")
+        client.commit()
+        waiting.result()
+        assert ids(session, "SELECT msg_id FROM pgmq.read('fleeting', 60, 9)") == [1, 2]
+
+
+def test_an_upgrade_gives_up_when_a_transaction_does_not_end(
+    before: tuple[psycopg.Connection, str],
+) -> None:
+    session, upgrade = before
+    session.execute(FILL)
+    with psycopg.connect(session.info.dsn) as client:
+        client.execute("SELECT pgmq.send('noisy', '1')")
+        session.execute("SET lock_timeout = '50 ms'")
+        try:
+            session.execute(upgrade.encode())
+        except psycopg.errors.LockNotAvailable as error:
+            assert str(error.diag.message_primary).startswith("table pgmq.q_noisy is in use")
+            assert error.diag.message_detail == f"Processes: {client.info.backend_pid}."
+        else:
+            raise AssertionError("has not waited")
+        assert one(session, "SHOW lock_timeout") == "50ms"
+        client.commit()
+    session.execute(upgrade.encode())
+
+
+def test_running_the_file_again_waits_for_nobody(db: psycopg.Connection, dsn: str) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.create_fifo_index('q'), pgmq.create_unlogged('u')")
+    db.execute("SELECT pgmq.set_policy('u', dedup_window => '1 s', max_in_flight => 1)")
+    with psycopg.connect(dsn) as client:
+        client.execute("SELECT pgmq.send('q', '1'), pgmq.send('u', '1')")
+        client.execute("SELECT pgmq.read('q', 60, 1), pgmq.send_topic('x', '1')")
+        db.execute("SET lock_timeout = 1")
+        db.execute((BUILD / "pgmq.sql").read_bytes())
