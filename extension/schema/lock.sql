@@ -31,18 +31,20 @@ BEGIN
 
     -- Not as a notice, which nobody sees of an extension's script.
     FOR v_queue IN
-        SELECT m.queue_name, sum(pg_relation_size(t.relid)) / 1000000 AS size
+        SELECT m.queue_name, (sum(pg_relation_size(l.leaf)) / 1000000)::bigint AS size
         FROM pgmq.meta AS m
-        CROSS JOIN pg_partition_tree(
-            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q')))
-        ) AS t
-        WHERE t.isleaf AND NOT EXISTS (
+        CROSS JOIN to_regclass(
+            format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))
+        ) AS q (id)
+        LEFT JOIN pg_partition_tree(q.id) AS t ON t.isleaf
+        CROSS JOIN coalesce(t.relid, q.id) AS l (leaf)
+        WHERE NOT EXISTS (
             SELECT FROM pg_index AS i
-            WHERE i.indrelid = t.relid AND i.indisvalid AND i.indpred IS NOT NULL
+            WHERE i.indrelid = l.leaf AND i.indisvalid AND i.indpred IS NOT NULL
             HAVING count(*) >= 2
         )
         GROUP BY m.queue_name
-        HAVING sum(pg_relation_size(t.relid)) >= 10000000
+        HAVING sum(pg_relation_size(l.leaf)) >= 10000000
         ORDER BY m.queue_name
     LOOP
         RAISE INFO 'queue "%": indexes of % MB of messages are built while all its clients wait,'

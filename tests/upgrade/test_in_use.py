@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 
 from kinds import ids, one
-from server import BUILD
+from server import BUILD, ROOT
 from waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from server import TestServer
 
 QUEUES = ["a", "Mixed Case", "noisy", "quiet", "fifo", "fleeting"]
 FILL = """
@@ -161,15 +165,84 @@ class Clients:
             assert not self.received.keys() & {(queue, msg_id) for msg_id in got}
 
 
+@pytest.mark.parametrize("prepared", [False, True])
 def test_producers_and_consumers_notice_nothing_of_an_upgrade(
-    before: tuple[psycopg.Connection, str],
+    prepared: bool, before: tuple[psycopg.Connection, str], server: TestServer
 ) -> None:
     session, upgrade = before
     session.execute(FILL)
     clients = Clients(session.info.dsn)
     with clients.at_work():
+        if prepared:
+            prepare(server, session)
         session.execute(upgrade.encode())
     clients.check(session)
+
+
+def prepare(server: TestServer, session: psycopg.Connection) -> None:
+    file = ROOT / "extension" / "prepare.sql"
+    done = server.run_psql(session.info.dbname, "-v", "ON_ERROR_STOP=1", "-f", file)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+INDEXES = """
+    SELECT c.oid, c.relfilenode, c.relname, pg_get_indexdef(c.oid)
+    FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+    WHERE i.indrelid::regclass::text = ANY (ARRAY['pgmq.q_a', 'pgmq."q_mixed case"', 'pgmq.q_fifo'])
+        AND i.indisvalid AND c.relname ~ '_idx_' ORDER BY c.relname
+"""
+
+
+def test_what_was_built_beforehand_is_not_built_again(
+    before: tuple[psycopg.Connection, str], server: TestServer
+) -> None:
+    session, upgrade = before
+    session.execute(FILL)
+    said: list[str | None] = []
+    session.add_notice_handler(lambda notice: said.append(notice.message_primary))
+    session.execute(
+        "INSERT INTO pgmq.q_a (vt) SELECT now() FROM generate_series(1, 200000);"
+        "INSERT INTO pgmq.q_fifo (vt) SELECT now() FROM generate_series(1, 200000)"
+    )
+    # What is left when building it was interrupted.
+    with contextlib.suppress(psycopg.errors.UniqueViolation):
+        session.execute("CREATE UNIQUE INDEX CONCURRENTLY ready_idx_a ON pgmq.q_a (read_ct)")
+    prepare(server, session)
+    session.execute("DROP INDEX pgmq.ready_idx_fifo")
+    built = session.execute(INDEXES).fetchall()
+    assert [name for _, _, name, _ in built] == [
+        *("fifo_idx_fifo", "parked_idx_a", "parked_idx_fifo", "parked_idx_mixed case"),
+        *("ready_idx_a", "ready_idx_mixed case"),
+    ]
+    session.execute(upgrade.encode())
+    # Only of what was missing, one is told how long it takes.
+    expected = 'queue "fifo": indexes of 12 MB of messages are built while all its clients wait,'
+    assert [text for text in said if text and " MB " in text] == [f"{expected} for about 1 s"]
+    after = session.execute(INDEXES).fetchall()
+    assert {*after} > {*built}
+    assert [row[2] for row in {*after} - {*built}] == ["ready_idx_fifo"]
+    session.execute("SELECT pgmq.create('new'), pgmq.create_fifo_index('new')")
+    new = {row[3] for row in session.execute(INDEXES.replace("q_fifo", "q_new"))}
+    fifo = {re.sub("(idx|q)_fifo", r"\1_new", row[3]) for row in after if "_fifo" in row[2]}
+    assert len(fifo) == 3
+    assert fifo < new
+
+
+def test_an_index_that_failed_to_build_is_built_anew(
+    before: tuple[psycopg.Connection, str],
+) -> None:
+    session, upgrade = before
+    session.execute(FILL)
+    session.execute("SELECT pgmq.send('a', '1'), pgmq.send('a', '2')")
+    with contextlib.suppress(psycopg.errors.UniqueViolation):
+        session.execute("CREATE UNIQUE INDEX CONCURRENTLY ready_idx_a ON pgmq.q_a (read_ct)")
+    session.execute(upgrade.encode())
+    found = [
+        definition for _, _, name, definition in session.execute(INDEXES) if name == "ready_idx_a"
+    ]
+    assert found == [
+        "CREATE INDEX ready_idx_a ON pgmq.q_a USING btree (msg_id) WHERE (vt <= enqueued_at)"
+    ]
 
 
 def test_a_transaction_over_two_queues_does_not_deadlock_with_an_upgrade(
@@ -199,13 +272,9 @@ def test_an_upgrade_gives_up_when_a_transaction_does_not_end(
     with psycopg.connect(session.info.dsn) as client:
         client.execute("SELECT pgmq.send('noisy', '1')")
         session.execute("SET lock_timeout = '50 ms'")
-        try:
+        with pytest.raises(psycopg.errors.LockNotAvailable, match="q_noisy is in use") as error:
             session.execute(upgrade.encode())
-        except psycopg.errors.LockNotAvailable as error:
-            assert str(error.diag.message_primary).startswith("table pgmq.q_noisy is in use")
-            assert error.diag.message_detail == f"Processes: {client.info.backend_pid}."
-        else:
-            raise AssertionError("has not waited")
+        assert error.value.diag.message_detail == f"Processes: {client.info.backend_pid}."
         assert one(session, "SHOW lock_timeout") == "50ms"
         client.commit()
     session.execute(upgrade.encode())
