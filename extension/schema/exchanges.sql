@@ -3,7 +3,12 @@ BEGIN
     IF to_regclass('pgmq.exchange') IS NULL THEN
         CREATE TABLE pgmq.exchange (
             exchange_name text PRIMARY KEY
-            CHECK (octet_length(exchange_name) BETWEEN 1 AND 255 AND exchange_name !~ E'\n'),
+            -- Not BETWEEN, which a dump restores as another expression.
+            CHECK (
+                octet_length(exchange_name) >= 1
+                AND octet_length(exchange_name) <= 255
+                AND exchange_name !~ E'\n'
+            ),
             created_at timestamptz NOT NULL DEFAULT now()
         );
     END IF;

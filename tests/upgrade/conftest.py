@@ -1,4 +1,4 @@
-"""What was there before: upstream 1.13, as extension and as plain SQL."""
+"""What was there before."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from server import BUILD
+from upgrade import older
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,23 +25,13 @@ def role(server: TestServer) -> Iterator[str]:
         admin.execute(f"DROP ROLE IF EXISTS {name}")
 
 
-@pytest.fixture(params=["1.13.0", "1.13.1", "plain SQL"])
+@pytest.fixture(params=older.VERSIONS)
 def before(
     request: pytest.FixtureRequest, server: TestServer, upstream_sql: str
 ) -> Iterator[tuple[psycopg.Connection, str]]:
     """A database with upstream in it, and what brings it to today's."""
-    version: str = request.param
     with (
         server.database(None) as dbname,
         psycopg.connect(server.dsn(dbname), autocommit=True) as session,
     ):
-        if version == "plain SQL":
-            session.execute(upstream_sql.encode())
-            yield session, (BUILD / "pgmq.sql").read_text()
-            return
-        if server.embedded is None:
-            pytest.skip("needs the embedded server, to put upstream's extension into it")
-        # 1.13.1 differs from 1.13.0 in the body of the notify trigger only.
-        (server.embedded.extension_dir / f"pgmq--{version}.sql").write_text(upstream_sql)
-        session.execute(f"CREATE EXTENSION pgmq VERSION '{version}'")
-        yield session, "ALTER EXTENSION pgmq UPDATE"
+        yield session, older.install(server, session, upstream_sql, request.param)

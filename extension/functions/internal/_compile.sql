@@ -55,6 +55,23 @@ BEGIN
     LOOP
         EXECUTE format('ALTER EXTENSION pgmq DROP %s %s', v_member.type, v_member.identity);
     END LOOP;
+    -- What an extension's script grants, and all that was granted on the same before, a dump takes
+    -- for the extension's and leaves out, also of what is no member. Leaving it ends that.
+    FOR v_member IN
+        SELECT DISTINCT
+            CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS type,
+            format('pgmq.%I', c.relname) AS identity
+        FROM pg_init_privs AS i
+        INNER JOIN pg_class AS c ON i.objoid = c.oid AND i.classoid = 'pg_class'::regclass
+        WHERE c.relnamespace = 'pgmq'::regnamespace AND i.privtype = 'e'
+            AND NOT EXISTS (
+                SELECT FROM pg_depend AS d
+                WHERE d.classid = i.classoid AND d.objid = c.oid AND d.deptype = 'e'
+            )
+    LOOP
+        EXECUTE format('ALTER EXTENSION pgmq ADD %s %s', v_member.type, v_member.identity);
+        EXECUTE format('ALTER EXTENSION pgmq DROP %s %s', v_member.type, v_member.identity);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION pgmq._release_members() IS

@@ -1,0 +1,127 @@
+"""A database has one schema, whichever way it came to this version."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from server import BUILD
+from upgrade import older
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from server import TestServer
+
+# What upstream has too, made before an upgrade ...
+OLD = """
+    SELECT pgmq.create(name) FROM unnest(ARRAY['plain', 'Mixed Case', 'groups', 'work', 'pushed',
+        'a_name_as_long_as_names_can_be_in_upstreams_pgm', 'dead']) AS n (name);
+    SELECT pgmq.create_unlogged('fleeting'), pgmq.create_fifo_index('groups');
+    SELECT pgmq.enable_notify_insert('plain', 0), pgmq.enable_notify_insert('Mixed Case');
+    SELECT pgmq.bind_topic('a.*', 'plain');
+    SELECT pgmq.send(queue_name, '1') FROM pgmq.list_queues();
+    CREATE VIEW public.messages AS SELECT message FROM pgmq.q_plain;
+    GRANT SELECT, INSERT ON pgmq.q_plain, pgmq.a_work TO pg_signal_backend;
+    GRANT USAGE ON SEQUENCE pgmq.q_plain_msg_id_seq TO pg_signal_backend;
+"""
+PARTITIONED = """
+    SELECT pgmq.create_partitioned('by_id', '100', '1000'),
+        pgmq.create_partitioned('By Time', '1 day', '5 days')
+"""
+# ... and what only this version has.
+NEW = """
+    SELECT pgmq.set_policy(
+        'work', max_receives => 1, dead_letter_queue => 'dead', dedup_window => '1 hour',
+        max_in_flight => 2, ack_archives => true
+    ), pgmq.set_policy('fleeting', dedup_window => '1 hour');
+    SELECT pgmq.enable_wakeups('Mixed Case'), pgmq.enable_push('pushed');
+    SELECT pgmq.create_exchange('e'), pgmq.bind('e', 'plain', 'a.#');
+"""
+# A dump leaves out the members of an extension: now it sees them.
+RELEASE = """
+    SET allow_system_table_mods = on;
+    DELETE FROM pg_depend
+    WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND refobjid = (
+        SELECT oid FROM pg_extension WHERE extname = 'pgmq'
+    );
+    DELETE FROM pg_init_privs;
+    DELETE FROM pg_extension WHERE extname = 'pgmq';
+"""
+
+
+@contextlib.contextmanager
+def _database(server: TestServer) -> Iterator[psycopg.Connection]:
+    with (
+        server.database(None) as dbname,
+        psycopg.connect(server.dsn(dbname), autocommit=True) as session,
+    ):
+        # Upstream has no partitioned queues without it.
+        with contextlib.suppress(psycopg.errors.UndefinedFile, psycopg.errors.FeatureNotSupported):
+            session.execute("CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman")
+        yield session
+
+
+def _fill(session: psycopg.Connection) -> None:
+    session.execute(OLD)
+    if session.execute("SELECT to_regnamespace('partman')").fetchone() != (None,):
+        session.execute(PARTITIONED)
+
+
+def _schema(server: TestServer, session: psycopg.Connection) -> str:
+    session.execute(RELEASE)
+    dump = server.dump(session.info.dbname, "--schema-only", "--exclude-schema=partman")
+    # pg_partman marks the columns of what it makes with a number.
+    dump = re.sub(r"^.* SET \(pg_attver=\d+\);\n", "", dump, flags=re.MULTILINE)
+    # The grants on one object come in the order in which they were made.
+    grants = re.compile(r"(?:^GRANT .*\n){2,}", re.MULTILINE)
+    return grants.sub(lambda run: "".join(sorted(run[0].splitlines(keepends=True))), dump)
+
+
+def _equal(schema: str, fresh: str) -> None:
+    differences = "\n".join(difflib.unified_diff(fresh.splitlines(), schema.splitlines(), n=1))
+    assert not differences, differences
+
+
+@pytest.fixture(scope="module")
+def fresh(server: TestServer) -> Iterator[str]:
+    with _database(server) as session:
+        session.execute((BUILD / "pgmq.sql").read_bytes())
+        _fill(session)
+        session.execute(NEW)
+        yield _schema(server, session)
+
+
+@pytest.mark.parametrize("restored", [False, True], ids=["as it is", "restored"])
+@pytest.mark.parametrize("version", [*older.VERSIONS, "extension", "file"])
+def test_the_schema_is_that_of_a_new_database(
+    version: str, restored: bool, fresh: str, server: TestServer, upstream_sql: str
+) -> None:
+    with _database(server) as session:
+        if version == "extension":
+            if server.embedded is None:
+                pytest.skip("needs the embedded server, in which pgmq is an extension")
+            session.execute("CREATE EXTENSION pgmq")
+            _fill(session)
+        elif version == "file":
+            session.execute((BUILD / "pgmq.sql").read_bytes())
+            _fill(session)
+        else:
+            upgrade = older.install(server, session, upstream_sql, version)
+            _fill(session)
+            session.execute(upgrade.encode())
+        session.execute(NEW)
+        if not restored:
+            _equal(_schema(server, session), fresh)
+            return
+        dump = server.dump(session.info.dbname)
+    with server.database(None) as dbname:
+        done = server.run_psql(dbname, "-v", "ON_ERROR_STOP=1", stdin=dump)
+        assert done.returncode == 0, done.stdout
+        with psycopg.connect(server.dsn(dbname), autocommit=True) as copy:
+            _equal(_schema(server, copy), fresh)
