@@ -25,3 +25,12 @@ BEGIN
 END
 $$;
 COMMENT ON TABLE pgmq.partitioning IS 'One row for each partitioned table of a queue: how it is partitioned, how long partitions are kept, and how many messages went with those that retention has dropped. Of tables that pg_partman keeps, its part_config decides instead.';
+
+DO $$
+BEGIN
+    IF to_regclass('pgmq.tending') IS NULL THEN
+        CREATE UNLOGGED TABLE pgmq.tending (queue_name text NOT NULL);
+    END IF;
+END
+$$;
+COMMENT ON TABLE pgmq.tending IS 'Always empty: inserting a queue''s name has its partitions tended when the transaction commits.';

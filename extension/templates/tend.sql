@@ -1,8 +1,7 @@
--- Keep the partitions of the queue and its archive, on the back of some other call: by one session
--- at a time, once a second or a fiftieth of the time at most, and without ever failing what that
--- call is for. It comes last in a call, and only in one that has done something: a poll may go on
--- for long with its locks.
-CREATE OR REPLACE FUNCTION pgmq._tend_$queue()
+-- Keep the partitions of the queue and its archive, on the back of some other call's transaction: by
+-- one session at a time, once a second or a fiftieth of the time at most, and without ever failing
+-- what that transaction is for. When it is due, it is done at the commit: see _tend_later.
+CREATE OR REPLACE FUNCTION pgmq._tend_$queue(at_commit boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- whoever reads need not own the tables
 SET search_path = pg_catalog, pg_temp
@@ -15,15 +14,21 @@ DECLARE
     --# end
 BEGIN
     --# if partitioned
-    -- A time that is too far ahead was set before the clock was set back.
-    IF v_now BETWEEN v_due - 60000000 AND v_due - 1
-        OR current_setting('transaction_isolation') <> 'read committed'
-        OR NOT pg_try_advisory_lock(v_space, -3)
-    THEN
+    IF NOT at_commit THEN
+        -- A time that is too far ahead was set before the clock was set back.
+        IF v_now NOT BETWEEN v_due - 60000000 AND v_due - 1
+            AND current_setting('transaction_isolation') = 'read committed'
+        THEN
+            PERFORM setval('pgmq.tend_due_$queue', v_now + 1000000);    -- others need not
+            PERFORM pgmq._tend_later(queue_name$policy);
+        END IF;
+        RETURN;
+    END IF;
+
+    IF NOT pg_try_advisory_xact_lock(v_space, -3) THEN
         RETURN;
     END IF;
     BEGIN
-        PERFORM setval('pgmq.tend_due_$queue', v_now + 1000000);
         PERFORM pgmq._keep_partitions(queue_name$policy, false, thorough => false);
         PERFORM pgmq._keep_partitions(queue_name$policy, true, thorough => false);
         PERFORM setval('pgmq.tend_due_$queue', v_now + least(
@@ -31,14 +36,11 @@ BEGIN
             greatest(1000000, 50 * (pgmq._microseconds(clock_timestamp()) - v_now))
         ));
     EXCEPTION
-        WHEN query_canceled THEN
-            PERFORM pg_advisory_unlock(v_space, -3);
-            RAISE;
-        WHEN OTHERS THEN
+        -- A timeout of the commit included: there is nothing else left to cancel.
+        WHEN OTHERS OR query_canceled THEN
             RAISE WARNING 'upkeep of the partitions of queue "%" failed: %',
                 queue_name$policy, SQLERRM;
     END;
-    PERFORM pg_advisory_unlock(v_space, -3);
     --# end
 END
 $$;

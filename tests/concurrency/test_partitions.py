@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,68 @@ def test_two_upkeeps_at_once_add_each_partition_once(
     _maintain(queue)
     assert _partitions(queue) == list(range(0, 230, 10))
     assert _ids(queue, "SELECT msg_id FROM pgmq.pop('q', 999)") == list(range(1, 201))
+
+
+# Ways to call a read in a transaction that does not end with it.
+OPEN = {
+    "a transaction": ["BEGIN", "SELECT pgmq.read('q', 60, 32)"],
+    "begun by the same message": ["BEGIN; SELECT pgmq.read('q', 60, 32)"],
+    "in a block": ["BEGIN", "DO $$ BEGIN PERFORM pgmq.read('q', 60, 32); END $$"],
+    "a cursor": ["BEGIN", "DECLARE c CURSOR FOR SELECT pgmq.read('q', 60, 32)", "FETCH ALL FROM c"],
+}
+
+
+@pytest.mark.parametrize("way", [*OPEN, "a pipeline"])
+def test_nobody_waits_for_a_reader_who_has_not_ended(
+    queue: psycopg.Connection, connect: Connect, way: str
+) -> None:
+    """Its upkeep, which is due, has much to do: but when it commits."""
+    _send(queue, 65)
+    queue.execute("SELECT setval('pgmq.tend_due_q', 0)")
+    reader = connect()
+    with contextlib.ExitStack() as stack:
+        if way in OPEN:
+            stack.callback(reader.execute, b"COMMIT")
+            for statement in OPEN[way]:
+                reader.execute(statement.encode())
+        else:
+            stack.enter_context(reader.pipeline())
+            call = "SELECT msg_id FROM pgmq.read('q', 60, %s)"
+            reader.execute(call, (32,), prepare=True).fetchall()
+        # A sweep looks into every partition, as do metrics.
+        queue.execute("SELECT setval('pgmq.sweep_due_q', 0)")
+        assert len(_ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)")) == 33
+        assert _ids(queue, "SELECT default_partition_length FROM pgmq.metrics('q')") == [36]
+        _send(queue, 1)
+        assert _partitions(queue) == [0, 10, 20]
+    # A step of what it found due: one partition is dropped, one filled from the default one, and
+    # there are those of now and the next two.
+    assert _partitions(queue) == [10, 20, 30, 60, 70, 80]
+
+
+def test_a_prepared_transaction_locks_nothing_more(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    _send(queue, 35)
+    reader = connect()
+    reader.execute("SELECT setval('pgmq.tend_due_q', 0)")
+    reader.execute("BEGIN; SELECT pgmq.read('q', 60, 32)")
+    reader.execute("PREPARE TRANSACTION 'reading'")
+    try:
+        assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == [33, 34, 35]
+        assert _ids(queue, "SELECT default_partition_length FROM pgmq.metrics('q')") == [6]
+    finally:
+        queue.execute("COMMIT PREPARED 'reading'")
+    assert _partitions(queue) == [0, 10, 20]
+
+
+def test_a_queue_may_be_read_and_dropped_at_once(queue: psycopg.Connection) -> None:
+    _send(queue, 35)
+    queue.execute("SELECT setval('pgmq.tend_due_q', 0)")
+    with queue.transaction():
+        queue.execute("SELECT pgmq.read('q', 60, 32)")
+        queue.execute("SELECT pgmq.drop_queue('q')")
+    assert _ids(queue, "SELECT count(*) FROM pgmq.tending") == [0]
 
 
 @pytest.mark.parametrize("kind", ["'50', '100000', 1", "'1 s', '1 h', 1"], ids=["ids", "times"])

@@ -374,26 +374,25 @@ def test_reads_keep_the_partitions(ids: psycopg.Connection) -> None:
     assert row == (69, True)
 
 
-def test_a_call_within_a_longer_transaction_only_adds_the_next_partition(
-    ids: psycopg.Connection, connect: Connect
+def test_an_upkeep_that_fails_or_is_cancelled_fails_no_transaction(
+    ids: psycopg.Connection,
 ) -> None:
-    _send(ids, 29)
-    session = connect(autocommit=False)
-    session.execute("SELECT setval('pgmq.tend_due_q', 0)")
-    session.execute("SELECT pgmq.read('q', 60, 32)")
-    session.commit()
-    expected = [f"pgmq.q_q_p{i}" for i in range(0, 40, 10)]
-    assert _children(ids, "pgmq.q_q") == expected
-    _send(ids, 31)
-    for call in (
-        "SELECT 1; SELECT pgmq.read('q', 60, 32)",
-        "DO $$ BEGIN PERFORM pgmq.read('q', 60, 32); END $$",
-    ):
-        ids.execute("SELECT setval('pgmq.tend_due_q', 0)")
-        session.execute(call.encode())
-        session.commit()
-        # The default partition is in use, and the first partition would have to go.
-        assert _children(ids, "pgmq.q_q") == expected
+    warnings: list[str | None] = []
+    ids.add_notice_handler(lambda notice: warnings.append(notice.message_primary))
+    _send(ids, 35)
+    ids.execute(
+        "CREATE FUNCTION fail() RETURNS event_trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_cancel_backend(pg_backend_pid()), pg_sleep(60); END $$;"
+        "CREATE EVENT TRIGGER fail ON ddl_command_start EXECUTE FUNCTION fail()"
+    )
+    ids.execute("SELECT setval('pgmq.tend_due_q', 0)")
+    assert len(_ids(ids, "SELECT msg_id FROM pgmq.read('q', 60, 32)")) == 32
+    ids.execute("DROP EVENT TRIGGER fail")
+    assert warnings == [
+        'upkeep of the partitions of queue "q" failed: canceling statement due to user request'
+    ]
+    assert _ids(ids, "SELECT msg_id FROM pgmq.read('q', 60, 32)") == [33, 34, 35]
+    assert _value(ids, "SELECT default_partition_length FROM pgmq.metrics('q')") == 6
 
 
 def test_retention_drops_partitions_and_counts_what_they_held(ids: psycopg.Connection) -> None:

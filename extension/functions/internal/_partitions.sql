@@ -476,13 +476,8 @@ COMMENT ON FUNCTION pgmq._drop_partition(text, boolean, regclass, regclass) IS
 'Drop a partition that retention no longer keeps, and record the messages that were still in it.';
 
 -- In steps, each in a subtransaction of its own: a lock that cannot be had in time ends it, and it
--- is tried again later.
---
--- What a step has locked stays locked until the caller's transaction ends: the default partition
--- when one is added, the whole queue when messages are moved or a partition is dropped. So on the
--- back of some other call that is left to those whose transaction is about to end: the statement is
--- all of it, and only functions of this schema are at work. Others only see to it that there is a
--- next partition.
+-- is tried again later. What a step has locked stays locked until the transaction ends: the default
+-- partition when one is added, the whole queue when messages are moved or a partition is dropped.
 CREATE OR REPLACE FUNCTION pgmq._keep_partitions(
     queue_name text,
     is_archive boolean,
@@ -502,14 +497,11 @@ DECLARE
     ));
     v_column text := pgmq._partition_column(v_relation::text);
     v_default regclass;
-    v_context text;
-    v_alone boolean;
     v_heavy boolean;
     v_now bigint;
     v_key bigint;
     v_bounds record;
-    v_wanted integer;
-    v_most_moved bigint;
+    v_most_moved bigint := CASE WHEN thorough THEN 9e18 ELSE 10000 END;
     v_ahead integer := 0;       -- partitions, that of now included
     v_moved bigint;
     v_sum bigint := 0;
@@ -525,26 +517,9 @@ BEGIN
     END IF;
     IF thorough THEN
         PERFORM set_config('lock_timeout', '900ms', true);
-        v_alone := true;
         PERFORM pgmq._add_default_partition(v_relation);
-    ELSE
-        GET DIAGNOSTICS v_context = PG_CONTEXT;
-        -- The transaction began with the statement, or with the Bind message of a prepared one (the
-        -- statement's time is then that of Execute).
-        v_alone := (
-                now() = statement_timestamp()
-                OR EXISTS (SELECT FROM pg_cursors AS c WHERE c.name = '' AND c.creation_time = now())
-            )
-            AND v_context !~ 'inline_code_block|SQL function "'
-            AND NOT EXISTS (
-                SELECT
-                FROM regexp_matches(v_context, 'PL/pgSQL function ([^\n]*?\))', 'g') AS f (name)
-                WHERE to_regprocedure('pgmq.' || regexp_replace(f.name[1], '^pgmq\.', '')) IS NULL
-            );
     END IF;
 
-    v_wanted := CASE WHEN v_alone THEN v_set.premake ELSE 1 END;
-    v_most_moved := CASE WHEN thorough THEN 9e18 WHEN v_alone THEN 10000 ELSE 0 END;
     IF v_column = 'msg_id' THEN
         v_now := coalesce(pg_sequence_last_value(pg_get_serial_sequence(
             format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')), 'msg_id'
@@ -575,8 +550,7 @@ BEGIN
             EXCEPTION
                 WHEN lock_not_available OR deadlock_detected THEN
                     PERFORM pgmq._postpone_partitions(v_relation, thorough, SQLERRM);
-                    v_alone := false;       -- the next partitions at least
-                    v_most_moved := 0;
+                    v_most_moved := 0;      -- the next partitions at least
             END;
         END IF;
     END IF;
@@ -589,19 +563,18 @@ BEGIN
             WHERE p.end_key > v_key
             ORDER BY p.first_key
         LOOP
-            EXIT WHEN v_bounds.first_key > v_key OR v_ahead > v_wanted;
+            EXIT WHEN v_bounds.first_key > v_key OR v_ahead > v_set.premake;
             v_key := v_bounds.end_key;
             v_ahead := v_ahead + 1;
         END LOOP;
-        EXIT WHEN v_ahead > v_wanted
-            OR v_ahead = 0 AND NOT v_alone;     -- producers are using the default partition
+        EXIT WHEN v_ahead > v_set.premake;
         v_moved := pgmq._try_partition(
             v_relation, v_set.partition_interval, v_key, v_most_moved, thorough
         );
         EXIT WHEN v_moved IS NULL;
         v_sum := v_sum + v_moved;
     END LOOP;
-    IF NOT v_alone THEN
+    IF v_most_moved = 0 THEN
         RETURN v_sum;
     END IF;
 
@@ -681,6 +654,59 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._postpone_partitions(regclass, boolean, text) IS
 'Say, if pgmq.maintain() was called, that a lock could not be had in time.';
+
+-- The upkeep that a read or a send has found due is done when its transaction commits: what it locks
+-- then is locked for the commit alone, however long the transaction was open and whatever it does
+-- after the call. A deferred trigger is what runs at that time, and a trigger needs a row.
+CREATE OR REPLACE FUNCTION pgmq._tend_later(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- nobody else has a right to the table
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_row tid;
+BEGIN
+    INSERT INTO pgmq.tending AS t (queue_name) VALUES (_tend_later.queue_name)
+    RETURNING t.ctid INTO v_row;
+    DELETE FROM pgmq.tending AS t WHERE t.ctid = v_row;     -- it fires all the same
+END
+$$;
+COMMENT ON FUNCTION pgmq._tend_later(text) IS
+'Have the partitions of a queue tended when the transaction commits.';
+
+-- Not SECURITY DEFINER: what it calls is the property of the queue's owner.
+CREATE OR REPLACE FUNCTION pgmq._tend_at_commit()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_function CONSTANT text := format('pgmq.%I', pgmq._function_name('tend', new.queue_name));
+BEGIN
+    -- A prepared transaction would keep the locks. (A commit without a statement has no text.) And
+    -- the queue may have been dropped.
+    IF (current_query() ~* '^\s*prepare\M') IS NOT TRUE AND to_regproc(v_function) IS NOT NULL THEN
+        EXECUTE format('SELECT %s(true)', v_function);
+    END IF;
+    RETURN null;
+END
+$$;
+COMMENT ON FUNCTION pgmq._tend_at_commit() IS
+'Trigger, deferred: have the partitions of a queue tended.';
+
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_catalog.pg_trigger AS t
+        WHERE t.tgrelid = 'pgmq.tending'::regclass AND NOT t.tgisinternal
+    )
+    THEN
+        CREATE CONSTRAINT TRIGGER tend_at_commit AFTER INSERT ON pgmq.tending
+        DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION pgmq._tend_at_commit();
+    END IF;
+END
+$$;
 
 -- A table that is partitioned already, and what its partitioning is known by.
 CREATE OR REPLACE FUNCTION pgmq._partition(
