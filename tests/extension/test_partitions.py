@@ -275,6 +275,22 @@ def test_a_message_is_pushed_from_any_partition(
     assert '"msg_id": 3' in pushed[0].payload
 
 
+def test_whoever_monitors_sees_an_estimate_of_a_large_queue(db: psycopg.Connection) -> None:
+    """Partitions without rows, and those of which no statistics are known, included."""
+    db.execute("SELECT pgmq.create_partitioned('q', '4000', null, 5)")
+    _let_be(db)
+    _send(db, 12_000)
+    _send(db, 16_000)
+    db.execute("SET ROLE pg_monitor")
+    row = db.execute(
+        "SELECT queue_length, default_partition_length FROM pgmq.metrics('q')"
+    ).fetchone()
+    db.execute("RESET ROLE")
+    assert row is not None
+    assert 10_000 < row[0] <= 28_000
+    assert row[1] == 4_001
+
+
 # Only live partitions
 
 

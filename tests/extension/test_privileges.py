@@ -96,10 +96,10 @@ def roles(db: psycopg.Connection, database: str) -> Iterator[Roles]:
         db.execute(f'DROP OWNED BY "{role}" CASCADE; DROP ROLE "{role}"'.encode())
 
 
-@pytest.fixture(params=["create", "create_unlogged"])
+@pytest.fixture(params=["create('q')", "create_unlogged('q')", "create_partitioned('q', '2')"])
 def queue(db: psycopg.Connection, request: pytest.FixtureRequest) -> psycopg.Connection:
     """A queue with everything that takes part in sending and reading, and three messages."""
-    db.execute(f"SELECT pgmq.{request.param}('q')".encode())
+    db.execute(f"SELECT pgmq.{request.param}".encode())
     db.execute(
         """
         SELECT pgmq.create('dead');
@@ -224,6 +224,67 @@ def test_revoke_all_takes_back_what_was_granted(queue: psycopg.Connection, roles
     with _as(queue, role):
         _denied(queue, *SENDING, *CONSUMING, *METRICS, *PAYLOADS, *OWNING)
         _allowed(queue, "SELECT pgmq.send('dead', '1')")
+
+
+@pytest.mark.parametrize("kept_by", ["pgmq", "pg_partman"])
+def test_partitions_made_later_need_no_grant_and_give_no_other_way_in(
+    db: psycopg.Connection, roles: Roles, kept_by: str
+) -> None:
+    if kept_by == "pg_partman":
+        try:
+            db.execute("CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman")
+        except (psycopg.errors.UndefinedFile, psycopg.errors.FeatureNotSupported):
+            pytest.skip("needs the extension pg_partman (Debian: postgresql-15-partman)")
+    sender, consumer, monitor = roles(), roles(), roles()
+    db.execute("SELECT pgmq.create_partitioned('q', '10', '1000', 1)")
+    for grant, role in (("send", sender), ("consume", consumer), ("monitor", monitor)):
+        db.execute(f"SELECT pgmq.grant_{grant}('q', %s)".encode(), (role,))
+    children = """
+        SELECT i.inhrelid::regclass::text FROM pg_inherits AS i
+        WHERE i.inhparent IN ('pgmq.q_q'::regclass, 'pgmq.a_q'::regclass)
+    """
+    before = {row[0] for row in db.execute(children.encode()).fetchall()}
+    batch = "SELECT pgmq.send_batch('q', array_fill('1'::jsonb, ARRAY[19]))"
+    with _as(db, sender):
+        _allowed(db, batch)
+    if kept_by == "pgmq":
+        db.execute("SELECT setval('pgmq.tend_due_q', 0)")
+        with _as(db, consumer):  # its transaction makes them
+            _allowed(db, "SELECT pgmq.read('q', 0, 32)")
+    else:
+        db.execute("SELECT partman.run_maintenance('pgmq.q_q')")
+    later = {row[0] for row in db.execute(children.encode()).fetchall()} - before
+    assert later
+
+    with _as(db, sender):
+        _allowed(db, batch)
+        _denied(db, *METRICS, "SELECT pgmq.read('q', 0, 1)")
+    with _as(db, consumer):
+        _allowed(db, *METRICS)
+        for call in (
+            "SELECT msg_id FROM pgmq.read('q', 0, 99)",
+            "SELECT pgmq.archive('q', ARRAY[1, 25, 38])",
+            "SELECT pgmq.ack('q', ARRAY[2, 26, 37], ARRAY[9, 1, 1])",
+            "SELECT pgmq.delete('q', 28)",
+            "SELECT msg_id FROM pgmq.set_vt('q', 29, 0)",
+            "SELECT msg_id FROM pgmq.pop('q', 40)",
+        ):
+            assert db.execute(call.encode()).rowcount > 0
+    with _as(db, monitor):
+        _allowed(db, *METRICS)
+    for role in (sender, consumer, monitor, "pg_monitor"):
+        for child in before | later:
+            rights = db.execute(
+                """
+                SELECT has_any_column_privilege(%(role)s, %(child)s, 'SELECT, INSERT, UPDATE')
+                    OR has_table_privilege(%(role)s, %(child)s, 'DELETE, TRUNCATE')
+                """,
+                {"role": role, "child": child},
+            ).fetchone()
+            assert rights == (False,), (role, child)
+    db.execute("SELECT pgmq.revoke_all('q', %s)", (consumer,))
+    with _as(db, consumer):
+        _denied(db, *METRICS, "SELECT pgmq.read('q', 0, 1)", "SELECT pgmq.pop('q', 1)")
 
 
 def test_granting_is_for_the_owner(db: psycopg.Connection, roles: Roles) -> None:

@@ -312,6 +312,44 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgmq._partition_literal(text, bigint) IS 'A key as a value of the column, in text.';
 
+CREATE OR REPLACE FUNCTION pgmq._default_keys(relation regclass)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH ends AS (
+        SELECT p.first_key, p.end_key FROM pgmq._partitions(relation) AS p
+        UNION ALL
+        SELECT null, null
+    ),
+    gaps AS (
+        SELECT e.end_key AS first_key, lead(e.first_key) OVER w AS end_key
+        FROM ends AS e
+        WINDOW w AS (ORDER BY e.first_key NULLS FIRST)
+    ),
+    conditions AS (
+        SELECT concat_ws(
+            ' AND ',
+            CASE WHEN g.first_key IS NOT NULL THEN format(
+                '%I >= %L', k.name, pgmq._partition_literal(k.name, g.first_key)
+            ) END,
+            CASE WHEN g.end_key IS NOT NULL THEN format(
+                '%I < %L', k.name, pgmq._partition_literal(k.name, g.end_key)
+            ) END
+        ) AS condition
+        FROM gaps AS g
+        CROSS JOIN LATERAL (SELECT pgmq._partition_column(relation::text)::text AS name) AS k
+        WHERE (g.first_key = g.end_key) IS NOT TRUE
+            -- A partition from MINVALUE, or to MAXVALUE.
+            AND coalesce(g.first_key, 0) < 9223372036854775807
+            AND coalesce(g.end_key, 0) > '-9223372036854775808'::bigint
+    )
+    SELECT coalesce(string_agg(coalesce(nullif(c.condition, ''), 'true'), ' OR '), 'false')
+    FROM conditions AS c
+$$;
+COMMENT ON FUNCTION pgmq._default_keys(regclass) IS
+'A condition for the keys that are in no partition but the default one.';
+
 -- Neither readers nor writers wait for a new partition: it is created on its own and attached,
 -- which only locks out others who do the same, and the users of the default partition. But messages
 -- can only be moved from there while nobody uses the queue: a statement that has been planned

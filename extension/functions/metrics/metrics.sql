@@ -76,7 +76,7 @@ BEGIN
         now(),
         v_visible,
         CASE
-            WHEN v_default IS NOT NULL THEN pgmq._rows_up_to(v_default, v_exact)
+            WHEN v_default IS NOT NULL THEN pgmq._default_rows(v_table, v_exact)
             WHEN pgmq._partition_column(v_table::text) IS NOT NULL THEN 0
         END
     )::pgmq.metrics_result;
@@ -99,24 +99,29 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._planned_rows(text) IS 'How many rows the planner expects of a query.';
 
-CREATE OR REPLACE FUNCTION pgmq._rows_up_to(relation regclass, exact bigint)
+CREATE OR REPLACE FUNCTION pgmq._default_rows(relation regclass, exact bigint)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = on
 AS $$
 DECLARE
     v_count bigint;
 BEGIN
+    -- By the table: who may read that need not be allowed to query a partition. The planner sees
+    -- that no other partition has such keys.
     EXECUTE format(
-        'SELECT count(*) FROM (SELECT FROM %s LIMIT $1 + 1) AS m', relation
+        'SELECT count(*) FROM (SELECT FROM %s WHERE %s LIMIT $1 + 1) AS m',
+        relation, pgmq._default_keys(relation)
     ) INTO v_count USING exact;
     IF v_count > exact THEN
-        RETURN greatest(v_count, pgmq._estimated_rows(relation));
+        RETURN greatest(v_count, pgmq._estimated_rows(pgmq._default_partition(relation)));
     END IF;
     RETURN v_count;
 END
 $$;
-COMMENT ON FUNCTION pgmq._rows_up_to(regclass, bigint) IS 'How many rows a table has: counted up to a number, estimated beyond.';
+COMMENT ON FUNCTION pgmq._default_rows(regclass, bigint) IS
+'How many rows the default partition of a table has: counted up to a number, estimated beyond.';
 
 CREATE OR REPLACE FUNCTION pgmq._estimated_rows(relation regclass)
 RETURNS bigint
@@ -124,16 +129,20 @@ LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
     -- The counters of the statistics system follow every commit but are lost in a crash; the
-    -- planner's figure lasts.
-    -- Of a partitioned table, each of its partitions has some.
+    -- planner's figure lasts. Of a partitioned table, each of its partitions has some, and who may
+    -- read the table need not be allowed to query a partition.
     SELECT sum(CASE
-        WHEN pg_stat_get_live_tuples(t.relid) > 0 THEN pg_stat_get_live_tuples(t.relid)
-        ELSE pgmq._planned_rows(format('SELECT FROM %s', t.relid))
+        WHEN pg_stat_get_tuples_inserted(t.relid) > 0 OR pg_stat_get_live_tuples(t.relid) > 0
+            THEN pg_stat_get_live_tuples(t.relid)
+        WHEN NOT c.relispartition THEN pgmq._planned_rows(format('SELECT FROM %s', t.relid))
+        ELSE greatest(c.reltuples, 0) / greatest(c.relpages, 1) * pg_relation_size(t.relid)
+            / current_setting('block_size')::integer
     END)::bigint
     FROM (
         SELECT p.relid FROM pg_partition_tree(relation) AS p WHERE p.isleaf
         UNION
         SELECT c.oid FROM pg_class AS c WHERE c.oid = relation AND c.relkind <> 'p'
     ) AS t
+    INNER JOIN pg_class AS c ON t.relid = c.oid
 $$;
 COMMENT ON FUNCTION pgmq._estimated_rows(regclass) IS 'How many live rows the statistics know of.';
