@@ -49,6 +49,9 @@ def queue(db: psycopg.Connection) -> psycopg.Connection:
         SELECT pgmq.enable_notify_insert('q'), pgmq.enable_wakeups('q'), pgmq.enable_push('q');
         SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 1000);
         SELECT pgmq.archive('q', msg_id) FROM pgmq.read('q', 0, 3);
+        SELECT pgmq.create_partitioned('p', '10', '100', 3), pgmq.create_partitioned('t', '1 day', null);
+        SELECT pgmq.send_batch('p', array_fill('1'::jsonb, ARRAY[30])), pgmq.send('t', '1');
+        SELECT pgmq.archive('p', msg_id) FROM pgmq.read('p', 0, 3);
         """
     )
     return db
@@ -120,6 +123,38 @@ PROVOKED = {
         "q",
         "index pgmq.fifo_idx_q is not valid",
         True,
+    ),
+    "invalid index of a partition": (
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'pgmq.q_p_p10_vt_idx'::regclass",
+        "critical",
+        "p",
+        "index pgmq.q_p_p10_vt_idx is not valid",
+        True,
+    ),
+    "no mark of partitions": (
+        "DROP SEQUENCE pgmq.floor_mark_p",
+        "critical",
+        "p",
+        "the mark of the first partition is missing",
+        True,
+    ),
+    "default partition": (
+        "INSERT INTO pgmq.q_p (msg_id, vt) VALUES (40, now()), (55, now())",
+        "warning",
+        "p",
+        "pgmq.q_p_default has 2 messages",
+        True,
+    ),
+    "dropped unread": (
+        """
+        INSERT INTO pgmq.q_p (msg_id, vt) VALUES (130, now());
+        SELECT pgmq.read('p', 60, 2);
+        SELECT pgmq.maintain('p')
+        """,
+        "warning",
+        "p",
+        "retention has dropped 26 messages, 24 of them never read, the last 20",
+        False,
     ),
     "archive": (
         "UPDATE pg_class SET reltuples = 2e6 WHERE oid = 'pgmq.a_q'::regclass",
@@ -221,6 +256,27 @@ def test_a_mark_that_lags_is_moved_by_its_fix(queue: psycopg.Connection) -> None
     assert finding[3].startswith("SELECT pgmq.maintain('q')")
     queue.execute("SELECT pgmq.maintain('q')")
     assert _findings(queue) == []
+
+
+@pytest.mark.parametrize("kept_by", ["pgmq", "pg_partman"])
+def test_what_is_in_the_default_partition_of_an_archive_is_found(
+    db: psycopg.Connection, kept_by: str
+) -> None:
+    if kept_by == "pg_partman":
+        try:
+            db.execute("CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman")
+        except (psycopg.errors.UndefinedFile, psycopg.errors.FeatureNotSupported):
+            pytest.skip("needs the extension pg_partman (Debian: postgresql-15-partman)")
+    db.execute("SELECT pgmq.create_partitioned('q', '10', '1000', 1)")
+    assert _findings(db) == []
+    db.execute("INSERT INTO pgmq.a_q (msg_id, vt) VALUES (123, now())")
+    (found,) = _findings(db)
+    assert found[:3] == ("warning", "q", "pgmq.a_q_default has 1 messages")
+    db.execute("SET ROLE pg_monitor")
+    _wait(lambda: _findings(db) == [found])  # from the statistics
+    db.execute("RESET ROLE")
+    db.execute(found[3].partition(";")[0].encode())
+    assert _findings(db) == []
 
 
 def test_who_lacks_the_rights_is_told_so(queue: psycopg.Connection, database: str) -> None:

@@ -260,6 +260,7 @@ AS $$
             m.queue_name::text,
             to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS queue,
             to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'a'))) AS archive,
+            m.is_partitioned,
             pgmq._suffix(m.queue_name) AS suffix,
             pgmq._policy_of(m.queue_name) AS policy
         FROM pgmq.meta AS m
@@ -286,6 +287,10 @@ AS $$
             ('layout', 'index of parked messages', to_regclass(format('pgmq.%I', 'parked_idx_' || q.suffix))),
             ('layout', 'low-water mark of ready messages', to_regclass(format('pgmq.%I', 'ready_mark_' || q.suffix))),
             ('layout', 'low-water mark of parked messages', to_regclass(format('pgmq.%I', 'parked_mark_' || q.suffix))),
+            ('layout', 'mark of the first partition', CASE WHEN q.is_partitioned
+                THEN to_regclass(format('pgmq.%I', 'floor_mark_' || q.suffix)) ELSE q.queue END),
+            ('layout', 'mark of the last partition', CASE WHEN q.is_partitioned
+                THEN to_regclass(format('pgmq.%I', 'top_mark_' || q.suffix)) ELSE q.queue END),
             ('policy', 'table of deduplication keys', CASE WHEN (q.policy).dedup_window IS NULL THEN q.queue
                 ELSE to_regclass(format('pgmq.%I', 'dedup_' || q.suffix)) END),
             ('policy', 'index of leases', CASE WHEN (q.policy).max_in_flight IS NULL THEN q.queue
@@ -315,7 +320,8 @@ AS $$
         format('REINDEX INDEX CONCURRENTLY %s', i.indexrelid::regclass)
     FROM pg_index AS i
     INNER JOIN pg_class AS c ON c.oid = i.indrelid
-    LEFT JOIN queues AS q ON i.indrelid IN (q.queue, q.archive)
+    LEFT JOIN queues AS q
+        ON coalesce(pg_partition_root(i.indrelid), i.indrelid) IN (q.queue, q.archive)
     WHERE c.relnamespace = 'pgmq'::regnamespace AND NOT (i.indisvalid AND i.indisready)
     UNION ALL
     SELECT
@@ -427,6 +433,56 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._doctor_queues() IS
 'Queues whose low-water mark lags, or that dead letters pile up in.';
+
+CREATE OR REPLACE FUNCTION pgmq._doctor_partitions()
+RETURNS TABLE (severity text, queue_name text, finding text, fix text)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH tables AS (
+        SELECT p.*, t.relation, pgmq._default_partition(t.relation) AS default_partition
+        FROM pgmq.partitioning AS p
+        CROSS JOIN LATERAL (
+            SELECT to_regclass(format('pgmq.%I', pgmq.format_table_name(
+                p.queue_name, CASE WHEN p.is_archive THEN 'a' ELSE 'q' END
+            ))) AS relation
+        ) AS t
+    )
+    SELECT
+        'warning', t.queue_name, format('%s has %s messages', t.default_partition, r.rows),
+        CASE
+            WHEN m.schema_name IS NULL THEN format('SELECT pgmq.maintain(%L)', t.queue_name)
+            ELSE format(
+                'CALL %1$I.partition_data_proc(%2$L); and schedule %1$I.run_maintenance()',
+                m.schema_name, format('pgmq.%s', c.relname)
+            )
+        END
+    FROM tables AS t
+    INNER JOIN pg_class AS c ON t.relation = c.oid
+    -- Whoever monitors may not count what is in an archive.
+    CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN has_column_privilege(t.relation, 'msg_id', 'SELECT')
+                THEN pgmq._default_rows(t.relation, 10000)
+            ELSE pg_stat_get_live_tuples(t.default_partition)
+        END AS rows
+    ) AS r
+    CROSS JOIN pgmq._partman() AS m
+    WHERE t.default_partition IS NOT NULL AND r.rows > 0
+    UNION ALL
+    SELECT
+        'warning', t.queue_name,
+        format(
+            'retention has dropped %s messages, %s of them never read, the last %s',
+            t.dropped_messages, t.dropped_unread,
+            to_char(t.dropped_at, 'YYYY-MM-DD HH24:MI:SS TZ')
+        ),
+        'Read faster, or keep more: retention_interval in pgmq.partitioning'
+    FROM tables AS t
+    WHERE t.dropped_unread > 0 AND t.dropped_at > now() - interval '1 day'
+$$;
+COMMENT ON FUNCTION pgmq._doctor_partitions() IS
+'Messages in default partitions, and unread ones that retention has dropped within a day.';
 
 CREATE OR REPLACE FUNCTION pgmq._doctor_channels()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)

@@ -10,7 +10,8 @@ DECLARE
     v_found jsonb;
 BEGIN
     FOREACH v_part IN ARRAY ARRAY[
-        'horizon', 'settings', 'tables', 'compiled', 'relations', 'queues', 'channels'
+        'horizon', 'settings', 'tables', 'compiled', 'relations', 'queues', 'partitions',
+        'channels'
     ] LOOP
         BEGIN
             EXECUTE format(
@@ -36,4 +37,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.doctor() IS
-'What is wrong, or will be: severity (critical, warning, info), the queue (null for the server), the finding, and what to do about it, in SQL or words; no row where all is well. It names who keeps vacuum from its work (for longer than the setting pgmq.doctor_patience, 5 min unless set), dead rows and bloat, settings of autovacuum that will not keep up, functions, tables, indexes and marks that are missing, stale or lag, dead channels, dead letters that pile up and archives that only grow. For members of pg_monitor; what the caller may not see is said to have been left out. Changes nothing.';
+'What is wrong, or will be: severity (critical, warning, info), the queue (null for the server), the finding, and what to do about it, in SQL or words; no row where all is well. It names who keeps vacuum from its work (for longer than the setting pgmq.doctor_patience, 5 min unless set), dead rows and bloat, settings of autovacuum that will not keep up, functions, tables, indexes and marks that are missing, stale or lag, dead channels, messages in default partitions or dropped unread by retention, dead letters that pile up and archives that only grow. For members of pg_monitor; what the caller may not see is said to have been left out. Changes nothing.';
