@@ -337,6 +337,60 @@ def test_reads_and_deletes_touch_only_partitions_with_messages(
             assert "pgmq.q_q_default" not in touched, call
 
 
+# Each returns one row for the message {0}, the only one there is; those that need a lease have it.
+SEEN = (
+    "SELECT msg_id FROM pgmq.read('q', 60, 1)",
+    "SELECT msg_id FROM pgmq.read('q', 60, 1, '1')",
+    "SELECT msg_id FROM pgmq.read_grouped('q', 60, 1)",
+    "SELECT msg_id FROM pgmq.read_grouped_rr('q', 60, 1)",
+    "SELECT msg_id FROM pgmq.read_grouped_head('q', 60, 1)",
+    "SELECT msg_id FROM pgmq.read_group('q', '_default_fifo_group', 60, 1)",
+    "SELECT msg_id FROM pgmq.pop('q')",
+    "SELECT msg_id FROM pgmq.peek('q')",
+    "SELECT msg_id FROM pgmq.get('q', {0})",
+    "SELECT {0} WHERE pgmq.next_visible_at('q') <= clock_timestamp()",
+    "SELECT {0} WHERE pgmq.redrive('q', 'other') = 1",
+    "SELECT msg_id FROM pgmq.set_vt('q', {0}, 5)",
+    "SELECT {0} WHERE pgmq.delete('q', {0}::bigint)",
+    "SELECT pgmq.delete('q', ARRAY[{0}]::bigint[])",
+    "SELECT {0} WHERE pgmq.archive('q', {0}::bigint)",
+    "SELECT pgmq.archive('q', ARRAY[{0}]::bigint[])",
+)
+LEASED = (
+    "SELECT {0} WHERE pgmq.ack('q', {0}, 1)",
+    "SELECT pgmq.ack('q', ARRAY[{0}]::bigint[], '{{1}}')",
+    "SELECT {0} WHERE pgmq.nack('q', {0}, 1)",
+    "SELECT {0} WHERE pgmq.extend('q', {0}, 1, 5)",
+)
+SETUPS = {
+    "plain": "SELECT 1",
+    "groups": "SELECT pgmq.create_fifo_index('q')",
+    "policy": "SELECT pgmq.set_policy('q', max_receives => 9, message_ttl => '1 h')",
+    "in flight": "SELECT pgmq.set_policy('q', max_in_flight => 9)",
+}
+
+
+@EACH_KIND
+@pytest.mark.parametrize("setup", SETUPS)
+def test_no_plan_outlives_the_marks_it_was_made_with(
+    queue: psycopg.Connection, connect: Connect, setup: str
+) -> None:
+    """What was planned for the marks of then leaves out what comes later."""
+    queue.execute("SELECT pgmq.create('other')")
+    queue.execute(SETUPS[setup].encode())
+    session = connect()
+    # A plan may be kept from the sixth call on.
+    for _ in range(8):
+        for call in SEEN + LEASED:
+            msg_id = _value(queue, "SELECT pgmq.send('q', '1')")
+            if call in LEASED:
+                queue.execute("SELECT pgmq.read('q', 60, 1)")
+            assert _ids(session, call.format(msg_id)) == [msg_id], call
+            queue.execute("DELETE FROM pgmq.q_q")
+            queue.execute("SELECT setval('pgmq.look_due_q', 0)")
+            queue.execute("SELECT pgmq._advance_q()")
+
+
 @EACH_KIND
 def test_what_lies_outside_the_marks_is_found_by_a_sweep(queue: psycopg.Connection) -> None:
     _send(queue, 3)

@@ -695,7 +695,8 @@ COMMENT ON FUNCTION pgmq._postpone_partitions(regclass, boolean, text) IS
 
 -- The upkeep that a read or a send has found due is done when its transaction commits: what it locks
 -- then is locked for the commit alone, however long the transaction was open and whatever it does
--- after the call. A deferred trigger is what runs at that time, and a trigger needs a row.
+-- after the call. A deferred trigger is what runs at that time, and a trigger needs a row. (After
+-- SET CONSTRAINTS ALL IMMEDIATE it runs at once, and the locks stay.)
 CREATE OR REPLACE FUNCTION pgmq._tend_later(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- nobody else has a right to the table
