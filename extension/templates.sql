@@ -35,6 +35,7 @@
 \template templates/forget.sql
 \template templates/upkeep.sql
 \template templates/tend.sql
+\template templates/keep.sql
 \template templates/notify.sql
 \template templates/announce.sql
 \template templates/wake.sql

@@ -720,12 +720,12 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_function CONSTANT text := format('pgmq.%I', pgmq._function_name('tend', new.queue_name));
+    v_function CONSTANT text := format('pgmq.%I', pgmq._function_name('keep', new.queue_name));
 BEGIN
     -- A prepared transaction would keep the locks. (A commit without a statement has no text.) And
     -- the queue may have been dropped.
     IF (current_query() ~* '^\s*prepare\M') IS NOT TRUE AND to_regproc(v_function) IS NOT NULL THEN
-        EXECUTE format('SELECT %s(true)', v_function);
+        EXECUTE format('SELECT %s()', v_function);
     END IF;
     RETURN null;
 END

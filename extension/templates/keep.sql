@@ -1,0 +1,33 @@
+-- Keep the partitions of the queue and its archive, while a transaction commits: by one session at
+-- a time, and without ever failing what that transaction is for.
+CREATE OR REPLACE FUNCTION pgmq._keep_$queue()
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- whoever reads need not own the tables
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    --# if partitioned
+    v_space CONSTANT integer := 'pgmq.q_$queue'::regclass::oid::bigint - 2147483648;
+    v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
+    --# end
+BEGIN
+    --# if partitioned
+    IF NOT pg_try_advisory_xact_lock(v_space, -3) THEN
+        RETURN;
+    END IF;
+    BEGIN
+        PERFORM pgmq._keep_partitions(queue_name$policy, false, thorough => false);
+        PERFORM pgmq._keep_partitions(queue_name$policy, true, thorough => false);
+        PERFORM setval('pgmq.tend_due_$queue', v_now + least(
+            60000000,
+            greatest(1000000, 50 * (pgmq._microseconds(clock_timestamp()) - v_now))
+        ));
+    EXCEPTION
+        -- There is nothing else left to cancel.
+        WHEN OTHERS OR query_canceled THEN
+            RAISE WARNING 'upkeep of the partitions of queue "%" failed: %',
+                queue_name$policy, SQLERRM;
+    END;
+    --# end
+END
+$$;
