@@ -693,10 +693,10 @@ $$;
 COMMENT ON FUNCTION pgmq._postpone_partitions(regclass, boolean, text) IS
 'Say, if pgmq.maintain() was called, that a lock could not be had in time.';
 
--- The upkeep that a read or a send has found due is done when its transaction commits: what it locks
--- then is locked for the commit alone, however long the transaction was open and whatever it does
--- after the call. A deferred trigger is what runs at that time, and a trigger needs a row. (After
--- SET CONSTRAINTS ALL IMMEDIATE it runs at once, and the locks stay.)
+-- The upkeep that a read or a send has found due is done when its transaction commits: what it
+-- locks then is locked for the commit alone, however long the transaction was open and whatever it
+-- does after the call. A deferred trigger is what runs at that time, and a trigger needs a row.
+-- (After SET CONSTRAINTS ALL IMMEDIATE it runs at once, and the locks stay.)
 CREATE OR REPLACE FUNCTION pgmq._tend_later(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- nobody else has a right to the table
@@ -724,7 +724,9 @@ DECLARE
 BEGIN
     -- A prepared transaction would keep the locks. (A commit without a statement has no text.) And
     -- the queue may have been dropped.
-    IF (current_query() ~* '^\s*prepare\M') IS NOT TRUE AND to_regproc(v_function) IS NOT NULL THEN
+    IF (current_query() ~* '^\s*prepare\M') IS NOT TRUE
+        AND to_regproc(v_function) IS NOT NULL
+    THEN
         EXECUTE format('SELECT %s()', v_function);
     END IF;
     RETURN null;
