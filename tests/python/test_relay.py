@@ -344,7 +344,7 @@ def test_what_the_protocol_cannot_carry_comes_back_and_the_rest_goes_out(
         """
         SELECT pgmq.create('orders'),
             pgmq.send_batch('orders', ARRAY['1', '2', '3']::jsonb[], ARRAY[
-            NULL, jsonb_build_object('number', 2::numeric ^ 80),
+            NULL, jsonb_build_object('number', trunc(2::numeric ^ 80)),
             jsonb_build_object('x-pgmq-routing-key', repeat('x', 300))
         ]::jsonb[]), pgmq.send('orders', '4')
         """
@@ -385,7 +385,9 @@ def test_connections_to_postgres_that_are_cut_are_opened_again(
         WHERE application_name = 'pgmq relay' AND datname = current_database()
     """
     with _running(Relay(dsn, "orders", "memory://?queue=cut", batch=5)):
-        for number in range(200):
+        db.execute("SELECT pgmq.send('orders', '0')")
+        _until(lambda: _length(db) == 0)  # or it might be cut off before it has begun
+        for number in range(1, 200):
             db.execute("SELECT pgmq.send('orders', %s::text::jsonb)", [str(number)])
             if number % 50 == 25:
                 _until(lambda: db.execute(cut).fetchone() == (1,))
