@@ -45,8 +45,9 @@ SETTINGS = {
 }
 
 _FOLDER = "pgmq-test-"
+_DISK = Path(tempfile.gettempdir())
 _MEMORY = Path("/dev/shm")  # noqa: S108
-_ROOM = 4 << 30
+_ROOM = 2 << 30  # two workers need half a gigabyte
 _numbers = itertools.count()
 
 
@@ -218,14 +219,14 @@ def private(settings: dict[str, str], postgres: str = "") -> Iterator[embedded.S
 def _parent() -> Path:
     """Say where the folders of servers go: into memory if that has room and may run programs.
 
-    A disk's file system slows down as the databases of the tests come and go: ext4 without a
-    journal looks at every file deleted lately when it makes one.
+    A disk's file system can slow down as the databases of the tests come and go: ext4 without a
+    journal passes over every file deleted lately when it makes one.
     """
     if _MEMORY.is_dir():
         memory = os.statvfs(_MEMORY)
         if memory.f_bavail * memory.f_frsize >= _ROOM and not memory.f_flag & os.ST_NOEXEC:
             return _MEMORY
-    return Path(tempfile.gettempdir())
+    return _DISK
 
 
 def attach(address: str) -> TestServer:
@@ -302,7 +303,7 @@ def control() -> dict[str, str]:
 
 def _sweep() -> None:
     """Stop what a killed test run has left behind."""
-    for folder in _parent().glob(f"{_FOLDER}*-*"):
+    for folder in (*_MEMORY.glob(f"{_FOLDER}*-*"), *_DISK.glob(f"{_FOLDER}*-*")):
         pid = folder.name.removeprefix(_FOLDER).partition("-")[0]
         if pid.isdigit() and folder.stat().st_uid == os.geteuid() and not _alive(int(pid)):
             with contextlib.suppress(embedded.EmbeddedError):
