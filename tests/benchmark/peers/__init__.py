@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from benchmark.driver import Server
+from benchmark.driver import Server, _spent_seconds
 from benchmark.peers.engines import ENGINES, NAMES, PROCESSES, SLOTS
 from benchmark.peers.environment import Environment, MissingError
 from benchmark.peers.processes import Process, ProgramError, open_pool, run
@@ -34,6 +34,7 @@ __all__ = ["NAMES", "markdown", "measure"]
 _WARM = 10_000_000  # ids from here on are not counted
 _WARM_RATE, _WARM_SECONDS = 100, 0.5
 _GRACE = 3.0  # seconds for what is left when the producer has ended
+_PATIENCE = 10  # times the seconds that a producer should take
 _BEHIND = 0.5  # seconds of the rate that may wait at the end
 
 
@@ -202,7 +203,7 @@ class _Bench:
             "finished": left == 0,
             "correct": _correct(begun, jobs, left),
             "postgres_cpu_us": 1e6 * spent[0] / len(begun) if spent and begun else None,
-            "clients_cpu_us": 1e6 * pool.cpu / len(begun) if begun else None,
+            "workers_cpu_us": 1e6 * pool.cpu / len(begun) if begun else None,
         }
 
     def _settle(self, engine: Engine) -> None:
@@ -228,36 +229,43 @@ class _Bench:
 
     def steady(self, engine: Engine) -> dict[str, dict[str, Any]]:
         """Measure latencies while a producer sends at a rate, one rate after the other."""
-        spent: list[float] = []
-        phases: dict[int, tuple[int, dict[str, float], float]] = {}
-        with self._fresh(engine) as variables, self._cpu(spent):
-            with (
-                open_pool(PROCESSES, self._command(engine, "work"), variables) as pool,
-                contextlib.closing(Process(self._command(engine, "produce"), variables)) as sender,
+        phases = []
+        others = self.server.children() if self.server.postmaster else set()
+        with (
+            self._fresh(engine) as variables,
+            open_pool(PROCESSES, self._command(engine, "work"), variables) as pool,
+            contextlib.closing(Process(self._command(engine, "produce"), variables)) as sender,
+        ):
+            pool.begin()
+            sender.answer()
+            sent = 1  # in order to connect
+            for rate, seconds, first in (
+                (_WARM_RATE, _WARM_SECONDS, _WARM),
+                *((rate, self.plan.seconds, rate * 1000) for rate in self.plan.rates),
             ):
-                pool.begin()
-                sender.answer()
-                sent = 1  # to see whether it works
-                for rate, seconds, first in (
-                    (_WARM_RATE, _WARM_SECONDS, _WARM),
-                    *((rate, self.plan.seconds, rate * 1000) for rate in self.plan.rates),
-                ):
-                    sender.tell(json.dumps([rate, seconds, first]))
-                    answer = sender.answer(PATIENT * seconds)
-                    phases[rate] = (first, answer, time.time())
-                    sent += answer["sent"]
-                    deadline = time.monotonic() + _GRACE
-                    pool.wait(lambda n, s=sent, d=deadline: n >= s or time.monotonic() > d)
-                begun = pool.stop()
+                backends = self.server.children() - others if self.server.postmaster else set()
+                before = _spent_seconds(backends), _spent_seconds(pool.pids)
+                sender.tell(json.dumps([rate, seconds, first]))
+                answer = sender.answer(_PATIENCE * seconds)
+                end = time.time()
+                sent += answer["sent"]
+                deadline = time.monotonic() + _GRACE
+                pool.wait(lambda n, s=sent, d=deadline: n >= s or time.monotonic() > d)
+                spent = (
+                    _spent_seconds(backends) - before[0] if backends else None,
+                    _spent_seconds(pool.pids) - before[1],
+                )
+                phases.append((rate, first, answer, end, spent))
+            begun = pool.stop()
         results = {}
-        for rate in self.plan.rates:
-            first, answer, end = phases[rate]
+        for rate, first, answer, end, (postgres, workers) in phases[1:]:
             of_this = [one for one in begun if first <= one.id < first + answer["sent"]]
-            results[str(rate)] = _latencies(rate, of_this, answer, end)
+            handled = max(1, len(of_this))
+            results[str(rate)] = _latencies(rate, of_this, answer, end) | {
+                "postgres_cpu_us": None if postgres is None else 1e6 * postgres / handled,
+                "workers_cpu_us": 1e6 * workers / handled,
+            }
         return results
-
-
-PATIENT = 10  # times the seconds that a producer should take
 
 
 def _correct(begun: list[Begun], jobs: int, left: int) -> str | None:
@@ -310,13 +318,13 @@ def markdown(found: dict[str, Any]) -> str:
         f"A backlog of {plan['jobs']:,} drained, jobs per second until all are acknowledged,"
         " and CPU time for a job:",
         table(
-            ["", "per second", "Postgres CPU us", "clients CPU us", ""],
+            ["", "per second", "Postgres CPU us", "workers CPU us", ""],
             [
                 [
                     name,
                     spread(one["rate"]),
                     spread([cpu for cpu in one["postgres_cpu_us"] if cpu is not None]),
-                    spread([cpu for cpu in one["clients_cpu_us"] if cpu is not None]),
+                    spread([cpu for cpu in one["workers_cpu_us"] if cpu is not None]),
                     _remarks(
                         one,
                         "" if all(one["finished"]) else f"not done in {plan['drain_seconds']:g} s",
@@ -331,12 +339,17 @@ def markdown(found: dict[str, Any]) -> str:
             f"{rate} jobs per second for {plan['seconds']:g} s; ms from before the call that"
             " enqueues to the beginning of the handler:",
             table(
-                ["", "sent per second", "p50", "p95", "p99", "max", ""],
+                [
+                    "", "sent per second", "p50", "p95", "p99", "max",
+                    "Postgres CPU us", "workers CPU us", "",
+                ],
                 [
                     [
                         name,
                         spread(one["sent_rate"]),
                         *(_middle(one[key]) for key in ("p50", "p95", "p99", "max")),
+                        _middle(one["postgres_cpu_us"]),
+                        _middle(one["workers_cpu_us"]),
                         _remarks(
                             one,
                             ""

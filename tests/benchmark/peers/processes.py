@@ -64,6 +64,11 @@ class Process:
             self._ended = True
             self._condition.notify()
 
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
     def tell(self, line: str) -> None:
         """Send a line."""
         assert self._process.stdin is not None
@@ -122,6 +127,11 @@ class Pool:
             process.answer()
         for process in self._processes:
             process.tell("go")
+
+    @property
+    def pids(self) -> set[int]:
+        """The ids of the processes."""
+        return {process.pid for process in self._processes}
 
     def wait(self, done: Callable[[int], bool]) -> None:
         """Wait until the number of jobs begun, or the time, is enough."""
