@@ -572,6 +572,8 @@ class Engine(ABC):
         """Say when to look again, whenever the queue was found empty."""
         notified = False
         listens = announced.arms or announced.throttle is not None
+        until = 0.0  # commits are announced until then
+        sure = False  # and so was every transaction that has not ended
         while True:
             while listens and not self._empty.is_set():
                 # The server keeps what is not fetched, and everything announced after it.
@@ -580,17 +582,29 @@ class Engine(ABC):
                     self._wake()
             await self._empty.wait()
             self._empty.clear()
+            now = time.monotonic()
             wait = self.poll_interval * random.uniform(0.75, 1.25)  # noqa: S311
-            due = await _run(listener, _due(self.queue, self._armed() if announced.arms else None))
-            if announced.arms:
+            arm = announced.arms and not (sure and now < until - self._armed() / 2)
+            due = await _run(listener, _due(self.queue, self._armed() if arm else None))
+            if arm:
+                # Nobody can have found the queue unarmed who began since it was armed before.
+                # Otherwise it takes an answer that sends nobody to look again soon.
+                sure = (sure and now < until) or (due is not None and due > _SOON)
+                until = now + self._armed()
                 # What was committed before is not announced.
                 self._wake()
+            if announced.arms:
+                wait = min(wait, until - now)
             if due is not None:
-                wait = min(wait, max(due, 0.0 if announced.arms else _SOON))
+                # What is visible and was not found, another has for a moment.
+                wait = min(wait, due if announced.arms and due > 0 else max(due, _SOON))
             if notified and announced.throttle is not None:
                 # What the throttle has left out since.
                 wait = min(wait, max(announced.throttle, _SOON))
             notified = await _notified(listener, wait)
+            if notified and announced.arms:
+                # From a look before this: only that which follows says that it is empty.
+                self._empty.clear()
             self._wake()
 
     def _wake(self) -> None:
