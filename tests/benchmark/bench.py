@@ -48,6 +48,7 @@ class Plan:
 class Bench:
     """Everything a scenario needs."""
 
+    dsn: str
     engines: list[Engine]
     server: Server
     program: str

@@ -17,6 +17,7 @@ from benchmark import (
     cases,
     fifo,
     partitions,
+    peers,
     plots,
     policy,
     push,
@@ -37,6 +38,13 @@ SHOWN = (
 )  # fmt: skip
 
 
+def end_to_end(bench: Bench) -> tuple[str, Any]:
+    """Drain a backlog and serve a steady rate with the workers of several queues."""
+    quick = bench.plan.quick
+    found = peers.measure(bench.dsn, quick=quick, rounds=1 if quick else 3)
+    return peers.markdown(found), found
+
+
 SCENARIOS = {
     "calls": ("The calls", calls.calls),
     "payloads": ("Larger messages", calls.payloads),
@@ -52,13 +60,14 @@ SCENARIOS = {
     "push": ("Push delivery", push.push),
     "policy": ("Policies", policy.policy),
     "python": ("The Python client", python_client.python),
+    "peers": ("Workers, beside other queues in Postgres", end_to_end),
 }
 # What there is time for within an hour, and within five minutes.
 PROOF = (
     "calls", "payloads", "durable", "layers", "clients", "backlog", "snapshot", "fifo", "waking",
-    "python",
+    "python", "peers",
 )  # fmt: skip
-QUICK = ("calls", "clients", "backlog", "snapshot", "fifo", "waking")
+QUICK = ("calls", "clients", "backlog", "snapshot", "fifo", "waking", "peers")
 
 
 def listed(known: tuple[str, ...]) -> Any:
@@ -159,7 +168,7 @@ def main() -> None:
                 "load_before": round(os.getloadavg()[0], 2),
             }
         )
-        bench = Bench(engines, server, cluster.pgbench, plan, chosen)
+        bench = Bench(cluster.dsn, engines, server, cluster.pgbench, plan, chosen)
         for name in args.only or (QUICK if quick else PROOF):
             page.add(name, *SCENARIOS[name], bench)
             page.write(args.out)  # what there is, should a later scenario be interrupted
