@@ -49,7 +49,8 @@ def queue(db: psycopg.Connection) -> psycopg.Connection:
         SELECT pgmq.enable_notify_insert('q'), pgmq.enable_wakeups('q'), pgmq.enable_push('q');
         SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 1000);
         SELECT pgmq.archive('q', msg_id) FROM pgmq.read('q', 0, 3);
-        SELECT pgmq.create_partitioned('p', '10', '100', 3), pgmq.create_partitioned('t', '1 day', null);
+        SELECT pgmq.create_partitioned('p', '10', '100', 3);
+        SELECT pgmq.create_partitioned('t', '1 day', null);
         SELECT setval('pgmq.tend_due_p', pgmq._microseconds(now() + interval '50 s'));
         SELECT pgmq.send_batch('p', array_fill('1'::jsonb, ARRAY[30])), pgmq.send('t', '1');
         SELECT pgmq.archive('p', msg_id) FROM pgmq.read('p', 0, 3);
