@@ -33,17 +33,7 @@ DECLARE
     v_queue text := pgmq.format_table_name(queue_name, 'q');
 BEGIN
     PERFORM pgmq._add_mark('live_mark_', queue_name);
-    -- The expression of _group(), spelt out: an index must not depend on the extension. And not
-    -- msg_id itself, or the planner might use this index to look messages up by msg_id, and read
-    -- would return them in the order of their groups.
-    PERFORM pgmq._add_index(
-        'fifo_idx_',
-        queue_name,
-        $ddl$(
-            hashtextextended(coalesce(headers ->> 'x-pgmq-group', '_default_fifo_group'), 0),
-            (msg_id + 0)
-        )$ddl$
-    );
+    PERFORM pgmq._add_index('fifo_idx_', queue_name);
     -- Upstream's, which none of these functions can use.
     EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_queue || '_fifo_idx');
 END

@@ -36,8 +36,8 @@ BEGIN
 
     -- Ready: never read and not delayed. Parked: delayed, in flight or returned. A lease moves a
     -- message from one to the other.
-    PERFORM pgmq._add_index('ready_idx_', queue_name, '(msg_id) WHERE vt <= enqueued_at');
-    PERFORM pgmq._add_index('parked_idx_', queue_name, '(vt) WHERE vt > enqueued_at');
+    PERFORM pgmq._add_index('ready_idx_', queue_name);
+    PERFORM pgmq._add_index('parked_idx_', queue_name);
     -- Upstream's, which no query can use.
     EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_queue || '_vt_idx');
     -- Upstream's name for it has the case of the queue's.
@@ -100,12 +100,13 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._add_mark(text, text) IS 'Create one low-water mark of a queue unless it is there.';
 
-CREATE OR REPLACE FUNCTION pgmq._add_index(prefix text, queue_name text, definition text)
+CREATE OR REPLACE FUNCTION pgmq._add_index(prefix text, queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_queue text := pgmq.format_table_name(queue_name, 'q');
     v_name text := prefix || pgmq._suffix(queue_name);
     v_index regclass := to_regclass(format('pgmq.%I', v_name));
 BEGIN
@@ -114,13 +115,42 @@ BEGIN
         EXECUTE format('DROP INDEX %s', v_index);
         v_index := null;
     END IF;
-    -- IF NOT EXISTS would lock the table before it looks.
-    IF v_index IS NULL THEN
-        EXECUTE format(
-            'CREATE INDEX %I ON pgmq.%I %s',
-            v_name, pgmq.format_table_name(queue_name, 'q'), definition
-        );
+    -- IF NOT EXISTS would lock the table before it looks, and refuses whoever does not own it.
+    IF EXISTS (
+        SELECT FROM pg_class AS c WHERE c.oid = v_index AND pg_has_role(c.relowner, 'USAGE')
+    )
+    THEN
+        RETURN;
     END IF;
+    CASE prefix     -- prepare.sql has the same definitions
+        WHEN 'ready_idx_' THEN
+            EXECUTE format(
+                'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id) WHERE vt <= enqueued_at',
+                v_name, v_queue
+            );
+        WHEN 'parked_idx_' THEN
+            EXECUTE format(
+                'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (vt) WHERE vt > enqueued_at',
+                v_name, v_queue
+            );
+        WHEN 'msg_id_idx_' THEN
+            EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id)', v_name, v_queue);
+        WHEN 'fifo_idx_' THEN
+            -- The expression of _group(), spelt out: an index must not depend on the extension. And
+            -- not msg_id itself, or the planner might use this index to look messages up by msg_id,
+            -- and read would return them in the order of their groups.
+            EXECUTE format(
+                $ddl$
+                CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (
+                    hashtextextended(
+                        coalesce(headers ->> 'x-pgmq-group', '_default_fifo_group'), 0
+                    ),
+                    (msg_id + 0)
+                )
+                $ddl$,
+                v_name, v_queue
+            );
+    END CASE;
 END
 $$;
-COMMENT ON FUNCTION pgmq._add_index(text, text, text) IS 'Create an index of a queue''s table unless it is there and valid.';
+COMMENT ON FUNCTION pgmq._add_index(text, text) IS 'Create an index of a queue''s table, which its prefix names, unless it is there and valid.';

@@ -852,7 +852,7 @@ BEGIN
         v_queue || '_part_idx', 'part_idx_' || pgmq._suffix(queue_name)
     );
     IF pgmq._partition_column(format('pgmq.%I', v_queue)) <> 'msg_id' THEN
-        PERFORM pgmq._add_index('msg_id_idx_', queue_name, '(msg_id)');
+        PERFORM pgmq._add_index('msg_id_idx_', queue_name);
     END IF;
     FOREACH v_mark IN ARRAY ARRAY['floor_mark_', 'top_mark_', 'tend_due_'] LOOP
         PERFORM pgmq._add_mark(v_mark, queue_name);
