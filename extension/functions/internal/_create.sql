@@ -138,26 +138,29 @@ AS $$
 DECLARE
     v_archive text := pgmq.format_table_name(queue_name, 'a');
 BEGIN
-    EXECUTE format(
-        $ddl$
-        CREATE TABLE IF NOT EXISTS pgmq.%I (
-            msg_id bigint %s,
-            read_ct integer NOT NULL DEFAULT 0,
-            enqueued_at timestamptz NOT NULL DEFAULT now(),
-            last_read_at timestamptz,
-            archived_at timestamptz NOT NULL DEFAULT now(),
-            vt timestamptz NOT NULL,
-            message jsonb,
-            headers jsonb
-        ) %s
-        $ddl$,
-        v_archive,
-        CASE WHEN partition_interval IS NULL THEN 'PRIMARY KEY' ELSE 'NOT NULL' END,
-        CASE
-            WHEN pgmq._is_id_interval(partition_interval) THEN 'PARTITION BY RANGE (msg_id)'
-            WHEN partition_interval IS NOT NULL THEN 'PARTITION BY RANGE (archived_at)'
-        END
-    );
+    -- Not IF NOT EXISTS, which an extension's script may say of its members only.
+    IF to_regclass(format('pgmq.%I', v_archive)) IS NULL THEN
+        EXECUTE format(
+            $ddl$
+            CREATE TABLE pgmq.%I (
+                msg_id bigint %s,
+                read_ct integer NOT NULL DEFAULT 0,
+                enqueued_at timestamptz NOT NULL DEFAULT now(),
+                last_read_at timestamptz,
+                archived_at timestamptz NOT NULL DEFAULT now(),
+                vt timestamptz NOT NULL,
+                message jsonb,
+                headers jsonb
+            ) %s
+            $ddl$,
+            v_archive,
+            CASE WHEN partition_interval IS NULL THEN 'PRIMARY KEY' ELSE 'NOT NULL' END,
+            CASE
+                WHEN pgmq._is_id_interval(partition_interval) THEN 'PARTITION BY RANGE (msg_id)'
+                WHEN partition_interval IS NOT NULL THEN 'PARTITION BY RANGE (archived_at)'
+            END
+        );
+    END IF;
     EXECUTE format(
         'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (archived_at)',
         'archived_at_idx_' || pgmq._suffix(queue_name), v_archive
