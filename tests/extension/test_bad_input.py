@@ -155,6 +155,7 @@ def _error_of(
 
 def test_a_bad_argument_is_used_or_refused_with_a_clear_error(queues: psycopg.Connection) -> None:
     before = _contents(queues)
+    ids = queues.execute(IDS).fetchone()
     functions = queues.execute(FUNCTIONS.encode()).fetchall()
     wrong = []
     refused = 0
@@ -164,15 +165,15 @@ def test_a_bad_argument_is_used_or_refused_with_a_clear_error(queues: psycopg.Co
             sql.SQL(", ").join(sql.SQL("%s::" + kind) for kind in types),
         )
         for arguments in _calls(names, types):
-            ids = queues.execute(IDS).fetchone()
             error = _error_of(queues, call, arguments)
+            known, ids = ids, queues.execute(IDS).fetchone()
             if error is None:
                 continue
             refused += 1
             said = f"{name}{[a and a[:40] for a in arguments]}: {error.sqlstate} {error}"
             if not _is_clear(error):
                 wrong.append(said)
-            if queues.execute(IDS).fetchone() != ids:
+            if ids != known:
                 wrong.append(f"uses up an id: {said}")
     assert wrong == []
     assert len(functions) > 90
