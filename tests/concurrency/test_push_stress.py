@@ -107,7 +107,7 @@ def _reported(record: Record) -> Iterator[None]:
     except (psycopg.errors.AdminShutdown, psycopg.InterfaceError):
         pass
     except psycopg.OperationalError as error:
-        if "closed" not in str(error) and "terminating" not in str(error):
+        if not any(said in str(error) for said in ("closed", "terminating", "lost")):
             record.failures.append(str(error))
     except psycopg.Error as error:
         record.failures.append(str(error))
