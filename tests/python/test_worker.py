@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 import handlers
-from pgmq import AsyncWorker, Hooks, ProcessWorker, Reject, Retry, Worker
+from pgmq import AsyncWorker, Hooks, ProcessWorker, Reject, Retry, Worker, _engine
 from server import ROOT
 
 if TYPE_CHECKING:
@@ -335,6 +335,54 @@ def test_a_waiting_worker_is_woken(announce: str, db: psycopg.Connection, dsn: s
             _send(db, 1, number)
             _until(lambda n=number: len(seen.done) > n, 5)  # type: ignore[misc]
     assert seen.done == list(range(20))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """Keep for how many seconds a worker armed its queue; None: it only asked when to look."""
+    asked: list[int | None] = []
+    original = _engine._due
+
+    def due(queue: str, seconds: int | None) -> Any:
+        asked.append(seconds)
+        return original(queue, seconds)
+
+    monkeypatch.setattr(_engine, "_due", due)
+    return asked
+
+
+def test_a_worker_arms_its_queue_now_and_then_not_for_every_message(
+    db: psycopg.Connection, dsn: str, asked: list[int | None]
+) -> None:
+    seen = Seen()
+    db.execute("SELECT pgmq.enable_wakeups('jobs')")
+    with _running(Worker(dsn, "jobs", lambda message: None, hooks=seen, poll_interval=8)):
+        # At first others may be about to commit what they have not announced.
+        while asked[-10:] != [None] * 10:
+            assert len(asked) < 1000
+            number = len(seen.done)
+            _send(db, 1, number)
+            _until(lambda n=number: len(seen.done) > n, 5)  # type: ignore[misc]
+        db.execute("SELECT pgmq.send('jobs', '0', 1)")
+        _until(lambda: len(seen.done) > number + 1, 6)  # none of its intervals is that short
+        _until(lambda: asked[-1] == 10)
+
+
+def test_a_worker_does_not_miss_what_was_sent_before_it_armed_the_queue(
+    db: psycopg.Connection, dsn: str, asked: list[int | None]
+) -> None:
+    seen = Seen()
+    db.execute("SELECT pgmq.enable_wakeups('jobs')")
+    with psycopg.connect(dsn) as other:
+        other.execute("SELECT pgmq.send('jobs', '0')")  # finds nobody waiting: no announcement
+        with _running(Worker(dsn, "jobs", lambda message: None, hooks=seen, poll_interval=60)):
+            for number in range(1, 10):
+                _send(db, 1, number)
+                _until(lambda n=number: len(seen.done) == n, 5)  # type: ignore[misc]
+            _until(lambda: len(asked) > 10)  # it looks every tenth of a second
+            assert None not in asked
+            other.commit()
+            _until(lambda: len(seen.done) == 10, 5)
 
 
 def test_without_announcements_a_worker_looks_when_a_message_falls_due(

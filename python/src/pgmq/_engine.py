@@ -427,7 +427,7 @@ class Engine(ABC):
         self._look_again()
         if not self._announced.arms:
             # Whoever waits has not reckoned with these; where they are announced it is told.
-            due = await _run(connection, _due(self.queue, None))
+            due = (await _run(connection, _due(self.queue, None))).seconds
             if due is not None:
                 asyncio.get_running_loop().call_later(max(due, 0.0), self._wake)
 
@@ -572,8 +572,11 @@ class Engine(ABC):
         """Say when to look again, whenever the queue was found empty."""
         notified = False
         listens = announced.arms or announced.throttle is not None
-        until = 0.0  # commits are announced until then
-        sure = False  # and so was every transaction that has not ended
+        until = 0.0  # when what commits ceases to be announced
+        # Transactions from this one on began when the queue was armed. Earlier ones may have found
+        # it unarmed, and commit without a word.
+        horizon = math.inf
+        oldest = 0  # transaction that has not ended
         while True:
             while listens and not self._empty.is_set():
                 # The server keeps what is not fetched, and everything announced after it.
@@ -584,12 +587,14 @@ class Engine(ABC):
             self._empty.clear()
             now = time.monotonic()
             wait = self.poll_interval * random.uniform(0.75, 1.25)  # noqa: S311
-            arm = announced.arms and not (sure and now < until - self._armed() / 2)
-            due = await _run(listener, _due(self.queue, self._armed() if arm else None))
+            if now >= until:
+                horizon = math.inf
+            arm = announced.arms and (oldest < horizon or now > until - self._armed() / 2)
+            found = await _run(listener, _due(self.queue, self._armed() if arm else None))
+            due, oldest = found.seconds, found.oldest
+            if horizon == math.inf and now < until:
+                horizon = found.next
             if arm:
-                # Nobody can have found the queue unarmed who began since it was armed before.
-                # Otherwise it takes an answer that sends nobody to look again soon.
-                sure = (sure and now < until) or (due is not None and due > _SOON)
                 until = now + self._armed()
                 # What was committed before is not announced.
                 self._wake()
@@ -602,9 +607,7 @@ class Engine(ABC):
                 # What the throttle has left out since.
                 wait = min(wait, max(announced.throttle, _SOON))
             notified = await _notified(listener, wait)
-            if notified and announced.arms:
-                # From a look before this: only that which follows says that it is empty.
-                self._empty.clear()
+            self._empty.clear()  # by a look before this
             self._wake()
 
     def _wake(self) -> None:
@@ -635,7 +638,16 @@ class _Announced:
     throttle: float | None = None
 
 
-def _due(queue: str, seconds: int | None) -> Statement[float | None]:
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """In how many seconds to look again; the transactions that ran when this was asked."""
+
+    seconds: float | None
+    oldest: int
+    next: int
+
+
+def _due(queue: str, seconds: int | None) -> Statement[_Due]:
     """Ask in how many seconds to look again: the clocks of two machines may differ."""
     call = (
         "pgmq.next_visible_at(%(queue)s::text)"
@@ -643,9 +655,11 @@ def _due(queue: str, seconds: int | None) -> Statement[float | None]:
         else "pgmq.await(%(queue)s::text, %(seconds)s::integer)"
     )
     return statements.Statement(
-        f"SELECT extract(epoch FROM {call} - clock_timestamp())::float8",
+        f"SELECT extract(epoch FROM {call} - clock_timestamp())::float8,"
+        " pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
+        " pg_snapshot_xmax(pg_current_snapshot())::text::bigint",
         {"queue": queue, "seconds": seconds},
-        _value,
+        lambda rows: _Due(*rows[0]),
     )
 
 
