@@ -23,7 +23,7 @@ from benchmark.peers.processes import Process, ProgramError, open_pool, run
 from benchmark.report import number, progress, spread, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from benchmark.cluster import Cluster
     from benchmark.peers.engines import Engine
@@ -187,10 +187,9 @@ class _Bench:
                 command = self._command(engine, "work")
                 with open_pool(PROCESSES, command, variables) as pool:
                     pool.begin()
-                    deadline = time.monotonic() + 10
-                    pool.wait(lambda count: count > 0 or time.monotonic() > deadline)
+                    pool.wait(_enough(1, time.monotonic() + 10))
                     deadline = time.monotonic() + most
-                    pool.wait(lambda count: count >= jobs or time.monotonic() > deadline)
+                    pool.wait(_enough(jobs, deadline))
                     left = self._unfinished(engine, deadline)
                     end = time.time()
                     begun = pool.stop()
@@ -250,7 +249,7 @@ class _Bench:
                 end = time.time()
                 sent += answer["sent"]
                 deadline = time.monotonic() + _GRACE
-                pool.wait(lambda n, s=sent, d=deadline: n >= s or time.monotonic() > d)
+                pool.wait(_enough(sent, deadline))
                 spent = (
                     _spent_seconds(backends) - before[0] if backends else None,
                     _spent_seconds(pool.pids) - before[1],
@@ -266,6 +265,10 @@ class _Bench:
                 "workers_cpu_us": 1e6 * workers / handled,
             }
         return results
+
+
+def _enough(count: int, deadline: float) -> Callable[[int], bool]:
+    return lambda begun: begun >= count or time.monotonic() > deadline
 
 
 def _correct(begun: list[Begun], jobs: int, left: int) -> str | None:
@@ -315,8 +318,7 @@ def markdown(found: dict[str, Any]) -> str:
         f"{plan['processes']} processes, {plan['slots']} jobs at a time in each;"
         f" synchronous_commit {'on' if found['synchronous_commit'] else 'off'}; "
         + "; ".join(f"{name}: {text}" for name, text in found["versions"].items()),
-        f"A backlog of {plan['jobs']:,} drained, jobs per second until all are acknowledged,"
-        " and CPU time for a job:",
+        f"A backlog of {plan['jobs']:,} drained, until all are acknowledged; CPU for each job:",
         table(
             ["", "per second", "Postgres CPU us", "workers CPU us", ""],
             [
@@ -336,12 +338,18 @@ def markdown(found: dict[str, Any]) -> str:
     ]
     for rate, engines in found["steady"].items():
         parts += [
-            f"{rate} jobs per second for {plan['seconds']:g} s; ms from before the call that"
-            " enqueues to the beginning of the handler:",
+            f"{rate} jobs per second for {plan['seconds']:g} s; ms from the call to the handler:",
             table(
                 [
-                    "", "sent per second", "p50", "p95", "p99", "max",
-                    "Postgres CPU us", "workers CPU us", "",
+                    "",
+                    "sent per second",
+                    "p50",
+                    "p95",
+                    "p99",
+                    "max",
+                    "Postgres CPU us",
+                    "workers CPU us",
+                    "",
                 ],
                 [
                     [

@@ -101,7 +101,7 @@ ENGINES = (
             " many are acknowledged at once",
             "max_concurrent_tasks": "none, the default: it must be at least twice the batch",
             "tables": "durable, with the autovacuum settings that the guide asks for",
-            "driver": "asyncpg, a connection for the worker and a pool for the producer (its advice)",
+            "driver": "asyncpg: one connection for the worker, a pool for the producer",
         },
     ),
     Engine(

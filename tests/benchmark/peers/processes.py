@@ -150,9 +150,7 @@ class Pool:
 
 
 @contextlib.contextmanager
-def open_pool(
-    number: int, command: Sequence[str], variables: Mapping[str, str]
-) -> Iterator[Pool]:
+def open_pool(number: int, command: Sequence[str], variables: Mapping[str, str]) -> Iterator[Pool]:
     """Start processes with workers, and end them."""
     with contextlib.ExitStack() as stack:
         processes = [Process(command, variables) for _ in range(number)]

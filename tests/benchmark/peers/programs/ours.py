@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from program import QUEUE, Program, main
 from psycopg_pool import ConnectionPool
 
 import pgmq
@@ -15,7 +14,10 @@ import pgmq
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from benchmark.peers.programs.program import QUEUE, Program, main
     from pgmq.messages import Message
+else:
+    from program import QUEUE, Program, main
 
 
 class Ours(Program):

@@ -62,8 +62,8 @@ class Program(ABC):
 
 
 async def _line() -> str:
-    loop = asyncio.get_running_loop()
-    return (await loop.run_in_executor(None, sys.stdin.readline)).strip()
+    line: str = await asyncio.to_thread(sys.stdin.readline)
+    return line.strip()
 
 
 def _say(what: object) -> None:

@@ -11,13 +11,16 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from pgmq.notify_listener import SyncNotificationListener
-from program import QUEUE, Program, main
 
 import pgmq
+from pgmq.notify_listener import SyncNotificationListener
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
+
+    from benchmark.peers.programs.program import QUEUE, Program, main
+else:
+    from program import QUEUE, Program, main
 
 
 class Upstream(Program):
@@ -62,10 +65,9 @@ class Upstream(Program):
         listener = SyncNotificationListener(queue)
         threading.Thread(target=listener.listen, args=(QUEUE, wake), daemon=True).start()
         threads = [asyncio.to_thread(self._loop, queue, event, stopped) for event in woken]
-        working = asyncio.gather(*threads)
-        await asyncio.wait(
-            {working, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED
-        )
+        working: asyncio.Future[Any] = asyncio.gather(*threads)
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
         stopped.set()
         wake(None)
         await working

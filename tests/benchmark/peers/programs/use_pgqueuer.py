@@ -12,10 +12,13 @@ import uvloop  # type: ignore[import-not-found]
 from pgqueuer import PgQueuer  # type: ignore[import-not-found]
 from pgqueuer.db import AsyncpgDriver, AsyncpgPoolDriver  # type: ignore[import-not-found]
 from pgqueuer.queries import Queries  # type: ignore[import-not-found]
-from program import QUEUE, SENDERS, Program, main
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
+
+    from benchmark.peers.programs.program import QUEUE, SENDERS, Program, main
+else:
+    from program import QUEUE, SENDERS, Program, main
 
 
 class Pgqueuer(Program):

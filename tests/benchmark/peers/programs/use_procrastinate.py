@@ -7,10 +7,13 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import procrastinate  # type: ignore[import-not-found]
-from program import QUEUE, SENDERS, Program, main
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
+
+    from benchmark.peers.programs.program import QUEUE, SENDERS, Program, main
+else:
+    from program import QUEUE, SENDERS, Program, main
 
 
 class Procrastinate(Program):
