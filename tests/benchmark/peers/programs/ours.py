@@ -14,10 +14,10 @@ import pgmq
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from benchmark.peers.programs.program import QUEUE, Program, main
+    from benchmark.peers.programs.program import QUEUE, SENDERS, Program, main
     from pgmq.messages import Message
 else:
-    from program import QUEUE, Program, main
+    from program import QUEUE, SENDERS, Program, main
 
 
 class Ours(Program):
@@ -39,13 +39,9 @@ class Ours(Program):
     async def produce(
         self, serve: Callable[[Callable[[dict[str, Any]], Awaitable[object]]], Awaitable[None]]
     ) -> None:
-        with ConnectionPool(min_size=1) as pool:
+        with ConnectionPool(min_size=1, max_size=SENDERS) as pool:
             queue = pgmq.PGMQueue(pool=pool, init_extension=False)
-
-            async def send(payload: dict[str, Any]) -> int:
-                return queue.send(QUEUE, payload)
-
-            await serve(send)
+            await serve(lambda payload: asyncio.to_thread(queue.send, QUEUE, payload))
 
     async def work(self, ready: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
         settings = dict(self.settings)

@@ -46,11 +46,7 @@ class Upstream(Program):
         self, serve: Callable[[Callable[[dict[str, Any]], Awaitable[object]]], Awaitable[None]]
     ) -> None:
         queue = self._queue()
-
-        async def send(payload: dict[str, Any]) -> Any:
-            return queue.send(QUEUE, payload)
-
-        await serve(send)
+        await serve(lambda payload: asyncio.to_thread(queue.send, QUEUE, payload))
 
     async def work(self, ready: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
         queue = self._queue()
