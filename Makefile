@@ -16,8 +16,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 SQL_LINTED := extension tests/regress/sql
 PY_LINTED := python tests
-# Work is stolen rather than dealt out, so that a module's fixtures are rarely made twice.
-PYTEST := -n auto --dist worksteal -q
+# More workers than cores, since some tests wait. Work is stolen rather than dealt out, so that a
+# module's fixtures are rarely made twice.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() * 3 // 2)')
+PYTEST = -n $(WORKERS) --dist worksteal -q
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:

@@ -16,8 +16,8 @@ BEGIN
         RETURN;
     END IF;
     BEGIN
-        PERFORM pgmq._keep_partitions(queue_name$policy, false, thorough => false);
-        PERFORM pgmq._keep_partitions(queue_name$policy, true, thorough => false);
+        PERFORM pgmq._maintain_partitions(queue_name$policy, false, thorough => false);
+        PERFORM pgmq._maintain_partitions(queue_name$policy, true, thorough => false);
         PERFORM setval('pgmq.tend_due_$queue', v_now + least(
             60000000,
             greatest(1000000, 50 * (pgmq._microseconds(clock_timestamp()) - v_now))

@@ -1,6 +1,6 @@
 -- See whether the partitions of the queue and its archive are to be kept, once a second or a
 -- fiftieth of the time at most, on the back of some other call. It is done at the commit: see
--- _tend_later.
+-- _defer_upkeep.
 CREATE OR REPLACE FUNCTION pgmq._tend_$queue()
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- whoever reads has no right to set the sequence
@@ -18,7 +18,7 @@ BEGIN
         AND current_setting('transaction_isolation') = 'read committed'
     THEN
         PERFORM setval('pgmq.tend_due_$queue', v_now + 1000000);    -- others need not
-        PERFORM pgmq._tend_later(queue_name$policy);
+        PERFORM pgmq._defer_upkeep(queue_name$policy);
     END IF;
     --# end
 END

@@ -41,7 +41,7 @@ SHOWN = (
 def end_to_end(bench: Bench) -> tuple[str, Any]:
     """Drain a backlog and serve a steady rate with the workers of several queues."""
     quick = bench.plan.quick
-    found = peers.measure(bench.dsn, quick=quick, rounds=1 if quick else 3)
+    found = peers.measure(bench.dsn, quick=quick, rounds=1 if quick else 2)
     return peers.markdown(found), found
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from kinds import ids, one
 from server import BUILD, ROOT
+from upgrade import older
 from waiting import Waiting
 
 if TYPE_CHECKING:
@@ -166,9 +167,13 @@ class Clients:
             assert not self.received.keys() & {(queue, msg_id) for msg_id in got}
 
 
-@pytest.mark.parametrize("prepared", [False, True])
+@pytest.mark.parametrize(
+    ("before", "prepared"),
+    [(older.VERSIONS[0], False), (older.VERSIONS[-1], True)],
+    indirect=["before"],
+)
 def test_producers_and_consumers_notice_nothing_of_an_upgrade(
-    prepared: bool, before: tuple[psycopg.Connection, str], server: TestServer
+    before: tuple[psycopg.Connection, str], prepared: bool, server: TestServer
 ) -> None:
     session, upgrade = before
     session.execute(FILL)

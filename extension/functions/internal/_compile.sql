@@ -81,6 +81,7 @@ CREATE OR REPLACE FUNCTION pgmq._compile(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET check_function_bodies = off
 AS $$
 DECLARE
     v_owner oid := (

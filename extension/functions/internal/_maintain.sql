@@ -38,7 +38,7 @@ BEGIN
         END LOOP;
     END IF;
     FOREACH v_is_archive IN ARRAY ARRAY[false, true] LOOP
-        v_sum := v_sum + pgmq._keep_partitions(queue_name, v_is_archive, thorough => true);
+        v_sum := v_sum + pgmq._maintain_partitions(queue_name, v_is_archive, thorough => true);
     END LOOP;
     RETURN v_sum;
 END

@@ -516,7 +516,7 @@ COMMENT ON FUNCTION pgmq._drop_partition(text, boolean, regclass, regclass) IS
 -- In steps, each in a subtransaction of its own: a lock that cannot be had in time ends it, and it
 -- is tried again later. What a step has locked stays locked until the transaction ends: the default
 -- partition when one is added, the whole queue when messages are moved or a partition is dropped.
-CREATE OR REPLACE FUNCTION pgmq._keep_partitions(
+CREATE OR REPLACE FUNCTION pgmq._maintain_partitions(
     queue_name text,
     is_archive boolean,
     thorough boolean
@@ -548,8 +548,8 @@ DECLARE
 BEGIN
     SELECT t.* INTO v_set
     FROM pgmq.partitioning AS t
-    WHERE lower(t.queue_name) = lower(_keep_partitions.queue_name)
-        AND t.is_archive = _keep_partitions.is_archive;
+    WHERE lower(t.queue_name) = lower(_maintain_partitions.queue_name)
+        AND t.is_archive = _maintain_partitions.is_archive;
     IF NOT FOUND OR v_column IS NULL OR pgmq._partman_keeps(v_relation) THEN
         RETURN 0;
     END IF;
@@ -650,7 +650,7 @@ BEGIN
     RETURN v_sum;
 END
 $$;
-COMMENT ON FUNCTION pgmq._keep_partitions(text, boolean, boolean) IS
+COMMENT ON FUNCTION pgmq._maintain_partitions(text, boolean, boolean) IS
 'Add the next partitions of a queue or its archive, move what its default partition has, and drop what retention no longer keeps: a step of each, or thoroughly. Returns how many messages it moved.';
 
 CREATE OR REPLACE FUNCTION pgmq._try_partition(
@@ -697,7 +697,7 @@ COMMENT ON FUNCTION pgmq._postpone_partitions(regclass, boolean, text) IS
 -- locks then is locked for the commit alone, however long the transaction was open and whatever it
 -- does after the call. A deferred trigger is what runs at that time, and a trigger needs a row.
 -- (After SET CONSTRAINTS ALL IMMEDIATE it runs at once, and the locks stay.)
-CREATE OR REPLACE FUNCTION pgmq._tend_later(queue_name text)
+CREATE OR REPLACE FUNCTION pgmq._defer_upkeep(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- nobody else has a right to the table
 SET search_path = pg_catalog, pg_temp
@@ -705,16 +705,16 @@ AS $$
 DECLARE
     v_row tid;
 BEGIN
-    INSERT INTO pgmq.tending AS t (queue_name) VALUES (_tend_later.queue_name)
+    INSERT INTO pgmq.tending AS t (queue_name) VALUES (_defer_upkeep.queue_name)
     RETURNING t.ctid INTO v_row;
     DELETE FROM pgmq.tending AS t WHERE t.ctid = v_row;     -- it fires all the same
 END
 $$;
-COMMENT ON FUNCTION pgmq._tend_later(text) IS
+COMMENT ON FUNCTION pgmq._defer_upkeep(text) IS
 'Have the partitions of a queue tended when the transaction commits.';
 
 -- Not SECURITY DEFINER: what it calls is the property of the queue's owner.
-CREATE OR REPLACE FUNCTION pgmq._tend_at_commit()
+CREATE OR REPLACE FUNCTION pgmq._do_deferred_upkeep()
 RETURNS trigger
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -732,7 +732,7 @@ BEGIN
     RETURN null;
 END
 $$;
-COMMENT ON FUNCTION pgmq._tend_at_commit() IS
+COMMENT ON FUNCTION pgmq._do_deferred_upkeep() IS
 'Trigger, deferred: have the partitions of a queue tended.';
 
 DO $$
@@ -744,7 +744,7 @@ BEGIN
     THEN
         CREATE CONSTRAINT TRIGGER tend_at_commit AFTER INSERT ON pgmq.tending
         DEFERRABLE INITIALLY DEFERRED
-        FOR EACH ROW EXECUTE FUNCTION pgmq._tend_at_commit();
+        FOR EACH ROW EXECUTE FUNCTION pgmq._do_deferred_upkeep();
     END IF;
 END
 $$;

@@ -28,7 +28,10 @@ BEGIN
     -- policy says something (or nothing) about one of these, or which are partitioned.
     IF strpos(body, '--# ') > 0 THEN
         FOREACH v_line IN ARRAY string_to_array(body, E'\n') LOOP
-            v_mark := regexp_match(v_line, '^ *--# (if|unless|end) ?(.*)$');
+            v_mark := CASE
+                WHEN strpos(v_line, '--# ') > 0
+                    THEN regexp_match(v_line, '^ *--# (if|unless|end) ?(.*)$')
+            END;
             IF v_mark[1] = 'end' THEN
                 v_kept := v_kept[:cardinality(v_kept) - 1];
             ELSIF v_mark IS NOT NULL THEN
