@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SIZES = (2_000, 50_000)  # bytes; `calls` has 100
 CLIENTS = (1, 2, 4, 8, 16, 32, 64, 128)
-FEW_CLIENTS = (1, 8, 64)
+FEW_CLIENTS = (1, 64)
 
 
 def _shown(bench: Bench, results: Results) -> tuple[str, Any]:

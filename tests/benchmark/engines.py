@@ -129,9 +129,15 @@ class Engine:
         Sessions report these when they end. Postgres 14 does that a little later: figures of its
         single runs are off by that.
         """
+        self.report()
         row = self.conn.execute(_WORK, {"tables": [f"q_{queue}", f"a_{queue}"]}).fetchone()
         assert row is not None
         return Work(int(row[0]), int(row[1]))
+
+    def report(self) -> None:
+        """Have this session's own statistics counted now, not some time in a measurement."""
+        if self.conn.info.server_version >= 150000:
+            self.run("SELECT pg_stat_force_next_flush()")
 
     def checkpoint(self) -> None:
         """Write out what is dirty now, so that it is not written during a measurement."""

@@ -110,8 +110,8 @@ def arguments() -> argparse.Namespace:
     add("--pgbench", help="the pgbench to use (default: the server's, else the one in PATH)")
     add("--clients", type=int, default=4, help="pgbench clients (default: 4)")
     add("--jobs", type=int, default=2, help="pgbench threads (default: 2)")
-    add("--rounds", type=int, help="rounds of each engine (5; 2), two less in long scenarios")
-    add("--seconds", type=float, help="length of a round of the slowest engine, about (1; 0.3)")
+    add("--rounds", type=int, help="rounds of each engine (4; 2), two less in long scenarios")
+    add("--seconds", type=float, help="length of a round of the slowest engine, about (0.8; 0.3)")
     add("--snapshot-seconds", type=int, help="how long the snapshot is held (600; 60)")
     add("--fifo-rows", type=int, help="messages of the FIFO queues (1,000,000; 20,000)")
     add("--backlog-rows", type=int, help="messages ahead of a read, at most (1,000,000; 100,000)")
@@ -134,8 +134,8 @@ def main() -> None:
     quick = args.quick
     plan = Plan(
         quick=quick,
-        rounds=args.rounds or (2 if quick else 5),
-        seconds=args.seconds or (0.3 if quick else 1.0),
+        rounds=args.rounds or (2 if quick else 4),
+        seconds=args.seconds or (0.3 if quick else 0.8),
         snapshot_seconds=args.snapshot_seconds or (60 if quick else 600),
         clients=args.clients,
         jobs=args.jobs,

@@ -54,7 +54,7 @@ def waking(bench: Bench) -> tuple[str, Any]:
     heads = ["send", "per second", "CPU us", "to not announced", "by CPU"]
     text = "One message a transaction, while a session listens; the ratios are of speed:\n\n"
     text += report.table(heads, rows) + report.notes(rates)
-    seconds = 3 if bench.plan.quick else 20
+    seconds = 2 if bench.plan.quick else 20
     ways = {f"{e.name}: {how}": _on_the_way(e, how, seconds) for e in engines for how in _ways(e)}
     text += f"\n\nFrom the commit to a client that has it, {PER_SECOND} a second, ms; 1.13's"
     text += " read_with_poll asks every 100 ms:\n\n"

@@ -48,7 +48,7 @@ class Plan:
     seconds: float  # of each rate
 
 
-QUICK = Plan(5_000, 3.0, (200, 1000), 1.5)
+QUICK = Plan(5_000, 2.5, (200, 1000), 1.0)
 FULL = Plan(30_000, 10.0, (200, 1000), 8.0)
 
 
