@@ -160,7 +160,7 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-def _spent_seconds(pids: set[int]) -> float:
+def spent_seconds(pids: set[int]) -> float:
     stats = [_stat(pid) for pid in pids]
     return sum(int(s[11]) + int(s[12]) for s in stats if s is not None) / TICK
 
@@ -241,7 +241,7 @@ class Pgbench:
                 now, cpu, tps = time.monotonic(), None, float(match[2])
                 if self.server.postmaster:
                     pids = pids or self.server.children() - before
-                    spent_now = _spent_seconds(pids)
+                    spent_now = spent_seconds(pids)
                     if tps > 0:
                         cpu = (spent_now - spent) / (now - clock) * 1e6 / tps
                     spent = spent_now

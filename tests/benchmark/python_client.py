@@ -41,7 +41,7 @@ DRAINS = {
     "worker_transactional": "Worker, transactional",
 }
 OURS_ONLY = ("worker", "worker_threads", "worker_transactional")
-MESSAGES = 100_000
+MESSAGES = 30_000
 QUICK_MESSAGES = 10_000
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from benchmark.driver import Server, _spent_seconds
+from benchmark.driver import Server, spent_seconds
 from benchmark.peers.engines import ENGINES, NAMES, PROCESSES, SLOTS
 from benchmark.peers.environment import Environment, MissingError
 from benchmark.peers.processes import Process, ProgramError, open_pool, run
@@ -243,7 +243,7 @@ class _Bench:
                 *((rate, self.plan.seconds, rate * 1000) for rate in self.plan.rates),
             ):
                 backends = self.server.children() - others if self.server.postmaster else set()
-                before = _spent_seconds(backends), _spent_seconds(pool.pids)
+                before = spent_seconds(backends), spent_seconds(pool.pids)
                 sender.tell(json.dumps([rate, seconds, first]))
                 answer = sender.answer(_PATIENCE * seconds)
                 end = time.time()
@@ -251,8 +251,8 @@ class _Bench:
                 deadline = time.monotonic() + _GRACE
                 pool.wait(_enough(sent, deadline))
                 spent = (
-                    _spent_seconds(backends) - before[0] if backends else None,
-                    _spent_seconds(pool.pids) - before[1],
+                    spent_seconds(backends) - before[0] if backends else None,
+                    spent_seconds(pool.pids) - before[1],
                 )
                 phases.append((rate, first, answer, end, spent))
             begun = pool.stop()
