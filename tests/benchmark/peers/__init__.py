@@ -296,12 +296,15 @@ def _latencies(
         first[one.id] = min(one.at, first.get(one.id, one.at))
     backlog = sent - sum(at <= end for at in first.values())
     achieved = sent / answer["seconds"]
+    behind = backlog > _BEHIND * rate
+    # Who is behind has some left when the time is up, which is not to say that they are lost.
+    left = sent - len(first) if behind else 0
     return {
         "sent_rate": achieved,
-        "sustained": achieved >= 0.95 * rate and backlog <= _BEHIND * rate,
+        "sustained": achieved >= 0.95 * rate and not behind,
         "backlog": backlog,
         "correct": _correct(
-            [type(one)(one.id % (rate * 1000), one.at, one.sent) for one in begun], sent, 0
+            [type(one)(one.id % (rate * 1000), one.at, one.sent) for one in begun], sent, left
         ),
         **{
             name: taken[min(len(taken) - 1, int(len(taken) * part))] if taken else None
