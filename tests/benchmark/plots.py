@@ -94,9 +94,7 @@ def _snapshot(axes: Axes, data: dict[str, Any]) -> None:
         axes.axvline(at - turn / 2, color="#57606a", linewidth=0.8)
         axes.text(at - turn / 2, axes.get_ylim()[1], text, fontsize=7, rotation=90, va="top")
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(
-        "seconds measured, in turns, since another session took its snapshot"
-    )
+    axes.set_xlabel("seconds measured, in turns, since another session took its snapshot")
     axes.set_ylabel("send + read + delete per second")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
