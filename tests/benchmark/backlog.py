@@ -103,7 +103,8 @@ def backlog(bench: Bench) -> tuple[str, Any]:
         if not results:
             results[EMPTY] = _rounds(bench, kind, EMPTY)
         before = 0
-        for size in (s for s in SIZES if s <= bench.plan.backlog_rows):
+        sizes = SIZES[1:] if bench.plan.quick else SIZES
+        for size in (s for s in sizes if s <= bench.plan.backlog_rows):
             for engine in bench.two():
                 kind.grow(engine, size - before)
             time.sleep(kind.wait)
