@@ -156,6 +156,45 @@ def measure(
     return series
 
 
+def in_turns(
+    bench: Bench,
+    engine: Engine,
+    script: str,
+    queues: dict[str, str],
+    prepare: Callable[[str, int], None],
+) -> dict[str, Series]:
+    """Run a script that takes one message at a time on several queues of an engine, by title.
+
+    {0} in it stands for the queue, which prepare() makes with so many messages.
+    """
+    pgbench = bench.pgbench()
+    results = {title: Series() for title in queues}
+    count = 0
+    for done in range(bench.plan.rounds + 1):
+        # In turns, and each as often the first: the machine changes meanwhile.
+        for title in sorted(queues, reverse=done % 2 > 0):
+            queue, series = queues[title], results[title]
+            per_client = count or 500
+            engine.checkpoint()
+            prepare(title, (per_client + 3 * pgbench.warm_up) * pgbench.clients)
+            engine.settle(queue)
+            waiting = engine.count(queue)
+            run = pgbench.run(engine.conninfo, script.format(queue), per_client=per_client)
+            if not done:  # only to find out how many there are in the time
+                count = int(run.tps * bench.plan.seconds / pgbench.clients)
+                continue
+            series.add(Series([run]))
+            series.note(run.aborted)
+            if engine.count(queue) != waiting - run.transactions:
+                series.note("not every call found a message")
+        if done:
+            progress(
+                f"in turns, round {done} of {bench.plan.rounds}: "
+                + ", ".join(f"{title} {s.tps[-1]:,.0f}/s" for title, s in results.items())
+            )
+    return results
+
+
 Results = dict[str, dict[str, Series]]  # by case and engine
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmark import report
-from benchmark.report import Series, progress, spread, times
+from benchmark.bench import in_turns
+from benchmark.report import spread, times
 
 if TYPE_CHECKING:
     from benchmark.bench import Bench
@@ -40,37 +41,18 @@ QUEUES = {
 def partitions(bench: Bench) -> tuple[str, Any]:
     """Read 1 + delete, in turns, on queues with few and with many partitions."""
     engine = next(e for e in bench.engines if e.name == "pgmq")
-    pgbench = bench.pgbench()
-    results = {title: Series() for title in QUEUES}
-    count = 0
-    for done in range(bench.plan.rounds + 1):
-        # In turns, and each as often the first: the machine changes meanwhile.
-        for title, (queue, create) in sorted(QUEUES.items(), reverse=done % 2 > 0):
-            per_client = count or 300
-            waiting = (per_client + 3 * pgbench.warm_up) * pgbench.clients
-            if "full" in queue:
-                waiting = max(waiting, 100_000)
-            engine.checkpoint()
-            if engine.number(f"SELECT count(*) FROM pgmq.meta WHERE queue_name = '{queue}'"):
-                engine.run(f"SELECT pgmq.drop_queue('{queue}')")
-            engine.run("SELECT pgmq." + create.replace("waiting", str(waiting)))
-            engine.fill(queue, waiting)
-            engine.settle(queue)
-            run = pgbench.run(engine.conninfo, READ_DELETE.format(queue), per_client=per_client)
-            if not done:  # only to find out how many there are in the time
-                if not count or title == next(iter(QUEUES)):
-                    count = int(run.tps * bench.plan.seconds / pgbench.clients)
-                continue
-            series = results[title]
-            series.add(Series([run]))
-            series.note(run.aborted)
-            if engine.count(queue) != waiting - run.transactions:
-                series.note("not every call found a message")
-        if done:
-            progress(
-                f"partitions, round {done} of {bench.plan.rounds}: "
-                + ", ".join(f"{title} {s.tps[-1]:,.0f}/s" for title, s in results.items())
-            )
+
+    def prepare(title: str, waiting: int) -> None:
+        queue, create = QUEUES[title]
+        if "full" in queue:
+            waiting = max(waiting, 100_000)
+        if engine.number(f"SELECT count(*) FROM pgmq.meta WHERE queue_name = '{queue}'"):
+            engine.run(f"SELECT pgmq.drop_queue('{queue}')")
+        engine.run("SELECT pgmq." + create.replace("waiting", str(waiting)))
+        engine.fill(queue, waiting)
+
+    queues = {title: queue for title, (queue, _) in QUEUES.items()}
+    results = in_turns(bench, engine, READ_DELETE, queues, prepare)
     rows = []
     for title, one in results.items():
         few = results[title.replace(" 50 ", " 4 ")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from benchmark import report
+from benchmark.bench import in_turns
 from benchmark.driver import PgbenchError
 from benchmark.report import Series, number, progress, spread, times
 
@@ -42,33 +43,15 @@ REDRIVES = {
 
 def _reading(bench: Bench, engine: Engine) -> tuple[str, Any]:
     """Read 1 + ack in turns on a queue with a policy and on one without."""
-    pgbench = bench.pgbench()
-    results = {title: Series() for title in READERS}
-    count = 0
-    for done in range(bench.plan.rounds + 1):
-        # In turns, and each as often the first: the machine changes meanwhile.
-        for title, (queue, setting) in sorted(READERS.items(), reverse=done % 2 > 0):
-            per_client = count or 500
-            waiting = (per_client + 3 * pgbench.warm_up) * pgbench.clients
-            engine.checkpoint()
-            engine.create(queue, autovacuum=False)
-            engine.run(setting)
-            engine.fill(queue, waiting)
-            engine.settle(queue)
-            run = pgbench.run(engine.conninfo, READ_ACK.format(queue), per_client=per_client)
-            if not done:  # only to find out how many there are in the time
-                count = int(run.tps * bench.plan.seconds / pgbench.clients)
-                continue
-            series = results[title]
-            series.add(Series([run]))
-            series.note(run.aborted)
-            if engine.count(queue) != waiting - run.transactions:
-                series.note("not every call found a message")
-        if done:
-            progress(
-                f"read 1 + ack, round {done} of {bench.plan.rounds}: "
-                + ", ".join(f"{title} {s.tps[-1]:,.0f}/s" for title, s in results.items())
-            )
+
+    def prepare(title: str, waiting: int) -> None:
+        queue, setting = READERS[title]
+        engine.create(queue, autovacuum=False)
+        engine.run(setting)
+        engine.fill(queue, waiting)
+
+    queues = {title: queue for title, (queue, _) in READERS.items()}
+    results = in_turns(bench, engine, READ_ACK, queues, prepare)
     plain = results["no policy"]
     rows = [
         [
