@@ -471,7 +471,7 @@ def test_vt_is_checked(queue: psycopg.Connection, value: int | None) -> None:
 def test_an_unknown_queue_is_an_error(db: psycopg.Connection, function: str) -> None:
     with pytest.raises(psycopg.errors.UndefinedTable) as caught:
         db.execute(f"SELECT pgmq.{function}('nope')".encode())
-    assert caught.value.diag.message_primary == 'queue "nope" does not exist'
+    assert (caught.value.diag.message_primary or "").startswith('queue "nope" does not exist')
     assert caught.value.diag.message_hint
 
 

@@ -177,7 +177,10 @@ def test_errors_are_short_and_their_codes_tell_them_apart(run: Run) -> None:
     assert run("send", "nope", "1") == (
         1,
         "",
-        "pgmq: queue \"nope\" does not exist\nhint: Create it with SELECT pgmq.create('nope').\n",
+        (
+            'pgmq: queue "nope" does not exist (relation "pgmq.q_nope" does not exist)\n'
+            "hint: Create it with SELECT pgmq.create('nope').\n"
+        ),
     )
     code, _, complaint = run("metrics", server="host=/nowhere")
     assert code == 1

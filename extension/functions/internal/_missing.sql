@@ -5,6 +5,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_function text;
+    v_name text;
     v_table regclass;
 BEGIN
     IF queue_name IS NULL THEN
@@ -14,14 +15,17 @@ BEGIN
     IF to_regproc(format('pgmq.%I', v_function)) IS NOT NULL THEN
         RETURN v_function;
     END IF;
+    v_name := pgmq.format_table_name(queue_name, 'q');
     -- The name may be that of something else, such as a sequence.
     v_table := (
         SELECT c.oid FROM pg_class AS c
-        WHERE c.oid = to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')))
-            AND c.relkind IN ('r', 'p')
+        WHERE c.oid = to_regclass(format('pgmq.%I', v_name)) AND c.relkind IN ('r', 'p')
     );
     IF v_table IS NULL THEN
-        RAISE EXCEPTION 'queue "%" does not exist', queue_name
+        -- Clients of pgmq 1 look for Postgres' words about the table. Many drivers show the message
+        -- alone, so these are in there, not in the detail.
+        RAISE EXCEPTION 'queue "%" does not exist (relation "pgmq.%" does not exist)',
+            queue_name, v_name
             USING ERRCODE = 'undefined_table',
                 HINT = format('Create it with SELECT pgmq.create(%L).', queue_name);
     END IF;
