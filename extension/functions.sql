@@ -4,6 +4,7 @@
 -- helpers
 \ir functions/internal/_suffix.sql
 \ir functions/internal/_group.sql
+\ir functions/internal/_chance.sql
 \ir functions/internal/_marks.sql
 \ir functions/internal/_partman.sql
 \ir functions/internal/_partitions.sql

@@ -7,6 +7,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import psycopg
 
+# One of every kind of queue: its name, and what makes it. New kinds are added here.
+_POLICY = """max_receives => 9, dead_letter_queue => 'Dead "Letters"', retry_delay => '1 s',
+    retry_delay_max => '1 min', retry_jitter => 0.5, message_ttl => '1 h',
+    archive_retention => '1 h', dedup_window => '1 h', max_in_flight => 100, ack_archives => true"""
+KINDS = {
+    "plain": "SELECT pgmq.create('plain')",
+    'Mixed "Case" %I': """SELECT pgmq.create('Mixed "Case" %I')""",
+    "unlogged": "SELECT pgmq.create_unlogged('unlogged')",
+    "fifo": "SELECT pgmq.create('fifo'), pgmq.create_fifo_index('fifo')",
+    "policy": f"SELECT pgmq.create('policy'), pgmq.set_policy('policy', {_POLICY})",
+    "expiring": "SELECT pgmq.create('expiring'), pgmq.set_policy('expiring', message_ttl => '1 h')",
+    "deduplicated": "SELECT pgmq.create('deduplicated'),"
+    " pgmq.set_policy('deduplicated', dedup_window => '1 h')",
+    "full": "SELECT pgmq.create('full'), pgmq.set_policy('full', max_in_flight => 100)",
+    "by_id": "SELECT pgmq.create_partitioned('by_id')",
+    "by_time": "SELECT pgmq.create_partitioned('by_time', '1 day', '7 days')",
+    "by_id_policy": "SELECT pgmq.create_partitioned('by_id_policy'),"
+    f" pgmq.set_policy('by_id_policy', {_POLICY})",
+    "by_time_policy": "SELECT pgmq.create_partitioned('by_time_policy', '1 day', '7 days'),"
+    f" pgmq.set_policy('by_time_policy', {_POLICY})",
+    "by_id_fifo": "SELECT pgmq.create_partitioned('by_id_fifo'),"
+    " pgmq.create_fifo_index('by_id_fifo')",
+    "by_time_fifo": "SELECT pgmq.create_partitioned('by_time_fifo', '1 day', '7 days'),"
+    " pgmq.create_fifo_index('by_time_fifo')",
+    "by_id_expiring": "SELECT pgmq.create_partitioned('by_id_expiring'),"
+    " pgmq.set_policy('by_id_expiring', message_ttl => '1 h')",
+    "announced": "SELECT pgmq.create('announced'), pgmq.enable_notify_insert('announced')",
+    "woken": "SELECT pgmq.create('woken'), pgmq.enable_wakeups('woken')",
+    "pushed": "SELECT pgmq.create('pushed'), pgmq.create_fifo_index('pushed'),"
+    " pgmq.enable_push('pushed')",
+    "by_id_pushed": "SELECT pgmq.create_partitioned('by_id_pushed'),"
+    " pgmq.create_fifo_index('by_id_pushed'), pgmq.enable_notify_insert('by_id_pushed'),"
+    " pgmq.enable_wakeups('by_id_pushed'), pgmq.enable_push('by_id_pushed')",
+}
+
 LOGGED = ["plain", "Mixed Case", "groups", "work", "pushed"]
 QUEUES = [*LOGGED, "fleeting"]
 FILL = """

@@ -6,9 +6,11 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+--# unless ack_archives
 --# if by_time
 DECLARE
-    v_count bigint;
+    v_count integer;
+--# end
 --# end
 BEGIN
     PERFORM pgmq._check_leases(msg_ids, read_cts);
@@ -22,7 +24,7 @@ BEGIN
             )) IS TRUE
         RETURNING m.msg_id;
     GET DIAGNOSTICS v_count = ROW_COUNT;
-    IF v_count = cardinality(msg_ids) THEN
+    IF v_count = pg_catalog.cardinality(msg_ids) THEN
         RETURN;
     END IF;
     --# end

@@ -10,7 +10,7 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
     -- The marks move only before this transaction has written anything.
-    IF random() * '32' < quantity::double precision THEN
+    IF pgmq._chance(quantity, 32) THEN
         PERFORM pgmq._advance_$queue();
         --# if archive_retention or dedup_window
         PERFORM pgmq._upkeep_$queue();

@@ -72,7 +72,7 @@ BEGIN
     -- is due.
     IF pg_catalog.cardinality(v_ids) = 0
         AND (
-            random() * '8' < '1'
+            pgmq._chance(1, 8)
             OR pgmq._microseconds(v_now)
                 >= coalesce(pg_catalog.pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
         )

@@ -7,7 +7,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 --# if by_time
 DECLARE
-    v_count bigint;
+    v_count integer;
 --# end
 BEGIN
     --# if by_time
@@ -16,7 +16,7 @@ BEGIN
         WHERE $front(m) AND m.msg_id = ANY (msg_ids)
         RETURNING m.msg_id;
     GET DIAGNOSTICS v_count = ROW_COUNT;
-    IF v_count = cardinality(msg_ids) THEN
+    IF v_count = pg_catalog.cardinality(msg_ids) THEN
         RETURN;
     END IF;
     --# end

@@ -29,7 +29,7 @@ BEGIN
         LIMIT quantity
         FOR UPDATE SKIP LOCKED
     );
-    IF (cardinality(v_ids) = quantity) IS NOT TRUE
+    IF (pg_catalog.cardinality(v_ids) = quantity) IS NOT TRUE
         AND (SELECT $front < $top WHERE v_ids IS NOT NULL)
     THEN
         RETURN '{}'::bigint[];

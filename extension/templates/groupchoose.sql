@@ -67,7 +67,7 @@ BEGIN
         -- anyway, or an old group behind a front that is always busy would never have its turn.
         v_need := CASE kind WHEN 'grouped' THEN least(quantity, 1) ELSE quantity END;
         v_search := v_indexed AND (
-            cardinality(v_heads) < v_need OR v_remembered <> '{}' OR random() * 32 < 1
+            cardinality(v_heads) < v_need OR v_remembered <> '{}' OR pgmq._chance(1, 32)
         );
         LOOP
             v_found := '{}';

@@ -17,7 +17,7 @@ BEGIN
     IF seconds IS NULL OR quantity < 0 THEN
         PERFORM pgmq._check_read(seconds, quantity);
     END IF;
-    IF random() * '32' < quantity::double precision OR pgmq._microseconds(clock_timestamp())
+    IF pgmq._chance(quantity, 32) OR pgmq._microseconds(clock_timestamp())
         >= coalesce(pg_catalog.pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
     THEN
         PERFORM pgmq._advance_$queue();
@@ -54,7 +54,7 @@ BEGIN
             ON l.msg_id = u.msg_id
         ORDER BY CASE WHEN kind = 'rr' THEN u.place END, l.msg_id;
     --# if partitioned
-    IF random() * 32 < quantity THEN
+    IF pgmq._chance(quantity, 32) THEN
         PERFORM pgmq._tend_$queue();
     END IF;
     --# end

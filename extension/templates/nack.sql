@@ -13,7 +13,7 @@ AS $$
 BEGIN
     PERFORM pgmq._check_leases(msg_ids, read_cts);
     -- For the trigger of a queue that pushes: this ends leases, whatever the new vt.
-    PERFORM set_config('pgmq.nack', 'on', true);
+    PERFORM pg_catalog.set_config('pgmq.nack', 'on', true);
     RETURN QUERY
         UPDATE pgmq.q_$queue AS m
         SET vt = greatest(
@@ -42,6 +42,6 @@ BEGIN
                 SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
             )) IS TRUE
         RETURNING m.msg_id;
-    PERFORM set_config('pgmq.nack', '', true);
+    PERFORM pg_catalog.set_config('pgmq.nack', '', true);
 END
 $$;

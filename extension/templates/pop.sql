@@ -22,7 +22,7 @@ BEGIN
     IF quantity < 0 THEN
         PERFORM pgmq._check_read(0, quantity);
     END IF;
-    IF random() * '32' < quantity::double precision THEN
+    IF pgmq._chance(quantity, 32) THEN
         PERFORM pgmq._advance_$queue();
         --# if archive_retention or dedup_window
         PERFORM pgmq._upkeep_$queue();
@@ -95,7 +95,7 @@ BEGIN
         --# end
         ;
     --# if partitioned
-    IF random() * 32 < quantity THEN
+    IF pgmq._chance(quantity, 32) THEN
         PERFORM pgmq._tend_$queue();
     END IF;
     --# end

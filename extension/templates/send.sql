@@ -28,7 +28,7 @@ BEGIN
     )
     RETURNING msg_id INTO v_msg_id;
     --# if partitioned
-    IF random() * 256 < 1 THEN
+    IF pgmq._chance(1, 256) THEN
         PERFORM pgmq._tend_$queue();
     END IF;
     --# end

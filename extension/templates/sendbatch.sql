@@ -33,7 +33,7 @@ BEGIN
         FROM unnest(msgs, msg_headers) AS u (msg, msg_header)
         RETURNING msg_id;
     --# if partitioned
-    IF random() * 256 < cardinality(msgs) THEN
+    IF pgmq._chance(pg_catalog.cardinality(msgs), 256) THEN
         PERFORM pgmq._tend_$queue();
     END IF;
     --# end

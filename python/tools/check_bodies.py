@@ -7,6 +7,7 @@ pg_config on the PATH, or one of Debian's. A copy of it is started, and removed 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,28 +21,9 @@ from psycopg.rows import class_row
 from pgmq import embedded
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
 
-# What is compiled into a queue differs in the names (one plain, one that needs every quote), by its
-# policy, and by its partitions.
-SAMPLES = """
-SELECT pgmq.create('sample');
-SELECT pgmq.create('Sample "Quoted" %I');
-SELECT pgmq.create('with a policy');
-SELECT pgmq.create('with other policies');
-SELECT pgmq.create_partitioned('by "msg_id"');
-SELECT pgmq.create_partitioned('by time', '1 day', '7 days');
-SELECT pgmq.set_policy(
-    'with a policy', max_receives => 5, dead_letter_queue => 'Dead "Letters"', retry_delay => '1 s',
-    message_ttl => '1 day', archive_retention => '1 day', dedup_window => '1 day',
-    max_in_flight => 10, ack_archives => true
-);
-SELECT pgmq.set_policy('with other policies', message_ttl => '1 day');
-SELECT pgmq.create_fifo_indexes_all();
-SELECT
-    pgmq.enable_notify_insert(queue_name), pgmq.enable_wakeups(queue_name),
-    pgmq.enable_push(queue_name)
-FROM pgmq.meta;
-"""
+from kinds import KINDS  # noqa: E402
 
 # A trigger function is checked with every table that it is a trigger of.
 CHECK = """
@@ -125,16 +107,134 @@ def pg_config() -> str | None:
     return None
 
 
+# A call with three arguments or more, or with named ones, must not be by a bare name: hostile.sql
+# has traps for one and two. (Several arguments of unnest are pg_catalog's anyhow.)
+CALL = re.compile(r"(?<![.\w\"$])([a-z_]\w*)\(")
+
+
+def bare_calls(body: str) -> list[str]:
+    """List the functions of more than two arguments that a body calls by a bare name."""
+    body = re.sub(r"'[^']*'", "''", re.sub(r"--[^\n]*", "", body))
+    found = []
+    for call in CALL.finditer(body):
+        depth, commas, place = 1, 0, call.end()
+        while depth and place < len(body):
+            depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(body[place], 0)
+            commas += depth == 1 and body[place] == ","
+            place += 1
+        named = "=>" in body[call.end() : place]
+        if call[1] != "unnest" and (commas > 1 or named):
+            found.append(call[1])
+    return found
+
+
+def dependencies(connection: psycopg.Connection, oid: int) -> list[str]:
+    """List what of the schema hostile a function with a parsed body depends on."""
+    rows = connection.execute(
+        """
+        SELECT pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0)
+        FROM pg_catalog.pg_depend AS d
+        WHERE d.objid OPERATOR(pg_catalog.=) %s::oid
+            AND d.refobjid OPERATOR(pg_catalog.>=) '1000000000'::oid
+        """,
+        [oid],
+    )
+    return [what for (what,) in rows]
+
+
+def check_names(connection: psycopg.Connection) -> list[Finding]:
+    """Find what a schema in the caller's search_path could put in pg_catalog's place.
+
+    Of every function without a search_path of its own every statement is analysed, run or not,
+    while the search_path has a schema with a trap for whatever is not exactly pg_catalog's.
+    """
+    catalog = {
+        name
+        for (name,) in connection.execute(
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace"
+        )
+    }
+    functions = connection.execute(
+        """
+        SELECT p.oid, p.oid::regprocedure::text, l.lanname, p.prosrc, pg_get_functiondef(p.oid),
+            coalesce(t.tgrelid, 0), t.tgnewtable
+        FROM pg_proc AS p
+        INNER JOIN pg_language AS l ON p.prolang = l.oid
+        LEFT JOIN pg_trigger AS t ON t.tgfoid = p.oid
+        WHERE p.pronamespace = 'pgmq'::regnamespace AND p.prokind = 'f'
+            AND l.lanname IN ('sql', 'plpgsql')
+            AND NOT coalesce(p.proconfig::text LIKE '%search_path=%', false)
+            AND (p.prorettype <> 'trigger'::regtype OR t.oid IS NOT NULL)
+        """
+    ).fetchall()
+    connection.execute("SET allow_system_table_mods = on")
+    connection.execute((Path(__file__).parent / "hostile.sql").read_bytes())
+    connection.execute("SET search_path = hostile, public")
+    findings = []
+    for oid, name, language, body, definition, relation, new_table in functions:
+        found = [
+            f"{call} is called by a bare name with more than two arguments"
+            for call in bare_calls(body)
+            if call in catalog
+        ]
+        if language == "sql":
+            # With a body that is parsed now, what it calls is in pg_depend.
+            head, _, text = definition.partition("AS $function$")
+            text = text.rpartition("$function$")[0].strip().rstrip(";")
+            try:
+                with connection.transaction(force_rollback=True):
+                    connection.execute(f"{head} BEGIN ATOMIC {text}; END".encode())
+                    found += dependencies(connection, oid)
+            except psycopg.Error as error:
+                found.append(str(error))
+        else:
+            arguments = (oid, relation)
+            found += [
+                f"{kind} {schema}.{called}{types}"
+                for kind, schema, called, types in connection.execute(
+                    "SELECT type, schema, name, params FROM public.plpgsql_show_dependency_tb("
+                    "%s::oid::regprocedure, %s::oid::regclass)",
+                    arguments,
+                )
+                if schema == "hostile"
+            ]
+            found += [
+                f"line {line}: {message}"
+                for line, level, message in connection.execute(
+                    "SELECT lineno, level, message FROM public.plpgsql_check_function_tb("
+                    "%s::oid::regprocedure, %s::oid::regclass, newtable := %s::name,"
+                    " fatal_errors := false)",
+                    (*arguments, new_table),
+                )
+                if level == "error"
+            ]
+        findings += [
+            Finding(name, None, "error", f"not pg_catalog's: {what}", None, None) for what in found
+        ]
+    return findings
+
+
 def check(connection: psycopg.Connection) -> tuple[int, list[Finding]]:
     """Count the functions, and list what is wrong with them."""
     connection.execute("CREATE EXTENSION plpgsql_check")
-    connection.execute(SAMPLES)
+    for statement in KINDS.values():
+        connection.execute(statement.encode())
+    # A function is for every queue, used or not: its relations must be there.
+    connection.execute(
+        """
+        SELECT pgmq.create_fifo_indexes_all();
+        SELECT pgmq.enable_notify_insert(queue_name), pgmq.enable_wakeups(queue_name),
+            pgmq.enable_push(queue_name)
+        FROM pgmq.meta
+        """
+    )
     count = connection.execute(
         "SELECT count(*) FROM pg_proc WHERE pronamespace = 'pgmq'::regnamespace"
     ).fetchone()
     with connection.cursor(row_factory=class_row(Finding)) as cursor:
         findings = cursor.execute(CHECK).fetchall()
-    return count[0] if count else 0, [finding for finding in findings if not finding.accepted]
+    findings = [finding for finding in findings if not finding.accepted]
+    return count[0] if count else 0, findings
 
 
 def main() -> int:
@@ -152,6 +252,8 @@ def main() -> int:
             with psycopg.connect(server.dsn(), autocommit=True) as connection:
                 connection.execute("CREATE EXTENSION pgmq")
                 count, findings = check(connection)
+            with psycopg.connect(server.dsn(), autocommit=True) as connection:
+                findings += check_names(connection)
         finally:
             server.stop(remove=True, mode="immediate")
     for finding in findings:

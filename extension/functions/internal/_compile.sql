@@ -18,6 +18,7 @@ COMMENT ON FUNCTION pgmq._in_extension_script() IS
 CREATE OR REPLACE FUNCTION pgmq._members()
 RETURNS TABLE (type text, identity text, name text, function_xmin xid)
 LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT o.type, o.identity, coalesce(quote_ident(p.proname), o.name), p.xmin
     FROM pg_depend AS d
@@ -140,6 +141,7 @@ COMMENT ON FUNCTION pgmq._compile(text) IS
 CREATE OR REPLACE FUNCTION pgmq._all_compiled(operation text, queue_name text)
 RETURNS SETOF regprocedure
 LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT p.oid
     FROM pg_catalog.pg_proc AS p

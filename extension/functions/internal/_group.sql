@@ -18,7 +18,7 @@ AS $$
     -- Not while CREATE INDEX CONCURRENTLY is at work, nor when it has failed.
     SELECT to_regclass(live_mark) IS NOT NULL AND EXISTS (
         SELECT FROM pg_catalog.pg_index AS i
-        WHERE i.indexrelid = to_regclass(fifo_index) AND i.indisvalid
+        WHERE i.indexrelid = to_regclass(fifo_index)::oid AND i.indisvalid
     )
 $$;
 COMMENT ON FUNCTION pgmq._has_fifo_index(text, text) IS 'Whether create_fifo_index() has prepared the queue with these relations.';

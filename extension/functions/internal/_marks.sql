@@ -68,7 +68,9 @@ BEGIN
     RETURN least(
         coalesce(
             -- Half a microsecond is lost in between.
-            to_timestamp(pg_sequence_last_value(floor_mark) / 1e6) - interval '1 second',
+            to_timestamp(
+                pg_catalog.pg_sequence_last_value(floor_mark)::double precision / '1e6'
+            ) - interval '1 second',
             '-infinity'
         ),
         now()
@@ -84,7 +86,9 @@ AS $$
 BEGIN
     RETURN greatest(
         clock_timestamp(),
-        to_timestamp(pg_sequence_last_value(top_mark) / 1e6) + interval '1 second'
+        to_timestamp(
+            pg_catalog.pg_sequence_last_value(top_mark)::double precision / '1e6'
+        ) + interval '1 second'
     );
 END
 $$;
@@ -120,7 +124,9 @@ LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
     RETURN least(
-        to_timestamp(coalesce(pg_sequence_last_value(floor_mark), 0) / 1e6)
+        to_timestamp(
+            coalesce(pg_catalog.pg_sequence_last_value(floor_mark), 0)::double precision / '1e6'
+        )
         + span + interval '5 minutes',
         last_time
     );

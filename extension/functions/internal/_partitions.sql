@@ -26,6 +26,7 @@ COMMENT ON FUNCTION pgmq._is_id_interval(text) IS
 CREATE OR REPLACE FUNCTION pgmq._partition_months(partition_interval text)
 RETURNS integer
 LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN pgmq._is_id_interval(partition_interval) THEN 0
@@ -216,6 +217,7 @@ COMMENT ON FUNCTION pgmq._partition_bound(text) IS 'A bound of a partition, of w
 CREATE OR REPLACE FUNCTION pgmq._partitions(relation regclass)
 RETURNS TABLE (partition regclass, first_key bigint, end_key bigint)
 LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT i.inhrelid, pgmq._partition_bound(b.bounds[1]), pgmq._partition_bound(b.bounds[2])
     FROM pg_catalog.pg_inherits AS i
@@ -231,6 +233,7 @@ COMMENT ON FUNCTION pgmq._partitions(regclass) IS
 CREATE OR REPLACE FUNCTION pgmq._default_partition(relation regclass)
 RETURNS regclass
 LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT nullif(t.partdefid, 0) FROM pg_catalog.pg_partitioned_table AS t
     WHERE t.partrelid = relation
@@ -241,6 +244,7 @@ COMMENT ON FUNCTION pgmq._default_partition(regclass) IS
 CREATE OR REPLACE FUNCTION pgmq._partition_name(relation regclass, suffix text)
 RETURNS text
 LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
     -- As pg_partman names them; a name that would be cut could be another queue's.
     SELECT CASE
@@ -279,6 +283,7 @@ CREATE OR REPLACE FUNCTION pgmq._partition_suffix(
 )
 RETURNS text
 LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$
     SELECT CASE
@@ -301,6 +306,7 @@ COMMENT ON FUNCTION pgmq._partition_suffix(text, bigint) IS 'How the name of the
 CREATE OR REPLACE FUNCTION pgmq._partition_literal(partition_column text, key bigint)
 RETURNS text
 LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 SET datestyle = 'ISO'
 AS $$

@@ -2,6 +2,7 @@
 -- the type of partitioning has another name.
 CREATE OR REPLACE FUNCTION pgmq._partman(OUT schema_name name, OUT major_version integer)
 LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT n.nspname, split_part(e.extversion, '.', 1)::integer
     FROM pg_catalog.pg_extension AS e

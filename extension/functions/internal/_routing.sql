@@ -76,11 +76,11 @@ AS $$
             WHEN b.pattern ~ '^[*#]' THEN '*' || substring(b.pattern, '[^*#]*$')
             ELSE substring(b.pattern, '^[^*#]*')
         END COLLATE "C" = ANY (ARRAY(
-            SELECT unnest(ARRAY[left($1, n), '*' || right($1, n)])
+            SELECT pg_catalog.unnest(ARRAY[left($1, n), '*' || right($1, n)])
             FROM generate_series(0, length($1)) AS n
         ))
         -- Compiling a regular expression is the dear part, so only for what it may well match.
-        AND CASE WHEN $1 LIKE translate(b.pattern, E'*#\\', '%%%') THEN $1 ~ b.compiled_regex END
+        AND CASE WHEN $1 LIKE pg_catalog.translate(b.pattern, E'*#\\', '%%%') THEN $1 ~ b.compiled_regex END
 $$;
 COMMENT ON FUNCTION pgmq._matching_topics(text) IS 'The bindings of bind_topic that a routing key matches.';
 

@@ -14,7 +14,7 @@ BEGIN
     -- Unknown queues are errors, also behind one that has enough.
     PERFORM pgmq._compiled('read', u.name) FROM pg_catalog.unnest(queue_names) AS u (name);
     -- A read that comes after another one in a transaction cannot move the marks of its queue.
-    IF random() * '32' < v_wanted::double precision THEN
+    IF pgmq._chance(v_wanted::integer, 32) THEN
         SELECT u.name INTO v_name
         FROM pg_catalog.unnest(queue_names) AS u (name)
         ORDER BY random()
