@@ -18,6 +18,7 @@
 \ir functions/internal/_create.sql
 \ir functions/internal/_check.sql
 \ir functions/internal/_writers.sql
+\ir functions/internal/_proof.sql
 \ir functions/internal/_poll.sql
 \ir functions/internal/_routing.sql
 
