@@ -4,13 +4,29 @@ BEGIN
     IF to_regclass('pgmq.channel') IS NULL THEN
         CREATE UNLOGGED TABLE pgmq.channel (
             channel text PRIMARY KEY,
-            number integer NOT NULL UNIQUE GENERATED ALWAYS AS IDENTITY,
+            number integer NOT NULL UNIQUE,
             queue_name text NOT NULL REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
             maximum_messages integer NOT NULL CHECK (maximum_messages > 0),
             vt integer NOT NULL CHECK (vt > 0),
             pid integer NOT NULL,
             opened_at timestamptz NOT NULL DEFAULT now()
         );
+    END IF;
+    -- 2.0.0 had an identity column. But hosts give each member of the extension another owner, one
+    -- after the other, which is refused for a sequence that belongs to a column.
+    IF EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = 'pgmq.channel'::regclass AND a.attname = 'number' AND a.attidentity <> ''
+    ) THEN
+        ALTER TABLE pgmq.channel ALTER COLUMN number DROP IDENTITY;
+    END IF;
+    IF to_regclass('pgmq.channel_number_seq') IS NULL THEN
+        CREATE SEQUENCE pgmq.channel_number_seq AS integer;
+        -- The channels that are open keep their numbers.
+        PERFORM setval(
+            'pgmq.channel_number_seq', coalesce(max(c.number), 0) + 1, false
+        )
+        FROM pgmq.channel AS c;
     END IF;
     IF to_regclass('pgmq.channel_slot') IS NULL THEN
         CREATE UNLOGGED TABLE pgmq.channel_slot (

@@ -11,9 +11,9 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 DECLARE
-    v_deadline timestamptz := coalesce(
-        clock_timestamp() + pg_catalog.make_interval(secs => max_poll_seconds), 'infinity'
-    );
+    -- A null is the default, too: waiting for ever would hold the table's lock as long.
+    v_deadline timestamptz := clock_timestamp()
+        + pg_catalog.make_interval(secs => coalesce(max_poll_seconds, 5));
     v_pause double precision := greatest(
         coalesce(poll_interval_ms, 100), 1
     )::double precision / '1000';
@@ -24,10 +24,7 @@ BEGIN
         IF FOUND THEN
             RETURN;
         END IF;
-        v_left := CASE
-            WHEN v_deadline < 'infinity' THEN extract(epoch FROM v_deadline - clock_timestamp())
-            ELSE v_pause
-        END;
+        v_left := extract(epoch FROM v_deadline - clock_timestamp());
         EXIT WHEN v_left <= '0';
         PERFORM pg_sleep(least(v_pause, v_left));
     END LOOP;

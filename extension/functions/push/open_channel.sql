@@ -62,14 +62,13 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege',
                 HINT = 'Messages are pushed with the rights of the extension''s owner, and triggers of the queue would have them.';
     END IF;
-    v_number := nextval(pg_get_serial_sequence('pgmq.channel', 'number'));
+    v_number := nextval('pgmq.channel_number_seq');
     -- NOTIFY has no privileges: whoever knows the name can listen.
     v_channel := format('pgmq.c_%s_%s', v_number, replace(gen_random_uuid()::text, '-', ''));
     PERFORM pg_advisory_lock(pgmq._channel_locks(), v_number);
     INSERT INTO pgmq.channel (
         channel, number, queue_name, maximum_messages, vt, pid
     )
-    OVERRIDING SYSTEM VALUE
     VALUES (
         v_channel,
         v_number,
