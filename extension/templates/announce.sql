@@ -1,8 +1,8 @@
 -- Announce an insert into the queue, unless that was done within so many milliseconds. When it was
 -- done last, and by which transaction, is one number in a sequence: no row that producers would
 -- wait for each other over. An announcement goes out only when its transaction commits. So one that
--- is rolled back, or not done yet, silences nobody; once it is known to be committed its
--- transaction is struck out.
+-- is rolled back, to a savepoint too, or not done yet, silences nobody; once it is known to be
+-- committed its transaction is struck out. Nor is anybody silenced by whoever has not inserted.
 --
 -- The number is the time (see _announced_at), and behind it the last 22 bits of the transaction's
 -- id, which tell it from others of the same minutes.
@@ -30,6 +30,8 @@ BEGIN
                 WHEN v_last & 4194303 = 0 THEN 'committed'
                 -- Itself, or a later one.
                 WHEN v_behind NOT BETWEEN 1 AND 2097151 THEN 'in progress'
+                -- Of the cluster that this was restored from: this one has not got that far.
+                WHEN v_behind >= v_xid THEN 'unknown'
                 ELSE coalesce(pg_xact_status((v_xid - v_behind)::text::xid8), 'committed')
             END;
         END IF;
@@ -39,11 +41,11 @@ BEGIN
         END IF;
         -- Not while another is about to: each would take over from the one before, and none would
         -- ever be known to be committed.
-        IF v_outcome IS DISTINCT FROM 'in progress' THEN
+        IF v_outcome IS DISTINCT FROM 'in progress' AND pgmq._has_written('pgmq.q_$queue') THEN
             PERFORM setval(
                 'pgmq.notify_at_$queue',
                 (pgmq._microseconds(clock_timestamp()) / 1000 - 1577836800000 << 22)
-                | greatest(v_xid & 4194303, 1)
+                | greatest(pgmq._innermost_xid() & 4194303, 1)
             );
         END IF;
     END IF;

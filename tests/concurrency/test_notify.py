@@ -141,21 +141,83 @@ def test_a_send_rolled_back_to_a_savepoint_does_not_silence_the_rest_of_its_tran
     assert _heard(listener) == ["q"]
 
 
-def test_a_send_rolled_back_to_a_savepoint_silences_others_for_no_longer_than_the_throttle(
+@pytest.mark.parametrize("block", ["savepoint", "exception"])
+def test_a_send_rolled_back_to_a_savepoint_silences_nobody(
+    listener: psycopg.Connection, producer: Callable[[], psycopg.Connection], block: str
+) -> None:
+    one, two = producer(), producer()
+    with one.transaction():
+        one.execute("CREATE TEMP TABLE written ON COMMIT DROP AS SELECT 1")
+        if block == "savepoint":
+            with one.transaction(force_rollback=True):
+                one.execute(SEND)
+        else:
+            one.execute(
+                "DO $$ BEGIN PERFORM pgmq.send('q', '1'); RAISE division_by_zero;"
+                " EXCEPTION WHEN division_by_zero THEN END $$"
+            )
+    two.execute(SEND)
+    assert _heard(listener) == ["q"]
+    two.execute(SEND)
+    assert _heard(listener) == []
+
+
+def test_a_send_within_savepoints_that_are_kept_is_an_announcement_like_another(
     listener: psycopg.Connection, producer: Callable[[], psycopg.Connection]
 ) -> None:
     one, two = producer(), producer()
-    _throttle(listener, 300)
-    with one.transaction(), one.transaction(force_rollback=True):
+    with one.transaction(), one.transaction(), one.transaction():
         one.execute(SEND)
-    heard: list[str] = []
-    while not heard:
-        two.execute(SEND)
-        heard = _heard(listener)
-    sent = listener.execute(
-        "SELECT max(enqueued_at) - min(enqueued_at) < '0.6 s' FROM pgmq.q_q"
-    ).fetchone()
-    assert sent == (True,)
+    assert _heard(listener) == ["q"]
+    two.execute(SEND)
+    assert _heard(listener) == []
+
+
+@pytest.mark.parametrize("prepared", [False, True], ids=["without a lock", "with a lock"])
+def test_whoever_may_not_send_silences_nobody(
+    listener: psycopg.Connection, producer: Callable[[], psycopg.Connection], prepared: bool
+) -> None:
+    role = f"notify_{os.getpid()}"
+    listener.execute(f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA pgmq TO {role}".encode())
+    try:
+        one = producer()
+        one.execute(f"SET ROLE {role}".encode())
+        with one.transaction():
+            if prepared:  # nobody asks for the right to insert before EXECUTE
+                one.execute("PREPARE p AS INSERT INTO pgmq.q_q (vt) VALUES (now())")
+            one.execute("SELECT pg_current_xact_id()")
+            with one.transaction(force_rollback=True):
+                one.execute(f"SELECT pgmq._announce_q({LONG})".encode())
+        one.execute(f"SELECT pgmq._announce_q({LONG})".encode())
+        one.close()
+        _heard(listener)
+        producer().execute(SEND)
+        assert _heard(listener) == ["q"]
+    finally:
+        listener.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+def test_a_transaction_id_of_another_cluster_is_not_asked_for(
+    listener: psycopg.Connection, producer: Callable[[], psycopg.Connection]
+) -> None:
+    # As restored into a cluster that has had fewer transactions.
+    listener.execute(SEND)
+    assert _heard(listener) == ["q"]
+    listener.execute(
+        """
+        SELECT setval('pgmq.notify_at_q', last_value >> 22 << 22
+            | (pg_current_xact_id()::text::bigint - 2000000) & 4194303)
+        FROM pgmq.notify_at_q
+        """
+    )
+    assert listener.execute("SELECT pg_current_xact_id()::text::bigint < 2000000").fetchone() == (
+        True,
+    )
+    one = producer()
+    one.execute(SEND)
+    assert _heard(listener) == ["q"]
+    one.execute(SEND)
+    assert _heard(listener) == []
 
 
 def test_within_the_throttle_one_is_announced_and_the_first_after_a_quiet_spell_again(

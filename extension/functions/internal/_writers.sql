@@ -17,3 +17,33 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._writers(regclass) IS
 'The transactions of other sessions that insert, update or delete in this table, or have done so and not ended yet.';
+
+CREATE OR REPLACE FUNCTION pgmq._has_written(queue regclass)
+RETURNS boolean
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- The lock would be no proof: PREPARE takes it, and nobody asks for rights before EXECUTE.
+    SELECT coalesce(sum(
+        pg_stat_get_xact_tuples_inserted(t.relid) + pg_stat_get_xact_tuples_updated(t.relid)
+        + pg_stat_get_xact_tuples_deleted(t.relid)
+    ), 0) > 0
+    FROM (SELECT queue::oid UNION SELECT p.relid FROM pg_partition_tree(queue) AS p) AS t (relid)
+$$;
+COMMENT ON FUNCTION pgmq._has_written(regclass) IS
+'Whether this transaction has inserted, updated or deleted rows of this table, which takes the right to. (The session''s transactions of the same second may count too. False where track_counts is off.)';
+
+CREATE OR REPLACE FUNCTION pgmq._innermost_xid()
+RETURNS bigint
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- A subtransaction's id is locked until it ends, and later than those around it.
+    SELECT t.xid + max((l.transactionid::text::bigint - t.xid) & 4294967295)
+    FROM (SELECT pg_current_xact_id()::text::bigint AS xid) AS t
+    CROSS JOIN pg_locks AS l
+    WHERE l.locktype = 'transactionid' AND l.pid = pg_backend_pid() AND l.mode = 'ExclusiveLock'
+    GROUP BY t.xid
+$$;
+COMMENT ON FUNCTION pgmq._innermost_xid() IS
+'The transaction id of the innermost savepoint or block that has one, whose outcome is that of what was written last.';
