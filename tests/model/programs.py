@@ -1,0 +1,911 @@
+"""Random programs: how they are made, how they run, and how a failing one is made shorter."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from model.reference import (
+    HOURS,
+    Json,
+    Message,
+    Policy,
+    Queue,
+    check_dead_letter,
+    check_grouped,
+    check_read,
+    fields,
+    moved,
+    parse,
+)
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Iterable
+
+# What fails today, and why: such a check is left out. A mended defect leaves this list.
+KNOWN: dict[str, str] = {
+    "dead letters look visible": "peek, next_visible_at and metrics count what no read returns",
+    "headers that are no object": "nack, dead letters and redrive make an array of them",
+    "set_vt in the default partition": "its messages come out of msg_id order",
+}
+
+SOON = "clock_timestamp() + interval '20 ms'"
+# What SQL says, and for how many hours a message is hidden then.
+DELAYS: dict[str, float] = {
+    "0": 0,
+    "-7": 0,
+    "3600": 1,
+    "7200": 2,
+    "clock_timestamp()": 0,
+    "now()": 0,
+    "'-infinity'::timestamptz": 0,
+    "'2001-01-01'::timestamptz": 0,
+    "clock_timestamp() + interval '3 hours'": 3,
+    "'infinity'::timestamptz": math.inf,
+    SOON: 0,
+}
+LONG = "ü" * 5_000  # longer than an index entry may be
+BODIES = ['{"k": 1}', '{"k": 2, "x": [1]}', "[1, 2]", "null", '"text"', "{}", "17", None]
+CONDITIONS = ["{}", '{"k": 1}', '{"k": 2}', "[1]", "17", '"text"', None]
+HEADERS: list[str | None] = [
+    None,
+    None,
+    "{}",
+    "null",
+    "7",
+    '"x-pgmq-group"',
+    '["x-pgmq-group", "x-pgmq-ttl", 1]',
+    '{"x-pgmq-group": "a"}',
+    '{"x-pgmq-group": "a", "trace": [1, {"k": null}]}',
+    '{"x-pgmq-group": "b"}',
+    '{"x-pgmq-group": "b", "x-pgmq-ttl": 0}',
+    '{"x-pgmq-group": 5}',
+    '{"x-pgmq-group": "5"}',
+    '{"x-pgmq-group": [true, {"k": "v"}]}',
+    '{"x-pgmq-group": null, "x-pgmq-ttl": 3600}',
+    '{"x-pgmq-group": ""}',
+    f'{{"x-pgmq-group": "{LONG}"}}',
+    f'{{"x-pgmq-group": "{LONG}x"}}',
+    '{"x-pgmq-group": "\'; \\"\\\\ %I $1 {}, 日本"}',
+    '{"X-PGMQ-Group": "a"}',
+    '{"x-pgmq-group": "_default_fifo_group", "x-pgmq-error": "old"}',
+    '{"x-pgmq-ttl": -1}',
+    '{"x-pgmq-ttl": "0"}',
+    '{"x-pgmq-ttl": null}',
+    '{"x-pgmq-ttl": 1000000000000}',
+    '{"x-pgmq-dedup-id": "k1"}',
+    '{"x-pgmq-dedup-id": "k2", "x-pgmq-group": "a"}',
+    '{"x-pgmq-dedup-id": 3}',
+    '{"x-pgmq-dedup-id": null}',
+    '{"x-pgmq-dead-letter": {"queue": "nowhere"}, "x-pgmq-ttl": 0}',
+    '{"x-pgmq-dead-letter": {"queue": "dead"}}',
+    '{"x-pgmq-dead-letter": {"queue": "OTHER", "msg_id": 1}, "trace": 1}',
+    '{"x-pgmq-dead-letter": "other"}',
+]
+KEYS = ["k1", "k2", "3", "ö" * 200, ""]
+GROUPS = [
+    "a",
+    "b",
+    "5",
+    LONG,
+    "'; \"\\ %I $1 {}, 日本",
+    '[true, {"k": "v"}]',
+    "",
+    "_default_fifo_group",
+    "none",
+    None,
+]
+QUANTITIES = [1, 1, 2, 3, 10, 0, None]
+
+STATE = """
+    SELECT '{key}', '{place}', m.msg_id, m.read_ct, m.last_read_at IS NOT NULL,
+        greatest(extract(epoch FROM m.vt)::float8
+            - extract(epoch FROM clock_timestamp())::float8, 0) / 3600,
+        m.message::text, m.headers::text
+    FROM pgmq.{table} AS m
+"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of queue to test."""
+
+    name: str = "q"
+    create: str = "SELECT pgmq.create(%s)"
+    fifo: bool = False
+    policies: tuple[Policy, ...] = ()
+    kept_ids: float = math.inf  # retention: what is that much smaller than the last msg_id may go
+    kept_seconds: float = math.inf  # or what is older
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call with its arguments; what the queue's own name is, the kind says."""
+
+    call: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+class Deviation(AssertionError):  # noqa: N818
+    """Raised when a program has found something, with the SQL that leads to it."""
+
+
+@dataclass
+class World:
+    """The queues, as the model has them; what a rollback restores."""
+
+    queues: dict[str, Queue]
+
+
+class Runner:
+    """Runs steps on a database and on the model."""
+
+    def __init__(self, session: psycopg.Connection[Any], kind: Kind, seed: int) -> None:
+        self.kind = kind
+        self.log: list[str] = []
+        self.warnings: list[str] = []
+        self.cursor = psycopg.ClientCursor(session)
+        session.add_notice_handler(self._notice)
+        names = {"q": kind.name, "other": "other", "dead": "Dead"}
+        self.world = World({key: Queue(name) for key, name in names.items()})
+        self.last = dict.fromkeys(names, 0)
+        self.saved: list[World] = []
+        self.began = 0.0
+        self.isolated = False
+        # What this step's reads may move away, and must.
+        self.may_go: set[int] = set()
+        self.must_go: set[int] = set()
+        self.arrivals: dict[str, list[Message]] = {}
+        self.sql("SELECT setseed(%s)", (seed % 1000) / 1000)
+        self.sql(kind.create, kind.name)
+        for key in ("other", "dead"):
+            self.sql("SELECT pgmq.create(%s)", names[key])
+        if kind.fifo:
+            self.sql("SELECT pgmq.create_fifo_index(%s)", kind.name)
+        self.state = " UNION ALL ".join(
+            STATE.format(key=key, place=place, table=f'"{place}_{name.lower()}"')
+            for key, name in names.items()
+            for place in "qa"
+        )
+
+    def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity == "WARNING" and "stay in queue" not in str(notice.message_primary):
+            self.warnings.append(str(notice.message_primary))
+
+    def sql(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        text = self.cursor.mogrify(query, arguments)
+        self.log.append(f"{text};")
+        self.cursor.execute(text.encode())
+        return self.cursor.fetchall() if self.cursor.description else []
+
+    def one(self, query: str, *arguments: Any) -> Any:
+        return self.sql(query, *arguments)[0][0]
+
+    def run(self, step: Step) -> None:
+        """Run a step and compare everything there is with the model."""
+        if not self.saved:
+            self.began = time.monotonic()
+        self.may_go, self.must_go, self.arrivals = set(), set(), {}
+        try:
+            getattr(self, step.call)(**step.arguments)
+            self._compare()
+            assert not self.warnings, self.warnings
+        except AssertionError as error:
+            lines = "\n".join(line for line in self.log if "AS m\n" not in line)
+            raise Deviation(f"{step}\n{error}\n{lines}") from error
+
+    # Sending
+
+    def _add(self, q: str, msg_id: int, body: Json, headers: Json, hours: float) -> None:
+        assert msg_id > self.last[q], f"msg_id {msg_id} was drawn before"
+        self.last[q] = msg_id
+        self.queue(q).messages[msg_id] = Message(body, headers, self.began, hours)
+
+    def _send(self, q: str, found: list[Any], texts: Any, delay: str) -> None:
+        """Of each message sent: it is new, or its key was sent before."""
+        queue = self.queue(q)
+        window = queue.policy.dedup_window
+        for (msg_id, is_new), (body, headers) in zip(found, texts, strict=True):
+            key = fields(parse(headers)).get("x-pgmq-dedup-id")
+            if window is None or key is None:
+                assert is_new in (True, None)
+                self._add(q, msg_id, parse(body), parse(headers), DELAYS[delay])
+                continue
+            key = str(key)
+            known = queue.keys.get(key)
+            new = known is None
+            if key in queue.unsure_keys:
+                new = msg_id != known
+                queue.unsure_keys.discard(key)
+            assert is_new in (new, None), f"key {key!r}: is_new {is_new}, message {known}"
+            if new:
+                self._add(q, msg_id, parse(body), parse(headers), DELAYS[delay])
+                queue.keys[key] = msg_id
+            else:
+                assert msg_id == known, f"key {key!r} was sent with {known}"
+        if window is not None and HOURS[window] == 0:
+            queue.keys.clear()  # one statement later all is out of the window
+
+    def _settle(self, delay: str) -> None:
+        if delay == SOON:
+            self.sql("SELECT pg_sleep(0.025)")
+
+    def send(self, q: str, body: str | None, headers: str | None, delay: str) -> None:
+        query = f"SELECT * FROM pgmq.send(%s, %s::jsonb, %s::jsonb, {delay})"
+        msg_id = self.one(query, self.name(q), body, headers)
+        self._send(q, [(msg_id, None)], [(body, headers)], delay)
+        self._settle(delay)
+
+    def send_batch(
+        self, q: str, bodies: list[str | None], headers: list[str | None], delay: str
+    ) -> None:
+        query = f"SELECT * FROM pgmq.send_batch(%s, %s::jsonb[], %s::jsonb[], {delay})"
+        ids = [row[0] for row in self.sql(query, self.name(q), bodies, headers)]
+        found = [(msg_id, None) for msg_id in ids]
+        self._send(q, found, list(zip(bodies, headers, strict=True)), delay)
+        self._settle(delay)
+
+    def send_once(
+        self,
+        q: str,
+        bodies: list[str | None],
+        keys: list[str],
+        headers: list[str | None],
+        delay: str,
+    ) -> None:
+        arguments: tuple[Any, ...] = (bodies, keys, headers)
+        types = "%s::jsonb[], %s::text[], %s::jsonb[]"
+        if len(bodies) == 1:
+            arguments, types = (bodies[0], keys[0], headers[0]), "%s::jsonb, %s, %s::jsonb"
+        query = f"SELECT msg_id, is_new FROM pgmq.send_once(%s, {types}, {delay})"
+        if any(parse(h) != (None,) and h and not h.startswith("{") for h in headers):
+            self.refused("22023", query, self.name(q), *arguments)
+            return
+        if self.queue(q).policy.dedup_window is None:
+            self.refused("55000", query, self.name(q), *arguments)
+            return
+        found = self.sql(query, self.name(q), *arguments)
+        with_keys = (
+            json.dumps(fields(parse(h)) | {"x-pgmq-dedup-id": key})
+            for h, key in zip(headers, keys, strict=True)
+        )
+        self._send(q, found, list(zip(bodies, with_keys, strict=True)), delay)
+
+    # Reading
+
+    def _rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        return self.sql(
+            f"SELECT msg_id, read_ct, message::text, headers::text FROM {query}", *arguments
+        )
+
+    def _same(self, queue: Queue, rows: list[tuple[Any, ...]], receipts: int) -> list[int]:
+        """Check that these are the messages as the model has them; return their msg_ids."""
+        ids = [row[0] for row in rows]
+        assert len(set(ids)) == len(ids), f"twice in {ids}"
+        for msg_id, read_ct, body, headers in rows:
+            assert msg_id in queue.messages, f"{msg_id} is not there"
+            message = queue.messages[msg_id]
+            shown = (read_ct, parse(body), parse(headers))
+            expected = (message.read_ct + receipts, message.body, message.headers)
+            assert shown == expected, f"{msg_id}: {shown} is not {expected}"
+        return ids
+
+    def _lease(self, queue: Queue, ids: Iterable[int], vt: int) -> None:
+        for msg_id in ids:
+            message = queue.messages[msg_id]
+            message.read_ct += 1
+            message.leased = True
+            message.hours = max(vt, 0) / 3600
+
+    def _read(
+        self, q: str, rows: list[tuple[Any, ...]], vt: int, wanted: float, condition: Json = None
+    ) -> None:
+        queue = self.queue(q)
+        ids = self._same(queue, rows, 1)
+        if q == "q":
+            self.may_go |= queue.dead()
+            self.must_go |= check_read(queue, ids, min(wanted, queue.room()), condition)
+        else:
+            check_read(queue, ids, wanted, condition)
+        self._lease(queue, ids, vt)
+
+    def read(self, q: str, vt: int, qty: int | None, condition: str | None) -> None:
+        rows = self._rows("pgmq.read(%s, %s, %s, %s::jsonb)", self.name(q), vt, qty, condition)
+        self._read(q, rows, vt, limit(qty), parse(condition))
+
+    def read_with_poll(self, q: str, vt: int, qty: int | None) -> None:
+        rows = self._rows("pgmq.read_with_poll(%s, %s, %s, 0)", self.name(q), vt, qty)
+        self._read(q, rows, vt, limit(qty))
+
+    def read_any(self, queues: list[str], vt: int, qty: int | None) -> None:
+        names = [self.name(q) for q in queues]
+        found = self.sql(
+            "SELECT queue_name, msg_id, read_ct, message::text, headers::text"
+            " FROM pgmq.read_any(%s::text[], %s, %s)",
+            names,
+            vt,
+            qty,
+        )
+        places = [names.index(row[0]) for row in found]
+        assert places == sorted(places)
+        left = limit(qty)
+        for place, q in enumerate(queues):
+            rows = [row[1:] for row in found if row[0] == names[place]]
+            if left > 0:
+                self._read(q, rows, vt, left)
+            else:
+                assert rows == []
+            left -= len(rows)
+
+    def ack_and_read(
+        self, q: str, vt: int, qty: int | None, ids: list[int | None], receipts: list[int | None]
+    ) -> None:
+        rows = self._rows(
+            "pgmq.ack_and_read(%s, %s, %s, %s::bigint[], %s::integer[])",
+            self.name(q),
+            vt,
+            qty,
+            ids,
+            receipts,
+        )
+        self._remove(q, self.queue(q).leases(ids, receipts), self.queue(q).policy.ack_archives)
+        self._read(q, rows, vt, limit(qty))
+
+    def grouped(self, q: str, call: str, vt: int, qty: int | None, group: str | None) -> None:
+        queue = self.queue(q)
+        if call == "read_group":
+            rows = self._rows("pgmq.read_group(%s, %s, %s, %s)", self.name(q), group, vt, qty)
+        else:
+            rows = self._rows(f"pgmq.{call}(%s, %s, %s)", self.name(q), vt, qty)
+        ids = self._same(queue, rows, 1)
+        self.may_go |= queue.dead() if q == "q" else set()
+        check_grouped(queue, call, ids, min(limit(qty), queue.room()), group)
+        self._lease(queue, ids, vt)
+
+    def pop(self, q: str, qty: int | None) -> None:
+        queue = self.queue(q)
+        ids = self._same(queue, self._rows("pgmq.pop(%s, %s)", self.name(q), qty), 0)
+        gone = check_read(queue, ids, limit(qty), None)
+        self.may_go |= queue.dead() if q == "q" else set()
+        self.must_go |= gone
+        self._remove(q, ids, False)
+
+    # Looking
+
+    def look(self, q: str, qty: int | None, condition: str | None, msg_id: int | None) -> None:
+        queue = self.queue(q)
+        dead = queue.dead()
+        if not dead or "dead letters look visible" not in KNOWN:
+            rows = self._rows("pgmq.peek(%s, %s, %s::jsonb)", self.name(q), qty, condition)
+            live = [id_ for id_ in queue.visible(parse(condition)) if id_ not in dead]
+            size = len(live) if qty is None else qty
+            ids = self._same(queue, rows, 0)
+            assert ids == live[:size], f"must have shown {live[:size]}"
+            self._look_at_times(q)
+        rows = self._rows("pgmq.get(%s, %s)", self.name(q), msg_id)
+        assert self._same(queue, rows, 0) == queue.known([msg_id])
+
+    def _look_at_times(self, q: str) -> None:
+        queue = self.queue(q)
+        live = [m for id_, m in queue.messages.items() if id_ not in queue.dead()]
+        row = self.sql(
+            "SELECT queue_length, queue_visible_length, total_messages,"
+            " newest_msg_age_sec IS NOT NULL, oldest_msg_age_sec IS NOT NULL"
+            " FROM pgmq.metrics(%s)",
+            self.name(q),
+        )[0]
+        size = len(queue.messages)
+        visible = sum(m.visible for m in live)
+        assert row == (size, visible, self.last[q], size > 0, size > 0)
+        hours = self.one(
+            "SELECT (extract(epoch FROM v.at)::float8"
+            " - extract(epoch FROM clock_timestamp())::float8) / 3600"
+            " FROM pgmq.next_visible_at(%s) AS v (at)",
+            self.name(q),
+        )
+        expected = min((m.hours for m in live), default=None)
+        assert hours == expected or (expected is not None and alike(max(hours, 0), expected))
+
+    # Ending leases
+
+    def _remove(self, q: str, ids: Iterable[int], archived: bool) -> None:
+        queue = self.queue(q)
+        for msg_id in ids:
+            message = queue.messages.pop(msg_id)
+            if archived:
+                queue.archive[msg_id] = message
+                message.at = self.began
+
+    def end(self, q: str, call: str, ids: list[int | None], single: bool) -> None:
+        """Delete or archive by msg_id alone."""
+        known = self.queue(q).known(ids)
+        if single:
+            done = self.one(f"SELECT pgmq.{call}(%s, %s::bigint)", self.name(q), ids[0])
+            known = self.queue(q).known(ids[:1])
+            assert done is bool(known)
+        else:
+            rows = self.sql(f"SELECT pgmq.{call}(%s, %s::bigint[])", self.name(q), ids)
+            assert sorted(row[0] for row in rows) == known
+        self._remove(q, known, call == "archive")
+
+    def set_vt(self, q: str, ids: list[int | None], single: bool, vt: str) -> None:
+        kind, argument = ("bigint", ids[0]) if single else ("bigint[]", ids)
+        queue = self.queue(q)
+        rows = self._rows(f"pgmq.set_vt(%s, %s::{kind}, {vt})", self.name(q), argument)
+        found = self._same(queue, rows, 0)
+        if "set_vt in the default partition" in KNOWN and "partitioned" in self.kind.create:
+            found.sort()
+        assert found == queue.known(ids[:1] if single else ids)
+        for msg_id in found:
+            queue.messages[msg_id].hours = DELAYS[vt]
+        self._settle(vt)
+
+    def fenced(
+        self,
+        q: str,
+        call: str,
+        ids: list[int | None],
+        receipts: list[int | None],
+        single: bool,
+        rest: list[Any],
+    ) -> None:
+        """Ack, nack or extend."""
+        queue = self.queue(q)
+        more = ", %s" * len(rest)
+        if single:
+            leases = queue.leases(ids[:1], receipts[:1])
+            query = f"SELECT pgmq.{call}(%s, %s::bigint, %s::integer{more})"
+            assert self.one(query, self.name(q), ids[0], receipts[0], *rest) is bool(leases)
+        else:
+            leases = queue.leases(ids, receipts)
+            query = f"SELECT pgmq.{call}(%s, %s::bigint[], %s::integer[]{more})"
+            rows = self.sql(query, self.name(q), ids, receipts, *rest)
+            assert sorted(row[0] for row in rows) == leases
+        if call == "ack":
+            self._remove(q, leases, queue.policy.ack_archives)
+            return
+        for message in map(queue.messages.__getitem__, leases):
+            if call == "extend":
+                message.hours = max(rest[0], 0) / 3600
+                continue
+            delay, error = rest
+            message.hours = (
+                queue.policy.retry_hours(message.read_ct) if delay is None else max(delay, 0) / 3600
+            )
+            message.leased &= queue.policy.max_in_flight is None
+            if error is not None:
+                message.headers = (fields(message.headers) | {"x-pgmq-error": error},)
+
+    # Moving, and the rest
+
+    def move(self, q: str, msg_id: int | None, to: str) -> None:
+        found = self.one("SELECT pgmq.move(%s, %s, %s)", self.name(q), msg_id, self.name(to))
+        if msg_id not in self.queue(q).messages:
+            assert found is None
+            return
+        message = moved(self.queue(q).messages.pop(msg_id), self.began, False)
+        self._add(to, found, message.body, message.headers, message.hours)
+
+    def redrive(self, q: str, to: str | None, qty: int | None) -> None:
+        queue = self.queue(q)
+        names = {other.name.lower(): key for key, other in self.world.queues.items() if key != q}
+        going = [
+            (msg_id, to or names.get(queue.messages[msg_id].origin or ""))
+            for msg_id in queue.visible()
+        ]
+        going = [(msg_id, key) for msg_id, key in going if key is not None]
+        going = going if qty is None else going[:qty]
+        name = None if to is None else self.name(to)
+        assert self.one("SELECT pgmq.redrive(%s, %s, %s)", self.name(q), name, qty) == len(going)
+        for msg_id, key in going:
+            assert key is not None
+            message = moved(queue.messages.pop(msg_id), self.began, True)
+            self.arrivals.setdefault(key, []).append(message)
+
+    def purge(self, q: str) -> None:
+        count = self.one("SELECT pgmq.purge_queue(%s)", self.name(q))
+        assert count == len(self.queue(q).messages)
+        self.queue(q).messages.clear()
+
+    def maintain(self) -> None:
+        queue = self.queue("q")
+        self.may_go = self.must_go = queue.dead()
+        self.sql("SELECT pgmq.maintain(%s)", self.name("q"))
+        if HOURS.get(queue.policy.archive_retention or "", 1) == 0:
+            queue.archive = {id_: m for id_, m in queue.archive.items() if id_ in self.must_go}
+
+    def set_policy(self, policy: Policy) -> None:
+        queue = self.queue("q")
+        arguments = policy.arguments()
+        types = {"dead_letter_queue": "text", "max_receives": "integer"}
+        types |= {"max_in_flight": "integer", "ack_archives": "boolean"}
+        shown = "".join(f", {name} => %s::{types.get(name, 'interval')}" for name in arguments)
+        self.sql(f"SELECT pgmq.set_policy(%s{shown})", self.name("q"), *arguments.values())
+        if policy.dedup_window is None:
+            queue.keys.clear()
+            queue.unsure_keys.clear()
+        elif policy.dedup_window != queue.policy.dedup_window:
+            queue.unsure_keys.update(queue.keys)
+        queue.policy = policy
+
+    def discard(self) -> None:
+        if not self.saved:
+            self.sql("DISCARD ALL")
+
+    # Transactions
+
+    def begin(self, isolation: str) -> None:
+        if not self.saved:
+            self.sql(f"BEGIN ISOLATION LEVEL {isolation}")
+            self.saved.append(copy.deepcopy(self.world))
+
+    def savepoint(self) -> None:
+        if self.saved:
+            self.sql(f"SAVEPOINT s{len(self.saved)}")
+            self.saved.append(copy.deepcopy(self.world))
+
+    def rollback_to(self) -> None:
+        if len(self.saved) > 1:
+            self.world = self.saved.pop()
+            self.sql(f"ROLLBACK TO s{len(self.saved)}")
+
+    def commit(self) -> None:
+        if self.saved:
+            self.sql("COMMIT")
+            self.saved.clear()
+
+    def rollback(self) -> None:
+        if self.saved:
+            self.sql("ROLLBACK")
+            self.world = self.saved[0]
+            self.saved.clear()
+
+    def refused(self, sqlstate: str, query: str, *arguments: Any) -> None:
+        """Make a call that must fail and change nothing."""
+        if self.saved:
+            self.sql("SAVEPOINT refused")
+        found = None
+        try:
+            self.sql(query, *arguments)
+        except psycopg.Error as error:
+            found = error.sqlstate
+        assert found == sqlstate
+        if self.saved:
+            self.sql("ROLLBACK TO refused")
+
+    def wrong(self, query: str, sqlstate: str, rest: list[Any]) -> None:
+        self.refused(sqlstate, query, self.name("q"), *rest)
+
+    def drain(self) -> None:
+        """Make everything visible and read it, with no policy in the way."""
+        self.rollback()
+        self.set_policy(Policy())
+        queue = self.queue("q")
+        for found in (self._state(), None):
+            ids: list[int | None] = list(queue.messages)
+            if found is not None:
+                self.set_vt("q", ids, False, "0")
+            else:
+                self.read("q", 0, None, "{}")
+                self.pop("q", None)
+                assert not queue.messages
+
+    # The model and the database
+
+    def queue(self, q: str) -> Queue:
+        return self.world.queues[q]
+
+    def name(self, q: str) -> str:
+        """Return the queue's name, as one may write it."""
+        name = self.queue(q).name
+        return name.upper() if len(self.log) % 3 == 0 and name.isascii() else name
+
+    def _state(self) -> dict[tuple[str, str], dict[int, tuple[Any, ...]]]:
+        state: dict[tuple[str, str], dict[int, tuple[Any, ...]]] = {
+            (key, place): {} for key in self.world.queues for place in "qa"
+        }
+        for key, place, msg_id, *rest in self.sql(self.state):
+            assert msg_id not in state[key, place], f"{msg_id} is twice in {place}_{key}"
+            state[key, place][msg_id] = tuple(rest)
+        return state
+
+    def _compare(self) -> None:
+        state = self._state()
+        self._let_go(state)
+        for key, queue in self.world.queues.items():
+            found = state[key, "q"]
+            new = sorted(msg_id for msg_id in found if msg_id > self.last[key])
+            expected = self.arrivals.get(key, [])
+            assert len(new) == len(expected), f"new in {queue.name}: {new}"
+            for msg_id, message in zip(new, expected, strict=True):
+                self._add(key, msg_id, message.body, message.headers, message.hours)
+            for place, messages in (("q", queue.messages), ("a", queue.archive)):
+                self._compare_with(f"{place}_{queue.name}", state[key, place], messages)
+
+    def _compare_with(
+        self, table: str, found: dict[int, tuple[Any, ...]], messages: dict[int, Message]
+    ) -> None:
+        assert found.keys() == messages.keys(), (
+            f"{table}: {sorted(found.keys() - messages.keys())} too many,"
+            f" {sorted(messages.keys() - found.keys())} too few"
+        )
+        for msg_id, (read_ct, leased, hours, body, headers) in found.items():
+            message = messages[msg_id]
+            shown = (read_ct, leased, parse(body), parse(headers))
+            expected = (message.read_ct, message.leased, message.body, message.headers)
+            assert shown == expected, f"{table}, {msg_id}: {shown} is not {expected}"
+            if table.startswith("q_"):
+                assert alike(hours, message.hours), f"{table}, {msg_id}"
+
+    def _let_go(self, state: dict[tuple[str, str], dict[int, tuple[Any, ...]]]) -> None:
+        """Take out of the model what upkeep was allowed to move away, and has."""
+        queue = self.queue("q")
+        gone = queue.messages.keys() - state["q", "q"].keys()
+        dead = sorted(gone & self.may_go)
+        left = {m for m in self.must_go if m in queue.messages} - gone
+        assert not left, f"{left} must not have been left"
+        letters = {}
+        for msg_id, row in state["dead", "q"].items():
+            letter = fields(parse(row[4])).get("x-pgmq-dead-letter")
+            if msg_id > self.last["dead"] and isinstance(letter, dict):
+                letters[letter.get("msg_id")] = (msg_id, row)
+        arrived = []
+        for msg_id in dead:
+            was = queue.messages[msg_id]
+            if self._dropped(msg_id, was) and msg_id not in letters:
+                continue
+            if queue.policy.dead_letter_queue:
+                assert msg_id in letters, f"{msg_id} is gone, and no dead letter"
+                new_id, row = letters[msg_id]
+                headers = parse(row[4])
+                arrived.append((new_id, Message(was.body, headers, self.began)))
+            elif HOURS.get(queue.policy.archive_retention or "", 1) == 0:
+                del queue.messages[msg_id]
+                if msg_id not in state["q", "a"]:
+                    continue
+                headers = parse(state["q", "a"][msg_id][4])
+                queue.archive[msg_id] = Message(
+                    was.body, headers, self.began, was.hours, was.read_ct, was.leased
+                )
+                check_dead_letter(queue, msg_id, was, headers)
+                continue
+            else:
+                assert msg_id in state["q", "a"], f"{msg_id} is gone, and not in the archive"
+                headers = parse(state["q", "a"][msg_id][4])
+                queue.archive[msg_id] = Message(
+                    was.body, headers, self.began, was.hours, was.read_ct, was.leased
+                )
+            check_dead_letter(queue, msg_id, was, headers)
+            del queue.messages[msg_id]
+        self.arrivals.setdefault("dead", []).extend(message for _, message in sorted(arrived))
+        for messages, found in ((queue.messages, "q"), (queue.archive, "a")):
+            for msg_id in messages.keys() - state["q", found].keys():
+                if self._dropped(msg_id, messages[msg_id]):
+                    del messages[msg_id]
+        if HOURS.get(queue.policy.archive_retention or "", 1) == 0:
+            for msg_id in queue.archive.keys() - state["q", "a"].keys():
+                del queue.archive[msg_id]
+
+    def _dropped(self, msg_id: int, message: Message) -> bool:
+        """Say whether retention may have dropped the message with its partition."""
+        age = time.monotonic() - message.at
+        return msg_id + self.kind.kept_ids < self.last["q"] or age > self.kind.kept_seconds
+
+
+def alike(hours: float, expected: float) -> bool:
+    """Say whether a message is hidden for so long; none falls due while a program runs."""
+    if expected == 0 or math.isinf(expected):
+        return hours == expected
+    return abs(hours - expected) < 0.1
+
+
+def limit(qty: int | None) -> float:
+    return math.inf if qty is None else qty
+
+
+# Making programs
+
+WEIGHTS = {
+    "send": 6,
+    "send_batch": 4,
+    "send_once": 3,
+    "read": 8,
+    "read_any": 2,
+    "read_with_poll": 1,
+    "ack_and_read": 3,
+    "grouped": 5,
+    "pop": 2,
+    "look": 4,
+    "end": 3,
+    "set_vt": 5,
+    "fenced": 8,
+    "move": 2,
+    "redrive": 2,
+    "purge": 0.2,
+    "maintain": 1,
+    "set_policy": 0.5,
+    "discard": 0.3,
+    "begin": 2,
+    "savepoint": 2,
+    "rollback_to": 1,
+    "commit": 1.5,
+    "rollback": 1,
+    "wrong": 1,
+}
+WRONG: list[tuple[str, str, list[Any]]] = [
+    ("SELECT pgmq.send(%s, '1', null::jsonb, null::integer)", "22004", []),
+    ("SELECT pgmq.read(%s, null, 1)", "22004", []),
+    ("SELECT pgmq.read(%s, 1, -1)", "2201W", []),
+    ("SELECT pgmq.pop(%s, -1)", "2201W", []),
+    ("SELECT pgmq.read_grouped_rr(%s, 1, -1)", "2201W", []),
+    ("SELECT pgmq.read_any(ARRAY[%s, 'nowhere'], 1, 1)", "42P01", []),
+    ("SELECT pgmq.set_vt(%s, 1, null::integer)", "22004", []),
+    ("SELECT pgmq.ack(%s, '{1,2}'::bigint[], '{1}'::integer[])", "2202E", []),
+    ("SELECT pgmq.extend(%s, 1::bigint, 1, null)", "22004", []),
+    ("SELECT pgmq.move(%s, 1, 'nowhere')", "42P01", []),
+    ("SELECT pgmq.redrive(%s, null, -1)", "2201W", []),
+    ("SELECT pgmq.set_policy(%s, max_receives => 0)", "22023", []),
+    ("SELECT pgmq.send_batch(%s, '{}'::jsonb[])", "P0001", []),
+]
+
+
+class Maker:
+    """Makes steps that have something to do with what is there."""
+
+    def __init__(self, rng: random.Random, runner: Runner) -> None:
+        self.rng = rng
+        self.runner = runner
+        weights = WEIGHTS | ({} if runner.kind.policies else {"set_policy": 0, "send_once": 0.2})
+        self.calls, self.weights = list(weights), list(weights.values())
+
+    def step(self) -> Step:
+        call = self.rng.choices(self.calls, self.weights)[0]
+        make: Callable[[], dict[str, Any]] = getattr(self, f"_{call}", dict)
+        return Step(call, make())
+
+    def _q(self) -> str:
+        return self.rng.choice(["q", "q", "q", "q", "q", "other", "dead"])
+
+    def _headers(self) -> str | None:
+        weird = "headers that are no object" not in KNOWN
+        return self.rng.choice([h for h in HEADERS if weird or h is None or h.startswith("{")])
+
+    def _delay(self) -> str:
+        return "0" if self.rng.random() < 0.6 else self.rng.choice(list(DELAYS))
+
+    def _vt(self) -> int:
+        return self.rng.choice([3600, 3600, 7200, 0, 0, -1])
+
+    def _qty(self) -> int | None:
+        return self.rng.choice(QUANTITIES)
+
+    def _id(self, q: str) -> int | None:
+        there = sorted(self.runner.queue(q).messages)
+        last = self.runner.last[q]
+        some = [None, 0, -1, last + 5, self.rng.randint(1, last + 1)]
+        return (
+            self.rng.choice(there) if there and self.rng.random() < 0.9 else self.rng.choice(some)
+        )
+
+    def _ids(self, q: str, most: int = 6) -> list[int | None]:
+        ids = [self._id(q) for _ in range(self.rng.choice([0, 1, 1, 2, 3, most]))]
+        return ids + self.rng.sample(ids, min(len(ids), self.rng.choice([0, 0, 0, 1])))
+
+    def _receipt(self, q: str, msg_id: int | None) -> int | None:
+        message = self.runner.queue(q).messages.get(msg_id or 0)
+        read_ct = message.read_ct if message else 1
+        if self.rng.random() < 0.85:
+            return read_ct
+        return self.rng.choice([read_ct - 1, read_ct + 1, 0, None])
+
+    def _leases(self, q: str) -> dict[str, Any]:
+        ids = self._ids(q)
+        return {"q": q, "ids": ids, "receipts": [self._receipt(q, id_) for id_ in ids]}
+
+    def _send(self) -> dict[str, Any]:
+        body, delay = self.rng.choice(BODIES), self._delay()
+        return {"q": self._q(), "body": body, "headers": self._headers(), "delay": delay}
+
+    def _send_batch(self) -> dict[str, Any]:
+        size = self.rng.choice([1, 2, 3, 5, 12])
+        return {
+            "q": self._q(),
+            "bodies": self.rng.choices(BODIES, k=size),
+            "headers": [self._headers() for _ in range(size)],
+            "delay": self._delay(),
+        }
+
+    def _send_once(self) -> dict[str, Any]:
+        size = self.rng.choice([1, 1, 2, 4])
+        return {
+            "q": "q",
+            "bodies": self.rng.choices(BODIES, k=size),
+            "keys": self.rng.choices(KEYS, k=size),
+            "headers": [
+                h if h is None or "dedup" not in h else None
+                for h in (self._headers() for _ in range(size))
+            ],
+            "delay": self.rng.choice(["0", "0", "-7", "3600"]),
+        }
+
+    def _read(self) -> dict[str, Any]:
+        condition = self.rng.choice(CONDITIONS) if self.rng.random() < 0.3 else "{}"
+        return {"q": self._q(), "vt": self._vt(), "qty": self._qty(), "condition": condition}
+
+    def _read_with_poll(self) -> dict[str, Any]:
+        return {"q": self._q(), "vt": self._vt(), "qty": self._qty()}
+
+    def _read_any(self) -> dict[str, Any]:
+        queues = self.rng.sample(["q", "other", "dead"], self.rng.randint(1, 3))
+        queues.sort(key="dead".__ne__)  # else the dead letters of the same call come as well
+        return {"queues": queues, "vt": self._vt(), "qty": self._qty()}
+
+    def _ack_and_read(self) -> dict[str, Any]:
+        return self._leases(self._q()) | {"vt": self._vt(), "qty": self._qty()}
+
+    def _grouped(self) -> dict[str, Any]:
+        calls = ["read_grouped", "read_grouped_rr", "read_grouped_head", "read_group"]
+        group = self.rng.choice(GROUPS)
+        call = self.rng.choice(calls)
+        return {"q": self._q(), "call": call, "vt": self._vt(), "qty": self._qty(), "group": group}
+
+    def _pop(self) -> dict[str, Any]:
+        return {"q": self._q(), "qty": self.rng.choice([1, 1, 2, 3, 0, None])}
+
+    def _look(self) -> dict[str, Any]:
+        q = self._q()
+        condition = self.rng.choice(CONDITIONS)
+        return {"q": q, "qty": self._qty(), "condition": condition, "msg_id": self._id(q)}
+
+    def _end(self) -> dict[str, Any]:
+        q, call = self._q(), self.rng.choice(["delete", "archive"])
+        ids = self._ids(q)
+        return {"q": q, "call": call, "ids": ids, "single": bool(ids) and self.rng.random() < 0.4}
+
+    def _set_vt(self) -> dict[str, Any]:
+        q = self._q()
+        ids = self._ids(q, most=30)
+        vt = self.rng.choice(["0", "0", *DELAYS])
+        return {"q": q, "ids": ids, "single": bool(ids) and self.rng.random() < 0.4, "vt": vt}
+
+    def _fenced(self) -> dict[str, Any]:
+        call = self.rng.choice(["ack", "ack", "nack", "nack", "extend"])
+        leases = self._leases(self._q())
+        rest: list[Any] = []
+        if call == "nack":
+            rest = [self.rng.choice([None, None, 0, -1, 3600]), self.rng.choice([None, "oh", ""])]
+        elif call == "extend":
+            rest = [self.rng.choice([3600, 7200, 0, -1])]
+        single = bool(leases["ids"]) and self.rng.random() < 0.4
+        return leases | {"call": call, "rest": rest, "single": single}
+
+    def _move(self) -> dict[str, Any]:
+        q, to = self.rng.sample(["q", "other", "dead"], 2)
+        return {"q": q, "msg_id": self._id(q), "to": to}
+
+    def _redrive(self) -> dict[str, Any]:
+        q, to = self.rng.choice(["dead", "dead", "dead", "other", "q"]), None
+        if self.rng.random() < 0.3 or q == "q":
+            to = self.rng.choice([key for key in ("q", "other", "dead") if key != q])
+        return {"q": q, "to": to, "qty": self._qty()}
+
+    def _purge(self) -> dict[str, Any]:
+        return {"q": self._q()}
+
+    def _set_policy(self) -> dict[str, Any]:
+        return {"policy": self.rng.choice([*self.runner.kind.policies, Policy()])}
+
+    def _begin(self) -> dict[str, Any]:
+        levels = ["READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+        return {"isolation": self.rng.choice(levels)}
+
+    def _wrong(self) -> dict[str, Any]:
+        query, sqlstate, rest = self.rng.choice(WRONG)
+        return {"query": query, "sqlstate": sqlstate, "rest": rest}
