@@ -53,6 +53,25 @@ def die_first(message: Message) -> None:
     touch(message)
 
 
+def leave(message: Message) -> None:
+    """Raise what is no Exception, or end the process, as the message says."""
+    kind = message.message["leave"]
+    if kind == "exit":
+        sys.exit()
+    if kind == "interrupt":
+        raise KeyboardInterrupt
+    if kind == "panic":
+
+        class PanicError(BaseException):
+            def __str__(self) -> str:
+                raise RuntimeError("it cannot be shown")
+
+        raise PanicError
+    if kind == "end" and message.read_ct == 1:
+        os._exit(3)
+    time.sleep(0.3)
+
+
 def record(message: Message, connection: psycopg.Connection[Any]) -> None:
     """Store the message: what a transactional handler does."""
     connection.execute("INSERT INTO effect VALUES (%s)", [message.msg_id])

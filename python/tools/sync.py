@@ -43,6 +43,9 @@ WORDS = {
     r"\benter_async_context\b": "enter_context",
     r"\b_async_operation\b": "_operation",
     r"(\w)_async\b": r"\1",
+    r"\bcurrent_loop\b": "current_process",
+    "the event loop and the process": "the process",
+    'in another event loop"\n *" or process': "in another process",
     r"\bcreate_async_engine\b": "create_engine",
     r"\b__a(enter|exit)__\b": r"__\1__",
 }

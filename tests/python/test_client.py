@@ -7,13 +7,17 @@ import contextlib
 import dataclasses
 import json
 import logging
+import os
 import pickle
 import re
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
+from enum import Enum
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -126,13 +130,61 @@ def test_connections_that_the_server_has_closed_are_replaced_without_an_error(
     assert queue.send("q", 3)
 
 
+def test_values_that_json_has_not_are_sent_as_pgmq_py_sends_them(queue: PGMQueue) -> None:
+    @dataclasses.dataclass
+    class Order:
+        item: str
+        made: date
+
+    class Color(Enum):
+        RED = "red"
+
+    key = UUID(int=1)
+    when = datetime(2026, 1, 2, 3, 4, 5, 6, timezone.utc)
+    queue.send("q", [when, date(2026, 1, 2), key, Order("pen", date(2026, 1, 3)), Color.RED])
+    message = queue.read("q")
+    assert message is not None
+    assert message.message == [
+        "2026-01-02T03:04:05.000006+00:00", "2026-01-02", str(key),
+        {"item": "pen", "made": "2026-01-03"}, "red",
+    ]  # fmt: skip
+
+
+def test_a_client_of_another_loop_says_so_at_once(dsn: str) -> None:
+    client = AsyncPGMQueue(dsn)
+    asyncio.run(client.init())
+    with pytest.raises(RuntimeError, match="another event loop"):
+        asyncio.run(client.list_queues())
+
+
+def test_a_client_of_another_process_says_so_and_leaves_the_sessions_alone(
+    queue: PGMQueue,
+) -> None:
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python 3.12: there are threads
+        child = os.fork()
+    if not child:
+        try:
+            queue.list_queues()
+        except RuntimeError as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    assert b"another process" in os.read(reader, 1000)
+    os.close(reader)
+    assert [found.queue_name for found in queue.list_queues()] == ["q"]
+
+
 def test_a_call_that_fails_gives_its_connection_back_as_it_was(dsn: str) -> None:
     with PGMQueue(dsn, pool_size=1) as client:
         client.create_queue("q")
         with pytest.raises(psycopg.errors.UndefinedTable, match='queue "missing" does not exist'):
             client.send("missing", 1)
         with pytest.raises(TypeError, match="not JSON serializable"):
-            client.send("q", {"when": datetime.now(timezone.utc)})
+            client.send("q", {"what": object()})
         with pytest.raises(ValueError, match="headers list must match"):
             client.send_batch("q", [1, 2], [{}])
         assert client.pool is not None

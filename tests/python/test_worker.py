@@ -533,7 +533,7 @@ def test_a_process_that_dies_in_a_call_is_replaced(
     db.execute("SELECT pgmq.send('jobs', jsonb_build_object('touch', %s::text))", [str(made)])
     ProcessWorker(dsn, "jobs", handlers.die_first, hooks=seen).run(until_empty=True)
     assert made.read_text() == "2\n"
-    assert [type(error).__name__ for error in seen.errors] == ["BrokenProcessPool"]
+    assert [type(error).__name__ for error in seen.errors] == ["HandlerError"]
 
 
 def test_processes_end_with_a_worker_that_is_killed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,18 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from pgmq import _statements as statements
-from pgmq._outcome import RETURNED, LeaseLostError, Outcome, failure
+from pgmq import _wire as wire
+from pgmq._outcome import RETURNED, HandlerError, LeaseLostError, Outcome, failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from pgmq._statements import Statement
     from pgmq.messages import Message
 
 __all__ = ["AsyncJob"]
+
+_ENDED = "the handler ended the transaction that it was called in"
 
 
 @dataclass(slots=True)
@@ -71,25 +76,52 @@ class AsyncJob:
             if self.transactional:
                 await self._with_transaction(argument, messages)
             else:
-                await self.handler(argument)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            if isinstance(error, asyncio.CancelledError) and not wanted(messages[0]):
+                await self._call(argument)
+        # Whatever a handler raises is a failure of its message: sys.exit() does not end the
+        # worker, nor does what is no Exception, such as a panic of an extension in Rust.
+        except BaseException as error:  # noqa: BLE001
+            interrupted = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
+            if interrupted and not wanted(messages[0]):
                 return RETURNED
             return failure(error, time.perf_counter() - started)
         return Outcome("done", time.perf_counter() - started)
 
-    async def _with_transaction(self, argument: Any, messages: list[Message]) -> None:
-        async with self._transaction() as connection:
-            await self.handler(argument, connection)
-            ack = statements.ack_batch(
-                self.queue, [m.msg_id for m in messages], [m.read_ct for m in messages]
+    async def _call(self, *arguments: Any) -> None:
+        """Call the handler, and see that it has done its work."""
+        result = self.handler(*arguments)
+        if inspect.isawaitable(result):  # sync: -
+            result = await result  # sync: -
+        if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+            if inspect.iscoroutine(result):
+                result.close()  # or Python warns that it was never awaited
+            raise HandlerError(
+                f"the handler returned a {type(result).__name__}, which nobody awaits or iterates"
             )
+
+    async def _with_transaction(self, argument: Any, messages: list[Message]) -> None:
+        async with self._transaction() as (connection, began):
+            await self._call(argument, connection)
+            status = connection.info.transaction_status
+            if status == TransactionStatus.INERROR:
+                raise HandlerError("the handler left its transaction as an error had broken it")
+            # Nothing is acknowledged but with what the handler did.
+            if status != TransactionStatus.INTRANS:
+                raise HandlerError(_ENDED)
+            ack = _acknowledge(self.queue, messages)
             cursor = await connection.execute(ack.query, ack.parameters)
-            if len(ack.decode(await cursor.fetchall())) < len(messages):
+            now, acknowledged = ack.decode(await cursor.fetchall())
+            if now != began:
+                raise HandlerError(_ENDED)
+            if acknowledged < len(messages):
                 raise LeaseLostError
 
     @contextlib.asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    async def _transaction(self) -> AsyncIterator[tuple[psycopg.AsyncConnection[Any], str]]:
+        """Begin a transaction; yields the connection, and when the server says that it began.
+
+        No other transaction of a session begins in the same microsecond, so that is its identity;
+        its xid would hold up vacuum for as long as the handler runs.
+        """
         connection = None
         try:
             async with contextlib.AsyncExitStack() as stack:
@@ -100,13 +132,15 @@ class AsyncJob:
                         connection, used = await self._connect(), False
                     try:
                         await stack.enter_async_context(connection.transaction())
+                        cursor = await connection.execute("SELECT now()::text")
+                        [(began,)] = await cursor.fetchall()
                         break
                     except psycopg.OperationalError:
                         # One that has been used may have broken since.
                         await connection.close()
                         if not used:
                             raise
-                yield connection
+                yield connection, began
         finally:
             if connection is not None:
                 if connection.info.transaction_status == TransactionStatus.IDLE:
@@ -115,6 +149,17 @@ class AsyncJob:
                     await connection.close()
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(
+        connection = await psycopg.AsyncConnection.connect(
             self.dsn, autocommit=True, prepare_threshold=None if self.pooled else 5
         )
+        for command in wire.settings(connection.info):
+            await connection.execute(command)
+        return connection
+
+
+def _acknowledge(queue: str, messages: list[Message]) -> Statement[tuple[str, int]]:
+    """Acknowledge messages; returns when the transaction began, and how many those were."""
+    ack = statements.ack_batch(queue, [m.msg_id for m in messages], [m.read_ct for m in messages])
+    return statements.Statement(
+        f"SELECT now()::text, cardinality(ARRAY({ack.query}))", ack.parameters, lambda rows: rows[0]
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import inspect
 import json
 import logging
 import math
@@ -22,7 +24,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgmq import _statements as statements
-from pgmq._outcome import RETURNED, Outcome, failure
+from pgmq import _wire as wire
+from pgmq._outcome import RETURNED, HandlerError, Outcome, failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -42,6 +45,8 @@ _AHEAD = 0.5  # seconds of work that may wait in the worker, where others cannot
 _UNIT = 0.005  # seconds of work that are handed to a slot at once, where calls are short
 _LINGER = 0.05  # seconds that an acknowledgement may wait for others to go with it
 _SOON = 0.1  # seconds, when there is something that cannot be had
+_LOCKED = 1.0  # seconds to wait for a lock, at most, and until what was locked is tried again
+_LAST_TRIES = 3  # to acknowledge what somebody else has locked, when the worker is stopped
 
 
 class Hooks:
@@ -83,6 +88,8 @@ class Hooks:
 class Engine(ABC):
     """Everything but where the handler runs."""
 
+    _awaits = False  # whether coroutine functions are handlers
+
     def __init__(
         self,
         dsn: str,
@@ -105,9 +112,11 @@ class Engine(ABC):
 
         `dsn` is a connection string of libpq. The handler is called with a Message, of
         `concurrency` calls at a time. When it returns, the message is acknowledged. When it
-        raises, the message is returned with the error in the header x-pgmq-error, and the queue's
-        policy says when it is visible again and how often that may happen; see also Retry and
-        Reject.
+        raises, whatever that is, the message is returned with the error in the header
+        x-pgmq-error, and the queue's policy says when it is visible again and how often that may
+        happen; see also Retry and Reject. The handler is not called for a message of which Python
+        cannot decode the JSON (nested too deep, or with a number of more than 4,300 digits):
+        that is returned with an error too.
 
         `transactional`: the handler is called with a Message and a connection, on which it works
         in a transaction that also acknowledges the message: its effects happen exactly once. If
@@ -142,6 +151,7 @@ class Engine(ABC):
             raise ValueError(f"poll_interval must be between 0 and 2400 seconds: {poll_interval}")
         if read not in _READS:
             raise ValueError(f"read must be one of {', '.join(_READS)}: {read}")
+        _check_handler(handler, self._awaits)
         self.queue = queue
         self.vt = vt
         self.batch_size = batch_size
@@ -153,7 +163,14 @@ class Engine(ABC):
         self.reconnect_interval = reconnect_interval
         self.hooks = hooks or Hooks()
         self._pooled = listen_dsn is not None
-        self._dsn = _conninfo(dsn, queue, synchronous_commit or self._pooled)
+        # Milliseconds: what somebody else has locked must not cost the leases of all others.
+        self._lock_timeout = int(1000 * min(_LOCKED, vt / 6))
+        self._dsn = _conninfo(
+            dsn,
+            queue,
+            synchronous_commit or self._pooled,
+            None if self._pooled else self._lock_timeout,
+        )
         self._listen_dsn = _conninfo(listen_dsn or dsn, queue, synchronous_commit)
         self._grouped = read != "read"
         self._job_of = (
@@ -166,12 +183,16 @@ class Engine(ABC):
         self._held: dict[int, Message] = {}  # what is in the buffer or running
         self._done: list[Message] = []  # to acknowledge
         self._done_since = 0.0
+        self._locked: list[Message] = []  # to acknowledge, but somebody else has locked them
+        self._locked_since = 0.0
+        self._locked_tries = 0  # since stop() was called
+        self._served = False  # whether the server has done what the worker needs
         self._refused: list[tuple[Message, Outcome]] = []  # to return or reject
         self._pace: float | None = None  # seconds that a message takes
         self._look = True  # whether there may be something to read
         self._drained = False  # whether the last read found all there was
         self._attempts = 0  # to connect
-        self._error: Exception | None = None  # of what runs beside
+        self._error: BaseException | None = None  # of what runs beside
         self._stop_asked = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -251,8 +272,10 @@ class Engine(ABC):
                     stack.push_async_callback(listener.close)
                     await self._serve(connection, listener, until_empty)
                 return
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:  # noqa: PERF203
-                in_hand = bool(self._held or self._done or self._refused)
+            except psycopg.Error as error:  # noqa: PERF203
+                if not wire.is_passing(error, self._served):
+                    raise
+                in_hand = bool(self._held or self._done or self._refused or self._locked)
                 if self._stop_asked and (not in_hand or (self._attempts and not self._running)):
                     self._report("leases are left to end by themselves", error, 0.0)
                     return
@@ -281,7 +304,7 @@ class Engine(ABC):
         self._announced = announced = await self._announcements(listener)
         await self._extend(connection)  # others may have what is in hand since
         beside = [
-            asyncio.create_task(self._beside(self._keep(connection))),
+            asyncio.create_task(self._beside(self._keep())),
             asyncio.create_task(self._beside(self._listen(listener, announced))),
         ]
         try:
@@ -296,7 +319,10 @@ class Engine(ABC):
                 again = await self._exchange(connection)
                 self._dispatch()
                 self._attempts = 0
-                in_hand = self._held or self._done or self._refused
+                self._served = True
+                if self._stop_asked and self._locked_tries >= _LAST_TRIES:
+                    self._give_up()
+                in_hand = self._held or self._done or self._refused or self._locked
                 if not in_hand and (self._stop_asked or (until_empty and self._drained)):
                     return
                 if until_empty and not in_hand:
@@ -310,9 +336,12 @@ class Engine(ABC):
 
     async def _next_turn(self) -> None:
         """Wait until something happens, or acknowledgements have waited long enough."""
-        timeout = None
+        ends = []
         if self._done:
-            timeout = max(0.0, self._done_since + _LINGER - time.monotonic())
+            ends.append(self._done_since + _LINGER)
+        if self._locked:
+            ends.append(self._locked_since + _LOCKED)
+        timeout = max(0.0, min(ends) - time.monotonic()) if ends else None
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._turn.wait(), timeout)
 
@@ -344,8 +373,13 @@ class Engine(ABC):
 
     async def _exchange(self, connection: _Connection) -> bool:
         """Acknowledge what is done and read, as far as it is time to; say whether to go on."""
+        now = time.monotonic()
+        if self._locked and now - self._locked_since >= _LOCKED:
+            self._done, self._locked = self._locked + self._done, []
+            self._done_since = now - _LINGER
+            self._locked_tries += self._stop_asked
         quantity = self._room() if self._look and not self._stop_asked else 0
-        waited = time.monotonic() - self._done_since >= _LINGER
+        waited = now - self._done_since >= _LINGER
         if not quantity and not (self._done and (waited or not self._held)):
             return False
         done, self._done = self._done, []
@@ -365,31 +399,98 @@ class Engine(ABC):
         if messages:
             self.hooks.on_read(self.queue, messages)
             self._held.update((message.msg_id, message) for message in messages)
-            self._buffer.extend(self._units(messages))
+            self._buffer.extend(self._units(self._decoded(messages)))
         if len(messages) == quantity or (self._grouped and messages):
             self._look_again()
         else:
             self._empty.set()
         return self._look
 
+    def _decoded(self, messages: list[Message]) -> list[Message]:
+        """Leave out what Python could not decode: no handler can have that."""
+        decoded = []
+        for message in messages:
+            for value in (message.message, message.headers):
+                if isinstance(value, wire.UndecodableJSON):
+                    error = HandlerError(f"Python cannot decode the message: {value.error}")
+                    self._settle(message, failure(error))
+                    break
+            else:
+                decoded.append(message)
+        return decoded
+
     async def _ack_and_read(
         self, connection: _Connection, quantity: int, done: list[Message]
     ) -> list[Message]:
-        msg_ids, read_cts = _leases(done)
+        read = _READS[self.read](self.queue, self.vt, quantity)
         if done and quantity and not self._grouped:
-            return await _run(
-                connection,
-                statements.ack_and_read(self.queue, self.vt, quantity, msg_ids, read_cts),
-            )
+            acks = statements.ack_and_read(self.queue, self.vt, quantity, *_leases(done))
+            with contextlib.suppress(psycopg.errors.LockNotAvailable):
+                return await self._limited(connection, acks)
         if done:
-            ack = statements.ack_batch(self.queue, msg_ids, read_cts)
-            kept = await _run(connection, ack)
+            kept = await self._acknowledge(connection, done)
             for message in done:
                 if message.msg_id not in kept:
                     self._lost(message)
         if not quantity:
             return []
-        return await _run(connection, _READS[self.read](self.queue, self.vt, quantity))
+        try:
+            return await self._limited(connection, read)
+        except psycopg.errors.LockNotAvailable:
+            # The whole table is locked.
+            asyncio.get_running_loop().call_later(_SOON, self._wake)
+            return []
+
+    async def _acknowledge(self, connection: _Connection, done: list[Message]) -> set[int]:
+        """Acknowledge messages; return which of them are, or will be."""
+        kept, locked = await self._unless_locked(
+            connection,
+            done,
+            lambda messages: statements.ack_batch(self.queue, *_leases(messages)),
+        )
+        if locked:
+            if not self._locked:
+                self._locked_since = time.monotonic()
+            self._locked += locked
+        return {*(kept or []), *(message.msg_id for message in locked)}
+
+    async def _limited(self, connection: _Connection, statement: Statement[T]) -> T:
+        """Run a statement that must not wait for a lock for long."""
+        if not self._pooled:  # else it is a setting of the connection
+            return await _run(connection, statement)
+        async with connection.transaction():
+            await connection.execute(
+                "SELECT set_config('lock_timeout', %s, true)", [str(self._lock_timeout)]
+            )
+            return await _run(connection, statement)
+
+    async def _unless_locked(
+        self,
+        connection: _Connection,
+        messages: list[Message],
+        make: Callable[[list[Message]], Statement[Any]],
+    ) -> tuple[Any, list[Message]]:
+        """Run a statement for messages, but for those that another transaction holds locked.
+
+        Returns its result, and those.
+        """
+        with contextlib.suppress(psycopg.errors.LockNotAvailable):
+            return await self._limited(connection, make(messages)), []
+        msg_ids = [message.msg_id for message in messages]
+        try:
+            async with connection.transaction():
+                if self._pooled:
+                    await connection.execute(
+                        "SELECT set_config('lock_timeout', %s, true)", [str(self._lock_timeout)]
+                    )
+                table = await _run(connection, _table(self.queue))
+                free = await _run(connection, _ids(table, msg_ids, skip_locked=True))
+                held = {*await _run(connection, _ids(table, msg_ids))} - {*free}
+                locked = [message for message in messages if message.msg_id in held]
+                others = [message for message in messages if message.msg_id not in held]
+                return (await _run(connection, make(others)) if others else None), locked
+        except psycopg.errors.LockNotAvailable:
+            return None, messages
 
     def _units(self, messages: list[Message]) -> list[list[Message]]:
         """Divide messages into what one slot handles one after another."""
@@ -407,19 +508,14 @@ class Engine(ABC):
 
     async def _return(self, connection: _Connection) -> None:
         """Return or reject what was not done, those with the same error together."""
-        alike: dict[tuple[bool, int | None, str | None], list[Message]] = {}
+        alike: dict[tuple[bool, int | None, str | None], list[tuple[Message, Outcome]]] = {}
         refused, self._refused = self._refused, []
         for message, outcome in refused:
             key = (outcome.kind == "rejected", outcome.delay, outcome.error)
-            alike.setdefault(key, []).append(message)
+            alike.setdefault(key, []).append((message, outcome))
         try:
-            for (rejected, delay, error), messages in alike.items():
-                leases = _leases(messages)
-                if rejected:
-                    await _run(connection, _reject(self.queue, *leases, error))
-                else:
-                    nack = statements.nack_batch(self.queue, *leases, delay, error)
-                    await _run(connection, nack)
+            for key, parts in alike.items():
+                await self._return_alike(connection, [message for message, _ in parts], *key)
         except BaseException:
             # Returning twice does no harm either.
             self._refused = refused + self._refused
@@ -430,6 +526,48 @@ class Engine(ABC):
             due = (await _run(connection, _due(self.queue, None))).seconds
             if due is not None:
                 asyncio.get_running_loop().call_later(max(due, 0.0), self._wake)
+
+    async def _return_alike(
+        self,
+        connection: _Connection,
+        messages: list[Message],
+        rejected: bool,
+        delay: int | None,
+        error: str | None,
+    ) -> None:
+        """Return or reject messages with one error."""
+
+        def refuse(those: list[Message]) -> Statement[Any]:
+            if rejected:
+                return _reject(self.queue, *_leases(those), error)
+            return statements.nack_batch(self.queue, *_leases(those), delay, error)
+
+        try:
+            _, locked = await self._unless_locked(connection, messages, refuse)
+        except (psycopg.DataError, psycopg.IntegrityError) as problem:
+            if error is not None and not error.isascii():
+                # The database has not all characters.
+                error = error.encode("ascii", "backslashreplace").decode()
+                await self._return_alike(connection, messages, rejected, delay, error)
+            elif len(messages) > 1:
+                for message in messages:
+                    await self._return_alike(connection, [message], rejected, delay, error)
+            elif rejected:
+                # Its archive does not take it.
+                error = f"{error}; it cannot be archived: {problem}"
+                await self._return_alike(connection, messages, False, None, error)
+            else:
+                raise
+            return
+        # Whoever has them locked decides; their leases end.
+        for message in locked:
+            self._lost(message)
+
+    def _give_up(self) -> None:
+        """Leave what is handled, and cannot be acknowledged since somebody else has it locked."""
+        for message in self._locked:
+            self._lost(message)
+        self._locked = []
 
     def _give_back(self) -> None:
         """Return what no slot has begun."""
@@ -448,7 +586,7 @@ class Engine(ABC):
     def _end_of(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, Exception):  # of a hook
+        if error is not None:  # of a hook
             self._error = error
         self._turn.set()
 
@@ -510,18 +648,29 @@ class Engine(ABC):
 
     # What runs beside
 
-    async def _keep(self, connection: _Connection) -> None:
-        """Keep the leases of what is in hand."""
-        while True:
-            await asyncio.sleep(self.vt / 3)
-            await self._extend(connection)
+    async def _keep(self) -> None:
+        """Keep the leases of what is in hand, on a connection that does nothing else."""
+        connection: _Connection | None = None
+        try:
+            while True:
+                await asyncio.sleep(self.vt / 3)
+                if self._held:
+                    connection = connection or await _connect(self._dsn, self._pooled)
+                    await self._extend(connection)
+        finally:
+            if connection is not None:
+                await connection.close()
 
     async def _extend(self, connection: _Connection) -> None:
         held = list(self._held.values())
         if not held:
             return
-        extend = statements.extend_batch(self.queue, *_leases(held), self.vt)
-        kept = await _run(connection, extend)
+        extended, locked = await self._unless_locked(
+            connection,
+            held,
+            lambda messages: statements.extend_batch(self.queue, *_leases(messages), self.vt),
+        )
+        kept = {*(extended or []), *(message.msg_id for message in locked)}
         for message in held:
             if message.msg_id not in kept:
                 self._miss(message)
@@ -654,8 +803,9 @@ def _due(queue: str, seconds: int | None) -> Statement[_Due]:
         if seconds is None
         else "pgmq.await(%(queue)s::text, %(seconds)s::integer)"
     )
+    # Infinity, when nothing but that is left, has no distance on Postgres before 17.
     return statements.Statement(
-        f"SELECT extract(epoch FROM {call} - clock_timestamp())::float8,"
+        f"SELECT extract(epoch FROM nullif({call}, 'infinity') - clock_timestamp())::float8,"
         " pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
         " pg_snapshot_xmax(pg_current_snapshot())::text::bigint",
         {"queue": queue, "seconds": seconds},
@@ -666,6 +816,17 @@ def _due(queue: str, seconds: int | None) -> Statement[_Due]:
 def _table(queue: str) -> Statement[str]:
     return statements.Statement(
         "SELECT pgmq.format_table_name(%(queue)s::text, 'q')", {"queue": queue}, _value
+    )
+
+
+def _ids(table: str, msg_ids: list[int], *, skip_locked: bool = False) -> Statement[list[int]]:
+    query = sql.SQL("SELECT q.msg_id FROM pgmq.{} AS q WHERE q.msg_id = ANY (%(ids)s)").format(
+        sql.Identifier(table)
+    )
+    if skip_locked:
+        query += sql.SQL(" ORDER BY q.msg_id FOR UPDATE SKIP LOCKED")
+    return statements.Statement(
+        query.as_string(), {"ids": msg_ids}, lambda rows: [row[0] for row in rows]
     )
 
 
@@ -697,7 +858,11 @@ def _group(message: Message) -> str:
 
 async def _run(connection: _Connection, statement: Statement[T]) -> T:
     cursor = await connection.execute(statement.query, statement.parameters)
-    return statement.decode(await cursor.fetchall())
+    try:
+        rows = await cursor.fetchall()
+    except wire.UNDECODABLE:
+        rows = wire.decode_again(cursor)
+    return statement.decode(rows)
 
 
 async def _notified(connection: _Connection, seconds: float) -> bool:
@@ -709,19 +874,41 @@ async def _notified(connection: _Connection, seconds: float) -> bool:
 
 
 async def _connect(dsn: str, pooled: bool) -> _Connection:
-    return await psycopg.AsyncConnection.connect(
+    connection = await psycopg.AsyncConnection.connect(
         dsn, autocommit=True, prepare_threshold=None if pooled else 5
     )
+    for command in wire.settings(connection.info):
+        await connection.execute(command)
+    return connection
 
 
-def _conninfo(dsn: str, queue: str, synchronous_commit: bool) -> str:
+def _check_handler(handler: Callable[..., Any], awaits: bool) -> None:
+    """Refuse what would be called without doing its work."""
+    if not callable(handler):
+        raise TypeError(f"the handler must be callable, not {type(handler).__name__}")
+    function: Any = handler
+    while isinstance(function, functools.partial):
+        function = function.func
+    kinds = [function, type(function).__call__]
+    if any(map(inspect.isgeneratorfunction, kinds)) or any(map(inspect.isasyncgenfunction, kinds)):
+        raise TypeError("the handler must not be a generator function: nobody would iterate it")
+    if not awaits and any(map(inspect.iscoroutinefunction, kinds)):
+        raise TypeError("the handler is a coroutine function, which needs AsyncWorker")
+
+
+def _conninfo(
+    dsn: str, queue: str, synchronous_commit: bool, lock_timeout: int | None = None
+) -> str:
     """Complete a connection string; what it says itself comes first."""
     given = conninfo_to_dict(dsn)
     options = str(given.get("options") or os.environ.get("PGOPTIONS", ""))
     if not synchronous_commit:
         options += " -c synchronous_commit=off"
+    if lock_timeout is not None:
+        options += f" -c lock_timeout={lock_timeout}"
     wanted = {
         "fallback_application_name": f"pgmq worker {queue}",
+        "client_encoding": "UTF8",
         "connect_timeout": os.environ.get("PGCONNECT_TIMEOUT", "10"),
         # A server that vanishes without a word is noticed in a minute instead of hours.
         "keepalives_idle": "30",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,18 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from pgmq import _statements as statements
-from pgmq._outcome import RETURNED, LeaseLostError, Outcome, failure
+from pgmq import _wire as wire
+from pgmq._outcome import RETURNED, HandlerError, LeaseLostError, Outcome, failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pgmq._statements import Statement
     from pgmq.messages import Message
 
 __all__ = ["Job"]
+
+_ENDED = "the handler ended the transaction that it was called in"
 
 
 @dataclass(slots=True)
@@ -71,25 +76,50 @@ class Job:
             if self.transactional:
                 self._with_transaction(argument, messages)
             else:
-                self.handler(argument)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            if isinstance(error, asyncio.CancelledError) and not wanted(messages[0]):
+                self._call(argument)
+        # Whatever a handler raises is a failure of its message: sys.exit() does not end the
+        # worker, nor does what is no Exception, such as a panic of an extension in Rust.
+        except BaseException as error:  # noqa: BLE001
+            interrupted = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
+            if interrupted and not wanted(messages[0]):
                 return RETURNED
             return failure(error, time.perf_counter() - started)
         return Outcome("done", time.perf_counter() - started)
 
-    def _with_transaction(self, argument: Any, messages: list[Message]) -> None:
-        with self._transaction() as connection:
-            self.handler(argument, connection)
-            ack = statements.ack_batch(
-                self.queue, [m.msg_id for m in messages], [m.read_ct for m in messages]
+    def _call(self, *arguments: Any) -> None:
+        """Call the handler, and see that it has done its work."""
+        result = self.handler(*arguments)
+        if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+            if inspect.iscoroutine(result):
+                result.close()  # or Python warns that it was never awaited
+            raise HandlerError(
+                f"the handler returned a {type(result).__name__}, which nobody awaits or iterates"
             )
+
+    def _with_transaction(self, argument: Any, messages: list[Message]) -> None:
+        with self._transaction() as (connection, began):
+            self._call(argument, connection)
+            status = connection.info.transaction_status
+            if status == TransactionStatus.INERROR:
+                raise HandlerError("the handler left its transaction as an error had broken it")
+            # Nothing is acknowledged but with what the handler did.
+            if status != TransactionStatus.INTRANS:
+                raise HandlerError(_ENDED)
+            ack = _acknowledge(self.queue, messages)
             cursor = connection.execute(ack.query, ack.parameters)
-            if len(ack.decode(cursor.fetchall())) < len(messages):
+            now, acknowledged = ack.decode(cursor.fetchall())
+            if now != began:
+                raise HandlerError(_ENDED)
+            if acknowledged < len(messages):
                 raise LeaseLostError
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[psycopg.Connection[Any]]:
+    def _transaction(self) -> Iterator[tuple[psycopg.Connection[Any], str]]:
+        """Begin a transaction; yields the connection, and when the server says that it began.
+
+        No other transaction of a session begins in the same microsecond, so that is its identity;
+        its xid would hold up vacuum for as long as the handler runs.
+        """
         connection = None
         try:
             with contextlib.ExitStack() as stack:
@@ -100,13 +130,15 @@ class Job:
                         connection, used = self._connect(), False
                     try:
                         stack.enter_context(connection.transaction())
+                        cursor = connection.execute("SELECT now()::text")
+                        [(began,)] = cursor.fetchall()
                         break
                     except psycopg.OperationalError:
                         # One that has been used may have broken since.
                         connection.close()
                         if not used:
                             raise
-                yield connection
+                yield connection, began
         finally:
             if connection is not None:
                 if connection.info.transaction_status == TransactionStatus.IDLE:
@@ -115,6 +147,17 @@ class Job:
                     connection.close()
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.Connection.connect(
+        connection = psycopg.Connection.connect(
             self.dsn, autocommit=True, prepare_threshold=None if self.pooled else 5
         )
+        for command in wire.settings(connection.info):
+            connection.execute(command)
+        return connection
+
+
+def _acknowledge(queue: str, messages: list[Message]) -> Statement[tuple[str, int]]:
+    """Acknowledge messages; returns when the transaction began, and how many those were."""
+    ack = statements.ack_batch(queue, [m.msg_id for m in messages], [m.read_ct for m in messages])
+    return statements.Statement(
+        f"SELECT now()::text, cardinality(ARRAY({ack.query}))", ack.parameters, lambda rows: rows[0]
+    )

@@ -29,11 +29,11 @@ class Retry(Exception):  # noqa: N818, it asks for something
         {'x-pgmq-error': 'the other side is busy'}
     """
 
-    def __init__(self, reason: str | None = None, *, delay: float | None = None) -> None:
+    def __init__(self, reason: object = None, *, delay: float | None = None) -> None:
         if delay is not None and not 0 <= delay <= _LONGEST_DELAY:
             raise ValueError(f"delay must be between 0 and {_LONGEST_DELAY} seconds: {delay}")
         super().__init__(*([] if reason is None else [reason]))
-        self.reason = reason
+        self.reason = None if reason is None else text_of(reason)
         self.delay = None if delay is None else math.ceil(delay)
 
 
@@ -49,9 +49,9 @@ class Reject(Exception):  # noqa: N818, so does it
         []
     """
 
-    def __init__(self, reason: str = "rejected") -> None:
+    def __init__(self, reason: object = "rejected") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = text_of(reason)
 
 
 class LeaseLostError(Exception):
@@ -59,7 +59,10 @@ class LeaseLostError(Exception):
 
 
 class HandlerError(Exception):
-    """Stands for the exception of a handler in another process; its text is the traceback."""
+    """Says what was wrong with a handler's call.
+
+    Of a handler in another process, the traceback of what it raised.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,10 @@ class Outcome:
         """Make it fit for another process: not every exception can be pickled, or unpickled."""
         if self.exception is None:
             return self
-        text = "".join(traceback.format_exception(self.exception))
+        try:
+            text = "".join(traceback.format_exception(self.exception))
+        except BaseException:  # noqa: BLE001, of an exception that cannot be shown
+            text = self.error or text_of(self.exception)
         return replace(self, exception=HandlerError(text))
 
 
@@ -95,8 +101,18 @@ def failure(exception: BaseException, seconds: float = 0.0) -> Outcome:
         return Outcome("retry", seconds, exception.delay, _storable(exception.reason), exception)
     if isinstance(exception, Reject):
         return Outcome("rejected", seconds, 0, _storable(exception.reason), exception)
-    text = f"{type(exception).__name__}: {exception}"
-    return Outcome("failed", seconds, None, _storable(text), exception)
+    return Outcome("failed", seconds, None, _storable(text_of(exception)), exception)
+
+
+def text_of(reason: object) -> str:
+    """Say what a reason is: an exception with its class, also one that has no text to show."""
+    if isinstance(reason, str):
+        return reason
+    name = type(reason).__name__
+    try:
+        return f"{name}: {reason}" if isinstance(reason, BaseException) else str(reason)
+    except BaseException:  # noqa: BLE001, anything can be raised there
+        return name
 
 
 def _storable(text: str | None) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import logging
 import random
 import threading
@@ -14,9 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.rows import tuple_row
-from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg.types.json import set_json_loads
 
 from pgmq import _statements as statements
+from pgmq import _wire as wire
+from pgmq._wire import JSONText
 from pgmq.sync_operations import SyncPGMQueueOperationsMixin
 
 if TYPE_CHECKING:
@@ -26,21 +27,13 @@ if TYPE_CHECKING:
     from pgmq._statements import Statement
     from pgmq.messages import Message
 
-__all__ = ["JSONText", "Session", "StoppedError", "backoff"]
+__all__ = ["Session", "StoppedError", "backoff"]
 
 T = TypeVar("T")
 
-# Connection lost, serialization or deadlock, out of resources, shut down or cancelled.
-_PASSING = {"08", "40", "53", "57"}
 _STEP = 0.25  # seconds for which a wait does not look at stop
 
 _logger = logging.getLogger(__name__)
-
-
-class JSONText(str):
-    """JSON that is passed on as it stands: decoding it would change its numbers."""
-
-    __slots__ = ()
 
 
 def backoff(attempt: int, longest: float = 30.0) -> float:
@@ -66,6 +59,7 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         self._dsn = dsn
         self._name = name
         self._for_good = stop is not None
+        self._served = False  # whether a call has succeeded
         self._stop = stop or threading.Event()
         self._ahead: timedelta  # of our clock is the server's
         self._connection: psycopg.Connection[Any] | None = self._connect()
@@ -96,8 +90,10 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
             row_factory=tuple_row,
             fallback_application_name=self._name,
         )
+        for command in wire.settings(connection.info):
+            connection.execute(command)
         set_json_loads(_text, connection)
-        set_json_dumps(_dumps, connection)
+        connection.adapters.register_loader("timestamptz", wire.ClampedLoader)
         connection.add_notice_handler(_notice)
         [(now,)] = connection.execute("SELECT clock_timestamp()").fetchall()
         self._ahead = now - datetime.now(timezone.utc)
@@ -108,15 +104,18 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
             return self._execute(statement)
         for attempt in itertools.count(1):
             try:
-                return self._execute(statement)
+                result = self._execute(statement)
             except psycopg.Error as error:  # noqa: PERF203
-                if not _is_passing(error):
+                if not wire.is_passing(error, self._served):
                     raise
                 self.close()
                 delay = backoff(attempt)
                 _logger.warning("Postgres: %s; again in %.1f s", _first_line(error), delay)
                 if self._stop.wait(delay):
                     raise StoppedError("stopped before Postgres was back") from error
+            else:
+                self._served = True
+                return result
         raise AssertionError
 
     def _execute(self, statement: Statement[T]) -> T:
@@ -156,28 +155,14 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
                 if next(self.connection.notifies(timeout=min(left, _STEP), stop_after=1), None):
                     return
         except psycopg.Error as error:
-            if not _is_passing(error):
+            if not wire.is_passing(error, self._served):
                 raise
             # The next call connects anew.
             self.close()
 
 
-def _is_passing(error: psycopg.Error) -> bool:
-    """Tell whether the same call may succeed on another connection."""
-    if error.sqlstate is None:
-        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    # A primary that has become a standby meanwhile.
-    return error.sqlstate[:2] in _PASSING or isinstance(
-        error, psycopg.errors.ReadOnlySqlTransaction
-    )
-
-
 def _text(value: str | bytes) -> JSONText:
     return JSONText(value.decode() if isinstance(value, bytes) else value)
-
-
-def _dumps(value: Any) -> str:
-    return value if isinstance(value, JSONText) else json.dumps(value)
 
 
 def _notice(diagnostic: psycopg.errors.Diagnostic) -> None:

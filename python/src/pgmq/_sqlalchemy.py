@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import TextClause, text
 from sqlalchemy.dialects.postgresql import JSONB
+
+from pgmq import _wire as wire
 
 if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
@@ -53,7 +54,7 @@ def is_raised(error: DBAPIError) -> bool:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Jsonb):
-        return json.dumps(value.obj)
+        return wire.dumps(value.obj)
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value

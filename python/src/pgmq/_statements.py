@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from psycopg.types.json import Jsonb
 
+from pgmq import _wire as wire
 from pgmq.messages import (
     BatchTopicResult,
     Binding,
@@ -94,12 +95,16 @@ def _first(rows: list[Row]) -> Message | None:
     return Message(*rows[0]) if rows else None
 
 
-def _json(value: Any) -> Jsonb | None:
-    return None if value is None else Jsonb(value)
+def _json(value: Any) -> Jsonb:
+    return Jsonb(value, wire.dumps)
+
+
+def _headers(value: Any) -> Jsonb | None:
+    return None if value is None else _json(value)
 
 
 def _jsons(values: Sequence[Any] | None) -> list[Jsonb | None] | None:
-    return None if values is None else [_json(value) for value in values]
+    return None if values is None else [_headers(value) for value in values]
 
 
 def _type(delay: Delay | None) -> str:
@@ -220,7 +225,7 @@ def send(queue: str, message: Any, headers: Any, delay: Delay | None) -> Stateme
     if headers is None and delay is None:
         return Statement(
             "SELECT pgmq.send(%(queue)s::text, %(message)s::jsonb)",
-            {"queue": queue, "message": Jsonb(message)},
+            {"queue": queue, "message": _json(message)},
             _value,
         )
     return Statement(
@@ -228,8 +233,8 @@ def send(queue: str, message: Any, headers: Any, delay: Delay | None) -> Stateme
         f" %(delay)s::{_type(delay)})",
         {
             "queue": queue,
-            "message": Jsonb(message),
-            "headers": _json(headers),
+            "message": _json(message),
+            "headers": _headers(headers),
             "delay": 0 if delay is None else delay,
         },
         _value,
@@ -245,7 +250,7 @@ def send_batch(
         f" %(delay)s::{_type(delay)})",
         {
             "queue": queue,
-            "messages": [Jsonb(message) for message in messages],
+            "messages": [_json(message) for message in messages],
             "headers": _jsons(headers),
             "delay": 0 if delay is None else delay,
         },
@@ -261,9 +266,9 @@ def send_once(
         " %(dedup_key)s::text, %(headers)s::jsonb, %(delay)s::integer)",
         {
             "queue": queue,
-            "message": Jsonb(message),
+            "message": _json(message),
             "dedup_key": dedup_key,
-            "headers": _json(headers),
+            "headers": _headers(headers),
             "delay": delay,
         },
         _one(SendOnceResult),
@@ -283,7 +288,7 @@ def send_once_batch(
         " %(dedup_keys)s::text[], %(headers)s::jsonb[], %(delay)s::integer)",
         {
             "queue": queue,
-            "messages": [Jsonb(message) for message in messages],
+            "messages": [_json(message) for message in messages],
             "dedup_keys": list(dedup_keys),
             "headers": _jsons(headers),
             "delay": delay,
@@ -299,7 +304,7 @@ def read(queue: str, vt: int, qty: int | None, conditional: Any = None) -> State
     return Statement(
         f"SELECT {MESSAGE} FROM pgmq.read(%(queue)s::text, %(vt)s::integer, %(qty)s::integer,"
         " %(conditional)s::jsonb)",
-        {"queue": queue, "vt": vt, "qty": qty, "conditional": Jsonb(conditional or {})},
+        {"queue": queue, "vt": vt, "qty": qty, "conditional": _json(conditional or {})},
         _messages,
     )
 
@@ -322,7 +327,7 @@ def read_with_poll(
             "qty": qty,
             "max_poll_seconds": max_poll_seconds,
             "poll_interval_ms": poll_interval_ms,
-            "conditional": Jsonb(conditional or {}),
+            "conditional": _json(conditional or {}),
         },
         _messages,
     )
@@ -427,7 +432,7 @@ def peek(queue: str, qty: int | None, conditional: Any) -> Statement[list[Messag
     return Statement(
         f"SELECT {MESSAGE} FROM pgmq.peek("
         "%(queue)s::text, %(qty)s::integer, %(conditional)s::jsonb)",
-        {"queue": queue, "qty": qty, "conditional": Jsonb(conditional or {})},
+        {"queue": queue, "qty": qty, "conditional": _json(conditional or {})},
         _messages,
     )
 
@@ -726,8 +731,8 @@ def send_topic(routing_key: str, message: Any, headers: Any, delay: int | None) 
         " %(delay)s::integer)",
         {
             "routing_key": routing_key,
-            "message": Jsonb(message),
-            "headers": _json(headers),
+            "message": _json(message),
+            "headers": _headers(headers),
             "delay": 0 if delay is None else delay,
         },
         _value,
@@ -743,7 +748,7 @@ def send_batch_topic(
         f" %(messages)s::jsonb[], %(headers)s::jsonb[], %(delay)s::{_type(delay)})",
         {
             "routing_key": routing_key,
-            "messages": [Jsonb(message) for message in messages],
+            "messages": [_json(message) for message in messages],
             "headers": _jsons(headers),
             "delay": 0 if delay is None else delay,
         },
@@ -837,8 +842,8 @@ def publish(
         {
             "exchange_name": exchange_name,
             "routing_key": routing_key,
-            "message": Jsonb(message),
-            "headers": _json(headers),
+            "message": _json(message),
+            "headers": _headers(headers),
             "delay": delay,
         },
         _value,

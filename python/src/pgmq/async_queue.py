@@ -11,6 +11,7 @@ from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
 from pgmq import _statements as statements
+from pgmq import _wire as wire
 from pgmq.async_operations import AsyncPGMQueueOperationsMixin
 from pgmq.base import BaseQueue, ClientFields
 
@@ -31,6 +32,8 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
     `pool` is one to use instead of an own one; it is left open. An own pool opens with init() and
     closes with close(), or both with the block of an `async with`.
 
+    A client belongs to the event loop and the process that opened it.
+
         >>> async with AsyncPGMQueue(dsn) as client:
         ...     await client.version() == pgmq.__version__
         True
@@ -40,6 +43,7 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
 
     def __post_init__(self) -> None:
         self._own_pool = self.pool is None
+        self._home: Any = None  # where the own pool was opened
         self._configure(__name__)
         # The pool needs a running event loop: see init().  # sync: self.init()
 
@@ -49,8 +53,14 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
         Nothing is created where pgmq is installed in whatever way.
         """
         if self.pool is None:
+            self._home = wire.current_loop()
             self.pool = AsyncConnectionPool(
-                self.config.dsn, min_size=1, max_size=self.pool_size, open=False, check=_check
+                self.config.dsn,
+                min_size=1,
+                max_size=self.pool_size,
+                open=False,
+                check=_check,
+                configure=_configure,
             )
             await self.pool.open()
         if self.init_extension:
@@ -72,6 +82,10 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
     def _opened(self) -> AsyncConnectionPool[Any]:
         if self.pool is None:
             raise RuntimeError("the client is not open: call init() first")
+        if self._own_pool and self._home != wire.current_loop():
+            raise RuntimeError(
+                "the client was opened in another event loop or process: make one for each"
+            )
         return self.pool
 
     async def _run(self, statement: Statement[T], conn: psycopg.AsyncConnection[Any] | None) -> T:
@@ -107,6 +121,13 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
             return False
 
 
+async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:
+    """Set what the client relies on, where the server does not have it by itself."""
+    for command in wire.settings(conn.info):
+        await conn.execute(command)
+    await conn.commit()
+
+
 async def _check(conn: psycopg.AsyncConnection[Any]) -> None:
     """Raise an error when the server has closed the connection, without asking it."""
     for _ in range(2):  # first comes what it said, and then that it is gone
@@ -116,6 +137,11 @@ async def _check(conn: psycopg.AsyncConnection[Any]) -> None:
 async def _execute(conn: psycopg.AsyncConnection[Any], statement: Statement[T]) -> T:
     async with conn.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(statement.query, statement.parameters)
-        # Asking for its description would cost more.
-        has_rows = cursor.rownumber is not None
-        return statement.decode(await cursor.fetchall() if has_rows else [])
+        # Asking for its description would cost more than for its rownumber.
+        if cursor.rownumber is None:
+            return statement.decode([])
+        try:
+            rows = await cursor.fetchall()
+        except wire.UNDECODABLE:
+            rows = wire.decode_again(cursor)
+        return statement.decode(rows)

@@ -23,8 +23,9 @@ import psycopg
 from psycopg import sql
 
 from pgmq import __version__
-from pgmq._session import JSONText, Session, StoppedError
+from pgmq._session import Session, StoppedError
 from pgmq._tables import TOP, CommandError, Seen, Table, compare, prometheus, rich
+from pgmq._wire import JSONText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -13,6 +13,7 @@ from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
 from pgmq import _statements as statements
+from pgmq import _wire as wire
 from pgmq.base import BaseQueue, ClientFields
 from pgmq.sync_operations import SyncPGMQueueOperationsMixin
 
@@ -33,6 +34,8 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
     `pool` is one to use instead of an own one; it is left open. An own pool opens with init() and
     closes with close(), or both with the block of a `with`.
 
+    A client belongs to the process that opened it.
+
         >>> with PGMQueue(dsn) as client:
         ...     client.version() == pgmq.__version__
         True
@@ -42,6 +45,7 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
 
     def __post_init__(self) -> None:
         self._own_pool = self.pool is None
+        self._home: Any = None  # where the own pool was opened
         self._configure(__name__)
         self.init()
 
@@ -51,8 +55,14 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
         Nothing is created where pgmq is installed in whatever way.
         """
         if self.pool is None:
+            self._home = wire.current_process()
             self.pool = ConnectionPool(
-                self.config.dsn, min_size=1, max_size=self.pool_size, open=False, check=_check
+                self.config.dsn,
+                min_size=1,
+                max_size=self.pool_size,
+                open=False,
+                check=_check,
+                configure=_configure,
             )
             self.pool.open()
         if self.init_extension:
@@ -74,6 +84,10 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
     def _opened(self) -> ConnectionPool[Any]:
         if self.pool is None:
             raise RuntimeError("the client is not open: call init() first")
+        if self._own_pool and self._home != wire.current_process():
+            raise RuntimeError(
+                "the client was opened in another event loop or process: make one for each"
+            )
         return self.pool
 
     def _run(self, statement: Statement[T], conn: psycopg.Connection[Any] | None) -> T:
@@ -107,6 +121,13 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
             return False
 
 
+def _configure(conn: psycopg.Connection[Any]) -> None:
+    """Set what the client relies on, where the server does not have it by itself."""
+    for command in wire.settings(conn.info):
+        conn.execute(command)
+    conn.commit()
+
+
 def _check(conn: psycopg.Connection[Any]) -> None:
     """Raise an error when the server has closed the connection, without asking it."""
     for _ in range(2):  # first comes what it said, and then that it is gone
@@ -116,6 +137,11 @@ def _check(conn: psycopg.Connection[Any]) -> None:
 def _execute(conn: psycopg.Connection[Any], statement: Statement[T]) -> T:
     with conn.cursor(row_factory=tuple_row) as cursor:
         cursor.execute(statement.query, statement.parameters)
-        # Asking for its description would cost more.
-        has_rows = cursor.rownumber is not None
-        return statement.decode(cursor.fetchall() if has_rows else [])
+        # Asking for its description would cost more than for its rownumber.
+        if cursor.rownumber is None:
+            return statement.decode([])
+        try:
+            rows = cursor.fetchall()
+        except wire.UNDECODABLE:
+            rows = wire.decode_again(cursor)
+        return statement.decode(rows)

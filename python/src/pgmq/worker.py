@@ -8,23 +8,17 @@ ProcessWorker in processes.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
 import pickle
-import signal
-import threading
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing.connection import wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pgmq._async_job import AsyncJob
 from pgmq._engine import Engine, Hooks
 from pgmq._job import Job
 from pgmq._outcome import HandlerError, Outcome, Reject, Retry
+from pgmq._process_job import ProcessJob
 
 if TYPE_CHECKING:
-    from multiprocessing.synchronize import Event
-
     from pgmq.messages import Message
 
 __all__ = [
@@ -41,7 +35,8 @@ __all__ = [
 class AsyncWorker(Engine):
     """A worker whose handler is a coroutine function; its calls run as tasks.
 
-    A handler that blocks the event loop also keeps leases from being extended.
+    A function that returns an awaitable is one too. A handler that blocks the event loop also
+    keeps leases from being extended.
 
     >>> import asyncio
     >>> async def handler(message):
@@ -50,6 +45,8 @@ class AsyncWorker(Engine):
     >>> asyncio.run(worker.run(until_empty=True))
     {'id': 1}
     """
+
+    _awaits = True
 
     async def run(self, *, until_empty: bool = False, signals: bool = True) -> None:
         """Work until stop(), SIGTERM or SIGINT; until_empty: or until nothing is left to read.
@@ -91,7 +88,7 @@ class Worker(Engine):
 
     def _begin(self) -> None:
         self._job = Job(*self._job_of)
-        self._executor: Executor = ThreadPoolExecutor(self.concurrency, f"pgmq {self.queue}")
+        self._executor = ThreadPoolExecutor(self.concurrency, f"pgmq {self.queue}")
 
     async def _perform(self, unit: list[Message]) -> list[Outcome]:
         loop = asyncio.get_running_loop()
@@ -107,55 +104,10 @@ class ProcessWorker(Worker):
 
     The handler must be one that a fresh process can import: a function of a module. What it raises
     arrives as a HandlerError with the traceback as its text. A process that dies in a call is
-    replaced; the messages of all calls that ran are returned with an error.
+    replaced; that call's message, or batch, is returned with an error, and no other.
     """
 
     def _begin(self) -> None:
-        self._job = Job(*self._job_of)
-        pickle.dumps(self._job)  # else every message would fail
-        self._context = multiprocessing.get_context("spawn")
-        self._flag = self._context.Event()
-        self._executor = self._processes()
-
-    def _processes(self) -> Executor:
-        return ProcessPoolExecutor(
-            self.concurrency, self._context, _enter_process, (self._job, self._flag)
-        )
-
-    def _stopping(self) -> None:
-        self._flag.set()
-        super()._stopping()
-
-    async def _perform(self, unit: list[Message]) -> list[Outcome]:
-        loop = asyncio.get_running_loop()
-        executor = self._executor
-        try:
-            return await loop.run_in_executor(executor, _run_in_process, unit)
-        except BrokenExecutor:
-            if self._executor is executor:
-                self._executor = self._processes()
-            raise
-
-
-_in_process: tuple[Job, Event]
-
-
-def _enter_process(job: Job, stopped: Event) -> None:
-    global _in_process  # noqa: PLW0603, a process of a pool has nothing else to keep it in
-    _in_process = (job, stopped)
-    # Sent to all processes, they mean the worker, which lets this one finish.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-
-def _run_in_process(unit: list[Message]) -> list[Outcome]:
-    job, stopped = _in_process
-    return [outcome.portable() for outcome in job.run(unit, lambda _: not stopped.is_set())]
+        self._job = ProcessJob(*self._job_of)
+        pickle.dumps(self._job_of)  # else every message would fail
+        self._executor = ThreadPoolExecutor(self.concurrency, f"pgmq {self.queue}")

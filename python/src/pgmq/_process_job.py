@@ -1,0 +1,121 @@
+"""What one slot of a ProcessWorker does: have the handler called in a process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
+
+from pgmq._job import Job
+from pgmq._outcome import HandlerError, Outcome, failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.context import SpawnProcess
+
+    from pgmq.messages import Message
+
+__all__ = ["ProcessJob"]
+
+_context = multiprocessing.get_context("spawn")
+
+
+@dataclass(slots=True)
+class ProcessJob(Job):
+    """A job whose handler runs in processes: one for each call that runs at a time.
+
+    A message goes there by itself and its outcome comes back: when a process dies, it is known
+    which message it had.
+    """
+
+    _children: list[_Child] = field(default_factory=list)
+
+    def close(self) -> None:
+        """End the processes."""
+        while self._children:
+            self._children.pop().end()
+
+    def _handle(
+        self, argument: Any, messages: list[Message], wanted: Callable[[Message], bool]
+    ) -> Outcome:
+        try:
+            child = self._children.pop()
+        except IndexError:
+            child = _Child(self)
+        outcome = child.handle(messages)
+        if outcome is None:  # it had died before
+            child.end()
+            child = _Child(self)
+            outcome = child.handle(messages)
+        if child.process.is_alive():
+            self._children.append(child)
+        else:
+            child.end()
+        return outcome or failure(HandlerError("no process for the handler could be started"))
+
+
+class _Child:
+    """A process, and the way to it."""
+
+    def __init__(self, job: ProcessJob) -> None:
+        self._pipe, other = _context.Pipe()
+        arguments = (job.queue, job.dsn, job.handler, job.transactional, job.batch, job.ordered)
+        self.process: SpawnProcess = _context.Process(
+            target=_serve, args=(other, (*arguments, job.pooled)), daemon=True
+        )
+        self.process.start()
+        other.close()
+
+    def handle(self, messages: list[Message]) -> Outcome | None:
+        """Have the handler called; None when there is no process any more."""
+        try:
+            self._pipe.send(messages)
+        except OSError:
+            return None
+        except Exception as error:  # noqa: BLE001, what cannot be pickled
+            return failure(error)
+        try:
+            outcome: Outcome = self._pipe.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            return failure(
+                HandlerError(f"the handler's process has died: exit code {self.process.exitcode}")
+            )
+        return outcome
+
+    def end(self) -> None:
+        """Let the process end, which it does when it has nothing to do."""
+        self._pipe.close()
+        self.process.join()
+
+
+def _serve(pipe: Connection, arguments: tuple[Any, ...]) -> None:
+    """Be that process."""
+    # Sent to all processes, they mean the worker, which lets this one finish.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    job = Job(*arguments)
+    while True:
+        try:
+            messages = pipe.recv()
+        except EOFError:
+            job.close()
+            return
+        outcome = job.run(messages, _always)[0]
+        pipe.send(outcome.portable())
+
+
+def _always(_: Message) -> bool:
+    return True
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

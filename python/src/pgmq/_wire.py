@@ -1,0 +1,158 @@
+"""What is relied on of a connection, which errors pass, and values that Python cannot hold."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime, time, timezone
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psycopg
+from psycopg.adapt import Transformer
+from psycopg.types.datetime import TimestamptzLoader
+from psycopg.types.json import set_json_loads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg import AsyncCursor, Cursor
+
+__all__ = [
+    "UNDECODABLE",
+    "ClampedLoader",
+    "JSONText",
+    "UndecodableJSON",
+    "current_loop",
+    "current_process",
+    "decode_again",
+    "dumps",
+    "is_passing",
+    "settings",
+]
+
+# What psycopg raises for a value that it cannot decode.
+UNDECODABLE = (ValueError, RecursionError, psycopg.DataError)
+
+# Connection lost; serialization or deadlock; out of resources; shut down or cancelled; I/O error.
+_PASSING = {"08", "40", "53", "57", "58"}
+# A lock, an object in use, a primary that has become a standby: it may be another one next time.
+_PASSING_STATES = {"55P03", "55006", "25006", "25P03"}
+# A queue that is created anew or restored, an upgrade, a role or a password that is being changed,
+# a pooler that lost a prepared statement: who has been served already may be again.
+_PASSING_WHEN_SERVED = {"0A", "26", "28", "3D", "3F", "42", "XX"}
+
+_LAST = datetime.max.replace(tzinfo=timezone.utc)
+_FIRST = datetime.min.replace(tzinfo=timezone.utc)
+
+
+class JSONText(str):
+    """JSON that is passed on as it stands: decoding it would change its numbers."""
+
+    __slots__ = ()
+
+
+class UndecodableJSON(JSONText):
+    """JSON that Python cannot decode, as text: it is nested too deep, or has too long a number."""
+
+    __slots__ = ("error",)
+
+    error: Exception
+
+
+def current_loop() -> Any:
+    """Return what the connections of an asynchronous client belong to."""
+    return asyncio.get_running_loop()
+
+
+def current_process() -> Any:
+    """Return what the connections of a client belong to: after a fork, two would use them."""
+    return os.getpid()
+
+
+def settings(info: psycopg.ConnectionInfo) -> Iterator[str]:
+    """Tell what to execute on a new connection; nothing where the server has its defaults.
+
+    A database, a role or the environment may say otherwise, and psycopg reads only these.
+    """
+    if not (info.parameter_status("DateStyle") or "ISO").startswith("ISO"):
+        yield "SET datestyle TO ISO"
+    if (info.parameter_status("IntervalStyle") or "postgres") != "postgres":
+        yield "SET intervalstyle TO postgres"
+    if (info.parameter_status("client_encoding") or "UTF8") != "UTF8":
+        yield "SET client_encoding TO 'UTF8'"
+
+
+def is_passing(error: psycopg.Error, served: bool = False) -> bool:
+    """Tell whether the same call may succeed on another connection, later.
+
+    `served` says that such calls have succeeded before.
+    """
+    state = error.sqlstate
+    if state is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return (
+        state[:2] in _PASSING
+        or state in _PASSING_STATES
+        or (served and state[:2] in _PASSING_WHEN_SERVED)
+    )
+
+
+def decode_again(cursor: Cursor[Any] | AsyncCursor[Any]) -> list[tuple[Any, ...]]:
+    """Decode all rows of a cursor of which a value could not be decoded.
+
+    JSON becomes UndecodableJSON where need be, and a time that Python's calendar does not reach
+    its last or first moment: the other messages must not be lost with one.
+    """
+    result = cursor.pgresult
+    if result is None:
+        return []
+    set_json_loads(_loads, cursor)
+    cursor.adapters.register_loader("timestamptz", ClampedLoader)
+    transformer = Transformer(cursor)
+    transformer.set_pgresult(result)
+    return transformer.load_rows(0, result.ntuples, tuple)
+
+
+def dumps(value: Any) -> str:
+    """Encode a value as JSON, JSONText as it stands.
+
+    Also what pgmq-py's asynchronous client takes: times and UUIDs as text, dataclasses as objects,
+    members of an Enum as their value.
+    """
+    return value if isinstance(value, JSONText) else json.dumps(value, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, date | time):  # a datetime is a date
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def _loads(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        undecodable = UndecodableJSON(text.decode() if isinstance(text, bytes) else text)
+        undecodable.error = error
+        return undecodable
+
+
+class ClampedLoader(TimestamptzLoader):
+    """Loads times, also those beyond the years 1 to 9999 and the infinite ones."""
+
+    def load(self, data: Any) -> datetime:
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            text = bytes(data)
+            return _FIRST if text.startswith(b"-") or text.endswith(b"BC") else _LAST

@@ -1,0 +1,417 @@
+"""Workers at their edges: what is no handler, any exception, ended transactions, other sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+import handlers
+from pgmq import AsyncWorker, Hooks, PGMQueue, ProcessWorker, Worker
+from pgmq._wire import UndecodableJSON
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import Connect
+    from pgmq import Message
+    from server import TestServer
+
+
+class Errors(Hooks):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.done: list[Any] = []
+        self.lost: list[Any] = []
+
+    def on_done(self, queue: str, message: Message, seconds: float) -> None:
+        self.done.append(message.message)
+
+    def on_error(
+        self, queue: str, message: Message, seconds: float, exception: BaseException
+    ) -> None:
+        self.errors.append(f"{type(exception).__name__}: {exception}")
+
+    def on_lost(self, queue: str, message: Message) -> None:
+        self.lost.append(message.message)
+
+
+@pytest.fixture(autouse=True)
+def _queue(request: pytest.FixtureRequest) -> None:
+    """Make the queue jobs, which gives a message one chance, and a table of effects."""
+    if "db" in request.fixturenames:
+        db = request.getfixturevalue("db")
+        db.execute("SELECT pgmq.create('jobs')")
+        db.execute("SELECT pgmq.set_policy('jobs', max_receives => 1, dead_letter_queue => 'dead')")
+        db.execute("CREATE TABLE effect (msg_id bigint)")
+
+
+@pytest.fixture
+def queue(dsn: str) -> Iterator[PGMQueue]:
+    """A client."""
+    with PGMQueue(dsn) as client:
+        yield client
+
+
+def _run(kind: type[AsyncWorker | Worker], *arguments: Any, **options: Any) -> None:
+    worker = kind(*arguments, **options)
+    result = worker.run(until_empty=True)
+    if result is not None:
+        asyncio.run(result)
+
+
+def _column(db: psycopg.Connection, query: str) -> list[Any]:
+    return [row[0] for row in db.execute(query.encode()).fetchall()]
+
+
+def _dead(db: psycopg.Connection) -> list[Any]:
+    return _column(
+        db, "SELECT headers -> 'x-pgmq-error' FROM pgmq.read('dead', 60, 100) ORDER BY message"
+    )
+
+
+async def _coroutine(message: Message) -> None:
+    """Do nothing."""
+
+
+def _generator(message: Message) -> Any:
+    yield message
+
+
+async def _async_generator(message: Message) -> Any:
+    yield message
+
+
+class _Callable:
+    async def __call__(self, message: Message) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "handler"),
+    [
+        (Worker, _coroutine),
+        (Worker, functools.partial(functools.partial(_coroutine), 1)),
+        (Worker, _Callable()),
+        (Worker, _Callable().__call__),
+        (Worker, _generator),
+        (Worker, _async_generator),
+        (Worker, "print"),
+        (ProcessWorker, _coroutine),
+        (AsyncWorker, _generator),
+        (AsyncWorker, functools.partial(_async_generator)),
+    ],
+)
+def test_a_handler_that_would_do_nothing_is_refused(
+    kind: type[AsyncWorker | Worker], handler: Any
+) -> None:
+    with pytest.raises(TypeError, match="handler"):
+        kind("", "jobs", handler)
+
+
+@pytest.mark.parametrize("kind", [Worker, AsyncWorker])
+@pytest.mark.parametrize(
+    "returned", [_coroutine, _generator, _async_generator], ids=lambda f: f.__name__
+)
+def test_what_a_handler_returns_and_nobody_runs_is_a_failure(
+    kind: type[AsyncWorker | Worker],
+    returned: Callable[[Any], Any],
+    db: psycopg.Connection,
+    dsn: str,
+) -> None:
+    db.execute("SELECT pgmq.send('jobs', '1')")
+    _run(kind, dsn, "jobs", lambda message: returned(message))  # noqa: PLW0108
+    dead = _dead(db)
+    if kind is AsyncWorker and returned is _coroutine:
+        assert dead == []
+    else:
+        assert "returned a" in dead[0]
+
+
+def test_a_plain_function_is_a_handler_of_an_async_worker(db: psycopg.Connection, dsn: str) -> None:
+    db.execute("SELECT pgmq.send('jobs', '1')")
+    got: list[Any] = []
+    _run(AsyncWorker, dsn, "jobs", got.append)
+    assert [message.message for message in got] == [1]
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize("kind", [Worker, AsyncWorker])
+def test_whatever_a_handler_raises_is_a_failure_of_its_message(
+    kind: type[AsyncWorker | Worker],
+    transactional: bool,
+    batch: bool,
+    db: psycopg.Connection,
+    dsn: str,
+) -> None:
+    leaves = ("exit", "interrupt", "panic")
+    db.execute(
+        "SELECT pgmq.send('jobs', jsonb_build_object('leave', l)) FROM unnest(%s::text[]) AS l",
+        [list(leaves)],
+    )
+
+    def handler(messages: Any, *_: Any) -> None:
+        handlers.leave(messages[0] if batch else messages)
+
+    _run(
+        kind, dsn, "jobs", handler, transactional=transactional, batch=batch, batch_size=1,
+    )  # fmt: skip
+    # The oldest cannot be shown.
+    assert _dead(db) == ["SystemExit: ", "KeyboardInterrupt: ", "PanicError"]
+
+
+def test_a_process_that_ends_costs_its_own_message_a_receive(
+    db: psycopg.Connection, dsn: str
+) -> None:
+    """The others go on, are handled once, and do not become dead letters."""
+    db.execute("SELECT pgmq.set_policy('jobs', max_receives => 2, dead_letter_queue => 'dead')")
+    db.execute(
+        "SELECT pgmq.send('jobs', jsonb_build_object('leave', l))"
+        " FROM unnest('{wait,end,wait,wait,exit}'::text[]) AS l"
+    )
+    seen = Errors()
+    _run(ProcessWorker, dsn, "jobs", handlers.leave, concurrency=3, hooks=seen)
+    assert sorted(m["leave"] for m in seen.done) == ["end", "wait", "wait", "wait"]
+    assert [e for e in seen.errors if "exit code 3" in e] == [
+        "HandlerError: the handler's process has died: exit code 3"
+    ]
+    assert len(seen.errors) == 3  # and twice sys.exit()
+    assert _dead(db) == ["SystemExit: "]
+
+
+@pytest.mark.parametrize(
+    ("statements", "error", "effects"),
+    [
+        (["ROLLBACK"], "ended the transaction", []),
+        (["COMMIT"], "ended the transaction", [1]),
+        (["ROLLBACK", "BEGIN"], "ended the transaction", []),
+        (["COMMIT AND CHAIN"], "ended the transaction", [1]),
+        (["SELECT 1 / 0"], "error had broken it", []),
+        (["SAVEPOINT a", "ROLLBACK TO a"], None, [1]),
+    ],
+)
+@pytest.mark.parametrize("kind", [Worker, AsyncWorker])
+def test_a_message_is_acknowledged_with_the_work_or_not_at_all(
+    kind: type[AsyncWorker | Worker],
+    statements: list[str],
+    error: str | None,
+    effects: list[int],
+    db: psycopg.Connection,
+    dsn: str,
+) -> None:
+    db.execute("SELECT pgmq.send('jobs', '1')")
+
+    def work(message: Message, connection: psycopg.Connection) -> None:
+        handlers.record(message, connection)
+        with contextlib.suppress(psycopg.errors.DivisionByZero):
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    async def work_async(message: Message, connection: psycopg.AsyncConnection) -> None:
+        await connection.execute("INSERT INTO effect VALUES (%s)", [message.msg_id])
+        with contextlib.suppress(psycopg.errors.DivisionByZero):
+            for statement in statements:
+                await connection.execute(statement.encode())
+
+    handler = work if kind is Worker else work_async
+    _run(kind, dsn, "jobs", handler, transactional=True)
+    assert _column(db, "SELECT msg_id FROM effect") == effects
+    dead = _dead(db)
+    assert (error in dead[0]) if error else dead == []
+
+
+def test_what_python_cannot_decode_is_that_messages_failure(
+    db: psycopg.Connection, dsn: str, queue: PGMQueue
+) -> None:
+    bad = ["1e5000", "[" * 5000 + "]" * 5000]
+    for text in (bad[0], "1", bad[1], "2"):
+        db.execute("SELECT pgmq.send('jobs', %s::jsonb)", [text])
+    db.execute("SELECT pgmq.send('jobs', '3', %s::jsonb)", ['{"a": 1e5000}'])
+    peeked = [message.message for message in queue.peek("jobs", qty=5)]
+    assert [type(value) for value in peeked] == [
+        UndecodableJSON, int, UndecodableJSON, int, int,
+    ]  # fmt: skip
+    assert queue.send("dead", peeked[2])
+    assert _column(db, "SELECT message::text FROM pgmq.pop('dead')") == [bad[1]]
+
+    seen = Errors()
+    _run(Worker, dsn, "jobs", lambda message: None, hooks=seen)
+    assert seen.done == [1, 2]
+    assert len(seen.errors) == 3
+    assert all("cannot decode" in error for error in _dead(db))
+
+
+def test_times_that_python_has_not_are_its_last_and_first(
+    db: psycopg.Connection, queue: PGMQueue
+) -> None:
+    for moment in ("infinity", "20000-01-01"):
+        msg_id = queue.send("jobs", 1)
+        db.execute("UPDATE pgmq.q_jobs SET vt = %s::timestamptz", [moment])
+        message = queue.get("jobs", msg_id)
+        assert message is not None
+        assert message.vt.year == 9999
+        queue.delete("jobs", msg_id)
+
+
+@pytest.mark.parametrize("kind", ["German style", "French style", "old characters"])
+def test_the_worker_and_the_client_set_what_they_rely_on(
+    kind: str, db: psycopg.Connection, dsn: str
+) -> None:
+    setting = {
+        "German style": "datestyle TO 'German'",
+        "French style": "intervalstyle TO 'sql_standard'",
+        "old characters": "client_encoding TO 'latin1'",
+    }[kind]
+    db.execute(f"ALTER DATABASE {db.info.dbname} SET {setting}".encode())
+    db.execute("SELECT pgmq.send('jobs', '\"\u2713\"'::jsonb, 0)")
+    db.execute("SELECT pgmq.set_policy('jobs', retry_delay => '90 s')")
+    got: list[Any] = []
+    _run(Worker, dsn, "jobs", lambda message: got.append(message.message))
+    assert got == ["\u2713"]
+    with PGMQueue(dsn, init_extension=False) as client:
+        client.send("jobs", "\u2713")
+        assert client.get_policy("jobs").retry_delay.total_seconds() == 90  # type: ignore[union-attr]
+        assert client.read("jobs").message == "\u2713"  # type: ignore[union-attr]
+
+
+def test_a_message_that_never_falls_due_does_not_end_a_worker(
+    db: psycopg.Connection, dsn: str
+) -> None:
+    db.execute("SELECT pgmq.send('jobs', '1', 'infinity'::timestamptz)")
+    worker = Worker(dsn, "jobs", lambda message: None)
+    thread = threading.Thread(target=worker.run, kwargs={"signals": False})
+    thread.start()
+    time.sleep(0.5)
+    assert thread.is_alive()
+    worker.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def _beside(worker: Worker) -> tuple[threading.Thread, list[BaseException]]:
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            worker.run(signals=False)
+        except BaseException as error:  # noqa: BLE001
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, raised
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "waited for too long"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("change", ["read-only", "dropped"])
+def test_a_worker_outlasts_what_passes(change: str, db: psycopg.Connection, dsn: str) -> None:
+    seen = Errors()
+    worker = Worker(
+        dsn, "jobs", lambda message: None, hooks=seen, reconnect_interval=0.3, poll_interval=0.2
+    )
+    thread, raised = _beside(worker)
+    db.execute("SELECT pgmq.send('jobs', '1')")
+    _until(lambda: seen.done == [1])
+    name = db.info.dbname
+    if change == "read-only":
+        db.execute(f"ALTER DATABASE {name} SET default_transaction_read_only TO on".encode())
+        db.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'pgmq worker%'"
+        )
+    else:
+        db.execute("SELECT pgmq.drop_queue('jobs')")
+    time.sleep(1)
+    assert raised == []
+    if change == "read-only":
+        db.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only".encode())
+        db.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'pgmq worker%'"
+        )
+    else:
+        db.execute("SELECT pgmq.create('jobs')")
+    db.execute("SELECT pgmq.send('jobs', '2')")
+    _until(lambda: seen.done == [1, 2])
+    worker.stop()
+    thread.join(10)
+    assert (thread.is_alive(), raised) == (False, [])
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+def test_a_message_that_another_session_has_locked_stops_no_other(
+    transactional: bool, db: psycopg.Connection, connect: Connect, dsn: str
+) -> None:
+    """Neither reading, nor the leases of the rest, nor stop()."""
+    db.execute("SELECT pgmq.set_policy('jobs')")
+    db.execute("SELECT pgmq.send_batch('jobs', '{1,2,3}')")
+    other = connect(autocommit=False)
+    begun, ended = threading.Event(), threading.Event()
+
+    def handler(message: Message, *_: Any) -> None:
+        if message.message == 1:
+            begun.set()
+            ended.wait(20)
+        if message.message == 2:
+            time.sleep(2.5)
+
+    seen = Errors()
+    worker = Worker(
+        dsn, "jobs", handler, vt=1, concurrency=3, transactional=transactional, hooks=seen
+    )
+    thread, raised = _beside(worker)
+    assert begun.wait(20)
+    other.execute("SELECT FROM pgmq.q_jobs WHERE msg_id = 1 FOR UPDATE")
+    ended.set()
+    db.execute("SELECT pgmq.send('jobs', '4')")
+    _until(lambda: {2, 3, 4} <= set(seen.done))
+    assert seen.done.count(2) == 1
+    db.execute("SELECT pgmq.send('jobs', '5')")
+    _until(lambda: 5 in seen.done)
+    if not transactional:  # there the handler's own connection waits for the lock
+        worker.stop()
+        thread.join(15)
+        assert not thread.is_alive()
+    other.rollback()
+    worker.stop()
+    thread.join(15)
+    assert (thread.is_alive(), raised) == (False, [])
+
+
+def test_an_error_that_the_database_cannot_hold_is_stored_readably(
+    server: TestServer, db: psycopg.Connection, dsn: str
+) -> None:
+    name = f"{db.info.dbname}_latin1"
+    db.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'".encode())
+    try:
+        latin = server.dsn(name)
+        with psycopg.connect(latin, autocommit=True) as old:
+            old.execute("CREATE EXTENSION pgmq")
+            old.execute("SELECT pgmq.create('jobs')")
+            old.execute("SELECT pgmq.set_policy('jobs', max_receives => 1)")
+            old.execute("SELECT pgmq.send('jobs', '1')")
+
+            def handler(message: Message) -> None:
+                raise ValueError("\u2713 \ud800 \0")
+
+            _run(Worker, latin, "jobs", handler)
+            assert _column(old, "SELECT headers ->> 'x-pgmq-error' FROM pgmq.a_jobs")[0].startswith(
+                "ValueError: \\u2713 \\ud800 "
+            )
+    finally:
+        db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
