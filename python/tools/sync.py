@@ -45,7 +45,7 @@ WORDS = {
     r"(\w)_async\b": r"\1",
     r"\bcurrent_loop\b": "current_process",
     "the event loop and the process": "the process",
-    'in another event loop"\n *" or process': "in another process",
+    "another event loop or process": "another process",
     r"\bcreate_async_engine\b": "create_engine",
     r"\b__a(enter|exit)__\b": r"__\1__",
 }

@@ -85,9 +85,7 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
         if self.pool is None:
             raise RuntimeError("the client is not open: call init() first")
         if self._own_pool and self._home != wire.current_process():
-            raise RuntimeError(
-                "the client was opened in another event loop or process: make one for each"
-            )
+            raise RuntimeError("the client was opened in another process: make one for each")
         return self.pool
 
     def _run(self, statement: Statement[T], conn: psycopg.Connection[Any] | None) -> T:
