@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from waiting import Waiting
+
 if TYPE_CHECKING:
     from conftest import Connect
 
@@ -60,22 +62,99 @@ def producer(queue: psycopg.Connection, connect: Connect) -> psycopg.Connection:
     return session
 
 
-def test_a_partition_is_added_beside_an_open_producer(
+# Whatever brings 20 messages to the queue q, whose next partition is being added.
+WRITERS = {
+    "send": "SELECT pgmq.send('q', '1') FROM generate_series(1, 20)",
+    "send_batch": "SELECT pgmq.send_batch('q', array_fill('1'::jsonb, '{20}'))",
+    "redrive": "SELECT pgmq.redrive('other', 'q')",
+    "move": "SELECT pgmq.move('other', n, 'q') FROM generate_series(1, 20) AS n",
+    "a dead letter": "SELECT * FROM pgmq.read('deadly', 60, 20)",
+    "publish": "SELECT pgmq.publish('x', 'a', '1') FROM generate_series(1, 20)",
+    "send_topic": "SELECT pgmq.send_topic('a', '1') FROM generate_series(1, 20)",
+    "insert": "INSERT INTO pgmq.q_q (vt) SELECT now() FROM generate_series(1, 20)",
+}
+
+
+@pytest.fixture
+def crowded(queue: psycopg.Connection) -> psycopg.Connection:
+    """The queue with 15 messages, beside what the writers need."""
+    queue.execute(
+        """
+        SELECT pgmq.create('other'), pgmq.create('deadly'), pgmq.create_exchange('x');
+        SELECT pgmq.bind('x', 'q', 'a'), pgmq.bind_topic('a', 'q'), pgmq.enable_push('q');
+        SELECT pgmq.set_policy('deadly', max_receives => 1, dead_letter_queue => 'q');
+        SELECT pgmq.send_batch(name, array_fill('1'::jsonb, '{20}'))
+        FROM (VALUES ('other'), ('deadly')) AS n (name);
+        SELECT pgmq.read('deadly', 0, 20)
+        """
+    )
+    _send(queue, 15)
+    return queue
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_message_may_be_for_the_partition_that_is_being_added(
+    crowded: psycopg.Connection, connect: Connect, writer: str
+) -> None:
+    upkeep = connect(autocommit=False)
+    upkeep.execute("SELECT pgmq.maintain('q')")
+    call = Waiting(connect(), WRITERS[writer]).until_it_waits(crowded)
+    upkeep.commit()
+    call.result()
+    assert _ids(crowded, "SELECT msg_id FROM pgmq.q_q_p30") == list(range(30, 36))
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_no_partition_is_added_that_an_open_transaction_does_not_know(
+    crowded: psycopg.Connection, producer: psycopg.Connection, writer: str
+) -> None:
+    _send(producer, 1)
+    crowded.execute("SELECT pgmq.maintain('q')")
+    producer.execute(WRITERS[writer].encode())
+    producer.commit()
+    crowded.execute("UPDATE pgmq.partitioning SET retention_interval = null")
+    assert _maintain(crowded) == []
+    assert _ids(crowded, "SELECT msg_id FROM pgmq.q_q_p30") == list(range(30, 37))
+
+
+def test_an_archive_may_get_a_partition_beside_those_who_archive(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    queue.execute("SELECT pgmq.create('work')")
+    queue.execute("SELECT pgmq.set_policy('work', ack_archives => true)")
+    queue.execute("SELECT pgmq.convert_archive_partitioned('work', '10', '1000', 1)")
+    queue.execute("SELECT pgmq.send_batch('work', array_fill('1'::jsonb, '{35}'))")
+    queue.execute("SELECT pgmq.read('work', 60, 35)")
+    consumer = connect(autocommit=False)
+    assert _ids(consumer, "SELECT pgmq.ack('work', 1, 1)") == [True]
+    queue.execute("SELECT pgmq.maintain('work')")  # in vain
+    acks = "SELECT pgmq.ack('work', array_agg(n), array_agg(1)) FROM generate_series(2, 32) AS n"
+    assert len(_ids(consumer, acks)) == 31
+    consumer.commit()
+    upkeep = connect(autocommit=False)
+    upkeep.execute("SELECT pgmq.maintain('work')")
+    archives = "SELECT pgmq.archive('work', '{33,34,35}'::bigint[])"
+    call = Waiting(connect(), archives).until_it_waits(queue)
+    upkeep.commit()
+    call.result()
+    assert _ids(queue, "SELECT count(*) FROM pgmq.a_work") == [35]
+
+
+def test_a_partition_of_later_times_is_added_beside_an_open_producer(
     queue: psycopg.Connection, producer: psycopg.Connection, connect: Connect
 ) -> None:
-    _send(producer, 15)
-    assert _maintain(queue) == []
-    assert _partitions(queue) == [0, 10, 20, 30]
+    queue.execute("SELECT pgmq.create_partitioned('t', '1 hour', '1 day', 1)")
+    queue.execute("UPDATE pgmq.partitioning SET premake = 4")
+    producer.execute("SELECT pgmq.send('t', '1')")
     # Nor does an upkeep that has not ended hold up whoever sends or reads.
     upkeep = connect(autocommit=False)
-    _send(queue, 10)
-    upkeep.execute("SELECT pgmq.maintain('q')")
+    upkeep.execute("SELECT pgmq.maintain('t')")
+    assert len(_ids(upkeep, "SELECT pgmq._partitions('pgmq.q_t')")) >= 5
+    producer.execute("SELECT pgmq.send('t', '1')")
     producer.commit()
-    _send(queue, 3)
-    assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == list(range(1, 29))
-    assert _ids(queue, "SELECT pgmq.delete('q', 1)") == [True]
-    upkeep.rollback()
-    assert _partitions(queue) == [0, 10, 20, 30]
+    queue.execute("SELECT pgmq.send('t', '1')")
+    assert _ids(queue, "SELECT msg_id FROM pgmq.read('t', 60, 99)") == [1, 2, 3]
+    upkeep.commit()
 
 
 def test_the_default_partition_is_left_to_a_producer_who_uses_it(
@@ -94,7 +173,7 @@ def test_the_default_partition_is_left_to_a_producer_who_uses_it(
     assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == list(range(1, 36))
 
 
-def test_a_producer_who_has_not_ended_holds_up_retention_and_not_the_others(
+def test_a_producer_who_has_not_ended_holds_up_partitions_and_not_the_others(
     queue: psycopg.Connection, producer: psycopg.Connection
 ) -> None:
     _send(queue, 29)
@@ -105,14 +184,13 @@ def test_a_producer_who_has_not_ended_holds_up_retention_and_not_the_others(
     _send(queue, 10)
     _send(producer, 1)
     assert "lock timeout" in _maintain(queue)[0]
-    # Nor does it hold up what comes next.
-    assert _partitions(queue) == [first, 30, 40, 50, 60]
+    assert _partitions(queue) == [first, 30, 40]
     _send(queue, 1)
     counted = "SELECT dropped_messages::int FROM pgmq.partitioning WHERE NOT is_archive"
     before = _ids(queue, counted)
     producer.rollback()
     assert _maintain(queue) == []
-    assert _partitions(queue)[0] == 30
+    assert _partitions(queue) == [30, 40, 50, 60]
     assert _ids(queue, counted)[0] == before[0] + 10
 
 

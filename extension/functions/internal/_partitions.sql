@@ -356,10 +356,12 @@ $$;
 COMMENT ON FUNCTION pgmq._default_keys(regclass) IS
 'A condition for the keys that are in no partition but the default one.';
 
--- Neither readers nor writers wait for a new partition: it is created on its own and attached,
--- which only locks out others who do the same, and the users of the default partition. But messages
--- can only be moved from there while nobody uses the queue: a statement that has been planned
--- before and had to wait for its locks would look for them where they were.
+-- A writer knows the partitions from the moment on when it first locks the table, and a message for
+-- which it knew none goes to the default partition; where one was attached meanwhile, Postgres
+-- refuses it there. So a partition is attached while no transaction has written to the table that
+-- could have a message for it. Messages can only be moved from the default partition while nobody
+-- uses the table at all: a statement that has been planned before and had to wait for its locks
+-- would look for them where they were.
 CREATE OR REPLACE FUNCTION pgmq._add_partition(
     relation regclass,
     partition_interval text,
@@ -426,17 +428,15 @@ BEGIN
             RETURN null;
         END IF;
     END IF;
-    IF v_count > 0 THEN
-        EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation);
+    -- What is sent has the time at which its transaction began: none comes from those that are open.
+    IF v_count > 0 OR v_column = 'msg_id'
+        OR v_first < pgmq._microseconds(clock_timestamp() + interval '1 minute')
+    THEN
+        EXECUTE format(
+            'LOCK TABLE ONLY %s IN %s MODE', relation,
+            CASE WHEN v_count > 0 THEN 'ACCESS EXCLUSIVE' ELSE 'SHARE ROW EXCLUSIVE' END
+        );
     END IF;
-    EXECUTE format(
-        'CREATE TABLE pgmq.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)',
-        v_name, relation
-    );
-    EXECUTE format(
-        'ALTER TABLE pgmq.%I OWNER TO %s', v_name,
-        (SELECT c.relowner::regrole FROM pg_class AS c WHERE c.oid = relation)
-    );
     IF v_default IS NOT NULL THEN
         EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_default);
         IF v_count = 0 THEN
@@ -449,6 +449,14 @@ BEGIN
             END IF;
         END IF;
     END IF;
+    EXECUTE format(
+        'CREATE TABLE pgmq.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)',
+        v_name, relation
+    );
+    EXECUTE format(
+        'ALTER TABLE pgmq.%I OWNER TO %s', v_name,
+        (SELECT c.relowner::regrole FROM pg_class AS c WHERE c.oid = relation)
+    );
     IF v_count > 0 THEN
         -- A lease does not end by being moved, as the triggers of push delivery would think.
         EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', v_default);
@@ -520,8 +528,8 @@ COMMENT ON FUNCTION pgmq._drop_partition(text, boolean, regclass, regclass) IS
 'Drop a partition that retention no longer keeps, and record the messages that were still in it.';
 
 -- In steps, each in a subtransaction of its own: a lock that cannot be had in time ends it, and it
--- is tried again later. What a step has locked stays locked until the transaction ends: the default
--- partition when one is added, the whole queue when messages are moved or a partition is dropped.
+-- is tried again later. What a step has locked stays locked until the transaction ends: writers are
+-- locked out when a partition is added, all users when messages are moved or one is dropped.
 CREATE OR REPLACE FUNCTION pgmq._maintain_partitions(
     queue_name text,
     is_archive boolean,
