@@ -294,6 +294,83 @@ def test_a_second_signal_ends_the_program_and_its_message_comes_back(
     ) == [("killed by SIGTERM", True)]
 
 
+@pytest.mark.parametrize("patient", [False, True])
+def test_a_second_signal_is_for_what_the_program_has_started_too_and_a_third_kills(
+    patient: bool, db: psycopg.Connection, start: Start, tmp_path: Path
+) -> None:
+    """As long as any of it runs, the message is nobody else's."""
+    db.execute("SELECT pgmq.create('jobs'), pgmq.send('jobs', '1')")
+    end = "touch asked" if patient else "exit"
+    child = f"trap '{end}' TERM; touch child; while :; do sleep 0.05; done"
+    script = f'sh -c "{child}" & wait'
+    process = start("consume", "jobs", "--vt", "3", "--", "bash", "-c", script, cwd=tmp_path)
+    _until((tmp_path / "child").exists)
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    process.send_signal(signal.SIGTERM)
+    if patient:
+        _until((tmp_path / "asked").exists)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        assert _rows(db, "SELECT msg_id FROM pgmq.read('jobs', 0, 1)") == []
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert _rows(db, "SELECT vt <= clock_timestamp() FROM pgmq.q_jobs") == [(True,)]
+
+
+def test_what_a_program_complains_of_is_stored_readably(db: psycopg.Connection, dsn: str) -> None:
+    db.execute("SELECT pgmq.create('jobs'), pgmq.send('jobs', '1'), pgmq.send('jobs', '2')")
+    script = r"read n; if [ $n = 1 ]; then printf 'a\000b\377\n' >&2; exit 1; fi; kill -35 $$"
+    words = ("--until-empty", "--retry-delay", "60", "--", "bash", "-c", script)
+    assert cli.main(["consume", "jobs", "--dsn", dsn, *words]) == 0
+    assert _rows(db, "SELECT headers ->> 'x-pgmq-error' FROM pgmq.q_jobs ORDER BY msg_id") == [
+        ("a\ufffdb\ufffd",),
+        ("killed by SIGRTMIN+1",) if hasattr(signal.Signals, "SIGRTMIN+1")
+        else ("killed by signal 35",),
+    ]  # fmt: skip
+
+
+def test_headers_too_long_for_the_environment_are_in_a_file(
+    db: psycopg.Connection, dsn: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    db.execute(
+        "SELECT pgmq.create('jobs'),"
+        " pgmq.send('jobs', '1', jsonb_build_object('h', repeat('x', 200000)))"
+    )
+    script = 'echo "${PGMQ_HEADERS-none}"; wc -c < "$PGMQ_HEADERS_FILE"'
+    words = ("--until-empty", "--", "sh", "-c", script)
+    assert cli.main(["consume", "jobs", "--dsn", dsn, *words]) == 0
+    assert capfd.readouterr().out == "none\n200009\n"
+
+
+def test_a_program_that_is_missing_for_a_moment_is_waited_for(
+    db: psycopg.Connection, start: Start, tmp_path: Path
+) -> None:
+    db.execute("SELECT pgmq.create('jobs'), pgmq.send('jobs', '1'), pgmq.send('jobs', '2')")
+    program = tmp_path / "program"
+
+    def install(script: str) -> None:
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+
+    install(f"rm {program}")
+    process = start(
+        *("consume", "jobs", "--vt", "3", "--", str(program)), stderr=subprocess.PIPE, bufsize=0
+    )
+    _until(lambda: not program.exists())
+    assert b"cannot be run" in process.stderr.readline()
+    time.sleep(0.5)
+    install("exit 0")
+    _until(lambda: _rows(db, "SELECT msg_id FROM pgmq.q_jobs") == [])
+    program.unlink()
+    db.execute("SELECT pgmq.send('jobs', '3')")
+    _until(lambda: _rows(db, "SELECT read_ct FROM pgmq.q_jobs") == [(1,)])
+    process.terminate()
+    assert process.wait(10) == 0
+    assert _rows(db, "SELECT read_ct, vt <= clock_timestamp() FROM pgmq.q_jobs") == [(1, True)]
+
+
 @pytest.mark.slow
 def test_a_consumer_is_woken_and_survives_a_restart_of_the_server(
     new_server: Callable[..., embedded.Server], start: Start, tmp_path: Path

@@ -376,6 +376,142 @@ def test_a_message_that_closes_the_channel_comes_back_and_the_rest_goes_out(
     assert "PRECONDITION_FAILED" in reason
 
 
+def test_headers_that_fit_into_no_frame_come_back_and_the_rest_goes_out_once(
+    rabbitmq: RabbitMQ, db: psycopg.Connection, dsn: str
+) -> None:
+    """RabbitMQ closes the connection for them, which would look like an outage."""
+    db.execute(
+        """
+        SELECT pgmq.create('orders'), pgmq.send('orders', '1'),
+            pgmq.send('orders', '2', jsonb_build_object('h', repeat('x', 140000))),
+            pgmq.send('orders', '3'),
+            pgmq.send('orders', '4', jsonb_build_object('h', repeat('x', 120000)))
+        """
+    )
+    assert Relay(dsn, "orders", f"{rabbitmq.url}?queue=frames").run(until_empty=True) == 3
+    assert [message.body for message in rabbitmq.drain("frames")] == ["1", "3", "4"]
+    [(left, receipts, reason)] = db.execute(
+        "SELECT message, read_ct, headers ->> 'x-pgmq-error' FROM pgmq.q_orders"
+    ).fetchall()
+    assert (left, receipts) == (2, 1)
+    assert "do not fit into a frame" in reason
+
+
+def test_a_connection_that_is_closed_for_a_message_is_no_outage(
+    rabbitmq: RabbitMQ, db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What cannot be foreseen here, such as a smaller frame of a proxy, the broker says.
+    monkeypatch.setattr("pgmq._brokers._RabbitMQ._check_size", lambda *_: None)
+    db.execute(
+        """
+        SELECT pgmq.create('orders'), pgmq.send('orders', '1'),
+            pgmq.send('orders', '2', jsonb_build_object('h', repeat('x', 140000))),
+            pgmq.send('orders', '3')
+        """
+    )
+    assert Relay(dsn, "orders", f"{rabbitmq.url}?queue=closed").run(until_empty=True) == 2
+    got = [message.body for message in rabbitmq.drain("closed")]
+    assert list(dict.fromkeys(got)) == ["1", "3"]
+    assert len(got) <= 4
+    assert db.execute("SELECT message, read_ct FROM pgmq.q_orders").fetchall() == [(2, 1)]
+
+
+class _SlowBroker:
+    """Takes a message every tenth of a second."""
+
+    def __init__(self) -> None:
+        self.got: list[str] = []
+
+    def connect(self) -> None:
+        """Be there."""
+
+    def close(self) -> None:
+        """Be gone."""
+
+    def send(self, messages: Any, progress: Any) -> None:
+        for message in messages:
+            progress.pause()
+            if progress.wanted(message):
+                time.sleep(0.1)
+                self.got.append(message.body)
+                progress.settled(message)
+
+
+def test_leases_last_as_long_as_a_slow_broker_needs_for_a_batch(
+    db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db.execute(
+        "SELECT pgmq.create('orders');"
+        "SELECT pgmq.send('orders', to_jsonb(i)) FROM generate_series(1, 50) AS i"
+    )
+    slow = _SlowBroker()
+    monkeypatch.setattr("pgmq.relay.broker", lambda *_: slow)
+    with (
+        _running(Relay(dsn, "orders", "slow://", batch=40, vt=2)),
+        _running(Relay(dsn, "orders", "slow://", batch=40, vt=2)),
+    ):
+        _until(lambda: _length(db) == 0)
+    assert sorted(map(int, slow.got)) == list(range(1, 51))
+
+
+@pytest.mark.parametrize("codes", [(None, "UNKNOWN_TOPIC_OR_PART"), (None, "_MSG_TIMED_OUT")])
+def test_what_kafka_does_not_take_of_one_message_keeps_no_other_waiting(
+    codes: tuple[str | None, str],
+    db: psycopg.Connection,
+    dsn: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kafka: Any = pytest.importorskip("confluent_kafka")
+
+    class Producer:
+        """Its own queue is full at first, and it says of each second message what codes say."""
+
+        def __init__(self, _: Any) -> None:
+            self._sent: list[tuple[Any, bytes]] = []
+            self._full = True
+
+        def list_topics(self, timeout: float) -> None:
+            """Be there."""
+
+        def produce(self, _: str, body: bytes, __: Any, on_delivery: Any, **___: Any) -> None:
+            if self._full:
+                raise BufferError("Local: Queue full")
+            self._sent.append((on_delivery, body))
+
+        def poll(self, _: float) -> None:
+            self._full = False
+
+        def flush(self, _: float) -> int:
+            for on_delivery, body in self._sent:
+                code = codes[int(body) % 2 - 1]
+                error = code and kafka.KafkaError(getattr(kafka.KafkaError, code))
+                on_delivery(error, None)
+            self._sent = []
+            return 0
+
+        def purge(self) -> None:
+            """Have nothing."""
+
+    monkeypatch.setattr(kafka, "Producer", Producer)
+    db.execute("SELECT pgmq.create('orders'), pgmq.send_batch('orders', '{1,2,3,4}')")
+    assert Relay(dsn, "orders", "kafka://x:1").run(until_empty=True) == 2
+    assert db.execute("SELECT message, read_ct FROM pgmq.q_orders ORDER BY 1").fetchall() == [
+        (2, 1),
+        (4, 1),
+    ]
+
+
+def test_headers_that_python_cannot_decode_come_back_and_the_rest_goes_out(
+    db: psycopg.Connection, dsn: str
+) -> None:
+    db.execute(
+        "SELECT pgmq.create('orders'), pgmq.send('orders', '1', '{\"n\": 1e5000}'::jsonb),"
+        " pgmq.send('orders', '1e5000')"
+    )
+    assert Relay(dsn, "orders", "memory://?queue=headers").run(until_empty=True) == 1
+    assert db.execute("SELECT message, read_ct FROM pgmq.q_orders").fetchall() == [(1, 1)]
+
+
 def test_connections_to_postgres_that_are_cut_are_opened_again(
     db: psycopg.Connection, dsn: str
 ) -> None:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["Broker", "BrokerError", "Outgoing", "RefusedError", "RelayError", "broker"]
+__all__ = ["Broker", "BrokerError", "Outgoing", "Progress", "RefusedError", "RelayError", "broker"]
 
 # What a driver raises before it sends anything, for a header that the protocol cannot carry.
 _NOT_ENCODABLE = (TypeError, ValueError, OverflowError, struct.error)
+_STEP = 0.5  # seconds without a word to the relay
 
 
 class RelayError(Exception):
@@ -47,6 +48,19 @@ class Outgoing:
     enqueued_at: datetime
 
 
+class Progress(Protocol):
+    """Who has messages sent."""
+
+    def wanted(self, message: Outgoing) -> bool:
+        """Say whether a message is still to be sent."""
+
+    def settled(self, message: Outgoing, reason: str | None = None) -> None:
+        """Hear that a message has arrived, or why it was refused."""
+
+    def pause(self) -> None:
+        """Be given a moment, to keep what is in hand."""
+
+
 class Broker(Protocol):
     """Where messages go."""
 
@@ -57,13 +71,12 @@ class Broker(Protocol):
     def connect(self) -> None:
         """Open a connection unless there is one; raises BrokerError."""
 
-    def send(self, messages: Sequence[Outgoing]) -> dict[int, str]:
-        """Send, and return when all are confirmed or refused: msg_ids with the reason why.
+    def send(self, messages: Sequence[Outgoing], progress: Progress) -> None:
+        """Send, and return when all are settled.
 
-        Raises BrokerError when it is not known what arrived, RefusedError when one of several
-        was refused: then each has to be sent by itself.
+        Raises BrokerError when it is not known what arrived of those that are not, RefusedError
+        when one of several was refused: then each has to be sent by itself.
         """
-        ...
 
     def close(self) -> None:
         """Close the connection, whatever state it is in."""
@@ -164,18 +177,21 @@ class _Kombu:
         # A store without the queue would be no error to Redis, but is one to SQS.
         self._connection.SimpleQueue(self._target.routing_key).close()
 
-    def send(self, messages: Sequence[Outgoing]) -> dict[int, str]:
-        refused = {}
+    def send(self, messages: Sequence[Outgoing], progress: Progress) -> None:
         self.connect()
         for message in messages:
+            progress.pause()
+            if not progress.wanted(message):
+                continue
             with self._errors():
                 try:
                     self._publish(message)
                 except self._template.connection_errors:
                     raise
                 except Exception as error:  # noqa: BLE001 (drivers raise what they like)
-                    refused[message.msg_id] = _reason(error)
-        return refused
+                    progress.settled(message, _reason(error))
+                else:
+                    progress.settled(message)
 
     def _publish(self, message: Outgoing) -> None:
         self._producer.publish(
@@ -197,6 +213,11 @@ class _Kombu:
             # Closing what is broken says so once more.
             with contextlib.suppress(Exception):
                 connection.close()
+
+
+# Reply codes of closed connections that the frames of a message were the reason for: frame error,
+# syntax error, command invalid, unexpected frame, not implemented.
+_OF_A_MESSAGE = {501, 502, 503, 505, 540}
 
 
 class _RabbitMQ(_Kombu):
@@ -227,48 +248,66 @@ class _RabbitMQ(_Kombu):
         self._producer = self._connection.Producer(channel)
         self._tag = 0
         self._open_tags: dict[int, Outgoing] = {}
-        self._refused: dict[str, str] = {}
+        self._returned: dict[str, str] = {}
 
-    def send(self, messages: Sequence[Outgoing]) -> dict[int, str]:
+    def send(self, messages: Sequence[Outgoing], progress: Progress) -> None:
         amqp = _load("amqp", "relay")
         self.connect()
-        self._refused.clear()
+        self._returned.clear()
+        self._progress = progress
         with self._errors():
             try:
                 for message in messages:
-                    self._send(message)
-                deadline = time.monotonic() + self._timeout
-                while self._open_tags:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        raise TimeoutError("no confirmation")
-                    self._connection.drain_events(timeout=left)
-            except amqp.ChannelError as error:
-                # The channel is closed, and with it what was known about the others.
+                    progress.pause()
+                    if progress.wanted(message):
+                        self._send(message)
+                self._await(progress)
+            except amqp.AMQPError as error:
+                # The channel or the connection is closed, and with it what was known about others.
                 self.close()
-                if len(messages) > 1:
-                    raise RefusedError from error
-                return {messages[0].msg_id: _reason(error)}
-            except (amqp.AMQPError, AttributeError) as error:
-                # py-amqp raises AttributeError too when the connection is gone.
+                if isinstance(error, amqp.ChannelError) or error.reply_code in _OF_A_MESSAGE:
+                    if len(messages) > 1:
+                        raise RefusedError from error
+                    progress.settled(messages[0], _reason(error))
+                    return
+                raise BrokerError(_reason(error)) from error
+            except AttributeError as error:
+                # py-amqp raises it too when the connection is gone.
                 self.close()
                 raise BrokerError(_reason(error)) from error
-        return {
-            message.msg_id: self._refused[message.message_id]
-            for message in messages
-            if message.message_id in self._refused
-        }
+
+    def _await(self, progress: Progress) -> None:
+        """Wait for confirmations, as long as they come."""
+        while self._open_tags:
+            deadline = time.monotonic() + self._timeout
+            number = len(self._open_tags)
+            while len(self._open_tags) == number:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError("no confirmation")
+                with contextlib.suppress(TimeoutError):
+                    self._connection.drain_events(timeout=min(left, _STEP))
+                progress.pause()
 
     def _send(self, message: Outgoing) -> None:
         self._tag += 1
         self._open_tags[self._tag] = message
         try:
+            self._check_size(message)
             self._publish(message)
         except (_load("amqp", "relay").FrameSyntaxError, *_NOT_ENCODABLE) as error:
             # Nothing was sent, so the number was not used.
             del self._open_tags[self._tag]
             self._tag -= 1
-            self._refused[message.message_id] = _reason(error)
+            self._progress.settled(message, _reason(error))
+
+    def _check_size(self, message: Outgoing) -> None:
+        """Refuse headers that do not fit into a frame: the broker would close the connection."""
+        size = len(json.dumps(dict(message.headers), ensure_ascii=False).encode())
+        largest = self._connection.connection.frame_max or size
+        # What else a frame holds, and AMQP's encoding may be a bit longer than JSON.
+        if size > largest - 1024:
+            raise ValueError(f"headers of {size} bytes do not fit into a frame of {largest}")
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         self._settle(tag, multiple, None)
@@ -280,12 +319,12 @@ class _RabbitMQ(_Kombu):
         tags = [each for each in self._open_tags if each <= tag] if multiple else [tag]
         for each in tags:
             message = self._open_tags.pop(each, None)
-            if message and reason:
-                self._refused[message.message_id] = reason
+            if message:
+                self._progress.settled(message, reason or self._returned.get(message.message_id))
 
     def _on_return(self, error: Any, exchange: str, routing_key: str, message: Any) -> None:
         # Comes before the acknowledgement of the same message.
-        self._refused[message.properties["message_id"]] = (
+        self._returned[message.properties["message_id"]] = (
             f"no queue for routing key {routing_key!r} at exchange {exchange!r}"
         )
 
@@ -326,19 +365,47 @@ class _Kafka:
             raise BrokerError(error.args[0].str()) from error
         self._producer = producer
 
-    def send(self, messages: Sequence[Outgoing]) -> dict[int, str]:
+    def send(self, messages: Sequence[Outgoing], progress: Progress) -> None:
         self.connect()
-        errors: dict[int, Any] = {}
-        refused: dict[int, str] = {}
-        waiting = set()
+        waiting: set[int] = set()
+        failed: list[tuple[Outgoing, Any]] = []
+        arrived = False
 
-        def delivered(msg_id: int, error: Any) -> None:
-            waiting.discard(msg_id)
-            if error is not None:
-                errors[msg_id] = error
+        def delivered(message: Outgoing, error: Any) -> None:
+            nonlocal arrived
+            waiting.discard(message.msg_id)
+            if error is None:
+                arrived = True
+                progress.settled(message)
+            else:
+                failed.append((message, error))
 
         for message in messages:
+            progress.pause()
+            if not progress.wanted(message):
+                continue
             waiting.add(message.msg_id)
+            try:
+                self._produce(message, delivered)
+            except (*_NOT_ENCODABLE, self._kafka.KafkaException) as error:
+                waiting.discard(message.msg_id)
+                progress.settled(message, _reason(error))
+        deadline = time.monotonic() + self._timeout
+        while self._producer.flush(min(self._timeout, _STEP)) and time.monotonic() < deadline:
+            progress.pause()
+        # What one topic or partition cannot take must not keep the others waiting.
+        lost = [error for _, error in failed if self._unreachable(error, arrived)]
+        if waiting or lost:
+            self.close()
+        for message, problem in failed:
+            if problem not in lost:
+                progress.settled(message, problem.str())
+        if waiting or lost:
+            raise BrokerError(lost[0].str() if lost else "no confirmation")
+
+    def _produce(self, message: Outgoing, delivered: Callable[[Outgoing, Any], None]) -> None:
+        deadline = time.monotonic() + self._timeout
+        while True:
             try:
                 self._producer.produce(
                     message.routing_key or self._topic,
@@ -346,22 +413,24 @@ class _Kafka:
                     message.group,
                     headers=[(key, _header(value)) for key, value in message.headers.items()],
                     timestamp=int(message.enqueued_at.timestamp() * 1000),
-                    on_delivery=lambda error, _, msg_id=message.msg_id: delivered(msg_id, error),
+                    on_delivery=lambda error, _: delivered(message, error),
                 )
-            except (*_NOT_ENCODABLE, self._kafka.KafkaException) as error:
-                waiting.discard(message.msg_id)
-                refused[message.msg_id] = _reason(error)
-        self._producer.flush(self._timeout)
-        lost = [error for error in errors.values() if self._unreachable(error)]
-        if waiting or lost:
-            self.close()
-            raise BrokerError(lost[0].str() if lost else "no confirmation")
-        return refused | {msg_id: error.str() for msg_id, error in errors.items()}
+            except BufferError as error:  # noqa: PERF203, librdkafka's own queue is full
+                if time.monotonic() > deadline:
+                    raise BrokerError(_reason(error)) from error
+                self._producer.poll(0.1)
+            else:
+                return
 
-    def _unreachable(self, error: Any) -> bool:
+    def _unreachable(self, error: Any, arrived: bool) -> bool:
+        """Tell an outage from what is wrong with one message, or with where it goes."""
         codes = self._kafka.KafkaError
+        if error.fatal():
+            return True
+        if arrived or error.code() in (codes.UNKNOWN_TOPIC_OR_PART, codes.MSG_SIZE_TOO_LARGE):
+            return False
         local = (codes._MSG_TIMED_OUT, codes._TIMED_OUT, codes._TRANSPORT, codes._ALL_BROKERS_DOWN)
-        return bool(error.code() in local or error.retriable() or error.fatal())
+        return bool(error.code() in local or error.retriable())
 
     def close(self) -> None:
         if self._producer is not None:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
-from pgmq._session import Session, StoppedError
+from pgmq._session import Session, StoppedError, backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pgmq.messages import Message
 
 __all__ = ["Consumer"]
+
+_LONGEST_VARIABLE = 100_000  # bytes; Linux has room for 131,072 with the name
 
 
 @dataclass(slots=True)
@@ -33,13 +38,19 @@ class Consumer:
     retry_delay: int | None
     poll: float
     _stop: threading.Event = field(init=False, default_factory=threading.Event)
+    _stops: int = field(init=False, default=0)
     _process: subprocess.Popen[bytes] | None = field(init=False, default=None)
 
     def stop(self) -> None:
-        """Have run() return when the program has ended; called again, end the program."""
-        if self._stop.is_set() and self._process is not None:
-            self._process.terminate()
+        """Have run() return when the program has ended.
+
+        Called a second time, ask the program and what it has started to end; from the third time
+        on, kill them.
+        """
+        self._stops += 1
         self._stop.set()
+        if self._stops > 1 and self._process is not None:
+            _signal(self._process, signal.SIGTERM if self._stops == 2 else signal.SIGKILL)
 
     def run(self, dsn: str, *, until_empty: bool) -> None:
         """Consume until stop() is called, or with until_empty until there is nothing to read."""
@@ -75,20 +86,56 @@ class Consumer:
             "PGMQ_MSG_ID": str(message.msg_id),
             "PGMQ_READ_CT": str(message.read_ct),
             "PGMQ_ENQUEUED_AT": message.enqueued_at.isoformat(),
-            "PGMQ_HEADERS": message.headers or "null",
         }
-        # In a file: a program need not read all of it, or any.
-        with tempfile.TemporaryFile() as body:
+        headers = message.headers or "null"
+        with contextlib.ExitStack() as stack:
+            if len(headers.encode()) < _LONGEST_VARIABLE:
+                environment["PGMQ_HEADERS"] = headers
+            else:
+                file = stack.enter_context(tempfile.NamedTemporaryFile())
+                file.write(headers.encode())
+                file.flush()
+                environment["PGMQ_HEADERS_FILE"] = file.name
+            # In a file: a program need not read all of it, or any.
+            body = stack.enter_context(tempfile.TemporaryFile())
             body.write((message.message or "null").encode())
+            process = self._start(session, message, body, os.environ | environment)
+            if isinstance(process, str):
+                return process
+            return self._wait(session, message, process)
+
+    def _start(
+        self, session: Session, message: Message, body: IO[bytes], environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes] | str:
+        """Start the program; while there is none, as when it is being replaced, try again."""
+        for attempt in itertools.count(1):
             body.seek(0)
-            self._process = process = subprocess.Popen(
-                self.command,
-                stdin=body,
-                stderr=subprocess.PIPE,
-                env=os.environ | environment,
-                # Ctrl-C in a terminal is for us.
-                start_new_session=True,
-            )
+            try:
+                self._process = subprocess.Popen(
+                    self.command,
+                    stdin=body,
+                    stderr=subprocess.PIPE,
+                    env=environment,
+                    # Ctrl-C in a terminal is for us; and a group that can be ended as a whole.
+                    start_new_session=True,
+                )
+            except OSError as error:
+                problem = f"{self.command[0]} cannot be run: {error.strerror}"
+                if error.errno == errno.E2BIG:
+                    return problem
+                delay = backoff(attempt, self.vt / 3)
+                _say(f"{problem}; again in {delay:.1f} s")
+                if self._stop.wait(delay):
+                    return problem
+                self._extend(session, message)
+            else:
+                return self._process
+        raise AssertionError
+
+    def _wait(
+        self, session: Session, message: Message, process: subprocess.Popen[bytes]
+    ) -> str | None:
+        """Keep the lease until the program has ended; None when it succeeded, else why not."""
         last: list[str] = []
         follower = threading.Thread(target=_follow, args=(process.stderr, last), daemon=True)
         follower.start()
@@ -97,16 +144,43 @@ class Consumer:
                 code = process.wait(self.vt / 3)
                 break
             except subprocess.TimeoutExpired:
-                # Stopped or not, we stay as long as the program runs.
-                with contextlib.suppress(StoppedError):
-                    session.extend(self.queue, message.msg_id, message.read_ct, self.vt)
+                self._extend(session, message)
+        # What it has started may still be at the message, when it was told to end.
+        extended = time.monotonic()
+        while self._stops > 1 and _signal(process, 0):
+            time.sleep(0.05)
+            if time.monotonic() - extended > self.vt / 3:
+                self._extend(session, message)
+                extended = time.monotonic()
         self._process = None
         # Something that it left in the background may keep the pipe open.
         follower.join(1)
         if code == 0:
             return None
-        ended = f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
-        return last[0] if last else ended
+        return last[0] if last else _ended(code)
+
+    def _extend(self, session: Session, message: Message) -> None:
+        # Stopped or not, we stay as long as the program runs.
+        with contextlib.suppress(StoppedError):
+            session.extend(self.queue, message.msg_id, message.read_ct, self.vt)
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Send a signal to a program and what it has started; False when nothing of it is left."""
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _ended(code: int) -> str:
+    if code > 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:  # one without a name, of those for real time
+        return f"killed by signal {-code}"
 
 
 def _follow(pipe: BinaryIO, last: list[str]) -> None:

@@ -547,7 +547,7 @@ class Engine(ABC):
         except (psycopg.DataError, psycopg.IntegrityError) as problem:
             if error is not None and not error.isascii():
                 # The database has not all characters.
-                error = error.encode("ascii", "backslashreplace").decode()
+                error = wire.escaped(error)
                 await self._return_alike(connection, messages, rejected, delay, error)
             elif len(messages) > 1:
                 for message in messages:

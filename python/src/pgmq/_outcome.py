@@ -7,6 +7,8 @@ import traceback
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pgmq import _wire as wire
+
 __all__ = ["RETURNED", "HandlerError", "LeaseLostError", "Outcome", "Reject", "Retry", "failure"]
 
 _LONGEST_ERROR = 2000  # characters
@@ -98,10 +100,10 @@ def failure(exception: BaseException, seconds: float = 0.0) -> Outcome:
     if isinstance(exception, LeaseLostError):
         return Outcome("lost", seconds)
     if isinstance(exception, Retry):
-        return Outcome("retry", seconds, exception.delay, _storable(exception.reason), exception)
+        return Outcome("retry", seconds, exception.delay, storable(exception.reason), exception)
     if isinstance(exception, Reject):
-        return Outcome("rejected", seconds, 0, _storable(exception.reason), exception)
-    return Outcome("failed", seconds, None, _storable(text_of(exception)), exception)
+        return Outcome("rejected", seconds, 0, storable(exception.reason), exception)
+    return Outcome("failed", seconds, None, storable(text_of(exception)), exception)
 
 
 def text_of(reason: object) -> str:
@@ -115,9 +117,6 @@ def text_of(reason: object) -> str:
         return name
 
 
-def _storable(text: str | None) -> str | None:
-    """Make a text that jsonb takes."""
-    if text is None:
-        return None
-    plain = text[:_LONGEST_ERROR].replace("\0", "\N{REPLACEMENT CHARACTER}")
-    return plain.encode(errors="backslashreplace").decode()
+def storable(text: str | None) -> str | None:
+    """Make a text that jsonb takes, and not too long."""
+    return None if text is None else wire.plain(text[:_LONGEST_ERROR])

@@ -107,6 +107,10 @@ def _jsons(values: Sequence[Any] | None) -> list[Jsonb | None] | None:
     return None if values is None else [_headers(value) for value in values]
 
 
+def _error(text: str | None) -> str | None:
+    return None if text is None else wire.plain(text)
+
+
 def _type(delay: Delay | None) -> str:
     return "timestamptz" if isinstance(delay, datetime) else "integer"
 
@@ -524,7 +528,13 @@ def nack(
     return Statement(
         "SELECT pgmq.nack(%(queue)s::text, %(msg_id)s::bigint, %(read_ct)s::integer,"
         " %(delay)s::integer, %(error)s::text)",
-        {"queue": queue, "msg_id": msg_id, "read_ct": read_ct, "delay": delay, "error": error},
+        {
+            "queue": queue,
+            "msg_id": msg_id,
+            "read_ct": read_ct,
+            "delay": delay,
+            "error": _error(error),
+        },
         _value,
     )
 
@@ -544,7 +554,7 @@ def nack_batch(
             "msg_ids": list(msg_ids),
             "read_cts": list(read_cts),
             "delay": delay,
-            "error": error,
+            "error": _error(error),
         },
         _column,
     )

@@ -30,7 +30,9 @@ __all__ = [
     "current_process",
     "decode_again",
     "dumps",
+    "escaped",
     "is_passing",
+    "plain",
     "settings",
 ]
 
@@ -124,6 +126,17 @@ def dumps(value: Any) -> str:
     members of an Enum as their value.
     """
     return value if isinstance(value, JSONText) else json.dumps(value, default=_plain)
+
+
+def plain(text: str) -> str:
+    """Make a text that Postgres can store: without NUL and halves of surrogate pairs."""
+    clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return clean.encode(errors="backslashreplace").decode()
+
+
+def escaped(text: str) -> str:
+    """Make a text that a database with any encoding can store."""
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:

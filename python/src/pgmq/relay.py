@@ -60,6 +60,7 @@ class Relay:
         self._broker = broker(url, queue, min(5.0, vt / 6))
         self._session: Session
         self._in_hand: dict[int, Outgoing] = {}
+        self._settled: list[tuple[Outgoing, str | None]] = []
         self._leased_at = 0.0
         self._forwarded = 0
 
@@ -104,7 +105,12 @@ class Relay:
         return ungrouped + self._session.read_grouped_head(self._queue, self._vt, self._batch)
 
     def _forward(self, messages: list[Message]) -> None:
-        self._in_hand = {message.msg_id: self._outgoing(message) for message in messages}
+        self._in_hand = {}
+        for message in messages:
+            outgoing, reason = self._outgoing(message)
+            self._in_hand[message.msg_id] = outgoing
+            if reason is not None:
+                self.settled(outgoing, reason)
         try:
             self._send(list(self._in_hand.values()))
         finally:
@@ -114,25 +120,48 @@ class Relay:
     def _send(self, messages: list[Outgoing]) -> None:
         """Send until the broker has taken or refused every message."""
         attempt = 0
-        while messages := self._keep(messages):
+        while messages := self._left(messages):
             try:
-                self._settle(messages, self._broker.send(messages))
+                self._broker.send(messages, self)
             except RefusedError:
-                for message in messages:
+                for message in self._left(messages):
                     self._send([message])
             except BrokerError as error:
+                self._flush()
                 attempt += 1
                 delay = backoff(attempt, min(30.0, self._vt / 3))
                 _logger.warning("%s: %s; again in %.1f s", self._broker, error, delay)
                 if self._stop.wait(delay):
                     raise StoppedError from error
                 continue
+            self._flush()
             if attempt:
                 _logger.info("%s is back", self._broker)
             return
 
-    def _keep(self, messages: list[Outgoing]) -> list[Outgoing]:
-        """Extend the leases of all in hand when it is time to; return whose are still ours."""
+    def _left(self, messages: list[Outgoing]) -> list[Outgoing]:
+        self._flush()
+        self._keep()
+        return [message for message in messages if self.wanted(message)]
+
+    # What the broker says (its Progress)
+
+    def wanted(self, message: Outgoing) -> bool:
+        """Say whether a message is still ours to send."""
+        return message.msg_id in self._in_hand
+
+    def settled(self, message: Outgoing, reason: str | None = None) -> None:
+        """Note that a message has arrived, or why it was refused."""
+        self._settled.append((message, reason))
+
+    def pause(self) -> None:
+        """Acknowledge what has arrived, and keep the rest, when it is time to."""
+        if time.monotonic() - self._leased_at > self._vt / 6:
+            self._flush()
+            self._keep()
+
+    def _keep(self) -> None:
+        """Extend the leases of all in hand when it is time to."""
         now = time.monotonic()
         if self._in_hand and now - self._leased_at > self._vt / 6:
             known = list(self._in_hand.values())
@@ -140,19 +169,20 @@ class Relay:
             self._leased_at = now
             # Somebody else may be sending what is lost.
             self._in_hand = {msg_id: self._in_hand[msg_id] for msg_id in kept}
-        return [message for message in messages if message.msg_id in self._in_hand]
 
-    def _settle(self, messages: list[Outgoing], refused: dict[int, str]) -> None:
-        taken = [message for message in messages if message.msg_id not in refused]
+    def _flush(self) -> None:
+        """Acknowledge what the broker has taken, and return what it has refused."""
+        settled, self._settled = self._settled, []
+        taken = [message for message, reason in settled if reason is None]
         if taken:
             acked = self._session.ack_batch(self._queue, *_leases(taken))
             self._forwarded += len(taken)
             if len(acked) < len(taken):
                 _logger.warning("%d leases were lost: expect duplicates", len(taken) - len(acked))
-        for message in messages:
-            del self._in_hand[message.msg_id]
-            if message.msg_id in refused:
-                self._return(message, refused[message.msg_id])
+        for message, reason in settled:
+            self._in_hand.pop(message.msg_id, None)
+            if reason is not None:
+                self._return(message, reason)
 
     def _return(self, message: Outgoing, reason: str) -> None:
         delay = min(_LONGEST_REFUSAL, 2.0 ** min(message.read_ct - 1, 30))
@@ -165,11 +195,17 @@ class Relay:
             self._session.nack_batch(self._queue, *leases, 0)
             self._in_hand.clear()
 
-    def _outgoing(self, message: Message) -> Outgoing:
-        headers = json.loads(message.headers or "null")
+    def _outgoing(self, message: Message) -> tuple[Outgoing, str | None]:
+        """Make a message ready to be sent, or say why it cannot be."""
+        reason = None
+        headers: Any = None
+        try:
+            headers = json.loads(message.headers or "null")
+        except (ValueError, RecursionError) as error:
+            reason = f"Python cannot decode the headers: {error}"
         headers = headers if isinstance(headers, dict) else {}
         message_id = f"{self._queue}/{message.msg_id}"
-        return Outgoing(
+        outgoing = Outgoing(
             message.msg_id,
             message.read_ct,
             message_id,
@@ -179,6 +215,7 @@ class Relay:
             _word(headers.get(ROUTING_KEY)),
             message.enqueued_at,
         )
+        return outgoing, reason
 
 
 def _leases(messages: list[Outgoing]) -> tuple[list[int], list[int]]:
