@@ -14,7 +14,7 @@ AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
     -- Some more than are asked for, unless a condition may make each dear to find.
-    v_wanted bigint := coalesce(quantity, 2147483647)
+    v_wanted bigint := coalesce(quantity::bigint, 2147483647)
         + CASE WHEN condition IS NULL THEN 20 ELSE 0 END;
     v_look bigint[];
     v_tried bigint[] := '{}'::bigint[];
