@@ -3,6 +3,7 @@
 
 -- helpers
 \ir functions/internal/_suffix.sql
+\ir functions/internal/_trust.sql
 \ir functions/internal/_group.sql
 \ir functions/internal/_chance.sql
 \ir functions/internal/_marks.sql
@@ -122,6 +123,8 @@
 \ir functions/privileges/grant_send.sql
 \ir functions/privileges/grant_consume.sql
 \ir functions/privileges/grant_monitor.sql
+\ir functions/privileges/grant_maintain.sql
+\ir functions/privileges/grant_create.sql
 \ir functions/privileges/revoke_all.sql
 
 -- metrics

@@ -87,7 +87,8 @@ BEGIN
         ) AS m
         WHERE NOT pgmq._can_return(m.origin, queue_name$policy);
         IF v_left.messages > 0 THEN
-            RAISE WARNING '% messages stay in queue "%", for the queues they came from are not there: %',
+            RAISE WARNING '% messages stay in queue "%", for the queues they came from are not there'
+                ', or not safe for a superuser to write to: %',
                 v_left.messages, queue_name$policy, v_left.origins
                 USING HINT = 'Give redrive() the name of a queue for them.';
         END IF;

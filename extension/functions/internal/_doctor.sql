@@ -371,6 +371,14 @@ BEGIN
             OR NOT has_column_privilege(v_queue.queue, 'vt', 'SELECT')
             OR NOT has_column_privilege(v_queue.queue, 'enqueued_at', 'SELECT')
             OR NOT has_sequence_privilege(v_queue.ready_mark, 'SELECT');
+        IF NOT pgmq._is_safe_to_touch(v_queue.queue) THEN
+            severity := 'info';
+            queue_name := v_queue.name;
+            finding := 'its messages are not looked at: its owner could use your rights';
+            fix := 'Call it as a member of pg_monitor without more rights.';
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
 
         v_mark := greatest(pgmq._id_mark(v_queue.ready_mark), 1);
         EXECUTE format(
@@ -463,6 +471,7 @@ AS $$
     CROSS JOIN LATERAL (
         SELECT CASE
             WHEN has_column_privilege(t.relation, 'msg_id', 'SELECT')
+                AND pgmq._is_safe_to_touch(t.relation)
                 THEN pgmq._default_rows(t.relation, 10000)
             ELSE pg_stat_get_live_tuples(t.default_partition)
         END AS rows

@@ -1,3 +1,24 @@
+CREATE OR REPLACE FUNCTION pgmq._role(role_name text)
+RETURNS oid
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_role oid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = role_name);
+BEGIN
+    IF role_name IS NULL THEN
+        PERFORM pgmq._raise_null('role name', 'Name a role; pg_roles has those there are.');
+    END IF;
+    IF v_role IS NULL THEN
+        RAISE EXCEPTION 'role "%" does not exist', role_name
+            USING ERRCODE = 'undefined_object',
+                HINT = 'Give its name as pg_roles has it: without quotes, and in its own case.';
+    END IF;
+    RETURN v_role;
+END
+$$;
+COMMENT ON FUNCTION pgmq._role(text) IS 'A role that rights are given to or taken from; raise an error for an unknown one.';
+
 -- What grant_...() and revoke_all() begin with. GRANT by somebody else than the owner would be a
 -- mere warning.
 CREATE OR REPLACE FUNCTION pgmq._grantee(
@@ -14,14 +35,7 @@ DECLARE
     v_owner oid;
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
-    IF role_name IS NULL THEN
-        PERFORM pgmq._raise_null('role name', 'Name a role; pg_roles has those there are.');
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role_name) THEN
-        RAISE EXCEPTION 'role "%" does not exist', role_name
-            USING ERRCODE = 'undefined_object',
-                HINT = 'Give its name as pg_roles has it: without quotes, and in its own case.';
-    END IF;
+    PERFORM pgmq._role(role_name);
     queue := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass;
     archive := format('pgmq.%I', pgmq.format_table_name(queue_name, 'a'))::regclass;
     ids := pg_get_serial_sequence(queue::text, 'msg_id')::regclass;
@@ -58,3 +72,58 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._grant_schema(text) IS
 'Let a role use the schema, without which no right to a queue is of any use.';
+
+CREATE OR REPLACE FUNCTION pgmq._owns_schema()
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pg_has_role(n.nspowner, 'USAGE') FROM pg_namespace AS n WHERE n.nspname = 'pgmq'
+$$;
+COMMENT ON FUNCTION pgmq._owns_schema() IS 'Whether the caller owns the schema, and so says who may use it.';
+
+CREATE OR REPLACE FUNCTION pgmq._granted(role oid)
+RETURNS TABLE (relation regclass, routine regprocedure, type regtype, is_sequence boolean, owner oid)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT DISTINCT
+        c.oid::regclass, p.oid::regprocedure, t.oid::regtype, c.relkind = 'S',
+        coalesce(c.relowner, p.proowner, t.typowner)
+    FROM pg_shdepend AS d
+    LEFT JOIN pg_class AS c ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
+    LEFT JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+    LEFT JOIN pg_type AS t ON d.classid = 'pg_type'::regclass AND d.objid = t.oid
+    WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = role AND d.deptype = 'a'
+        AND d.dbid = (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database())
+        AND 'pgmq'::regnamespace IN (c.relnamespace, p.pronamespace, t.typnamespace)
+$$;
+COMMENT ON FUNCTION pgmq._granted(oid) IS 'What in the schema a role has been given a right to, and does not own.';
+
+CREATE OR REPLACE FUNCTION pgmq._revoke_schema(role_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Who may create queues has been given that for itself.
+    IF pgmq._owns_schema()
+        AND NOT EXISTS (SELECT FROM pgmq._granted(pgmq._role(role_name)))
+        AND NOT EXISTS (
+            SELECT
+            FROM pg_namespace AS n
+            CROSS JOIN aclexplode(n.nspacl) AS a
+            WHERE n.nspname = 'pgmq' AND a.grantee = pgmq._role(role_name)
+                AND a.privilege_type = 'CREATE'
+        )
+        AND NOT EXISTS (
+            SELECT FROM pg_class AS c
+            WHERE c.relnamespace = 'pgmq'::regnamespace AND c.relowner = pgmq._role(role_name)
+        )
+    THEN
+        EXECUTE format('REVOKE USAGE ON SCHEMA pgmq FROM %I', role_name);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._revoke_schema(text) IS
+'Take from a role the use of the schema, unless it has another right there that needs it.';

@@ -44,3 +44,50 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._maintain(text) IS 'All the upkeep of one queue; returns how many rows it moved or removed.';
+
+-- What grant_maintain() lets a scheduler do. The function that it calls belongs to the queue's
+-- owner, who may have changed it: so a scheduler must have nothing that could be taken.
+CREATE OR REPLACE FUNCTION pgmq._has_other_rights(role oid)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pgmq._is_powerful(role)
+        OR EXISTS (
+            SELECT FROM pg_shdepend AS d
+            WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = role AND d.deptype = 'o'
+        )
+        OR EXISTS (
+            SELECT FROM pg_auth_members AS m
+            WHERE m.member = role AND m.roleid <> 'pg_monitor'::regrole
+        )
+$$;
+COMMENT ON FUNCTION pgmq._has_other_rights(oid) IS
+'Whether a role owns anything, or is a member of another role than pg_monitor.';
+
+CREATE OR REPLACE FUNCTION pgmq._try_maintain(queue_name text)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_function regprocedure;
+    v_count bigint;
+BEGIN
+    IF pgmq._unsafe_owner(queue_name) IS NULL THEN
+        RETURN pgmq._maintain(queue_name);
+    END IF;
+    v_function := to_regprocedure(
+        pg_catalog.format('pgmq.%I()', pgmq._function_name('scheduled', queue_name))
+    );
+    IF has_function_privilege(v_function::oid, 'EXECUTE'::text)
+        AND NOT EXISTS (
+            SELECT FROM pgmq._callers() AS c (id) WHERE pgmq._has_other_rights(c.id)
+        )
+    THEN
+        EXECUTE pg_catalog.format('SELECT %s', v_function) INTO v_count;
+    END IF;
+    RETURN v_count;
+END
+$$;
+COMMENT ON FUNCTION pgmq._try_maintain(text) IS
+'Do all the upkeep of one queue if the caller is its owner, or a scheduler that grant_maintain() has been called for; null for anybody else.';

@@ -14,9 +14,12 @@ AS $$
     -- A message names it, so it may be anything, and nothing: it must not raise an error.
     SELECT to_regproc('pgmq.' || quote_ident(pgmq._function_name('send', origin))) IS NOT NULL
         AND origin <> lower(dead_letter_queue)
+        AND (NOT pgmq._can_be_used() OR pgmq._is_safe_to_touch(
+            to_regclass('pgmq.' || quote_ident('q_' || origin))
+        ))
 $$;
 COMMENT ON FUNCTION pgmq._can_return(text, text) IS
-'Whether the queue that a dead letter came from is there, and another one.';
+'Whether the queue that a dead letter names is there, another one, and safe to write to for the caller.';
 
 CREATE OR REPLACE FUNCTION pgmq._check_other_queue(queue_name text, to_queue text)
 RETURNS void

@@ -179,6 +179,7 @@ DECLARE
     v_table text := format('pgmq.%I', pgmq.format_table_name(dead_letter_queue, 'q'));
     v_name text;
     v_owner oid;
+    v_other oid;
 BEGIN
     v_name := pgmq._lock_queue_name(dead_letter_queue);
     IF v_name IS NULL THEN
@@ -212,6 +213,16 @@ BEGIN
             queue_name, v_owner::regrole, v_name
             USING ERRCODE = 'insufficient_privilege',
                 HINT = format('GRANT INSERT ON %s TO %s;', v_table, v_owner::regrole);
+    END IF;
+    v_other := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = v_table::regclass);
+    IF pgmq._is_powerful(v_owner) AND NOT pg_has_role(v_other, v_owner, 'USAGE') THEN
+        RAISE EXCEPTION 'dead-letter queue "%" is not safe for queue "%": it belongs to %',
+            v_name, queue_name, v_other::regrole
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = format(
+                    'What its owner has put there would run with the rights of %s, the owner of the'
+                    ' queue. Let one role own both.', v_owner::regrole
+                );
     END IF;
     RETURN v_name;
 END

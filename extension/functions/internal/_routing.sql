@@ -117,6 +117,9 @@ BEGIN
     IF pg_catalog.cardinality(queue_names) = 0 THEN
         RETURN 0;
     END IF;
+    IF pgmq._can_be_used() THEN
+        PERFORM pgmq._check_routes(queue_names);
+    END IF;
     -- One statement for all: most of what a copy costs is parsing the call.
     EXECUTE (
         SELECT pg_catalog.format(

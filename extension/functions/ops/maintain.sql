@@ -4,23 +4,50 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     v_queue_name text;
+    v_others text[] := '{}'::text[];
+    v_moved bigint;
     v_count bigint := 0;
 BEGIN
     IF queue_name IS NOT NULL THEN
-        v_count := pgmq._maintain(queue_name);
+        PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+        v_count := pgmq._try_maintain(queue_name);
+        IF v_count IS NULL THEN
+            RAISE EXCEPTION 'only its owner maintains queue "%"', queue_name
+                USING ERRCODE = 'insufficient_privilege',
+                    HINT = pg_catalog.format(
+                        'Log in as %s, not as a superuser; or as a role that has no other rights'
+                        ' and that SELECT pgmq.grant_maintain(%L, ...) was called for.',
+                        pgmq._unsafe_owner(queue_name), queue_name
+                    );
+        END IF;
     ELSE
         FOR v_queue_name IN SELECT m.queue_name FROM pgmq.meta AS m ORDER BY m.queue_name LOOP
             -- One that cannot be maintained must not keep the others from it.
             BEGIN
-                v_count := v_count + pgmq._maintain(v_queue_name);
+                v_moved := pgmq._try_maintain(v_queue_name);
+                IF v_moved IS NULL THEN
+                    v_others := pg_catalog.array_append(v_others, v_queue_name);
+                ELSE
+                    v_count := v_count + v_moved;
+                END IF;
             EXCEPTION WHEN OTHERS THEN
                 RAISE WARNING 'maintenance of queue "%" failed: %', v_queue_name, SQLERRM;
             END;
         END LOOP;
+        PERFORM pgmq._warn_of_others(
+            'maintain()', v_others,
+            'Their owners call it, or a role without other rights that grant_maintain was called for.'
+        );
     END IF;
     PERFORM pgmq.close_dead_channels();
     RETURN v_count;
 END
 $$;
 COMMENT ON FUNCTION pgmq.maintain(text) IS
-'Do at once, for one queue or (null) for all, what other calls do in small steps: move away the messages that were received too often or have expired, wherever in the queue they are, remove what archive_retention and dedup_window keep no longer, put right the low-water marks (after a restore, or a takeover from logical replication), add, fill and drop the partitions of partitioned queues, close dead channels. Returns how many messages and keys it moved or removed, in one transaction. For a scheduler, such as pg_cron; reads go on meanwhile, except on a partitioned queue of which partitions are added or dropped, or messages moved from the default one: it is locked until the transaction ends, for an addition against writers alone, and for one of later times not at all. What cannot be locked within a second is a warning, and left. Where one of all queues fails, that is a warning.';
+'Do at once, for one queue or (null) for all of the caller''s, what other calls do in small steps.
+
+It moves away the messages that were received too often or have expired, wherever in the queue they are, removes what archive_retention and dedup_window keep no longer, puts right the low-water marks (after a restore, or a takeover from logical replication), adds, fills and drops the partitions of partitioned queues, and closes dead channels. Returns how many messages and keys it moved or removed, in one transaction.
+
+For a scheduler, such as pg_cron; reads go on meanwhile, except on a partitioned queue of which partitions are added or dropped, or messages moved from the default one: it is locked until the transaction ends, for an addition against writers alone, and for one of later times not at all. What cannot be locked within a second is a warning, and left. Where one of all queues fails, that is a warning.
+
+For the owner of a queue and members of that role, and for a role that grant_maintain was called for. Queues of others are left out, with a warning that names them; naming one is an error. So it is for superusers, who would run what the owner has put into the queue: schedule it as the owner.';

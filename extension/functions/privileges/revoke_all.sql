@@ -5,10 +5,63 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_on record := pgmq._grantee(queue_name, role_name);
+    v_scheduled regprocedure;
 BEGIN
     EXECUTE format('REVOKE ALL ON %s, %s FROM %I', v_on.queue, v_on.archive, role_name);
     EXECUTE format('REVOKE ALL ON SEQUENCE %s FROM %I', v_on.ids, role_name);
+    FOR v_scheduled IN SELECT f FROM pgmq._all_compiled('scheduled', queue_name) AS f LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %I', v_scheduled, role_name);
+    END LOOP;
+    PERFORM pgmq._revoke_schema(role_name);
 END
 $$;
 COMMENT ON FUNCTION pgmq.revoke_all(text, text) IS
-'Take from a role every right to a queue and its archive that it was given, by grant_send, grant_consume, grant_monitor or GRANT. What it may do as a member of another role, or because everybody may, stays, and so do its rights to other queues. For the owner of the queue; raises an error for anybody else, and for an unknown queue or role.';
+'Take from a role every right to a queue and its archive that it was given.
+
+By grant_send, grant_consume, grant_monitor, grant_maintain or GRANT. Where that was the last one in the schema pgmq, and the caller owns the schema, the role may not use the schema any more either. What the role may do as a member of another role, or because everybody may, stays, and so do its rights to other queues. For the owner of the queue; raises an error for anybody else, and for an unknown queue or role.';
+
+CREATE OR REPLACE FUNCTION pgmq.revoke_all(role_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_role oid := pgmq._role(role_name);
+    v_relation regclass;
+    v_routine regprocedure;
+    v_type regtype;
+    v_is_sequence boolean;
+    v_owner oid;
+    v_left text[] := '{}'::text[];
+BEGIN
+    FOR v_relation, v_routine, v_type, v_is_sequence, v_owner IN
+        SELECT g.* FROM pgmq._granted(v_role) AS g
+    LOOP
+        IF NOT pg_has_role(v_owner, 'USAGE') THEN
+            v_left := v_left || coalesce(v_relation::text, v_routine::text, v_type::text);
+        ELSIF v_is_sequence THEN
+            EXECUTE format('REVOKE ALL ON SEQUENCE %s FROM %I', v_relation, role_name);
+        ELSIF v_relation IS NOT NULL THEN
+            EXECUTE format('REVOKE ALL ON %s FROM %I', v_relation, role_name);
+        ELSIF v_routine IS NOT NULL THEN
+            EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %I', v_routine, role_name);
+        ELSE
+            EXECUTE format('REVOKE ALL ON TYPE %s FROM %I', v_type, role_name);
+        END IF;
+    END LOOP;
+    IF pgmq._owns_schema() THEN
+        EXECUTE format('REVOKE ALL ON SCHEMA pgmq FROM %I', role_name);
+    ELSE
+        v_left := v_left || 'schema pgmq'::text;
+    END IF;
+    IF cardinality(v_left) > 0 THEN
+        RAISE WARNING 'role "%" keeps rights that others have given to it: %',
+            role_name, array_to_string(v_left, ', ')
+            USING HINT = 'Their owners, or a superuser, can take them.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq.revoke_all(text) IS
+'Take from a role every right in the schema pgmq that it was given, so that nothing there keeps it from being dropped.
+
+By any of the grants, grant_create too, and by GRANT. What others own is left, with a warning; so is what the role owns itself, its queues: see drop_queue. Raises an error for an unknown role.';

@@ -43,6 +43,7 @@ BEGIN
         EXECUTE format('DROP TABLE pgmq.%I', 'dedup_' || pgmq._suffix(queue_name));
     END IF;
     PERFORM pgmq._drop_compiled(t.name, queue_name) FROM pgmq.template AS t;
+    PERFORM pgmq._drop_compiled('scheduled', queue_name);
     EXECUTE format('DROP TYPE IF EXISTS pgmq.%I', '_message_' || pgmq._suffix(queue_name));
     DELETE FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(drop_queue.queue_name);
     RETURN true;

@@ -8,6 +8,7 @@ RETURNS TABLE (queue_name text, msg_id bigint)
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 DECLARE
+    v_queues text[];
     v_queue text;
 BEGIN
     PERFORM pgmq.validate_routing_key(routing_key);
@@ -15,7 +16,11 @@ BEGIN
     IF delay IS NULL THEN
         PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;
-    FOREACH v_queue IN ARRAY pgmq._topic_queues(routing_key) LOOP
+    v_queues := pgmq._topic_queues(routing_key);
+    IF pgmq._can_be_used() THEN
+        PERFORM pgmq._check_routes(v_queues);
+    END IF;
+    FOREACH v_queue IN ARRAY v_queues LOOP
         RETURN QUERY EXECUTE pg_catalog.format(
             'SELECT $4, m FROM pgmq.%I($1, $2, $3) AS m', pgmq._compiled('sendbatch', v_queue)
         ) USING msgs, headers, delay, v_queue;

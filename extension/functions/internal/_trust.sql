@@ -1,0 +1,170 @@
+-- On whose behalf something is done. A queue's tables and functions are its owner's to change: to
+-- give a trigger, to replace by a view, to write anew. What is in them runs with the rights of
+-- whoever touches them, and RESET ROLE gives it those of the login. So it is asked who owns them,
+-- never what they contain, which may change meanwhile.
+CREATE OR REPLACE FUNCTION pgmq._is_powerful(role oid)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_roles AS r
+        WHERE (
+                r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls
+                OR r.rolname IN (
+                    'pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files',
+                    'pg_read_all_data', 'pg_write_all_data'
+                )
+            )
+            AND pg_has_role(role, r.oid, 'MEMBER')
+    )
+$$;
+COMMENT ON FUNCTION pgmq._is_powerful(oid) IS
+'Whether a role has, or can take, rights over what is not its own: superusers and their like.';
+
+CREATE OR REPLACE FUNCTION pgmq._callers()
+RETURNS SETOF oid
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r.oid FROM pg_roles AS r WHERE r.rolname IN (current_user, session_user)
+$$;
+COMMENT ON FUNCTION pgmq._callers() IS 'The current role, and the login that RESET ROLE goes back to.';
+
+CREATE OR REPLACE FUNCTION pgmq._owners(queue_name text)
+RETURNS SETOF oid
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_suffix CONSTANT text := pgmq._suffix(queue_name);
+    v_policy CONSTANT pgmq.policy := pgmq._policy_of(queue_name);
+    v_tables CONSTANT regclass[] := ARRAY(
+        SELECT to_regclass(format('pgmq.%I', t.name))
+        FROM unnest(ARRAY[
+            pgmq.format_table_name(queue_name, 'q'),
+            pgmq.format_table_name(queue_name, 'a'),
+            pgmq.format_table_name(v_policy.dead_letter_queue, 'q'),
+            'dedup_' || v_suffix
+        ]) AS t (name)
+        WHERE t.name IS NOT NULL
+    );
+BEGIN
+    RETURN QUERY
+        SELECT c.relowner FROM pg_class AS c WHERE c.oid = ANY (v_tables)
+        UNION
+        SELECT c.relowner
+        FROM unnest(v_tables) AS t (id)
+        CROSS JOIN pg_partition_tree(t.id) AS p
+        INNER JOIN pg_class AS c ON p.relid = c.oid
+        UNION
+        SELECT p.proowner
+        FROM pg_proc AS p
+        WHERE p.pronamespace = 'pgmq'::regnamespace
+            AND p.proname = ANY (ARRAY(
+                SELECT format('_%s_%s', t.name, v_suffix)::name FROM pgmq.template AS t
+            ));
+END
+$$;
+COMMENT ON FUNCTION pgmq._owners(text) IS
+'The owners of a queue''s tables, partitions and functions, and of the queue that takes its dead letters: usually one.';
+
+CREATE OR REPLACE FUNCTION pgmq._unsafe_owner(queue_name text)
+RETURNS regrole
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT o.id::regrole
+    FROM pgmq._owners(queue_name) AS o (id)
+    CROSS JOIN pgmq._callers() AS c (id)
+    WHERE NOT (
+        pg_has_role(current_user, o.id, 'USAGE')
+        AND (pg_has_role(o.id, c.id, 'USAGE') OR NOT pgmq._is_powerful(c.id))
+    )
+    ORDER BY 1
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION pgmq._unsafe_owner(text) IS
+'An owner because of whom the caller cannot, or must not, do what the owner of this queue can.
+
+Cannot, because the caller has not the rights of that owner. Must not, because the caller, or its login, is a superuser or the like and that owner is not: code of the owner''s would run with these rights. Null where all is well.';
+
+CREATE OR REPLACE FUNCTION pgmq._is_safe_to_touch(queue regclass)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT NOT EXISTS (
+        SELECT FROM pgmq._callers() AS c (id)
+        WHERE pgmq._is_powerful(c.id) AND EXISTS (
+            SELECT
+            FROM (
+                SELECT queue AS id
+                UNION
+                SELECT p.relid FROM pg_partition_tree(queue) AS p
+            ) AS t
+            INNER JOIN pg_class AS r ON t.id = r.oid
+            WHERE NOT pg_has_role(r.relowner, c.id, 'USAGE')
+        )
+    )
+$$;
+COMMENT ON FUNCTION pgmq._is_safe_to_touch(regclass) IS
+'Whether a table that the caller has not named may be read or written on the caller''s behalf.
+
+False for superusers and the like where somebody less powerful owns it: even to plan a SELECT may run what the owner has put into an index. Others have been given their rights by the owner.';
+
+CREATE OR REPLACE FUNCTION pgmq._can_be_used()
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    -- Superusers are members of every role: this needs no look into a table.
+    SELECT pg_catalog.pg_has_role(current_user, 'pg_write_server_files'::name, 'MEMBER'::text)
+        OR pg_catalog.pg_has_role(session_user, 'pg_write_server_files'::name, 'MEMBER'::text)
+$$;
+COMMENT ON FUNCTION pgmq._can_be_used() IS
+'Whether the caller, or its login, is a superuser or as good as one: a quick look before a thorough one.';
+
+CREATE OR REPLACE FUNCTION pgmq._check_routes(queue_names text[])
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_name text;
+    v_owner regrole;
+BEGIN
+    SELECT u.queue_name, o.id INTO v_name, v_owner
+    FROM unnest(queue_names) AS u (queue_name)
+    CROSS JOIN pgmq._owners(u.queue_name) AS o (id)
+    CROSS JOIN pgmq._callers() AS c (id)
+    WHERE pgmq._is_powerful(c.id) AND NOT pg_has_role(o.id, c.id, 'USAGE')
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'queue "%", which this leads to, is not safe for a superuser to send to',
+            v_name
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = format(
+                    'What %s, its owner, has put there would run with your rights.'
+                    ' Publish as a role that can do little else.', v_owner
+                );
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_routes(text[]) IS
+'Raise an error where bindings, which are not the caller''s, would have a superuser run what the owner of a queue has put there.';
+
+CREATE OR REPLACE FUNCTION pgmq._warn_of_others(action text, queue_names text[], hint text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF cardinality(queue_names) > 0 THEN
+        RAISE WARNING '% leaves out queues of other owners: %',
+            action, array_to_string(queue_names, ', ')
+            USING HINT = hint;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._warn_of_others(text, text[], text) IS
+'Say which queues a function for all queues has left out because of their owners, if any.';

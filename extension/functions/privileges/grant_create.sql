@@ -1,0 +1,26 @@
+CREATE OR REPLACE FUNCTION pgmq.grant_create(role_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgmq._role(role_name);      -- an unknown role is an error
+    IF NOT pgmq._owns_schema() THEN
+        RAISE EXCEPTION 'only the owner of schema pgmq decides who may create queues'
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = format('That is role %s.', (
+                    SELECT n.nspowner::regrole FROM pg_namespace AS n WHERE n.nspname = 'pgmq'
+                ));
+    END IF;
+    EXECUTE format('GRANT USAGE, CREATE ON SCHEMA pgmq TO %I', role_name);
+    EXECUTE format(
+        'GRANT INSERT, DELETE ON pgmq.meta, pgmq.policy, pgmq.topic_bindings, pgmq.exchange,'
+        ' pgmq.binding TO %I', role_name
+    );
+    EXECUTE format('GRANT INSERT, UPDATE, DELETE ON pgmq.partitioning TO %I', role_name);
+END
+$$;
+COMMENT ON FUNCTION pgmq.grant_create(text) IS
+'Let a role create queues of every kind, and do with its own what an owner can: policies, indexes, notifications, bindings, grants, drop.
+
+Also create and drop exchanges, and change bindings. (Partitioned queues where pg_partman is installed need that extension''s grants, too.) The role must be trusted with all queues: whoever may create anything in the schema pgmq could put functions there that others would call, and may write to the tables that list queues and bindings. For the owner of the schema; raises an error for anybody else, and for an unknown role.';

@@ -1,0 +1,37 @@
+CREATE OR REPLACE FUNCTION pgmq.grant_maintain(queue_name text, role_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_on record := pgmq._grantee(queue_name, role_name);
+    v_function text := format('pgmq.%I', pgmq._function_name('scheduled', queue_name));
+BEGIN
+    IF pgmq._has_other_rights((SELECT r.oid FROM pg_roles AS r WHERE r.rolname = role_name)) THEN
+        RAISE EXCEPTION 'role "%" has rights that an owner of queues could use', role_name
+            USING ERRCODE = 'invalid_grant_operation',
+                HINT = 'A scheduler''s role owns nothing, and is a member of no role but pg_monitor.';
+    END IF;
+    PERFORM pgmq._grant_schema(role_name);
+    IF to_regproc(v_function) IS NULL THEN
+        EXECUTE format(
+            $ddl$
+            CREATE FUNCTION %s() RETURNS bigint
+            LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+            SET search_path = pg_catalog, pg_temp
+            AS %L
+            $ddl$,
+            v_function, format('BEGIN RETURN pgmq._maintain(%L); END', queue_name)
+        );
+        EXECUTE format('REVOKE ALL ON FUNCTION %s() FROM public', v_function);
+    END IF;
+    EXECUTE format('ALTER FUNCTION %s() OWNER TO %s', v_function, (
+        SELECT c.relowner::regrole FROM pg_class AS c WHERE c.oid = v_on.queue
+    ));
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s() TO %I', v_function, role_name);
+END
+$$;
+COMMENT ON FUNCTION pgmq.grant_maintain(text, text) IS
+'Let a scheduler''s role call maintain for a queue; it can do nothing else with it.
+
+The upkeep is done with the rights of the queue''s owner, by a function pgmq._scheduled_<queue> of the owner''s that only such roles may call. The owner could change that function: so the role must own nothing and be a member of no other role than pg_monitor, now and whenever it calls maintain; such a role should have no other rights at all. Adds to the rights it has. For the owner of the queue; raises an error for anybody else, and for an unknown queue or role.';
