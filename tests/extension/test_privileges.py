@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 import server as servers
+from pgmq import _tables as tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -224,6 +225,111 @@ def test_revoke_all_takes_back_what_was_granted(queue: psycopg.Connection, roles
     with _as(queue, role):
         _denied(queue, *SENDING, *CONSUMING, *METRICS, *PAYLOADS, *OWNING)
         _allowed(queue, "SELECT pgmq.send('dead', '1')")
+
+
+def test_a_consumer_has_what_a_worker_and_the_command_line_ask_for(
+    db: psycopg.Connection, roles: Roles
+) -> None:
+    consumer, monitor = roles(), roles()
+    db.execute("SELECT pgmq.create('q'), pgmq.create('other')")
+    db.execute(
+        "SELECT pgmq.grant_consume('q', %s), pgmq.grant_monitor('q', %s)", (consumer, monitor)
+    )
+    for role in (consumer, monitor):
+        with _as(db, role):
+            listed = db.execute("SELECT queue_name FROM pgmq.list_queues()").fetchall()
+            seen = db.execute("SELECT queue_name FROM pgmq.metrics_all()").fetchall()
+            _allowed(
+                db,
+                "SELECT pgmq.get_policy('other')",
+                "SELECT * FROM pgmq.list_notify_insert_throttles()",
+                "SELECT * FROM pgmq.list_topic_bindings()",
+                tables.TOP,
+            )
+        assert (sorted(listed), seen) == ([("other",), ("q",)], [("q",)])
+
+
+def test_a_role_that_may_create_queues_does_with_its_own_what_owners_can(
+    db: psycopg.Connection, roles: Roles, connect: Connect
+) -> None:
+    app, user = roles("LOGIN"), roles()
+    db.execute("SELECT pgmq.create('others'), pgmq.grant_create(%s)", (app,))
+    db.execute(f'GRANT USAGE ON SCHEMA pgmq TO "{user}"'.encode())
+    session = connect(user=app)
+    for create in (
+        "create('Mine %n')",
+        "create_unlogged('Mine %n')",
+        "create_partitioned('Mine %n', '10', '100')",
+        "create_partitioned('Mine %n', '1 day', '7 days')",
+    ):
+        _allowed(
+            session,
+            f"SELECT pgmq.{create}".replace("%n", "2"),
+            "SELECT pgmq.create_fifo_index('mine 2')",
+            """
+            SELECT pgmq.set_policy(
+                'mine 2', max_receives => 1, dead_letter_queue => 'dead', dedup_window => '1 h',
+                archive_retention => '1 h', max_in_flight => 5
+            )
+            """,
+            "SELECT pgmq.enable_notify_insert('mine 2'), pgmq.enable_wakeups('mine 2')",
+            "SELECT pgmq.create_exchange('x'), pgmq.bind('x', 'mine 2', '#')",
+            "SELECT pgmq.bind_topic('a.*', 'mine 2')",
+            "SELECT pgmq.publish('x', 'k', '1'), pgmq.send_topic('a.b', '1')",
+            "SELECT pgmq.send_batch('mine 2', array_fill('1'::jsonb, ARRAY[60]))",
+            "SELECT pgmq.send_once('mine 2', '1', 'key')",
+            "SELECT pgmq.read('mine 2', 0, 4) FROM generate_series(1, 9)",
+            "SELECT pgmq.maintain(), pgmq.maintain('mine 2'), pgmq.redrive('dead')",
+            "SELECT * FROM pgmq.doctor()",
+        )
+        for grant in ("send", "consume", "monitor", "maintain"):
+            session.execute(f"SELECT pgmq.grant_{grant}('mine 2', %s)".encode(), (user,))
+        session.execute("SELECT pgmq.revoke_all('mine 2', %s)", (user,))
+        _allowed(
+            session,
+            "SELECT pgmq.disable_notify_insert('mine 2'), pgmq.disable_wakeups('mine 2')",
+            "SELECT pgmq.purge_queue('mine 2'), pgmq.recompile_all(), pgmq.set_policy('mine 2')",
+            "SELECT pgmq.unbind('x', 'mine 2', '#'), pgmq.unbind_topic('a.*', 'mine 2')",
+            "SELECT pgmq.drop_exchange('x'), pgmq.drop_queue('mine 2'), pgmq.drop_queue('dead')",
+        )
+    _allowed(
+        session,
+        "SELECT pgmq.create('c')",
+        "SELECT pgmq.convert_archive_partitioned('c'), pgmq.drop_queue('c')",
+        "DROP TABLE pgmq.a_c_old",
+    )
+    _denied(
+        session,
+        "SELECT pgmq.send('others', '1')",
+        "SELECT pgmq.drop_queue('others')",
+        "SELECT pgmq.set_policy('others', max_receives => 1)",
+        "SELECT pgmq.grant_create(current_user::text)",
+    )
+
+
+def test_a_role_whose_rights_were_all_taken_can_be_dropped(db: psycopg.Connection) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.create_partitioned('p'), pgmq.create('r')")
+    role = f"{db.info.dbname}_gone"
+    db.execute(f'CREATE ROLE "{role}"'.encode())
+    for grant in ("send", "consume", "monitor", "maintain"):
+        db.execute(
+            f"SELECT pgmq.grant_{grant}(n, %s) FROM unnest('{{q,p,r}}'::text[]) AS n".encode(),
+            (role,),
+        )
+    for queue in ("q", "p", "r"):
+        assert db.execute(
+            "SELECT has_schema_privilege(%s, 'pgmq', 'USAGE')", (role,)
+        ).fetchone() == (True,)
+        db.execute("SELECT pgmq.revoke_all(%s, %s)", (queue, role))
+    db.execute(f'DROP ROLE "{role}"; CREATE ROLE "{role}"'.encode())
+    db.execute("SELECT pgmq.grant_create(%s), pgmq.grant_maintain('p', %s)", (role, role))
+    db.execute("SELECT pgmq.grant_consume('p', %s)", (role,))
+    db.execute(f'GRANT SELECT ON pgmq.ready_mark_q, pgmq.channel TO "{role}"'.encode())
+    db.execute(f'GRANT USAGE ON TYPE pgmq.message_record TO "{role}"'.encode())
+    db.execute("SELECT pgmq.revoke_all(%s)", (role,))
+    db.execute(f'DROP ROLE "{role}"'.encode())
+    with pytest.raises(psycopg.errors.UndefinedObject):
+        db.execute("SELECT pgmq.revoke_all(%s)", (role,))
 
 
 @pytest.mark.parametrize("kept_by", ["pgmq", "pg_partman"])
