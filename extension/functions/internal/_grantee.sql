@@ -83,7 +83,13 @@ $$;
 COMMENT ON FUNCTION pgmq._owns_schema() IS 'Whether the caller owns the schema, and so says who may use it.';
 
 CREATE OR REPLACE FUNCTION pgmq._granted(role oid)
-RETURNS TABLE (relation regclass, routine regprocedure, type regtype, is_sequence boolean, owner oid)
+RETURNS TABLE (
+    relation regclass,
+    routine regprocedure,
+    type regtype,
+    is_sequence boolean,
+    owner oid
+)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -31,6 +31,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.recompile_all() IS
-'Create the functions of every queue anew from the installed templates, and return their number.
-
-Sessions that use the queues go on. For their owners, and for superusers: after a partial restore, and part of every upgrade. Queues of others are left out, with a warning that names them.';
+'Create the functions of every queue anew from the installed templates, and return their number. Sessions that use the queues go on. For their owners, and for superusers: after a partial restore, and part of every upgrade. Queues of others are left out, with a warning that names them.';
