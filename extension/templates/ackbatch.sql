@@ -14,11 +14,18 @@ DECLARE
 --# end
 BEGIN
     PERFORM pgmq._check_leases(msg_ids, read_cts);
+    --# if partitioned
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    --# end
     --# unless ack_archives
     --# if by_time
+    -- Messages are locked in the order of the partitions, of which the default one is the last.
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
         WHERE $front(m) AND m.msg_id = ANY (msg_ids) AND m.read_ct > 0
+            AND m.tableoid IS DISTINCT FROM $default
             AND ((m.msg_id, m.read_ct) IN (
                 SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
             )) IS TRUE
@@ -44,7 +51,9 @@ BEGIN
             AND ((m.msg_id, m.read_ct) IN (
                 SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
             )) IS TRUE
+        --# unless partitioned
         ORDER BY m.msg_id
+        --# end
         FOR UPDATE
     ));
     --# end

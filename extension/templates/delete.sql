@@ -6,6 +6,11 @@ LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
 AS $$
 BEGIN
+    --# if partitioned
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    --# end
     --# if by_time
     DELETE FROM pgmq.q_$queue AS m WHERE $front(m) AND m.msg_id = id;
     IF FOUND THEN

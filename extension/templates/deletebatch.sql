@@ -10,10 +10,16 @@ DECLARE
     v_count integer;
 --# end
 BEGIN
+    --# if partitioned
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    --# end
     --# if by_time
+    -- Messages are locked in the order of the partitions, of which the default one is the last.
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
-        WHERE $front(m) AND m.msg_id = ANY (msg_ids)
+        WHERE $front(m) AND m.msg_id = ANY (msg_ids) AND m.tableoid IS DISTINCT FROM $default
         RETURNING m.msg_id;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     IF v_count = pg_catalog.cardinality(msg_ids) THEN

@@ -14,6 +14,11 @@ BEGIN
     IF seconds IS NULL THEN
         PERFORM pgmq._raise_null('vt', 'Give the number of seconds to keep the message for.');
     END IF;
+    --# if partitioned
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    --# end
     RETURN QUERY
         UPDATE pgmq.q_$queue AS m
         SET vt = greatest(

@@ -17,6 +17,11 @@ BEGIN
     IF seconds IS NULL OR quantity < 0 THEN
         PERFORM pgmq._check_read(seconds, quantity);
     END IF;
+    --# if partitioned
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    --# end
     IF pgmq._chance(quantity, 32) OR pgmq._microseconds(clock_timestamp())
         >= coalesce(pg_catalog.pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
     THEN

@@ -12,6 +12,11 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
     PERFORM pgmq._check_leases(msg_ids, read_cts);
+    --# if partitioned
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    --# end
     -- For the trigger of a queue that pushes: this ends leases, whatever the new vt.
     PERFORM pg_catalog.set_config('pgmq.nack', 'on', true);
     RETURN QUERY

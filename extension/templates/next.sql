@@ -10,6 +10,11 @@ DECLARE
     v_ready bigint := pgmq._id_mark('pgmq.ready_mark_$queue');
     v_parked timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
 BEGIN
+    --# if partitioned
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    --# end
     RETURN least(
         (
             SELECT q.vt FROM pgmq.q_$queue AS q

@@ -10,6 +10,11 @@ DECLARE
     v_ids bigint[];
 BEGIN
     PERFORM pgmq._check_read(0, quantity);
+    --# if partitioned
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    --# end
     v_ids := pgmq._visible_$queue(clock_timestamp(), quantity, nullif(condition, '{}'));
     RETURN QUERY
         SELECT m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers

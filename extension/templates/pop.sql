@@ -22,6 +22,11 @@ BEGIN
     IF quantity < 0 THEN
         PERFORM pgmq._check_read(0, quantity);
     END IF;
+    --# if partitioned
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    --# end
     IF pgmq._chance(quantity, 32) THEN
         PERFORM pgmq._advance_$queue();
         --# if archive_retention or dedup_window

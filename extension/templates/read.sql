@@ -24,6 +24,11 @@ BEGIN
     IF seconds IS NULL OR quantity < 0 THEN
         PERFORM pgmq._check_read(seconds, quantity);
     END IF;
+    --# if partitioned
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    --# end
     IF pgmq._chance(quantity, 32) THEN
         PERFORM pgmq._advance_$queue();
         --# if archive_retention or dedup_window

@@ -21,6 +21,11 @@ DECLARE
     v_group record;
     v_left record;
 BEGIN
+    --# if partitioned
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    --# end
     PERFORM pgmq._advance_$queue();
     v_now := clock_timestamp();
     v_ready := pgmq._id_mark('pgmq.ready_mark_$queue');

@@ -9,10 +9,22 @@ BEGIN
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('vt', 'Give seconds or a time.');
     END IF;
+    --# if partitioned
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    --# end
     RETURN QUERY
+        --# if partitioned
+        WITH m AS (
+        --# end
         UPDATE pgmq.q_$queue AS m
         SET vt = greatest(visible_at, clock_timestamp(), m.enqueued_at + interval '1 microsecond')
         WHERE $timely(m) AND m.msg_id = ANY (msg_ids)
-        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+        --# if partitioned
+        ) SELECT m.* FROM m ORDER BY m.msg_id
+        --# end
+        ;
 END
 $$;

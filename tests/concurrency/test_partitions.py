@@ -224,6 +224,124 @@ def test_two_upkeeps_at_once_add_each_partition_once(
     assert _ids(queue, "SELECT msg_id FROM pgmq.pop('q', 999)") == list(range(1, 201))
 
 
+# Whoever knows of a message, by a snapshot that is older than its move to another partition.
+OLD_SNAPSHOT = [
+    "SELECT pgmq.get('q', 35)",
+    "SELECT pgmq.peek('q', 99)",
+    "SELECT pgmq.read('q', 60, 99)",
+    "SELECT pgmq.read_with_poll('q', 60, 99)",
+    "SELECT pgmq.read_grouped('q', 60, 99)",
+    "SELECT pgmq.read_group('q', null, 60, 99)",
+    "SELECT pgmq.pop('q', 99)",
+    "SELECT pgmq.ack('q', 35, 1)",
+    "SELECT pgmq.ack('q', '{34,35}'::bigint[], '{1,1}')",
+    "SELECT pgmq.ack_and_read('q', 60, 1, '{34,35}'::bigint[], '{1,1}')",
+    "SELECT pgmq.nack('q', 35, 1)",
+    "SELECT pgmq.extend('q', 35, 1, 60)",
+    "SELECT pgmq.set_vt('q', 35, 60)",
+    "SELECT pgmq.delete('q', 35)",
+    "SELECT pgmq.delete('q', '{34,35}'::bigint[])",
+    "SELECT pgmq.archive('q', 35)",
+    "SELECT pgmq.archive('q', '{34,35}'::bigint[])",
+    "SELECT pgmq.move('q', 35, 'other')",
+    "SELECT pgmq.redrive('q', 'other')",
+    "SELECT pgmq.purge_queue('q')",
+    "SELECT pgmq.next_visible_at('q')",
+]
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_an_old_snapshot_does_not_miss_what_was_moved(
+    queue: psycopg.Connection, connect: Connect, level: str
+) -> None:
+    queue.execute("SELECT pgmq.create('other')")
+    queue.execute("UPDATE pgmq.partitioning SET retention_interval = null")
+    _send(queue, 35)
+    queue.execute("SELECT pgmq.read('q', 0, 99)")
+    olds = [connect() for _ in OLD_SNAPSHOT]
+    for old in olds:
+        old.execute(f"BEGIN ISOLATION LEVEL {level}".encode())
+        old.execute("SELECT count(*) FROM pg_class")
+    assert _maintain(queue) == []
+    for old, call in zip(olds, OLD_SNAPSHOT, strict=True):
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            old.execute(call.encode())
+        old.rollback()
+        # When it begins again, all is there.
+        with old.transaction(force_rollback=True):
+            old.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+            assert old.execute(call.encode()).rowcount > 0
+            assert _ids(old, "SELECT pgmq.send('q', '1')") != []
+        old.close()
+
+
+def test_an_old_snapshot_waits_for_a_move_and_does_not_miss_it(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    _send(queue, 35)
+    upkeep = connect(autocommit=False)
+    upkeep.execute("SELECT pgmq.maintain('q')")
+    old = connect()
+    old.execute("SET default_transaction_isolation = 'repeatable read'")
+    call = Waiting(old, "SELECT pgmq.delete('q', 35)").until_it_waits(queue)
+    upkeep.commit()
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        call.result()
+    assert _ids(old, "SELECT pgmq.delete('q', 35)") == [True]
+
+
+# Calls that lock several messages.
+SEVERAL = [
+    "SELECT pgmq.ack('q', %s, %s)",
+    "SELECT pgmq.nack('q', %s, %s)",
+    "SELECT pgmq.extend('q', %s, %s, 60)",
+    "SELECT msg_id FROM pgmq.ack_and_read('q', 60, 0, %s, %s)",
+    "SELECT (pgmq.set_vt('q', %s, 60)).msg_id",
+    "SELECT pgmq.delete('q', %s)",
+    "SELECT pgmq.archive('q', %s)",
+    "SELECT pgmq.purge_queue('q')",
+]
+
+
+@pytest.mark.parametrize("policy", ["", "ack_archives => true"])
+@pytest.mark.parametrize("kind", ["ids", "times"])
+def test_messages_are_locked_in_one_order_wherever_they_are(
+    db: psycopg.Connection, connect: Connect, kind: str, policy: str
+) -> None:
+    """The default partition has smaller msg_ids than the others, and is the last."""
+    if kind == "ids":
+        db.execute("SELECT pgmq.create_partitioned('q', '10', '1000', 1)")
+        db.execute("SELECT pgmq._add_partition('pgmq.q_q', '10', 35, 0)")
+    else:
+        db.execute("SELECT pgmq.create_partitioned('q', '1 day', '1000 days', 1)")
+        db.execute("SELECT setval('pgmq.floor_mark_q', 1)")
+    db.execute(f"SELECT pgmq.set_policy('q' {policy and ','} {policy})".encode())
+    db.execute("SELECT setval('pgmq.tend_due_q', pgmq._microseconds(now() + interval '50 s'))")
+    if kind == "times":
+        db.execute(
+            "INSERT INTO pgmq.q_q (enqueued_at, vt) SELECT now() - interval '1 year', now()"
+            " FROM generate_series(1, 28)"
+        )
+    _send(db, 35 if kind == "ids" else 7)
+    db.execute("SELECT pgmq.read('q', 3600, 99)")
+    ids = list(range(25, 35))
+    default = _ids(db, "SELECT msg_id FROM pgmq.q_q_default WHERE msg_id >= 25 ORDER BY 1")
+    assert default[:4] == ids[:4]
+    assert default != ids
+    free = "SELECT msg_id FROM pgmq.q_q WHERE msg_id = ANY (%s) ORDER BY 1 FOR UPDATE SKIP LOCKED"
+    first, second = connect(autocommit=False), connect(autocommit=False)
+    for call in SEVERAL:
+        first.execute("SELECT FROM pgmq.q_q WHERE msg_id = 25 FOR UPDATE")
+        arguments = (ids[::-1], [1] * 10)[: call.count("%s")]
+        waiting = Waiting(second, call, *arguments).until_it_waits(db)
+        assert _ids(db, free, ids) == default[1:], call
+        first.rollback()
+        waiting.result()
+        if "set_vt" in call:
+            assert [row[0] for row in waiting.rows] == ids
+        second.rollback()
+
+
 # Ways to call a read in a transaction that does not end with it.
 OPEN = {
     "a transaction": ["BEGIN", "SELECT pgmq.read('q', 60, 32)"],

@@ -49,6 +49,11 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot(
+            pg_catalog.format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
+        );
+    END IF;
     -- Not by send: what moves is no duplicate. The clock is read under the table's lock, as there.
     RETURN QUERY EXECUTE pg_catalog.format(
         $sql$

@@ -428,7 +428,7 @@ BEGIN
             RETURN null;
         END IF;
     END IF;
-    -- What is sent has the time at which its transaction began: none comes from those that are open.
+    -- A message has the time at which its transaction began: those that are open have an earlier one.
     IF v_count > 0 OR v_column = 'msg_id'
         OR v_first < pgmq._microseconds(clock_timestamp() + interval '1 minute')
     THEN
@@ -706,6 +706,41 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._postpone_partitions(regclass, boolean, text) IS
 'Say, if pgmq.maintain() was called, that a lock could not be had in time.';
+
+-- Under REPEATABLE READ and SERIALIZABLE: a message that upkeep has moved to a new partition since
+-- the snapshot was taken is for it in neither place. Such a transaction must begin again.
+CREATE OR REPLACE FUNCTION pgmq._keeps_snapshot()
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT pg_catalog.current_setting('transaction_isolation'::text) <> 'read committed'::text
+$$;
+COMMENT ON FUNCTION pgmq._keeps_snapshot() IS
+'Whether all statements of the transaction see the database as it was at its beginning.';
+
+CREATE OR REPLACE FUNCTION pgmq._check_snapshot(relation regclass)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Who is moving messages now has then done so.
+    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS SHARE MODE', relation);
+    -- The first shows what is, the second what the snapshot has.
+    IF EXISTS (
+        SELECT t.relid::oid FROM pg_partition_tree(relation) AS t WHERE t.parentrelid = relation
+        EXCEPT ALL
+        SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = relation
+    )
+    THEN
+        RAISE EXCEPTION 'could not serialize access due to a new partition of table %', relation
+            USING ERRCODE = 'serialization_failure',
+                HINT = 'The transaction might succeed if retried.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_snapshot(regclass) IS
+'Raise a serialization failure when a table has a partition that is not in the snapshot.';
 
 -- The upkeep that a read or a send has found due is done when its transaction commits: what it
 -- locks then is locked for the commit alone, however long the transaction was open and whatever it

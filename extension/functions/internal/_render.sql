@@ -87,6 +87,11 @@ BEGIN
         );
         body := replace(replace(body, '$key', v_key), '$first', v_first);
         body := replace(replace(body, '$front', v_front), '$top', v_last);
+        body := replace(body, '$default', format(
+            'to_regclass(%L)::oid', format('pgmq.%I', pgmq._partition_name(
+                format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass, '_default'
+            ))
+        ));
     END IF;
     FOR v_option IN
         SELECT a.attname AS name, format_type(a.atttypid, null) AS type

@@ -16,7 +16,11 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege',
                 HINT = pg_catalog.format('Purging needs TRUNCATE and DELETE on %s.', v_table);
     END IF;
-    -- In msg_id order, as batches of delete and ack lock their messages, or they could deadlock.
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot(v_table::regclass);
+    END IF;
+    -- In msg_id order within a partition, as batches of delete and ack lock their messages, or they
+    -- could deadlock.
     EXECUTE pg_catalog.format('DELETE FROM %s WHERE msg_id >= $1', v_table)
     USING '-9223372036854775808'::bigint;
     GET DIAGNOSTICS v_count = ROW_COUNT;

@@ -4,6 +4,11 @@ LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot(
+            pg_catalog.format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
+        );
+    END IF;
     RETURN QUERY EXECUTE pg_catalog.format(
         $sql$
         SELECT m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
