@@ -9,53 +9,83 @@ SELECT pgmq._adopt_partitions(m.queue_name, a.is_archive)
 FROM pgmq.meta AS m
 CROSS JOIN (VALUES (false), (true)) AS a (is_archive);
 
--- Upstream keeps the settings of notifications in a table, and announces from a function that all
--- queues share.
+-- Upstream keeps the settings of notifications in a table, and 2.0.0 had a trigger function for each
+-- queue.
 DO $$
 DECLARE
-    v_table regclass;
-    v_setting record;
+    v_queue record;
+    v_view record;
+    v_grant record;
 BEGIN
-    IF to_regclass('pgmq.notify_insert_throttle') IS NULL THEN
+    FOR v_queue IN
+        SELECT m.queue_name, t.tgrelid::regclass AS name, t.tgconstraint <> 0 AS is_upstreams,
+            CASE WHEN t.tgnargs = 1 THEN encode(
+                substring(t.tgargs FOR octet_length(t.tgargs) - 1), 'escape'
+            )::integer END AS throttle_interval_ms
+        FROM pgmq.meta AS m
+        INNER JOIN pg_trigger AS t ON t.tgrelid = to_regclass(
+            format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))
+        )
+        WHERE t.tgname = 'trigger_notify_queue_insert_listeners' AND t.tgparentid = 0
+            AND pgmq._insert_throttle(t.tgrelid) IS NULL
+    LOOP
+        IF v_queue.is_upstreams THEN
+            EXECUTE format('DROP TRIGGER trigger_notify_queue_insert_listeners ON %s', v_queue.name);
+        ELSIF v_queue.throttle_interval_ms IS NOT NULL THEN
+            PERFORM pgmq.enable_notify_insert(v_queue.queue_name, v_queue.throttle_interval_ms);
+        END IF;
+    END LOOP;
+    PERFORM pgmq._drop_compiled('notify', m.queue_name) FROM pgmq.meta AS m;
+    DELETE FROM pgmq.template AS t WHERE t.name = 'notify';
+
+    IF to_regclass('pgmq.notify_insert_throttle_of_1') IS NULL THEN
         RETURN;
     END IF;
-    -- Also where a crash has emptied the settings.
-    FOR v_table IN
-        SELECT t.tgrelid
-        FROM pg_trigger AS t
-        WHERE t.tgfoid = 'pgmq.notify_queue_listeners'::regproc AND t.tgparentid = 0
-    LOOP
-        EXECUTE format('DROP TRIGGER trigger_notify_queue_insert_listeners ON %s', v_table);
-    END LOOP;
-    FOR v_setting IN
+    FOR v_queue IN
         SELECT n.queue_name, n.throttle_interval_ms
-        FROM pgmq.notify_insert_throttle AS n
+        FROM pgmq.notify_insert_throttle_of_1 AS n
         WHERE to_regclass(format('pgmq.%I', pgmq.format_table_name(n.queue_name, 'q'))) IS NOT NULL
     LOOP
-        PERFORM pgmq._compile(v_setting.queue_name);
-        PERFORM pgmq.enable_notify_insert(v_setting.queue_name, v_setting.throttle_interval_ms);
+        PERFORM pgmq._compile(v_queue.queue_name);
+        PERFORM pgmq.enable_notify_insert(v_queue.queue_name, v_queue.throttle_interval_ms);
     END LOOP;
-    DROP TABLE pgmq.notify_insert_throttle;
-    DROP FUNCTION pgmq.notify_queue_listeners();
-END
-$$;
-
--- Upstream's helpers, which nothing calls any more.
-DO $$
-DECLARE
-    v_function regprocedure;
-BEGIN
-    FOR v_function IN
-        SELECT p.oid
-        FROM pg_proc AS p
-        WHERE p.pronamespace = 'pgmq'::regnamespace
-            AND p.proname = ANY (ARRAY[
-                '_belongs_to_pgmq', '_create_fifo_index_if_not_exists',
-                '_ensure_pg_partman_installed', '_extension_exists', '_get_partition_col',
-                '_get_pg_partman_major_version', '_get_pg_partman_schema', '_send_batch'
-            ])
+    -- Views of users go on with the view; what else needs the table keeps it from being dropped.
+    FOR v_view IN
+        SELECT DISTINCT
+            c.oid::regclass AS name,
+            pg_get_viewdef(c.oid) AS query,
+            ' WITH (' || array_to_string(c.reloptions, ', ') || ')' AS options
+        FROM pg_depend AS d
+        INNER JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+        INNER JOIN pg_class AS c ON r.ev_class = c.oid
+        WHERE d.refclassid = 'pg_class'::regclass AND c.relkind = 'v'
+            AND d.refobjid = 'pgmq.notify_insert_throttle_of_1'::regclass
     LOOP
-        EXECUTE format('DROP FUNCTION %s', v_function);
+        IF pgmq._in_extension_script() THEN     -- which must not replace anything else
+            EXECUTE format('ALTER EXTENSION pgmq ADD VIEW %s', v_view.name);
+        END IF;
+        EXECUTE format(
+            'CREATE OR REPLACE VIEW %s%s AS %s', v_view.name, v_view.options,
+            replace(v_view.query, 'notify_insert_throttle_of_1', 'notify_insert_throttle')
+        );
+        IF pgmq._in_extension_script() THEN
+            EXECUTE format('ALTER EXTENSION pgmq DROP VIEW %s', v_view.name);
+        END IF;
     END LOOP;
+    -- Who was allowed to read the table may read the view.
+    FOR v_grant IN
+        SELECT a.grantee, a.privilege_type, a.is_grantable
+        FROM pg_class AS c
+        CROSS JOIN aclexplode(c.relacl) AS a
+        WHERE c.oid = 'pgmq.notify_insert_throttle_of_1'::regclass AND a.grantee <> c.relowner
+            AND a.privilege_type IN ('SELECT', 'UPDATE', 'DELETE')
+    LOOP
+        EXECUTE format(
+            'GRANT %s ON pgmq.notify_insert_throttle TO %s%s', v_grant.privilege_type,
+            CASE v_grant.grantee WHEN 0 THEN 'public' ELSE v_grant.grantee::regrole::text END,
+            CASE WHEN v_grant.is_grantable THEN ' WITH GRANT OPTION' END
+        );
+    END LOOP;
+    DROP TABLE pgmq.notify_insert_throttle_of_1;
 END
 $$;

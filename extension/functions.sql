@@ -100,6 +100,7 @@
 \ir functions/exchanges/publish.sql
 
 -- waking consumers
+\ir functions/notify/notify_queue_listeners.sql
 \ir functions/internal/_triggers.sql
 \ir functions/notify/enable_notify_insert.sql
 \ir functions/notify/update_notify_insert.sql
@@ -138,3 +139,6 @@
 \ir functions/ops/maintain.sql
 \ir functions/internal/_doctor.sql
 \ir functions/ops/doctor.sql
+
+-- what callers of pgmq 1 look for
+\ir functions/internal/_upstream.sql

@@ -25,11 +25,13 @@ $$;
 \ir schema/policy.sql
 \ir schema/partitioning.sql
 \ir schema/template.sql
+\ir schema/notify.sql
 \ir schema/topics.sql
 \ir schema/exchanges.sql
 \ir schema/channels.sql
 \ir templates.sql
 \ir functions.sql
+\ir upstream.sql
 \ir privileges.sql
 \ir adopt.sql
 \ir recompile.sql

@@ -40,12 +40,12 @@ $$;
 
 -- Functions run with the caller's rights, so the right to call them is no right to a queue.
 GRANT USAGE ON SCHEMA pgmq TO pg_monitor;
-GRANT SELECT ON pgmq.meta, pgmq.topic_bindings TO pg_monitor;
+GRANT SELECT ON pgmq.meta, pgmq.topic_bindings, pgmq.notify_insert_throttle TO pg_monitor;
 -- None of this is a secret: the names of tables are not, to anybody who can log in. Whoever
 -- publishes needs the routing, and whoever consumes or monitors the names of queues.
 GRANT SELECT ON
 pgmq.meta, pgmq.policy, pgmq.partitioning, pgmq.topic_bindings, pgmq.exchange, pgmq.binding,
-pgmq.template
+pgmq.template, pgmq.notify_insert_throttle
 TO public;
 -- Without the name of the channel: whoever knows it can listen to messages.
 GRANT SELECT (number, queue_name, maximum_messages, vt, pid, opened_at) ON pgmq.channel

@@ -36,7 +36,6 @@
 \template templates/upkeep.sql
 \template templates/tend.sql
 \template templates/keep.sql
-\template templates/notify.sql
 \template templates/announce.sql
 \template templates/wake.sql
 \template templates/arm.sql

@@ -189,6 +189,7 @@ GROUPS: dict[str, dict[str, Script]] = {
         **read("topics"),
     },
     "notify": read("notify"),
+    "helpers": read("helpers"),
     "tables": {
         "no setting of the caller matters": [
             "SET search_path = ''",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 import kinds
@@ -13,8 +14,7 @@ from server import BUILD, control
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import psycopg
-
+    from conftest import Connect
     from server import TestServer
 
 # Supabase gives every member of an extension to a role of its own, in this order and by these
@@ -54,6 +54,49 @@ BEGIN
     END LOOP;
 END
 $$
+"""
+
+# Supabase replaces drop_queue, since it takes queues for members of the extension that its backups
+# have to let go of. What its own does is this, in words of ours.
+REPLACE = """
+ALTER EXTENSION pgmq DROP FUNCTION pgmq.drop_queue(text);
+DROP FUNCTION pgmq.drop_queue(text);
+CREATE FUNCTION pgmq.drop_queue(queue_name text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_queue text := pgmq.format_table_name(queue_name, 'q');
+    v_archive text := pgmq.format_table_name(queue_name, 'a');
+BEGIN
+    IF pgmq._belongs_to_pgmq(v_queue) THEN
+        EXECUTE format('ALTER EXTENSION pgmq DROP TABLE pgmq.%I', v_queue);
+    END IF;
+    EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_queue);
+    EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_archive);
+    IF pgmq._get_pg_partman_schema() IS NOT NULL THEN
+        EXECUTE format(
+            'DELETE FROM %I.part_config WHERE parent_table IN ($1, $2)',
+            pgmq._get_pg_partman_schema()
+        ) USING format('pgmq.%s', v_queue), format('pgmq.%s', v_archive);
+    END IF;
+    DELETE FROM pgmq.meta AS m WHERE m.queue_name = drop_queue.queue_name;
+    RETURN true;
+END
+$$;
+ALTER EXTENSION pgmq ADD FUNCTION pgmq.drop_queue(text);
+"""
+OBJECTS = """
+    SELECT 'relation', relname::text FROM pg_class WHERE relnamespace = 'pgmq'::regnamespace
+    UNION ALL
+    SELECT 'function', proname::text FROM pg_proc WHERE pronamespace = 'pgmq'::regnamespace
+    UNION ALL
+    SELECT 'type', typname::text FROM pg_type WHERE typnamespace = 'pgmq'::regnamespace
+    UNION ALL
+    SELECT 'row', queue_name FROM pgmq.meta
+    UNION ALL
+    SELECT 'row of policy', queue_name FROM pgmq.policy
+    UNION ALL
+    SELECT 'row of partitioning', queue_name FROM pgmq.partitioning
+    UNION ALL
+    SELECT 'row of binding', queue_name FROM pgmq.binding WHERE queue_name IS NOT NULL
 """
 
 
@@ -118,3 +161,76 @@ def test_the_new_owner_can_upgrade(server: TestServer, db: psycopg.Connection, o
         script.unlink()
     db.execute(plain.encode())
     kinds.works(db)
+
+
+@pytest.mark.parametrize("by", ["a host's drop_queue", "hand"])
+def test_a_queue_that_is_dropped_by_others_leaves_nothing_behind(
+    db: psycopg.Connection, by: str
+) -> None:
+    """Then a queue of that name is a new one."""
+    db.execute(REPLACE.encode() if by != "hand" else b"")
+    before = sorted(db.execute(OBJECTS).fetchall())
+    kinds.fill(db)
+    db.execute(f"SELECT pgmq.create('{47 * 'x'}')".encode())
+    db.execute("SELECT pgmq.create_partitioned('by id', '100', '1000')")
+    db.execute("SELECT pgmq.create_partitioned('by time', '1 day', '5 days')")
+    db.execute("SELECT pgmq.set_policy('work')")
+    names = kinds.ids(db, "SELECT queue_name FROM pgmq.list_queues()")
+    for name in names:
+        if by == "hand":
+            db.execute(f'DROP TABLE pgmq."q_{name.lower()}", pgmq."a_{name.lower()}"'.encode())
+            db.execute("DELETE FROM pgmq.meta WHERE queue_name = %s", [name])
+        else:
+            assert kinds.one(db, "SELECT pgmq.drop_queue(%s)", name)
+    db.execute("SELECT pgmq.drop_exchange('e')")
+    assert sorted(db.execute(OBJECTS).fetchall()) == before
+    kinds.fill(db)
+    kinds.works(db)
+
+
+def test_a_consumer_that_enables_what_is_enabled_waits_for_nobody(
+    db: psycopg.Connection, connect: Connect, server: TestServer
+) -> None:
+    """Clients call it when they start; who may not change the queue may do that."""
+    db.execute("SELECT pgmq.create('q'), pgmq.enable_notify_insert('q', 100)")
+    role = f"{server.prefix}_consumer_{os.getpid()}"
+    db.execute(f"CREATE ROLE {role}; SELECT pgmq.grant_consume('q', '{role}')")
+    db.execute("GRANT SELECT ON pgmq.meta TO public")
+    producer = connect(autocommit=False)
+    producer.execute("SELECT pgmq.send('q', '1')")
+    try:
+        consumer = connect()
+        consumer.execute(f"SET lock_timeout = '1s'; SET ROLE {role}")
+        consumer.execute("SELECT pgmq.enable_notify_insert('q', 100)")
+        db.execute("SET lock_timeout = '1s'; SELECT pgmq.enable_notify_insert('Q', 100)")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            db.execute("SELECT pgmq.enable_notify_insert('q', 200)")
+        producer.rollback()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            consumer.execute("SELECT pgmq.enable_notify_insert('q', 200)")
+    finally:
+        producer.close()
+        db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_trigger_that_is_switched_off_or_not_ours_is_made_again(db: psycopg.Connection) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.enable_notify_insert('q', 0)")
+    db.execute('LISTEN "pgmq.q_q.INSERT"')
+    for harm in (
+        "ALTER TABLE pgmq.q_q DISABLE TRIGGER trigger_notify_queue_insert_listeners",
+        "DROP TRIGGER trigger_notify_queue_insert_listeners ON pgmq.q_q",
+        "DROP SEQUENCE pgmq.notify_at_q",
+    ):
+        db.execute(harm.encode())
+        db.execute("SELECT pgmq.enable_notify_insert('q', 0); SELECT pgmq.send('q', '1')")
+        assert len(list(db.notifies(timeout=1, stop_after=1))) == 1
+
+
+def test_a_trigger_as_pgmq_1_makes_it_announces_too(db: psycopg.Connection) -> None:
+    db.execute("SELECT pgmq.create('q')")
+    db.execute(
+        "CREATE CONSTRAINT TRIGGER by_hand AFTER INSERT ON pgmq.q_q DEFERRABLE"
+        " FOR EACH ROW EXECUTE FUNCTION pgmq.notify_queue_listeners()"
+    )
+    db.execute("LISTEN \"pgmq.q_q.INSERT\"; SELECT pgmq.send('q', '1')")
+    assert len(list(db.notifies(timeout=1, stop_after=1))) == 1

@@ -9,9 +9,6 @@ from compat.both import equal
 if TYPE_CHECKING:
     from compat.both import Both, Outcome
 
-# The trigger function of upstream's notifications: each queue has one of its own.
-REPLACED = {"notify_queue_listeners"}
-
 FUNCTIONS = """
     SELECT p.proname::text AS name,
            pg_get_function_identity_arguments(p.oid) AS identity,
@@ -48,7 +45,10 @@ GRANTS = """
     SELECT c.relname::text, CASE g.grantee WHEN 0 THEN 'public' ELSE g.grantee::regrole::text END
            AS grantee, g.privilege_type
     FROM pg_class c, aclexplode(c.relacl) g
-    WHERE c.relname IN ('meta', 'topic_bindings', 'q_l', 'a_l', 'q_u', 'a_u', 'q_l_msg_id_seq')
+    WHERE c.relname IN (
+        'meta', 'topic_bindings', 'notify_insert_throttle', 'q_l', 'a_l', 'q_u', 'a_u',
+        'q_l_msg_id_seq'
+    )
     AND c.relnamespace = 'pgmq'::regnamespace AND g.grantee <> c.relowner
     UNION ALL
     SELECT n.nspname::text, CASE g.grantee WHEN 0 THEN 'public' ELSE g.grantee::regrole::text END,
@@ -63,25 +63,23 @@ SEQUENCE = """
 """
 
 
-def in_scope(functions: Outcome) -> dict[str, tuple[object, ...]]:
-    return {
-        f"{row[0]}({row[1]})": row
-        for row in functions.rows
-        if row[0] not in REPLACED and not row[0].startswith("_")
-    }
+def by_identity(functions: Outcome) -> dict[str, tuple[object, ...]]:
+    return {f"{row[0]}({row[1]})": row for row in functions.rows}
 
 
 def test_each_function_of_upstream_exists_with_its_names_types_and_defaults(both: Both) -> None:
     theirs, ours = both.run(FUNCTIONS)
-    wanted, present = in_scope(theirs), in_scope(ours)
-    assert len(wanted) == 66
+    wanted, present = by_identity(theirs), by_identity(ours)
+    assert len(wanted) == 76
     assert {key: present.get(key) for key in wanted} == wanted
 
 
 def test_each_function_of_upstream_can_be_called_by_named_notation(both: Both) -> None:
     theirs, _ = both.run(FUNCTIONS)
     failures = []
-    for name, identity, *_ in in_scope(theirs).values():
+    for name, identity, _, result, *_ in by_identity(theirs).values():
+        if result == "trigger":
+            continue
         arguments = ", ".join(
             f"{argument.split(' ', 1)[0]} => NULL::{argument.split(' ', 1)[1]}"
             for argument in str(identity).split(", ")
@@ -95,12 +93,14 @@ def test_each_function_of_upstream_can_be_called_by_named_notation(both: Both) -
 
 
 def test_no_function_of_ours_makes_a_call_of_upstreams_ambiguous(both: Both) -> None:
-    theirs, ours = (in_scope(functions) for functions in both.run(FUNCTIONS))
+    theirs, ours = (by_identity(functions) for functions in both.run(FUNCTIONS))
     names = {row[0] for row in theirs.values()}
     assert [key for key, row in ours.items() if row[0] in names and key not in theirs] == []
 
 
-@pytest.mark.parametrize("name", ["message_record", "queue_record", "metrics_result"])
+@pytest.mark.parametrize(
+    "name", ["message_record", "queue_record", "metrics_result", "notify_insert_throttle"]
+)
 def test_a_type_has_upstreams_fields_in_upstreams_order(both: Both, name: str) -> None:
     theirs, ours = both.run(TYPE.format(name))
     assert theirs.rows
@@ -135,6 +135,6 @@ def test_what_upstream_grants_is_granted_but_for_payloads(both: Both) -> None:
     both.run("SELECT pgmq.create('l')")
     both.run("SELECT pgmq.create_unlogged('u')")
     theirs, ours = both.run(GRANTS)
-    assert len(theirs.rows) == 8
+    assert len(theirs.rows) == 9
     payloads = {(table, "pg_monitor", "SELECT") for table in ("q_l", "a_l", "q_u", "a_u")}
     assert set(theirs.rows) - payloads <= set(ours.rows)

@@ -97,9 +97,11 @@ def _announces(session: psycopg.Connection) -> None:
     heard = sorted(note.channel for note in session.notifies(timeout=0.2))
     assert heard == 2 * ["pgmq.q_mixed case.INSERT"] + ["pgmq.q_plain.INSERT"]
     assert session.execute(
-        "SELECT to_regclass('pgmq.notify_insert_throttle'),"
-        " to_regproc('pgmq.notify_queue_listeners')"
-    ).fetchone() == (None, None)
+        "SELECT relname, relkind FROM pg_class"
+        " WHERE relname ~ '^notify_insert_throttle' AND relnamespace = 'pgmq'::regnamespace"
+    ).fetchall() == [("notify_insert_throttle", "v")]
+    shown = "SELECT queue_name, throttle_interval_ms FROM pgmq.notify_insert_throttle"
+    assert session.execute(shown).fetchall() == session.execute(settings).fetchall()
 
 
 def test_upstreams_notifications_become_ours(
@@ -120,6 +122,85 @@ def test_upstreams_notifications_become_ours(
             copy.execute("SELECT setval('pgmq.notify_at_plain', 0)")
             _announces(copy)
     _announces(session)
+
+
+def test_what_users_built_on_upstreams_helpers_and_settings_goes_on(
+    old: tuple[psycopg.Connection, str], role: str
+) -> None:
+    session, upgrade = old
+    session.execute(
+        """
+        CREATE VIEW public.partman AS SELECT pgmq._get_pg_partman_schema() AS schema,
+            pgmq._get_partition_col('7') AS key, pgmq._extension_exists('plpgsql') AS is_there;
+        CREATE FUNCTION public.settings() RETURNS SETOF text LANGUAGE sql AS
+            'SELECT queue_name FROM pgmq.notify_insert_throttle ORDER BY 1';
+        CREATE VIEW public."my settings" WITH (security_barrier) AS
+            SELECT n.queue_name, n.throttle_interval_ms AS ms
+            FROM pgmq.notify_insert_throttle AS n WHERE n.throttle_interval_ms > 0;
+        CREATE VIEW public.count AS SELECT count(*) FROM public."my settings";
+        CREATE VIEW public.all_settings AS SELECT * FROM pgmq.notify_insert_throttle;
+        CREATE TABLE public.mine (x integer);
+        CREATE TRIGGER announce AFTER INSERT ON public.mine
+        FOR EACH ROW EXECUTE FUNCTION pgmq.notify_queue_listeners();
+        """
+    )
+    session.execute(f"GRANT SELECT, UPDATE ON pgmq.notify_insert_throttle TO {role}")
+    session.execute(f'GRANT SELECT ON public."my settings" TO {role}')
+    granted = """
+        SELECT c.relname::text, c.relowner, c.relacl::text, c.reloptions FROM pg_class AS c
+        WHERE c.relname IN ('notify_insert_throttle', 'my settings') ORDER BY 1
+    """
+    before = session.execute(granted).fetchall()
+    session.execute(upgrade.encode())
+    after = session.execute(granted).fetchall()
+    assert after[0] == before[0]
+    assert after[1][2].split(role)[1:] == before[1][2].split(role)[1:]
+    for rows, query in (
+        ([(None, "msg_id", True)], "TABLE public.partman"),
+        ([("Mixed Case",), ("plain",)], "SELECT public.settings()"),
+        ([("plain", 250)], 'TABLE public."my settings"'),
+        ([(1,)], "TABLE public.count"),
+        ([("Mixed Case",), ("plain",)], "SELECT queue_name FROM public.all_settings ORDER BY 1"),
+    ):
+        assert session.execute(query.encode()).fetchall() == rows
+    session.execute('LISTEN "pgmq.mine.INSERT"; INSERT INTO public.mine VALUES (1)')
+    assert len(list(session.notifies(timeout=1, stop_after=1))) == 1
+    assert _ids(
+        session,
+        "SELECT count(*) FROM pg_depend WHERE deptype = 'e' AND objid = "
+        "'public.\"my settings\"'::regclass",
+    ) == [0]
+
+
+def test_what_2_0_0_had_becomes_todays(db: psycopg.Connection, server: TestServer) -> None:
+    """Over an identity column of channels, and trigger functions of each queue."""
+    db.execute("SELECT pgmq.create('q'), pgmq.create('Mixed Case')")
+    db.execute("SELECT pgmq.enable_notify_insert('q', 0), pgmq.open_channel('q')")
+    db.execute("SELECT pgmq.enable_notify_insert('Mixed Case', 60000)")
+    before = server.dump(db.info.dbname, "--exclude-table-data=pgmq.channel*")
+    number = _ids(db, "SELECT number FROM pgmq.channel")
+    db.execute(
+        """
+        ALTER EXTENSION pgmq DROP SEQUENCE pgmq.channel_number_seq;
+        DROP SEQUENCE pgmq.channel_number_seq;
+        ALTER TABLE pgmq.channel ALTER number ADD GENERATED ALWAYS AS IDENTITY;
+        INSERT INTO pgmq.template VALUES ('notify', '-- one for each queue');
+        CREATE FUNCTION pgmq._notify_q() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END';
+        CREATE FUNCTION pgmq."_notify_mixed case"() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END';
+        CREATE OR REPLACE TRIGGER trigger_notify_queue_insert_listeners AFTER INSERT ON pgmq.q_q
+        REFERENCING NEW TABLE AS arrived FOR EACH STATEMENT EXECUTE FUNCTION pgmq._notify_q('0');
+        CREATE OR REPLACE TRIGGER trigger_notify_queue_insert_listeners
+        AFTER INSERT ON pgmq."q_mixed case"
+        REFERENCING NEW TABLE AS arrived
+        FOR EACH STATEMENT EXECUTE FUNCTION pgmq."_notify_mixed case"('60000');
+        """
+    )
+    db.execute((BUILD / "pgmq.sql").read_text().encode())
+    db.execute("ALTER EXTENSION pgmq ADD SEQUENCE pgmq.channel_number_seq")
+    assert server.dump(db.info.dbname, "--exclude-table-data=pgmq.channel*") == before
+    channel = db.execute("SELECT pgmq.open_channel('q')").fetchall()
+    assert len(channel) == 1
+    assert _ids(db, "SELECT number FROM pgmq.channel ORDER BY 1") == [*number, number[0] + 1]
 
 
 def test_groups_of_an_adopted_queue_keep_their_order(

@@ -22,6 +22,23 @@ $$;
 COMMENT ON FUNCTION pgmq._queue_to_announce(text, text) IS
 'The table of a queue, whose lock is held; raise an error if the name is too long for a channel.';
 
+CREATE OR REPLACE FUNCTION pgmq._insert_throttle(relation regclass)
+RETURNS integer
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- The first argument of the trigger; each is stored with a zero byte behind it.
+    SELECT convert_from(
+        substring(t.tgargs FOR position(decode('00', 'hex') IN t.tgargs) - 1), 'SQL_ASCII'
+    )::integer
+    FROM pg_trigger AS t
+    WHERE t.tgrelid = relation AND t.tgname = 'trigger_notify_queue_insert_listeners'
+        AND t.tgfoid = 'pgmq.notify_queue_listeners()'::regprocedure
+        AND t.tgnargs = 3 AND t.tgenabled IN ('O', 'A')
+$$;
+COMMENT ON FUNCTION pgmq._insert_throttle(regclass) IS
+'The interval that enable_notify_insert was called with for a table; null where nothing is announced.';
+
 CREATE OR REPLACE FUNCTION pgmq._drop_trigger(trigger_name text, queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE

@@ -8,8 +8,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_table regclass;
+    v_clock text;
 BEGIN
     PERFORM pgmq.format_table_name(queue_name, 'q');    -- a name that cannot be is refused first
+    v_clock := format('notify_at_%s', pgmq._suffix(queue_name));
     IF throttle_interval_ms IS NULL THEN
         PERFORM pgmq._raise_null('throttle_interval_ms', 'Give milliseconds; 0 is no throttle.');
     END IF;
@@ -22,23 +24,32 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'Queue "%" does not exist. Create it first using pgmq.create()', queue_name;
     END IF;
-    v_table := pgmq._queue_to_announce(queue_name, 'INSERT');
-    PERFORM pgmq._compiled('notify', queue_name);
-    PERFORM pgmq._add_mark('notify_at_', queue_name);
-    EXECUTE format(
-        $ddl$
-        CREATE OR REPLACE TRIGGER trigger_notify_queue_insert_listeners
-        AFTER INSERT ON %s
-        REFERENCING NEW TABLE AS arrived
-        FOR EACH STATEMENT EXECUTE FUNCTION pgmq.%I(%L)
-        $ddl$,
-        v_table, pgmq._function_name('notify', queue_name), throttle_interval_ms
-    );
+    -- Consumers call this when they start. What is there already takes no lock of the table, which
+    -- would wait for its producers and consumers, and others for it.
+    v_table := to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')));
+    IF pgmq._insert_throttle(v_table) = throttle_interval_ms
+        AND to_regclass(format('pgmq.%I', v_clock)) IS NOT NULL
+    THEN
+        IF NOT has_sequence_privilege(format('pgmq.%I', v_clock), 'UPDATE') THEN
+            RETURN;
+        END IF;
+    ELSE
+        v_table := pgmq._queue_to_announce(queue_name, 'INSERT');
+        PERFORM pgmq._compiled('announce', queue_name);
+        PERFORM pgmq._add_mark('notify_at_', queue_name);
+        EXECUTE format(
+            $ddl$
+            CREATE OR REPLACE TRIGGER trigger_notify_queue_insert_listeners
+            AFTER INSERT ON %s
+            REFERENCING NEW TABLE AS arrived
+            FOR EACH STATEMENT EXECUTE FUNCTION pgmq.notify_queue_listeners(%L, %L, %L)
+            $ddl$,
+            v_table, throttle_interval_ms, v_clock, pgmq._function_name('announce', queue_name)
+        );
+    END IF;
     -- The next message is announced, whatever was before.
-    PERFORM setval(
-        format('pgmq.%I', 'notify_at_' || pgmq._suffix(queue_name))::regclass, 0
-    );
+    PERFORM setval(format('pgmq.%I', v_clock)::regclass, 0);
 END
 $$;
 COMMENT ON FUNCTION pgmq.enable_notify_insert(text, integer) IS
-'Have inserts into a queue announced on the channel pgmq.q_<queue>.INSERT (quote it to LISTEN), with an empty payload, when they commit: one announcement for each statement, and none within throttle_interval_ms milliseconds after another that was committed; 0 is no throttle. Called again, it changes the interval. What the throttle leaves out is not announced later: poll now and then. Waits for the transactions that use the queue.';
+'Have inserts into a queue announced on the channel pgmq.q_<queue>.INSERT (quote it to LISTEN), with an empty payload, when they commit: one announcement for each statement, and none within throttle_interval_ms milliseconds after another that was committed; 0 is no throttle. What the throttle leaves out is not announced later: poll now and then. Called again, it changes the interval. With the interval that is set already it waits for nobody, else for the transactions that use the queue.';

@@ -9,8 +9,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT
         m.queue_name,
-        -- The only argument, as it is stored: with a zero byte behind it.
-        encode(substring(t.tgargs FOR octet_length(t.tgargs) - 1), 'escape')::integer,
+        t.throttle_interval_ms,
         coalesce(
             pgmq._announced_at(nullif(pg_sequence_last_value(
                 to_regclass(format('pgmq.%I', 'notify_at_' || pgmq._suffix(m.queue_name)))
@@ -18,11 +17,10 @@ AS $$
             to_timestamp(0)
         )
     FROM pgmq.meta AS m
-    INNER JOIN pg_trigger AS t
-        ON t.tgrelid = to_regclass(
-            format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))
-        )
-    WHERE t.tgname = 'trigger_notify_queue_insert_listeners'
+    CROSS JOIN LATERAL pgmq._insert_throttle(
+        to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q')))
+    ) AS t (throttle_interval_ms)
+    WHERE t.throttle_interval_ms IS NOT NULL
     ORDER BY m.queue_name
 $$;
 COMMENT ON FUNCTION pgmq.list_notify_insert_throttles() IS

@@ -92,3 +92,31 @@ SELECT pgmq.enable_notify_insert('q', 9);
 SELECT pgmq.send('q', '1');
 SELECT pgmq.purge_queue('q');
 SELECT queue_name, throttle_interval_ms FROM pgmq.list_notify_insert_throttles();
+
+-- the table of settings
+SELECT pgmq.create('q'), pgmq.create('MiXed');
+SELECT * FROM pgmq.notify_insert_throttle;
+SELECT pgmq.enable_notify_insert(queue_name) FROM pgmq.list_queues();
+SELECT * FROM pgmq.notify_insert_throttle;
+UPDATE pgmq.notify_insert_throttle SET throttle_interval_ms = 60000 WHERE queue_name = 'q';
+SELECT * FROM pgmq.list_notify_insert_throttles();
+UPDATE pgmq.notify_insert_throttle SET last_notified_at = now() WHERE queue_name = 'q' RETURNING last_notified_at;
+SELECT pgmq.send('q', '1');
+SELECT * FROM pgmq.notify_insert_throttle;
+SELECT * FROM pgmq.list_notify_insert_throttles();
+UPDATE pgmq.notify_insert_throttle SET last_notified_at = to_timestamp(0);
+SELECT * FROM pgmq.notify_insert_throttle;
+DELETE FROM pgmq.notify_insert_throttle WHERE queue_name = 'q';
+DELETE FROM pgmq.notify_insert_throttle WHERE queue_name = 'nope';
+SELECT * FROM pgmq.notify_insert_throttle;
+SELECT pgmq.enable_notify_insert('q', 0);
+SELECT pgmq.send('q', '1');
+SELECT queue_name, throttle_interval_ms FROM pgmq.notify_insert_throttle;
+SELECT pgmq.drop_queue('q');
+SELECT queue_name FROM pgmq.notify_insert_throttle;
+
+-- the trigger calls the function of that name
+SELECT pgmq.create('q'), pgmq.enable_notify_insert('q');
+SELECT tgname FROM pg_trigger WHERE tgfoid = 'pgmq.notify_queue_listeners()'::regprocedure AND tgenabled = 'O';
+SELECT pgmq.disable_notify_insert('q');
+SELECT tgname FROM pg_trigger WHERE tgfoid = 'pgmq.notify_queue_listeners()'::regprocedure;

@@ -1,0 +1,151 @@
+-- Functions of pgmq 1 that wrappers and hosts call, in words of our own, and what they leave to us.
+CREATE OR REPLACE FUNCTION pgmq._extension_exists(extension_name text)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_extension AS e WHERE e.extname = _extension_exists.extension_name::name
+    )
+$$;
+COMMENT ON FUNCTION pgmq._extension_exists(text) IS 'Whether an extension is installed.';
+
+CREATE OR REPLACE FUNCTION pgmq._belongs_to_pgmq(table_name text)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT
+        FROM pgmq._members() AS m
+        WHERE m.type IN ('table', 'view', 'sequence')
+            AND m.identity = format('pgmq.%s', quote_ident(_belongs_to_pgmq.table_name))
+    )
+$$;
+COMMENT ON FUNCTION pgmq._belongs_to_pgmq(text) IS
+'Whether a relation is a member of the extension; those of queues are not.';
+
+CREATE OR REPLACE FUNCTION pgmq._get_pg_partman_schema()
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT p.schema_name::text FROM pgmq._partman() AS p
+$$;
+COMMENT ON FUNCTION pgmq._get_pg_partman_schema() IS
+'The schema of the extension pg_partman; null where it is not installed.';
+
+CREATE OR REPLACE FUNCTION pgmq._get_pg_partman_major_version()
+RETURNS integer
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT p.major_version FROM pgmq._partman() AS p
+$$;
+COMMENT ON FUNCTION pgmq._get_pg_partman_major_version() IS
+'The major version of the extension pg_partman; null where it is not installed.';
+
+CREATE OR REPLACE FUNCTION pgmq._ensure_pg_partman_installed()
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pgmq._get_pg_partman_schema() IS NULL THEN
+        RAISE EXCEPTION 'pg_partman is required for partitioned queues'
+            USING HINT = 'Only callers of this function need it: pgmq keeps partitions without it.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._ensure_pg_partman_installed() IS
+'Raise an error unless the extension pg_partman is installed.';
+
+CREATE OR REPLACE FUNCTION pgmq._get_partition_col(partition_interval text)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN pgmq._is_id_interval(partition_interval) IS NOT false THEN 'msg_id'
+        ELSE 'enqueued_at'
+    END
+$$;
+COMMENT ON FUNCTION pgmq._get_partition_col(text) IS
+'The column by which a queue with this interval is partitioned.';
+
+CREATE OR REPLACE FUNCTION pgmq._create_fifo_index_if_not_exists(queue_name text)
+RETURNS void
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT pgmq.create_fifo_index(queue_name)
+$$;
+COMMENT ON FUNCTION pgmq._create_fifo_index_if_not_exists(text) IS 'Call create_fifo_index.';
+
+CREATE OR REPLACE FUNCTION pgmq._send_batch(
+    queue_name text,
+    msgs jsonb[],
+    headers jsonb[],
+    delay timestamptz
+)
+RETURNS SETOF bigint
+LANGUAGE sql VOLATILE ROWS 100
+AS $$
+    SELECT pgmq.send_batch(queue_name, msgs, headers, delay)
+$$;
+COMMENT ON FUNCTION pgmq._send_batch(text, jsonb[], jsonb[], timestamptz) IS 'Call send_batch.';
+
+CREATE OR REPLACE FUNCTION pgmq._change_throttle()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        PERFORM pgmq.disable_notify_insert(old.queue_name);
+        RETURN old;
+    END IF;
+    IF new.queue_name <> old.queue_name THEN
+        RAISE EXCEPTION 'queue_name of pgmq.notify_insert_throttle cannot be changed'
+            USING ERRCODE = 'feature_not_supported',
+                HINT = 'Call pgmq.disable_notify_insert and pgmq.enable_notify_insert.';
+    END IF;
+    IF new.throttle_interval_ms IS DISTINCT FROM old.throttle_interval_ms THEN
+        PERFORM pgmq.update_notify_insert(new.queue_name, new.throttle_interval_ms);
+    END IF;
+    IF new.last_notified_at IS DISTINCT FROM old.last_notified_at THEN
+        PERFORM setval(
+            format('pgmq.%I', 'notify_at_' || pgmq._suffix(new.queue_name))::regclass,
+            greatest(pgmq._microseconds(new.last_notified_at) / 1000 - 1577836800000, 0) << 22
+        );
+    END IF;
+    RETURN new;
+END
+$$;
+COMMENT ON FUNCTION pgmq._change_throttle() IS
+'What a change of the view notify_insert_throttle, a table in pgmq 1, means.';
+
+CREATE OR REPLACE FUNCTION pgmq._clear_away()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_message text := format('pgmq.%I', '_message_' || pgmq._suffix(old.queue_name));
+    v_dedup text := format('pgmq.%I', 'dedup_' || pgmq._suffix(old.queue_name));
+BEGIN
+    -- The functions need the type: where it is gone, so are they.
+    IF to_regtype(v_message) IS NULL
+        OR to_regclass(format('pgmq.%I', pgmq.format_table_name(old.queue_name, 'q'))) IS NOT NULL
+    THEN
+        RETURN null;
+    END IF;
+    PERFORM pgmq._drop_compiled(t.name, old.queue_name) FROM pgmq.template AS t;
+    EXECUTE format('DROP TYPE %s', v_message);
+    IF to_regclass(v_dedup) IS NOT NULL THEN
+        EXECUTE format('DROP TABLE %s', v_dedup);
+    END IF;
+    RETURN null;
+END
+$$;
+COMMENT ON FUNCTION pgmq._clear_away() IS
+'Drop the functions of a queue whose tables and row of pgmq.meta are gone, whoever has removed them.';
