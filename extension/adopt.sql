@@ -9,8 +9,8 @@ SELECT pgmq._adopt_partitions(m.queue_name, a.is_archive)
 FROM pgmq.meta AS m
 CROSS JOIN (VALUES (false), (true)) AS a (is_archive);
 
--- Upstream keeps the settings of notifications in a table, and 2.0.0 had a trigger function for each
--- queue.
+-- Upstream keeps the settings of notifications in a table. 2.0.0 had a trigger function for each
+-- queue, and what is its enqueue function now was called send.
 DO $$
 DECLARE
     v_queue record;
@@ -36,7 +36,14 @@ BEGIN
         END IF;
     END LOOP;
     PERFORM pgmq._drop_compiled('notify', m.queue_name) FROM pgmq.meta AS m;
-    DELETE FROM pgmq.template AS t WHERE t.name = 'notify';
+    -- By its arguments: of a queue called "batch", it has the name of a function of pgmq 1.
+    FOR v_queue IN SELECT m.queue_name FROM pgmq.meta AS m LOOP
+        EXECUTE format(
+            'DROP FUNCTION IF EXISTS pgmq.%I(jsonb, jsonb, timestamptz)',
+            pgmq._function_name('send', v_queue.queue_name)
+        );
+    END LOOP;
+    DELETE FROM pgmq.template AS t WHERE t.name IN ('notify', 'send');
 
     IF to_regclass('pgmq.notify_insert_throttle_of_1') IS NULL THEN
         RETURN;

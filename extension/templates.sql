@@ -1,5 +1,5 @@
 -- What is compiled into each queue. A template is the SQL of a queue called "$queue".
-\template templates/send.sql
+\template templates/enqueue.sql
 \template templates/sendbatch.sql
 \template templates/reserve.sql
 \template templates/remember.sql

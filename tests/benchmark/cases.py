@@ -273,7 +273,7 @@ LAYERS = {
         Case(
             "send_compiled",
             "compiled",
-            "SELECT pgmq._send_bench(:msg::jsonb, NULL, '-infinity');",
+            "SELECT pgmq._enqueue_bench(:msg::jsonb, NULL, '-infinity');",
             "",
             net=1,
         ),

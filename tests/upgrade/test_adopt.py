@@ -173,8 +173,8 @@ def test_what_users_built_on_upstreams_helpers_and_settings_goes_on(
 
 
 def test_what_2_0_0_had_becomes_todays(db: psycopg.Connection, server: TestServer) -> None:
-    """Over an identity column of channels, and trigger functions of each queue."""
-    db.execute("SELECT pgmq.create('q'), pgmq.create('Mixed Case')")
+    """Over an identity column of channels, and other functions of each queue."""
+    db.execute("SELECT pgmq.create('q'), pgmq.create('Mixed Case'), pgmq.create('batch')")
     db.execute("SELECT pgmq.enable_notify_insert('q', 0), pgmq.open_channel('q')")
     db.execute("SELECT pgmq.enable_notify_insert('Mixed Case', 60000)")
     before = server.dump(db.info.dbname, "--exclude-table-data=pgmq.channel*")
@@ -184,7 +184,9 @@ def test_what_2_0_0_had_becomes_todays(db: psycopg.Connection, server: TestServe
         ALTER EXTENSION pgmq DROP SEQUENCE pgmq.channel_number_seq;
         DROP SEQUENCE pgmq.channel_number_seq;
         ALTER TABLE pgmq.channel ALTER number ADD GENERATED ALWAYS AS IDENTITY;
-        INSERT INTO pgmq.template VALUES ('notify', '-- one for each queue');
+        INSERT INTO pgmq.template VALUES ('notify', '-- of each queue'), ('send', '-- enqueue');
+        ALTER FUNCTION pgmq._enqueue_batch RENAME TO _send_batch;
+        ALTER FUNCTION pgmq._enqueue_q RENAME TO _send_q;
         CREATE FUNCTION pgmq._notify_q() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END';
         CREATE FUNCTION pgmq."_notify_mixed case"() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END';
         CREATE OR REPLACE TRIGGER trigger_notify_queue_insert_listeners AFTER INSERT ON pgmq.q_q
@@ -198,8 +200,9 @@ def test_what_2_0_0_had_becomes_todays(db: psycopg.Connection, server: TestServe
     db.execute((BUILD / "pgmq.sql").read_text().encode())
     db.execute("ALTER EXTENSION pgmq ADD SEQUENCE pgmq.channel_number_seq")
     assert server.dump(db.info.dbname, "--exclude-table-data=pgmq.channel*") == before
-    channel = db.execute("SELECT pgmq.open_channel('q')").fetchall()
-    assert len(channel) == 1
+    assert _ids(db, "SELECT pgmq.send('batch', '1')") == [1]
+    assert _ids(db, "SELECT pgmq._send_batch('batch', '{1,2}', NULL, now())") == [2, 3]
+    assert len(db.execute("SELECT pgmq.open_channel('q')").fetchall()) == 1
     assert _ids(db, "SELECT number FROM pgmq.channel ORDER BY 1") == [*number, number[0] + 1]
 
 

@@ -60,7 +60,7 @@ BEGIN
     IF to_regclass(format('pgmq.%I', v_queue)) IS NOT NULL
         AND to_regclass(format('pgmq.%I', v_archive)) IS NOT NULL
         AND EXISTS (SELECT FROM pgmq.meta AS m WHERE m.queue_name = _create.queue_name)
-        AND to_regproc(format('pgmq.%I', pgmq._function_name('send', queue_name))) IS NOT NULL
+        AND to_regproc(format('pgmq.%I', pgmq._function_name('enqueue', queue_name))) IS NOT NULL
     THEN
         RAISE NOTICE 'queue "%" already exists, skipping', queue_name
             USING ERRCODE = 'duplicate_table';

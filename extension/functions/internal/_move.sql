@@ -12,7 +12,7 @@ RETURNS boolean
 LANGUAGE sql STABLE
 AS $$
     -- A message names it, so it may be anything, and nothing: it must not raise an error.
-    SELECT to_regproc('pgmq.' || quote_ident(pgmq._function_name('send', origin))) IS NOT NULL
+    SELECT to_regproc('pgmq.' || quote_ident(pgmq._function_name('enqueue', origin))) IS NOT NULL
         AND origin <> lower(dead_letter_queue)
         AND (NOT pgmq._can_be_used() OR pgmq._is_safe_to_touch(
             to_regclass('pgmq.' || quote_ident('q_' || origin))
@@ -27,7 +27,7 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     -- Unknown queues are errors.
-    PERFORM pgmq._compiled('read', queue_name), pgmq._compiled('send', to_queue);
+    PERFORM pgmq._compiled('read', queue_name), pgmq._compiled('enqueue', to_queue);
     IF pgmq.format_table_name(queue_name, 'q') = pgmq.format_table_name(to_queue, 'q') THEN
         RAISE EXCEPTION 'messages of queue "%" cannot be moved to itself', queue_name
             USING ERRCODE = 'invalid_parameter_value',

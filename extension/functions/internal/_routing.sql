@@ -125,7 +125,7 @@ BEGIN
         SELECT pg_catalog.format(
             'SELECT ARRAY[%s]',
             pg_catalog.string_agg(
-                pg_catalog.format('pgmq.%I($1, $2, $3)', pgmq._compiled('send', u.queue_name)), ', '
+                pg_catalog.format('pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', u.queue_name)), ', '
                 ORDER BY u.place
             )
         )

@@ -4,7 +4,7 @@ LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
+        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
     ) USING msg, null::jsonb, '-infinity'::timestamptz;
 END
 $$;
@@ -17,7 +17,7 @@ LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
+        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
     ) USING msg, headers, '-infinity'::timestamptz;
 END
 $$;
@@ -30,7 +30,7 @@ LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
+        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
     ) USING msg, null::jsonb, clock_timestamp() + pg_catalog.make_interval(secs => delay);
 END
 $$;
@@ -43,7 +43,7 @@ LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
+        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
     ) USING msg, null::jsonb, delay;
 END
 $$;
@@ -56,7 +56,7 @@ LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
+        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
     ) USING msg, headers, clock_timestamp() + pg_catalog.make_interval(secs => delay);
 END
 $$;
@@ -69,7 +69,7 @@ LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('send', queue_name)
+        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
     ) USING msg, headers, delay;
 END
 $$;
