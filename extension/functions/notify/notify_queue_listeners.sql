@@ -27,7 +27,12 @@ BEGIN
             RETURN null;
         END IF;
     END IF;
-    IF EXISTS (SELECT FROM arrived) THEN
+    IF NOT EXISTS (SELECT FROM arrived) THEN
+        RETURN null;
+    END IF;
+    IF TG_ARGV[0] = '0' THEN
+        PERFORM pg_notify(pg_catalog.format('pgmq.%s.INSERT', TG_TABLE_NAME), '');
+    ELSE
         EXECUTE pg_catalog.format('SELECT pgmq.%I($1)', TG_ARGV[2]) USING TG_ARGV[0]::integer;
     END IF;
     RETURN null;
