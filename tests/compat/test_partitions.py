@@ -97,7 +97,6 @@ def test_an_archive_is_converted_as_upstream_does(both: Both, interval: str) -> 
         if "month" not in interval
         else "SELECT 1",
         f"SELECT pgmq.convert_archive_partitioned('q', {interval})",
-        "SELECT pgmq.convert_archive_partitioned('nosuch')",
     ):
         theirs, ours = both.run(query)
         assert theirs.error is None
@@ -202,7 +201,7 @@ def test_upstreams_partitioned_queues_are_adopted(
     assert [row[0] for row in got] == list(range(1, 21))
     upstream.execute("SELECT pgmq.maintain('ids')")
     left = upstream.execute("SELECT count(*) FROM pgmq.q_ids_default").fetchone()
-    assert left == (6 if remains else 0,)
+    assert left == (0,)
     upstream.execute("SELECT pgmq.drop_queue(queue_name::text) FROM pgmq.meta")
     tables = "SELECT FROM pg_class WHERE relkind = 'p'"
     assert upstream.execute(tables.encode()).fetchall() == []

@@ -560,7 +560,42 @@ def test_an_archive_is_converted(db: psycopg.Connection) -> None:
     notices: list[str | None] = []
     db.add_notice_handler(lambda notice: notices.append(notice.message_primary))
     db.execute("SELECT pgmq.convert_archive_partitioned('q')")
-    db.execute("SELECT pgmq.convert_archive_partitioned('nosuch')")
-    assert notices == ["Table a_qs is already partitioned", "Table a_nosuchs does not exists"]
+    assert notices == ["Table a_qs is already partitioned"]
     db.execute("SELECT pgmq.drop_queue('q'), pgmq.create('q')")
     assert _ids(db, "SELECT msg_id FROM pgmq.a_q_old") == [1]
+
+
+@pytest.mark.parametrize(
+    ("word", "interval", "start"),
+    [
+        ("yearly", "1 year", "year"),
+        ("quarterly", "3 months", "quarter"),
+        ("monthly", "1 month", "month"),
+        ("weekly", "7 days", "week"),
+        ("daily", "1 day", "day"),
+        ("hourly", "1 hour", "hour"),
+        ("half-hour", "30 minutes", "hour"),
+        ("quarter-hour", "15 minutes", "hour"),
+    ],
+)
+def test_intervals_have_names(db: psycopg.Connection, word: str, interval: str, start: str) -> None:
+    db.execute("SET timezone = 'UTC'")
+    db.execute("SELECT pgmq.create_partitioned('q', %s, '10 years', 9)", (word,))
+    db.execute("SELECT pgmq.create('c')")
+    db.execute("SELECT pgmq.convert_archive_partitioned('c', %s, '10 years', 9)", (word,))
+    for table in ("pgmq.q_q", "pgmq.a_q", "pgmq.a_c"):
+        starts = _ids(
+            db,
+            "SELECT to_timestamp(first_key / 1000000) FROM pgmq._partitions(%s) ORDER BY 1",
+            table,
+        )
+        assert _value(db, "SELECT %s + %s::interval", starts[0], interval) == starts[1]
+        assert any(_value(db, "SELECT date_trunc(%s, %s)", start, t) == t for t in starts[:4])
+    assert _ids(db, "SELECT DISTINCT partition_interval FROM pgmq.partitioning") == [interval]
+    assert _value(db, "SELECT pgmq.send('q', '1')") == 1
+    assert _ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]
+
+
+def test_the_archive_of_an_unknown_queue_cannot_be_converted(db: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.errors.UndefinedTable, match='queue "nosuch" does not exist'):
+        db.execute("SELECT pgmq.convert_archive_partitioned('nosuch')")

@@ -23,6 +23,27 @@ $$;
 COMMENT ON FUNCTION pgmq._is_id_interval(text) IS
 'Whether an interval of partitions is a number of msg_ids, not a duration.';
 
+-- pg_partman 5 has durations only.
+CREATE OR REPLACE FUNCTION pgmq._partition_interval(word text)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE word
+        WHEN 'yearly' THEN '1 year'
+        WHEN 'quarterly' THEN '3 months'
+        WHEN 'monthly' THEN '1 month'
+        WHEN 'weekly' THEN '7 days'
+        WHEN 'daily' THEN '1 day'
+        WHEN 'hourly' THEN '1 hour'
+        WHEN 'half-hour' THEN '30 minutes'
+        WHEN 'quarter-hour' THEN '15 minutes'
+        ELSE word
+    END
+$$;
+COMMENT ON FUNCTION pgmq._partition_interval(text) IS
+'The duration that is meant by a word of pg_partman 4; anything else as it is.';
+
 CREATE OR REPLACE FUNCTION pgmq._partition_months(partition_interval text)
 RETURNS integer
 LANGUAGE sql IMMUTABLE
@@ -74,6 +95,7 @@ AS $$
 DECLARE
     v_months integer;
 BEGIN
+    partition_interval := pgmq._partition_interval(partition_interval);
     IF partition_interval IS NULL OR premake IS NULL THEN
         PERFORM pgmq._raise_null(
             CASE WHEN premake IS NULL THEN 'premake' ELSE 'partition_interval' END,
@@ -192,7 +214,9 @@ BEGIN
     RETURN pgmq._microseconds(date_trunc(
         CASE
             WHEN pgmq._partition_months(partition_interval) >= 12 THEN 'year'
+            WHEN pgmq._partition_months(partition_interval) = 3 THEN 'quarter'
             WHEN pgmq._partition_months(partition_interval) > 0 THEN 'month'
+            WHEN partition_interval::interval = interval '7 days' THEN 'week'
             ELSE 'day'
         END,
         clock_timestamp()
@@ -564,11 +588,16 @@ BEGIN
     FROM pgmq.partitioning AS t
     WHERE lower(t.queue_name) = lower(_maintain_partitions.queue_name)
         AND t.is_archive = _maintain_partitions.is_archive;
-    IF NOT FOUND OR v_column IS NULL OR pgmq._partman_keeps(v_relation) THEN
+    IF NOT FOUND OR v_column IS NULL THEN
         RETURN 0;
     END IF;
     IF thorough THEN
         PERFORM set_config('lock_timeout', '900ms', true);
+    END IF;
+    IF pgmq._partman_keeps(v_relation) THEN
+        RETURN CASE WHEN thorough THEN pgmq._partman_empty_default(v_relation) ELSE 0 END;
+    END IF;
+    IF thorough THEN
         PERFORM pgmq._add_default_partition(v_relation);
     END IF;
 
@@ -816,11 +845,13 @@ DECLARE
         queue_name, CASE WHEN is_archive THEN 'a' ELSE 'q' END
     );
     v_relation CONSTANT regclass := format('pgmq.%I', v_table);
+    v_word CONSTANT text := partition_interval;
     v_schema name;
     v_version integer;
     v_start bigint;
     v_key bigint;
 BEGIN
+    partition_interval := pgmq._partition_interval(v_word);
     INSERT INTO pgmq.partitioning (
         queue_name, is_archive, partition_interval, retention_interval, premake
     )
@@ -842,7 +873,8 @@ BEGIN
             $sql$,
             v_schema
         ) USING format('pgmq.%s', v_table), pgmq._partition_column(v_relation::text),
-            partition_interval, CASE WHEN v_version >= 5 THEN 'range' ELSE 'native' END, premake;
+            CASE WHEN v_version >= 5 THEN partition_interval ELSE v_word END,
+            CASE WHEN v_version >= 5 THEN 'range' ELSE 'native' END, premake;
         -- An archive that was converted goes on when nothing is archived for a while.
         EXECUTE format(
             $sql$
@@ -977,3 +1009,79 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._adopt_partitions(text, boolean) IS
 'Have the partitions of an adopted queue or archive kept as pg_partman keeps them, or would have.';
+
+CREATE OR REPLACE FUNCTION pgmq._convert_archive(
+    table_name text,
+    partition_interval text,
+    retention_interval text,
+    leading_partition integer
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_archive text;
+    v_relation regclass;
+    v_queue_name text;
+    v_old regclass;
+    v_grant record;
+BEGIN
+    IF table_name IS NULL THEN
+        PERFORM pgmq._raise_null('table_name', 'Give the name of the queue.');
+    END IF;
+    v_queue_name := coalesce(pgmq._lock_queue_name(table_name), table_name);
+    v_archive := pgmq.format_table_name(v_queue_name, 'a');
+    v_relation := to_regclass(format('pgmq.%I', v_archive));
+    IF v_relation IS NULL THEN
+        PERFORM pgmq._compiled('read', table_name);     -- an unknown queue is an error
+        RAISE NOTICE 'Table %s does not exists', v_archive;
+        RETURN;
+    END IF;
+    IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = v_relation) = 'p' THEN
+        RAISE NOTICE 'Table %s is already partitioned', v_archive;
+        RETURN;
+    END IF;
+    PERFORM pgmq._check_partitioning(partition_interval, retention_interval, leading_partition);
+    IF octet_length(v_archive || '_old') > 63 THEN
+        RAISE EXCEPTION 'queue name "%" is too long in bytes to rename its archive: %, maximum is 57',
+            v_queue_name, octet_length(v_queue_name)
+            USING ERRCODE = 'name_too_long', HINT = 'The archive gets a name with _old at the end.';
+    END IF;
+
+    EXECUTE format('ALTER TABLE %s RENAME TO %I', v_relation, v_archive || '_old');
+    v_old := v_relation;
+    EXECUTE format(
+        'ALTER INDEX IF EXISTS pgmq.%I RENAME TO %I',
+        'archived_at_idx_' || pgmq._suffix(v_queue_name),
+        'archived_at_idx_' || left(pgmq._suffix(v_queue_name), 43) || '_old'
+    );
+    PERFORM pgmq._create_archive(v_queue_name, partition_interval);
+    -- Its owner and grants are the old one's.
+    v_relation := format('pgmq.%I', v_archive)::regclass;
+    EXECUTE format(
+        'ALTER TABLE %s OWNER TO %s', v_relation,
+        (SELECT c.relowner::regrole FROM pg_class AS c WHERE c.oid = v_old)
+    );
+    FOR v_grant IN
+        SELECT
+            lower(g.privilege_type) AS privilege_type,
+            coalesce(r.rolname, 'public') AS grantee,
+            g.is_grantable
+        FROM pg_class AS c
+        CROSS JOIN aclexplode(c.relacl) AS g
+        LEFT JOIN pg_roles AS r ON g.grantee = r.oid
+        WHERE c.oid = v_old AND g.grantee <> c.relowner
+    LOOP
+        EXECUTE format(
+            'GRANT %I ON %s TO %I %s', v_grant.privilege_type, v_relation, v_grant.grantee,
+            CASE WHEN v_grant.is_grantable THEN 'WITH GRANT OPTION' END
+        );
+    END LOOP;
+    PERFORM pgmq._partition(
+        v_queue_name, true, partition_interval, retention_interval, leading_partition
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq._convert_archive(text, text, text, integer) IS
+'Give a queue a partitioned archive; its search_path outlasts it where pg_partman is installed.';

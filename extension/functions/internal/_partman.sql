@@ -32,6 +32,69 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._partman_keeps(regclass) IS 'Whether pg_partman keeps the partitions of a table.';
 
+-- pg_partman sets the search_path of the session, and at the end sets what it had found: where that
+-- is a function's own search_path, it outlasts the function. So public functions that may come to
+-- pg_partman end with this. (What was SET LOCAL is then the session's, as after any of its calls.)
+CREATE OR REPLACE FUNCTION pgmq._restore_search_path(path text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    IF pg_catalog.current_setting('search_path'::text) <> path THEN
+        PERFORM pg_catalog.set_config('search_path', path, false);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._restore_search_path(text) IS
+'Set the search_path of the session unless it is that.';
+
+-- While the default partition has messages for it, pg_partman cannot make the next partition, and
+-- makes no more. (Who uses the table meanwhile would miss them: see _add_partition.)
+CREATE OR REPLACE FUNCTION pgmq._partman_empty_default(relation regclass)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+    v_default CONSTANT regclass := pgmq._default_partition(relation);
+    v_count bigint := 0;
+    v_left boolean;
+BEGIN
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', v_default) INTO v_left;
+    IF v_default IS NULL OR NOT v_left THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation);
+    -- A lease does not end by being moved, as the triggers of push delivery would think.
+    EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', v_default);
+    EXECUTE format(
+        $sql$
+        SELECT %I.%I(
+            p_parent_table := (
+                SELECT format('pgmq.%%s', c.relname) FROM pg_class AS c WHERE c.oid = $1
+            ),
+            p_batch_count := 1000000,
+            p_analyze := false
+        )
+        $sql$,
+        (SELECT p.schema_name FROM pgmq._partman() AS p),
+        CASE pgmq._partition_column(relation::text)
+            WHEN 'msg_id' THEN 'partition_data_id'
+            ELSE 'partition_data_time'
+        END
+    ) INTO v_count USING relation;
+    EXECUTE format('ALTER TABLE %s ENABLE TRIGGER USER', v_default);
+    RETURN v_count;
+EXCEPTION
+    WHEN lock_not_available OR deadlock_detected OR object_in_use THEN
+        PERFORM pgmq._postpone_partitions(relation, true, SQLERRM);
+        RETURN 0;
+END
+$$;
+COMMENT ON FUNCTION pgmq._partman_empty_default(regclass) IS
+'Have pg_partman move what the default partition of a table has to partitions of its own.';
+
 CREATE OR REPLACE FUNCTION pgmq._partman_forget(table_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE

@@ -3,6 +3,7 @@ RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
+    v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
     v_queue_name text;
     v_others text[] := '{}'::text[];
     v_moved bigint;
@@ -39,6 +40,7 @@ BEGIN
             'Their owners call it, or a role without other rights that grant_maintain was called for.'
         );
     END IF;
+    PERFORM pgmq._restore_search_path(v_path);
     PERFORM pgmq.close_dead_channels();
     RETURN v_count;
 END
