@@ -200,6 +200,30 @@ def test_a_producer_who_has_not_ended_holds_up_partitions_and_not_the_others(
     assert _ids(queue, counted)[0] == before[0] + 10
 
 
+@pytest.mark.parametrize("kind", ["'10', '30', 2", "'1 s', '3 s', 2"], ids=["ids", "times"])
+def test_doctor_names_the_transaction_that_is_in_the_way_of_upkeep(
+    db: psycopg.Connection, producer: psycopg.Connection, kind: str
+) -> None:
+    db.execute("SELECT pgmq.drop_queue('q')")
+    db.execute(f"SELECT pgmq.create_partitioned('q', {kind})".encode())
+    query = "SELECT finding FROM pgmq.doctor() WHERE finding LIKE 'pgmq.q_q %%'"
+    assert _ids(db, query) == []
+    _send(producer, 1)
+    _send(db, 99)
+    if "s" in kind:
+        db.execute("SELECT pg_sleep(6)")
+    assert "left for later" in _maintain(db)[0]
+    found = _ids(db, query)
+    pid = producer.info.backend_pid
+    assert [(" has no partition " in text, f"process {pid} (" in text) for text in found] == [
+        (True, True),
+        (False, True),
+    ]
+    assert "keeps more than retention says" in found[1]
+    producer.rollback()
+    assert _ids(db, query) == []
+
+
 def test_two_upkeeps_at_once_add_each_partition_once(
     queue: psycopg.Connection, connect: Connect
 ) -> None:

@@ -489,9 +489,73 @@ AS $$
         'Read faster, or keep more: retention_interval in pgmq.partitioning'
     FROM tables AS t
     WHERE t.dropped_unread > 0 AND t.dropped_at > now() - interval '1 day'
+    UNION ALL
+    SELECT
+        'warning', t.queue_name,
+        concat(
+            format(
+                '%s %s, for its transactions do not end: %s has used it', t.relation, b.finding,
+                h.holder
+            ),
+            to_char(h.since, '" since "YYYY-MM-DD HH24:MI:SS TZ')
+        ),
+        h.fix
+    FROM tables AS t
+    CROSS JOIN LATERAL (
+        SELECT pgmq._partition_column(t.relation::text) AS name
+    ) AS k
+    CROSS JOIN LATERAL (
+        SELECT CASE k.name
+            WHEN 'msg_id' THEN coalesce(pg_sequence_last_value(pg_get_serial_sequence(
+                format('pgmq.%I', pgmq.format_table_name(t.queue_name, 'q')), 'msg_id'
+            )::regclass), 0)
+            ELSE pgmq._microseconds(clock_timestamp())
+        END AS key
+    ) AS n
+    CROSS JOIN LATERAL (
+        SELECT 'has no partition for what comes next' AS finding
+        WHERE NOT EXISTS (
+            SELECT FROM pgmq._partitions(t.relation) AS p WHERE p.first_key > n.key
+        )
+        UNION ALL
+        -- Those that should have gone a whole partition ago.
+        SELECT 'keeps more than retention says'
+        WHERE NOT (t.is_archive AND k.name = 'msg_id') AND EXISTS (
+            SELECT FROM pgmq._partitions(t.relation) AS p
+            WHERE 2 * p.end_key::numeric - p.first_key <= CASE k.name
+                WHEN 'msg_id' THEN n.key - t.retention_interval::bigint
+                ELSE pgmq._microseconds(clock_timestamp() - t.retention_interval::interval)
+            END
+        )
+    ) AS b
+    -- Upkeep waits for no longer than this on the back of other calls.
+    CROSS JOIN LATERAL (
+        SELECT
+            CASE
+                WHEN l.pid IS NULL THEN 'a prepared transaction'
+                ELSE format('process %s (user "%s", %s)', l.pid, a.usename, a.state)
+            END AS holder,
+            a.xact_start AS since,
+            CASE
+                WHEN l.pid IS NULL THEN 'End it: see pg_prepared_xacts.'
+                ELSE format('SELECT pg_terminate_backend(%s)', l.pid)
+            END AS fix
+        FROM pg_locks AS l
+        LEFT JOIN pg_stat_activity AS a ON l.pid = a.pid
+        WHERE l.locktype = 'relation' AND l.relation = t.relation AND l.granted
+            AND l.database = (
+                SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
+            )
+            AND l.pid IS DISTINCT FROM pg_backend_pid()
+            AND (a.xact_start > clock_timestamp() - interval '50 milliseconds') IS NOT TRUE
+        ORDER BY a.xact_start NULLS FIRST
+        LIMIT 1
+    ) AS h
+    CROSS JOIN pgmq._partman() AS m
+    WHERE k.name IS NOT NULL AND m.schema_name IS NULL
 $$;
 COMMENT ON FUNCTION pgmq._doctor_partitions() IS
-'Messages in default partitions, and unread ones that retention has dropped within a day.';
+'Messages in default partitions, unread ones that retention has dropped within a day, and partitions that could be neither added nor dropped.';
 
 CREATE OR REPLACE FUNCTION pgmq._doctor_channels()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)
