@@ -20,6 +20,7 @@
 \ir functions/internal/_check.sql
 \ir functions/internal/_writers.sql
 \ir functions/internal/_proof.sql
+\ir functions/internal/_look_at.sql
 \ir functions/internal/_poll.sql
 \ir functions/internal/_routing.sql
 

@@ -24,6 +24,7 @@ $$;
 \ir schema/meta.sql
 \ir schema/policy.sql
 \ir schema/partitioning.sql
+\ir schema/look.sql
 \ir schema/template.sql
 \ir schema/notify.sql
 \ir schema/topics.sql

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # The sweep would make up for a wrong mark.
-NO_SWEEP = {"pgmq.sweep_interval": "1 year"}
+NO_SWEEP = "ALTER ROLE ALL SET pgmq.sweep_interval = '1 year'"
 
 
 class Load:

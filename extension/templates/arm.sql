@@ -26,7 +26,7 @@ BEGIN
             PERFORM setval('pgmq.armed_until_$queue', v_armed);
         END IF;
     END IF;
-    v_next := pgmq._next_$queue();
+    v_next := pgmq._next_$queue(v_until);
     IF v_next <= clock_timestamp() THEN
         v_next := clock_timestamp() + v_soon;
     END IF;

@@ -73,6 +73,7 @@ BEGIN
     IF pg_catalog.cardinality(v_ids) = 0
         AND (
             pgmq._chance(1, 8)
+            OR pgmq._parked_mark('pgmq.parked_mark_$queue') > v_now     -- the clock was set back
             OR pgmq._microseconds(v_now)
                 >= coalesce(pg_catalog.pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
         )

@@ -7,13 +7,14 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from sweeps import stop_sweeps
+
 if TYPE_CHECKING:
     import psycopg
 
     from conftest import Connect
 
 SECONDS = 8
-NO_SWEEP = "SET pgmq.sweep_interval = '1 year'"
 
 
 class Ledger:
@@ -95,8 +96,7 @@ def test_no_message_is_stranded_below_a_mark_while_the_sweep_is_off(
     seed = random.randrange(2**32)
     print("seed", seed)
     db.execute("SELECT pgmq.create('q')")
-    # The first sweep is due at once in a new queue.
-    db.execute("SELECT setval('pgmq.sweep_due_q', pgmq._microseconds(now() + interval '6 months'))")
+    stop_sweeps(db, "q")
     ledger = Ledger()
     end = time.monotonic() + SECONDS
     threads = [
@@ -107,7 +107,6 @@ def test_no_message_is_stranded_below_a_mark_while_the_sweep_is_off(
     ]
     for n, in_transaction in enumerate([False, False, False, True, True]):
         session = connect()
-        session.execute(NO_SWEEP)
         threads.append(
             threading.Thread(
                 target=_consume, args=(session, ledger, end, seed + 100 + n, in_transaction)

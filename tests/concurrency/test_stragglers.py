@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from sweeps import stop_sweeps, sweep_every
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,20 +18,16 @@ if TYPE_CHECKING:
     from server import TestServer
 
 BOUND = 1.5
-INTERVAL = "SET pgmq.sweep_interval = '0.5s'"
+INTERVAL = "0.5 s"
 FILL = "SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 200)"
 SWEEP_IS_DUE = "SELECT setval('pgmq.sweep_due_q', 0)"
-NO_SWEEP = (
-    "SET pgmq.sweep_interval = '1 year';"
-    "SELECT setval('pgmq.sweep_due_q', pgmq._microseconds(now() + interval '6 months'))"
-)
 DRAIN = "SELECT pgmq.delete('q', msg_id) FROM pgmq.read('q', 60, 50)"
 
 
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
     """A queue of which 200 messages have been consumed, so that its marks have moved."""
-    db.execute(INTERVAL)
+    sweep_every(db, INTERVAL)
     db.execute("SELECT pgmq.create('q')")
     db.execute(FILL)
     _drain(db)
@@ -93,7 +91,7 @@ def test_a_message_whose_id_was_drawn_long_before_it_commits(
 def test_a_message_that_commits_in_time_is_delivered_at_once(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
-    queue.execute(NO_SWEEP)
+    stop_sweeps(queue, "q")
     slow = connect()
     slow.execute("BEGIN")
     row = slow.execute("SELECT * FROM pgmq.send('q', '\"late\"')").fetchone()
@@ -182,7 +180,7 @@ def test_the_sweep_also_runs_in_transactions_that_have_written(
 def test_a_transaction_that_has_leased_does_not_move_the_marks_past_its_leases(
     queue: psycopg.Connection,
 ) -> None:
-    queue.execute(NO_SWEEP)
+    stop_sweeps(queue, "q")
     queue.execute(FILL)
     with queue.transaction(force_rollback=True):
         for _ in range(40):
@@ -196,7 +194,7 @@ def test_a_transaction_that_has_leased_does_not_move_the_marks_past_its_leases(
     ["TRUNCATE pgmq.q_q", "TRUNCATE pgmq.q_q RESTART IDENTITY", "SELECT pgmq.purge_queue('q')"],
 )
 def test_a_queue_that_was_emptied_delivers_at_once(queue: psycopg.Connection, emptied: str) -> None:
-    queue.execute(NO_SWEEP)
+    stop_sweeps(queue, "q")
     queue.execute("SELECT pgmq.send_batch('q', '{1,2,3}')")
     queue.execute(emptied)
     ids = queue.execute("SELECT * FROM pgmq.send_batch('q', '{1,2,3}')").fetchall()
@@ -232,7 +230,7 @@ def test_a_restored_dump_whose_marks_are_newer_than_its_rows(
             session.execute(
                 "SELECT setval('pgmq.ready_mark_q', 204), setval('pgmq.sweep_due_q', 0)"
             )
-            session.execute(INTERVAL)
+            sweep_every(session, INTERVAL)
             assert _delivered(session, 3) == [201, 202, 203]
 
 

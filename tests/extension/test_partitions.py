@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from sweeps import stop_sweeps
+
 if TYPE_CHECKING:
     from conftest import Connect
 
@@ -305,9 +307,8 @@ def test_reads_and_deletes_touch_only_partitions_with_messages(
     db.execute("SELECT pgmq.pop('q', 82)")
     db.execute("SELECT setval('pgmq.look_due_q', 0)")
     db.execute("SELECT pgmq._advance_q()")
-    db.execute("SET pgmq.sweep_interval = '1 h'")
+    stop_sweeps(db, "q")
     session = connect(autocommit=False)
-    session.execute("SET pgmq.sweep_interval = '1 h'")
     for call in (
         "SELECT msg_id FROM pgmq.read('q', 60, 1)",
         "SELECT msg_id FROM pgmq.read('q', 60, 1, '{}')",

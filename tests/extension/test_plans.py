@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plans import touched
+from sweeps import stop_sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,8 +118,7 @@ def queue(db: psycopg.Connection) -> psycopg.Connection:
     db.execute("SELECT pgmq.create('q')")
     db.execute("ALTER TABLE pgmq.q_q SET (autovacuum_enabled = off)")
     # A sweep looks at everything, by design and seldom.
-    db.execute("SET pgmq.sweep_interval = '1 year'")
-    db.execute("SELECT setval('pgmq.sweep_due_q', pgmq._microseconds(now() + interval '6 months'))")
+    stop_sweeps(db, "q")
     return db
 
 

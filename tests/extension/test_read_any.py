@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from plans import touched
+from sweeps import stop_sweeps
 
 if TYPE_CHECKING:
     from conftest import Connect
@@ -77,11 +78,7 @@ def test_an_empty_queue_costs_one_empty_read_and_one_behind_enough_costs_nothing
 ) -> None:
     session = connect()
     # The marks are kept up now and then, which is not what is counted.
-    session.execute("SET pgmq.sweep_interval = '1 hour'")
-    queues.execute(
-        "SELECT setval(format('pgmq.sweep_due_%s', q), 4e18::bigint)"
-        " FROM unnest('{high,low,empty}'::text[]) AS q"
-    )
+    stop_sweeps(queues, "high", "low", "empty")
     names = "'{empty,high,Low}', 60, 1"
     for table, call in (
         ("pgmq.q_empty", "SELECT pgmq.read('empty', 60, 1)"),

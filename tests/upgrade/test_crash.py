@@ -21,8 +21,9 @@ CRASHES = 3
 def test_nothing_is_lost_hidden_or_delivered_twice(
     new_server: Callable[..., embedded.Server],
 ) -> None:
-    server = new_server(**NO_SWEEP)
+    server = new_server()
     with psycopg.connect(server.dsn(), autocommit=True) as db:
+        db.execute(NO_SWEEP)
         db.execute("CREATE EXTENSION pgmq; SELECT pgmq.create('q'), pgmq.create('capped')")
         db.execute("SELECT pgmq.create_fifo_index('q')")
         db.execute("SELECT pgmq.set_policy('capped', max_in_flight => 1000000, max_receives => 9)")
@@ -45,8 +46,9 @@ def test_nothing_is_lost_hidden_or_delivered_twice(
 def test_an_unlogged_queue_is_usable_and_its_archive_is_kept(
     new_server: Callable[..., embedded.Server],
 ) -> None:
-    server = new_server(**NO_SWEEP)
+    server = new_server()
     with psycopg.connect(server.dsn(), autocommit=True) as db:
+        db.execute(NO_SWEEP)
         db.execute("CREATE EXTENSION pgmq; SELECT pgmq.create_unlogged('q')")
         db.execute("SELECT pgmq.maintain()")
     load = Load(server.dsn(), ["q"])
@@ -65,12 +67,13 @@ def test_an_unlogged_queue_is_usable_and_its_archive_is_kept(
 
 
 def test_every_kind_of_queue_works_afterwards(new_server: Callable[..., embedded.Server]) -> None:
-    server = new_server(**NO_SWEEP)
+    server = new_server()
     with psycopg.connect(server.dsn(), autocommit=True) as db:
+        db.execute(NO_SWEEP)
         db.execute("CREATE EXTENSION pgmq")
         kinds.fill(db)
         db.execute("SELECT pgmq.open_channel('dead')")
-        unlogged = "^(channel|q_fleeting|dedup_fleeting)|_seq$"
+        unlogged = "^(channel|look|q_fleeting|dedup_fleeting)|_seq$"
         before = kinds.contents(db, without=unlogged)
         server.restart(mode="immediate")
     with psycopg.connect(server.dsn(), autocommit=True) as db:

@@ -11,6 +11,7 @@ import pytest
 
 import kinds
 from server import BUILD
+from sweeps import sweep_every
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +59,7 @@ def test_maintain_finds_what_was_consumed_while_the_dump_was_taken(
     with psycopg.connect(original.info.dsn) as dumper:
         dumper.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         snapshot = kinds.one(dumper, "SELECT pg_export_snapshot()")
-        original.execute("SET pgmq.sweep_interval = '1 year'")
+        sweep_every(original, "1 year")
         assert kinds.ids(original, "SELECT pgmq.delete('plain', '{2,3,4,5}'::bigint[])") == [
             2,
             3,

@@ -28,11 +28,12 @@ def _until_equal(source: psycopg.Connection, target: psycopg.Connection) -> None
 def test_the_other_side_takes_over_after_setval_and_maintain(
     new_server: Callable[..., embedded.Server],
 ) -> None:
-    server = new_server(wal_level="logical", **NO_SWEEP)
+    server = new_server(wal_level="logical")
     with (
         psycopg.connect(server.dsn(), autocommit=True) as source,
         psycopg.connect(server.dsn("template1"), autocommit=True) as other,
     ):
+        source.execute(NO_SWEEP)
         for session in (source, other):
             session.execute("CREATE EXTENSION pgmq; SELECT pgmq.create('q')")
         # 1 is archived, 2 leased, 3 came back.

@@ -25,10 +25,11 @@ def pair(
     new_server: Callable[..., embedded.Server],
 ) -> tuple[embedded.Server, embedded.Server]:
     """A primary with the extension, and its standby, which every commit waits for."""
-    primary, standby = new_server(**NO_SWEEP), new_server(**NO_SWEEP)
+    primary, standby = new_server(), new_server()
     if not (primary.bindir / "pg_basebackup").exists():
         pytest.skip("needs pg_basebackup")
     with psycopg.connect(primary.dsn(), autocommit=True) as db:
+        db.execute(NO_SWEEP)
         db.execute("CREATE EXTENSION pgmq")
     owner = standby.data_dir.stat()
     configuration = (standby.data_dir / "pgmq.conf").read_text()

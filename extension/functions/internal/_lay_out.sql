@@ -12,6 +12,7 @@ DECLARE
         SELECT c.relowner FROM pg_class AS c WHERE c.oid = format('pgmq.%I', v_queue)::regclass
     );
     v_mark text;
+    v_looker oid := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = 'pgmq.look'::regclass);
 BEGIN
     -- What the compiled functions return. It equals message_record, but is not the extension's:
     -- DROP EXTENSION must not stumble over the functions of a queue. (A named type is looked up, a
@@ -72,6 +73,10 @@ BEGIN
         v_queue
     );
     EXECUTE format('GRANT SELECT ON SEQUENCE %s TO pg_monitor', v_ids);
+    -- _look_at() reads the next id.
+    IF NOT has_sequence_privilege(v_looker, v_ids, 'SELECT') THEN
+        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO %s', v_ids, v_looker::regrole);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq._lay_out(text) IS

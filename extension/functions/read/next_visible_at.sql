@@ -10,4 +10,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.next_visible_at(text) IS
-'When the next message is visible: a time that is not in the future when one is visible now, else when the next delayed, returned or expired one falls due; null when the queue is empty. Found at the end of an index.';
+'When the next message is visible: a time that is not in the future when one is visible now, else when the next delayed, returned or expired one falls due; null when the queue is empty. Found at the end of an index. Where a held snapshot keeps very many consumed messages, it may be an earlier time, to look again.';

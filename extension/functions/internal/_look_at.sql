@@ -1,0 +1,137 @@
+-- The newest look at a queue says what the next id and the time were, and who was writing then. It
+-- is shared by all sessions, and found in one step from the end of the index, however many dead
+-- entries lie before it; its epoch is from a sequence, so that nobody waits for a row of a
+-- transaction that stays open. Whoever may use the schema may call this: nothing is taken from the
+-- caller, so that it merely takes a look. One in a transaction that stays open or rolls back is not
+-- seen by others, who take their own.
+CREATE OR REPLACE FUNCTION pgmq._look_at(
+    queue regclass,
+    OUT busy boolean,
+    OUT ready_limit bigint,
+    OUT live_limit bigint,
+    OUT parked_limit bigint
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    -- A row stays below the size at which Postgres moves a column out of it.
+    v_most CONSTANT integer := 400;
+    v_pause CONSTANT bigint := 20000;       -- between two looks that are noted, in microseconds
+    v_ids regclass;
+    v_file oid;
+    v_next_id bigint;
+    v_now bigint;
+    v_writers integer[];
+    v_last pgmq.look;
+    v_epoch bigint;
+BEGIN
+    IF queue::text !~ '^"?pgmq"?\."?q_' THEN
+        RETURN;
+    END IF;
+    -- The file before the next id, that before the clock, and that before the writers.
+    v_ids := pg_get_serial_sequence(queue::text, 'msg_id');
+    IF has_sequence_privilege(v_ids, 'SELECT') THEN
+        v_file := pg_relation_filenode(v_ids);
+        v_next_id := 1 + coalesce(pg_sequence_last_value(v_ids), 0);
+    END IF;
+    v_now := pgmq._microseconds(clock_timestamp());
+    v_writers := ARRAY(SELECT hashtext(w) FROM unnest(pgmq._writers(queue)) AS w);
+    busy := v_writers <> '{}';
+    IF NOT busy OR v_next_id IS NULL THEN
+        RETURN;
+    END IF;
+
+    SELECT * INTO v_last
+    FROM pgmq.look AS l
+    WHERE l.queue = _look_at.queue
+    ORDER BY l.queue DESC, l.epoch DESC
+    LIMIT 1;
+    -- Not if ids have begun again since, or the clock was set back.
+    IF v_last.ids_file = v_file AND v_last.next_id <= v_next_id AND v_last.looked_at <= v_now THEN
+        ready_limit := v_last.ready_limit;
+        live_limit := v_last.live_limit;
+        parked_limit := v_last.parked_limit;
+        IF NOT v_last.writers && v_writers THEN
+            ready_limit := v_last.next_id;
+            live_limit := v_last.next_id;
+            parked_limit := v_last.looked_at;
+        ELSIF v_now > v_last.looked_at + 100000
+            AND v_now > v_last.looked_at + pgmq._sweep_interval()
+        THEN
+            ready_limit := v_last.next_id;
+            parked_limit := v_last.looked_at;
+        ELSE
+            RETURN;             -- somebody of then is still at it
+        END IF;
+        IF v_now < v_last.looked_at + v_pause THEN
+            RETURN;
+        END IF;
+    END IF;
+
+    v_epoch := nextval('pgmq.look_epoch');
+    INSERT INTO pgmq.look VALUES (
+        queue, v_epoch, v_file, v_next_id, v_now,
+        CASE WHEN cardinality(v_writers) <= v_most THEN v_writers END,
+        ready_limit, live_limit, parked_limit
+    );
+    IF v_last.epoch IS NOT NULL THEN
+        -- The one before, and now and then all that was left over by sessions that looked at once.
+        DELETE FROM pgmq.look AS l
+        WHERE l.queue = _look_at.queue AND l.epoch = ANY (ARRAY(
+            SELECT o.epoch FROM pgmq.look AS o
+            WHERE o.queue = _look_at.queue AND o.epoch BETWEEN
+                CASE WHEN v_epoch % 512 = 0 THEN 0 ELSE v_last.epoch - 100 END AND v_last.epoch
+            ORDER BY o.epoch DESC
+            LIMIT 100
+            FOR UPDATE SKIP LOCKED
+        ));
+    ELSIF random() < 0.1 THEN
+        -- Those at queues that were dropped.
+        DELETE FROM pgmq.look AS l
+        WHERE l.ctid = ANY (ARRAY(
+            SELECT o.ctid FROM pgmq.look AS o
+            WHERE NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = o.queue)
+            LIMIT 100
+            FOR UPDATE SKIP LOCKED
+        ));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._look_at(regclass) IS
+'Look who else writes to a queue, and say below which msg_id and which time (microseconds since 1970) all is settled.
+
+busy is whether anybody else writes. If nobody does, all below the next id and the clock that the caller has read before is settled. Else ready_limit and parked_limit come from earlier looks: those who wrote then have ended, or the look is older than the interval of sweeps; live_limit does not count the latter.';
+
+CREATE OR REPLACE FUNCTION pgmq._sweep_interval()
+RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_interval interval;
+BEGIN
+    -- What the session has set does not count, nor what its role has: messages would be late for
+    -- others.
+    SELECT split_part(c.setting, '=', 2)::interval INTO v_interval
+    FROM pg_db_role_setting AS s
+    CROSS JOIN unnest(s.setconfig) AS c (setting)
+    WHERE s.setrole = 0
+        AND s.setdatabase IN (
+            0, (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+        )
+        AND starts_with(c.setting, 'pgmq.sweep_interval=')
+    ORDER BY s.setdatabase DESC
+    LIMIT 1;
+    RETURN greatest(
+        (1000000 * extract(epoch FROM coalesce(v_interval, '10 s')))::bigint, 100000
+    );
+EXCEPTION
+    WHEN data_exception THEN        -- no interval
+        RETURN 10000000;
+END
+$$;
+COMMENT ON FUNCTION pgmq._sweep_interval() IS
+'How often a queue is searched from the start, in microseconds: 10 s, or what ALTER DATABASE ... SET pgmq.sweep_interval says.';
