@@ -96,3 +96,7 @@ BEGIN
     DROP TABLE pgmq.notify_insert_throttle_of_1;
 END
 $$;
+
+-- Helpers of 2.0.0 that have other arguments now.
+DROP FUNCTION IF EXISTS pgmq._push(text), pgmq._lease_to_push(text, integer);
+DROP FUNCTION IF EXISTS pgmq._close(text), pgmq._close_dead(text);

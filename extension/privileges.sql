@@ -48,5 +48,5 @@ pgmq.meta, pgmq.policy, pgmq.partitioning, pgmq.topic_bindings, pgmq.exchange, p
 pgmq.template, pgmq.notify_insert_throttle
 TO public;
 -- Without the name of the channel: whoever knows it can listen to messages.
-GRANT SELECT (number, queue_name, maximum_messages, vt, pid, opened_at) ON pgmq.channel
-TO pg_monitor;
+GRANT SELECT (number, queue_name, maximum_messages, vt, pid, opened_at, silent_since)
+ON pgmq.channel TO pg_monitor;

@@ -36,13 +36,25 @@ BEGIN
             -- The lease that fills the slot.
             msg_id bigint,
             read_ct integer,
-            -- When it became free, or the lease ends, unless that was extended.
+            -- When the lease ends, unless that was extended, or a pause of the channel; of a free
+            -- slot, since when it is, as _long_ago has it.
             free_at timestamptz NOT NULL,
             PRIMARY KEY (channel, number)
         );
         CREATE INDEX channel_slot_free_idx ON pgmq.channel_slot (queue_name, free_at);
         CREATE INDEX channel_slot_message_idx ON pgmq.channel_slot (queue_name, msg_id)
         WHERE msg_id IS NOT NULL;
+    END IF;
+    -- Since when nothing that was pushed has been answered, where a lease has ended by itself.
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = 'pgmq.channel'::regclass AND a.attname = 'silent_since'
+    ) THEN
+        ALTER TABLE pgmq.channel ADD COLUMN silent_since timestamptz;
+    END IF;
+    -- What a transaction has looked at: see _note_look.
+    IF to_regclass('pgmq.channel_look') IS NULL THEN
+        CREATE SEQUENCE pgmq.channel_look;
     END IF;
 END
 $$;

@@ -17,8 +17,6 @@ BEGIN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');
     END IF;
     --# end
-    -- For the trigger of a queue that pushes: this ends leases, whatever the new vt.
-    PERFORM pg_catalog.set_config('pgmq.nack', 'on', true);
     RETURN QUERY
         UPDATE pgmq.q_$queue AS m
         SET vt = greatest(
@@ -34,9 +32,8 @@ BEGIN
                 clock_timestamp(),
                 m.enqueued_at + interval '1 microsecond'
             ),
-            --# if max_in_flight
-            last_read_at = null,    -- it is no lease any more: see room
-            --# end
+            -- It is no lease any more: see admit, and _free_slot_at_once.
+            last_read_at = null,
             headers = CASE
                 WHEN error IS NULL THEN m.headers
                 ELSE coalesce(m.headers, '{}')
@@ -47,6 +44,5 @@ BEGIN
                 SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
             )) IS TRUE
         RETURNING m.msg_id;
-    PERFORM pg_catalog.set_config('pgmq.nack', '', true);
 END
 $$;

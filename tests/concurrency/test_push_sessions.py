@@ -316,6 +316,53 @@ def test_a_commit_that_hangs_is_not_waited_for(queue: psycopg.Connection, connec
     assert _pushed(consumer) == [2]
 
 
+def test_closing_a_channel_waits_for_a_lock_which_a_timeout_ends(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer, other = connect(), connect(autocommit=False)
+    _open(consumer)
+    _send(queue, 1)
+    other.execute("SELECT pgmq.nack('q', 1, 1)")
+    consumer.execute("SET lock_timeout = '50ms'")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        consumer.execute("SELECT pgmq.close_channel()")
+    other.commit()
+    assert consumer.execute("SELECT pgmq.close_channel()").fetchone() == (1,)
+
+
+def test_closing_a_channel_beside_a_nack_is_a_deadlock_that_is_noticed(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer, other = connect(autocommit=False), connect(autocommit=False)
+    _open(consumer)
+    consumer.commit()
+    queue.execute("SELECT pgmq.create('r'), pgmq.send('r', '1')")
+    _send(queue, 1)
+    other.execute("SELECT pgmq.nack('q', 1, 1)")
+    consumer.execute("SELECT pgmq.delete('r', 1::bigint)")
+    failures: list[psycopg.Error] = []
+
+    def delete() -> None:
+        try:
+            other.execute("SELECT pgmq.delete('r', 1::bigint)")
+            other.commit()
+        except psycopg.Error as error:
+            failures.append(error)
+            other.rollback()
+
+    thread = threading.Thread(target=delete)
+    thread.start()
+    try:
+        consumer.execute("SELECT pgmq.close_channel()")
+        consumer.commit()
+    except psycopg.Error as error:
+        failures.append(error)
+        consumer.rollback()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert [type(failure) for failure in failures] == [psycopg.errors.DeadlockDetected]
+
+
 def test_a_full_notify_queue_is_an_error_of_the_sender_and_loses_nothing(
     new_server: Callable[..., embedded.Server],
 ) -> None:

@@ -9,6 +9,8 @@ import psycopg
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import Connect
 
 DONE = {
@@ -525,3 +527,277 @@ def test_producers_and_consumers_need_no_more_rights_than_for_pulling(
     finally:
         queue.execute("DROP OWNED BY push_producer, push_consumer")
         queue.execute("DROP ROLE push_producer, push_consumer")
+
+
+def test_a_message_sent_while_a_commit_pushes_is_pushed_too(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    _open(consumer, slots=10)
+    queue.execute(
+        """
+        CREATE TABLE orders (id integer);
+        CREATE FUNCTION announce() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pgmq.send('q', to_jsonb(new.id)); RETURN null; END
+        $$;
+        CREATE CONSTRAINT TRIGGER announce AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION announce();
+        """
+    )
+    with queue.transaction():
+        _send(queue, 1)
+        queue.execute("INSERT INTO orders VALUES (2), (3)")
+    assert _pushed(consumer) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("filled", [False, True], ids=["room", "no room at first"])
+def test_each_round_of_a_statement_pushes(
+    queue: psycopg.Connection, connect: Connect, filled: bool
+) -> None:
+    consumer = connect()
+    _open(consumer, slots=1 if filled else 5)
+    if filled:
+        _send(queue, 0)
+        assert _pushed(consumer) == [0]
+    queue.execute(
+        """
+        DO $$ BEGIN
+            SET CONSTRAINTS ALL IMMEDIATE;
+            PERFORM pgmq.send('q', '1');
+            SET CONSTRAINTS ALL DEFERRED;
+            SET CONSTRAINTS ALL IMMEDIATE;
+            PERFORM pgmq.delete('q', 1::bigint) FROM pgmq.q_q WHERE message = '0';
+            PERFORM pgmq.send('q', '2');
+        END $$
+        """
+    )
+    assert _pushed(consumer) == ([1] if filled else [1, 2])
+
+
+def test_a_slot_that_is_freed_after_a_look_in_vain_is_filled(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    _open(consumer, slots=2)
+    _send(queue, 1, 2)
+    assert _pushed(consumer) == [1, 2]
+    with queue.transaction():
+        _send(queue, 3, 4)
+        queue.execute("SELECT pgmq.delete('q', ARRAY[1, 2]::bigint[])")
+    assert _pushed(consumer) == [3, 4]
+
+
+def test_what_a_savepoint_takes_back_is_pushed_by_the_commit(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    _open(consumer, slots=2)
+    with queue.transaction():
+        _send(queue, 1)
+        with queue.transaction(force_rollback=True):
+            queue.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        queue.execute("SET CONSTRAINTS ALL DEFERRED")
+    assert _pushed(consumer) == [1]
+
+
+def test_no_setting_of_a_caller_stops_or_misdirects_a_push(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    _open(consumer)
+    oid = queue.execute("SELECT 'pgmq.q_q'::regclass::oid").fetchone()
+    assert oid is not None
+    done = "statement_timestamp()::text || '|done'"
+    look = "pgmq._look('q', true)::text"
+    with queue.transaction():
+        queue.execute(
+            f"SELECT pgmq.send('q', '1'), set_config('pgmq.push_{oid[0]}', {done}, true),"
+            f" set_config('pgmq.push_look', {look}, true)".encode()
+        )
+    assert _pushed(consumer) == [1]
+    # An extended lease fills its slot, whatever the setting says.
+    queue.execute("SET pgmq.nack = 'on'")
+    queue.execute("SELECT pgmq.extend('q', 1, 1, 1200)")
+    _send(queue, 2)
+    assert _pushed(consumer) == []
+    queue.execute("SELECT pgmq.nack('q', 1, 1, 600)")
+    assert _pushed(consumer) == [2]
+
+
+def test_behind_very_many_closed_groups_every_send_is_pushed(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    queue.execute("SELECT pgmq.create_fifo_index('q')")
+    queue.execute(
+        """
+        SELECT pgmq.send_batch(
+            'q', array_agg('0'::jsonb), array_agg(jsonb_build_object('x-pgmq-group', g::text))
+        )
+        FROM generate_series(1, 3000) AS g, generate_series(1, 2)
+        """
+    )
+    queue.execute("SELECT count(*) FROM pgmq.read_grouped_head('q', 600, 3000)")
+    consumer = connect()
+    _open(consumer, slots=100)
+    for message in range(1, 21):
+        queue.execute(
+            "SELECT pgmq.send('q', %s::text::jsonb, jsonb_build_object('x-pgmq-group', %s::text))",
+            (message, f"new {message}"),
+        )
+    assert _pushed(consumer) == list(range(1, 21))
+
+
+def test_a_trigger_on_another_table_frees_no_slot(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    _open(consumer)
+    _send(queue, 1)
+    assert _pushed(consumer) == [1]
+    queue.execute("SELECT pgmq.create('mine'), pgmq.send('mine', '1'), pgmq.read('mine', 0, 1)")
+    queue.execute(
+        "CREATE TRIGGER t AFTER UPDATE ON pgmq.q_mine FOR EACH ROW"
+        " EXECUTE FUNCTION pgmq._free_slot_at_once('q');"
+        "CREATE CONSTRAINT TRIGGER u AFTER DELETE ON pgmq.q_mine DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION pgmq._push_at_commit('q')"
+    )
+    _send(queue, 2)
+    queue.execute("SELECT pgmq.nack('mine', 1, 1)")
+    queue.execute("SELECT pgmq.delete('mine', 1::bigint)")
+    assert _pushed(consumer) == []
+    assert list(_in_flight(queue).values()) == [1]
+
+
+def test_a_clock_that_is_set_back_fills_no_slot(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    _open(consumer)
+    _send(queue, 1)
+    _ack(queue, 1)
+    row = queue.execute(
+        "SELECT free_at < now() - interval '900 years' FROM pgmq.channel_slot"
+    ).fetchone()
+    assert row == (True,)
+
+
+def test_a_silent_channel_is_tried_ever_more_seldom_and_doctor_says_so(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    silent, consumer = connect(), connect()
+    channel = _open(silent, slots=3, vt=100)
+    silent.execute("UNLISTEN *")
+    _send(queue, 1, 2, 3)
+
+    def vt_later() -> None:
+        queue.execute("SET session_replication_role = replica")
+        queue.execute(
+            """
+            UPDATE pgmq.channel_slot SET free_at = free_at - interval '101 seconds'
+            WHERE free_at > now();
+            UPDATE pgmq.channel SET silent_since = silent_since - interval '101 seconds';
+            UPDATE pgmq.q_q SET vt = vt - interval '101 seconds' WHERE read_ct > 0;
+            """
+        )
+        queue.execute("RESET session_replication_role")
+        queue.execute("SELECT pgmq.close_dead_channels()")
+
+    received = "SELECT sum(read_ct) FROM pgmq.q_q"
+    totals = []
+    for _ in range(30):
+        vt_later()
+        row = queue.execute(received).fetchone()
+        assert row is not None
+        totals.append(row[0] - 3)
+    # One at a time, and at last one in nine vt.
+    assert totals[0] == 1
+    assert 5 <= totals[-1] <= 8
+    findings = queue.execute("SELECT finding, fix FROM pgmq.doctor()").fetchall()
+    pid = silent.info.backend_pid
+    assert [pid for finding, fix in findings if f"process {pid} does not listen" in finding] == [
+        pid
+    ]
+
+    # Another channel has them all the time.
+    _open(consumer, slots=3)
+    assert len(_pushed(consumer)) >= 2
+
+    # An answer, and all of its slots are as before.
+    silent.execute(f'LISTEN "{channel}"'.encode())
+    for _ in range(12):
+        vt_later()
+        told = _payloads(silent)
+        if told:
+            break
+    queue.execute("SELECT pgmq.ack('q', %s, %s)", (told[-1]["msg_id"], told[-1]["read_ct"]))
+    consumer.execute("SELECT pgmq.close_channel()")
+    _send(queue, 4, 5, 6)
+    queue.execute("SELECT pgmq.close_dead_channels()")
+    assert _in_flight(queue) == {channel: 3}
+
+
+@pytest.fixture
+def stranger(queue: psycopg.Connection, connect: Connect) -> Iterator[psycopg.Connection]:
+    """A session of a role with USAGE alone, in a transaction that it leaves open."""
+    queue.execute("CREATE ROLE push_stranger LOGIN; GRANT USAGE ON SCHEMA pgmq TO push_stranger")
+    session = connect(user="push_stranger", autocommit=False)
+    try:
+        yield session
+    finally:
+        session.close()
+        queue.execute("DROP OWNED BY push_stranger; DROP ROLE push_stranger")
+
+
+def test_whoever_may_not_read_closes_locks_and_pushes_nothing(
+    queue: psycopg.Connection, connect: Connect, stranger: psycopg.Connection
+) -> None:
+    victim, consumer = connect(), connect()
+    _open(victim)
+    _send(queue, 1)
+    victim.close()
+    queue.execute("SET session_replication_role = replica")
+    _send(queue, 2)
+    queue.execute("RESET session_replication_role")
+    for call in (
+        "SELECT pgmq.close_dead_channels()",
+        "SELECT pgmq._push('q', null, true)",
+        "SELECT pgmq._close_lost('q')",
+        "SELECT pgmq._open_channel('q', 1, 1)",
+    ):
+        stranger.execute("SAVEPOINT s")
+        try:
+            assert stranger.execute(call.encode()).fetchone() == (0,)
+        except psycopg.errors.InsufficientPrivilege:
+            stranger.execute("ROLLBACK TO s")
+    _open(consumer, slots=2)
+    assert 2 in _pushed(consumer)
+    assert len(_in_flight(queue)) <= 2
+
+
+@pytest.mark.parametrize(("slots", "vt"), [(1_000_000, 1), (0, 1), (None, 1), (1, 0), (1, None)])
+def test_what_open_channel_checks_is_checked_behind_it_too(
+    queue: psycopg.Connection, slots: int | None, vt: int | None
+) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        queue.execute("SELECT pgmq._open_channel('q', %s, %s)", (slots, vt))
+
+
+def test_a_session_has_the_rights_of_the_role_that_it_has_set(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    queue.execute(
+        """
+        CREATE ROLE push_pool LOGIN NOINHERIT; CREATE ROLE push_app; GRANT push_app TO push_pool;
+        GRANT USAGE ON SCHEMA pgmq TO push_pool, push_app;
+        SELECT pgmq.grant_consume('q', 'push_app')
+        """
+    )
+    session = connect(user="push_pool")
+    try:
+        session.execute("SET ROLE push_app")
+        _open(session)
+        _send(queue, 1)
+        assert _pushed(session) == [1]
+    finally:
+        session.close()
+        queue.execute("DROP OWNED BY push_pool, push_app; DROP ROLE push_pool, push_app")

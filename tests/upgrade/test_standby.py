@@ -84,6 +84,14 @@ def test_a_standby_answers_what_only_looks_and_refuses_the_rest(
             found = [row for row in db.execute(look.encode()).fetchall() if row[0] != "fleeting"]
             assert found, look
             assert copy.execute(look.encode()).fetchall() == found, look
+        # It has no channels; what is wrong with the queues that it has is found there as well.
+        db.execute("SELECT pgmq.open_channel('plain', 1, 60)")
+        db.execute("DROP INDEX pgmq.parked_idx_plain")
+        assert copy.execute("SELECT * FROM pgmq.list_channels()").fetchall() == []
+        findings = "SELECT queue_name, finding FROM pgmq.doctor()"
+        assert ("plain", "the index of parked messages is missing") in copy.execute(
+            findings
+        ).fetchall()
         with pytest.raises(psycopg.errors.FeatureNotSupported, match="unlogged"):
             copy.execute("SELECT * FROM pgmq.peek('fleeting')")
         for call in ("read('plain', 60, 1)", "send('plain', '1')", "pop('plain')"):

@@ -19,12 +19,7 @@ BEGIN
                     HINT = 'It is closed when that session ends; pg_terminate_backend ends it.';
         END IF;
         EXECUTE format('UNLISTEN %I', v_channel.channel);
-        -- Others may be at it, for as long as their commit takes.
-        WHILE NOT pgmq._close(v_channel.channel)
-            AND EXISTS (SELECT FROM pgmq.channel AS c WHERE c.channel = v_channel.channel)
-        LOOP
-            PERFORM pg_sleep(0.01);
-        END LOOP;
+        PERFORM pgmq._close(v_channel.channel, true);
         PERFORM pg_advisory_unlock(pgmq._channel_locks(), v_channel.number);
         v_count := v_count + 1;
     END LOOP;

@@ -8,21 +8,29 @@ RETURNS TABLE (
     pid integer,
     opened_at timestamptz
 )
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT
-        c.channel,
-        c.queue_name,
-        c.maximum_messages,
-        c.vt,
-        (
-            SELECT count(*) FROM pgmq.channel_slot AS s
-            WHERE s.channel = c.channel AND s.msg_id IS NOT NULL AND s.free_at > clock_timestamp()
-        )::integer,
-        c.pid,
-        c.opened_at
-    FROM pgmq.channel AS c
-    ORDER BY c.queue_name, c.channel
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RETURN;     -- a standby has none: see _doctor_channels
+    END IF;
+    RETURN QUERY
+        SELECT
+            c.channel,
+            c.queue_name,
+            c.maximum_messages,
+            c.vt,
+            (
+                SELECT count(*) FROM pgmq.channel_slot AS s
+                WHERE s.channel = c.channel AND s.msg_id IS NOT NULL
+                    AND s.free_at > clock_timestamp()
+            )::integer,
+            c.pid,
+            c.opened_at
+        FROM pgmq.channel AS c
+        ORDER BY c.queue_name, c.channel;
+END
 $$;
 COMMENT ON FUNCTION pgmq.list_channels() IS
-'The channels that are open, or whose session is gone and nobody has noticed yet, with the number of messages pushed and not acknowledged (an extended lease counts until its first end). For the extension''s owner: whoever knows a channel''s name can listen to it.';
+'The channels that are open, or whose session is gone and nobody has noticed yet, with the number of messages pushed and not acknowledged (an extended lease counts until its first end); none on a standby. For the extension''s owner: whoever knows a channel''s name can listen to it.';

@@ -10,17 +10,7 @@ DECLARE
     v_channel text;
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
-    IF maximum_messages IS NULL OR maximum_messages NOT BETWEEN 1 AND 1000 THEN
-        RAISE EXCEPTION 'maximum_messages must be between 1 and 1000: %',
-            coalesce(maximum_messages::text, 'null')
-            USING ERRCODE = 'invalid_parameter_value',
-                HINT = 'It is how many messages may be out unacknowledged at a time.';
-    END IF;
-    IF vt IS NULL OR vt < 1 THEN
-        RAISE EXCEPTION 'vt must be at least 1: %', coalesce(vt::text, 'null')
-            USING ERRCODE = 'invalid_parameter_value',
-                HINT = 'It is how many seconds there are to acknowledge a message.';
-    END IF;
+    PERFORM pgmq._check_channel(maximum_messages, vt);
     IF NOT pgmq._pushes(queue_name) THEN
         PERFORM pgmq.enable_push(queue_name);
     END IF;
@@ -32,6 +22,27 @@ $$;
 COMMENT ON FUNCTION pgmq.open_channel(text, integer, integer) IS
 'Have messages of a queue pushed to this session: LISTEN to a new channel, whose name is returned, on which each message comes as a notification, leased for vt seconds (30 unless given): a JSON object of queue_name, msg_id, read_ct, enqueued_at, vt, message and headers. Where it would have 8,000 bytes or more, message or headers are left out, and message_omitted or headers_omitted is true: see get. Up to maximum_messages (1 to 1,000) are out at a time; ack, nack, delete and archive, and a lease that ends, make room for the next, in transactions that are READ COMMITTED. The channel is open as long as the session, or until close_channel. When nothing came for a while call close_dead_channels, which pushes what fell due. The session''s login needs SELECT and UPDATE on the queue''s table. The queue''s owner must be the extension''s, or have all its rights. Not through a pooler that changes sessions.';
 
+CREATE OR REPLACE FUNCTION pgmq._check_channel(maximum_messages integer, vt integer)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    IF maximum_messages IS NULL OR maximum_messages NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'maximum_messages must be between 1 and 1000: %',
+            coalesce(maximum_messages::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'It is how many messages may be out unacknowledged at a time.';
+    END IF;
+    IF vt IS NULL OR vt < 1 THEN
+        RAISE EXCEPTION 'vt must be at least 1: %', coalesce(vt::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'It is how many seconds there are to acknowledge a message.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_channel(integer, integer) IS
+'Raise the error that invalid arguments of open_channel deserve.';
+
 CREATE OR REPLACE FUNCTION pgmq._open_channel(
     queue_name text,
     maximum_messages integer,
@@ -42,20 +53,21 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_queue text := pgmq._lock_queue_name(queue_name);
-    v_table text := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
+    v_queue text;
     v_number integer;
     v_channel text;
 BEGIN
-    -- The caller of a function that runs with its owner's rights is known by the login only.
-    IF NOT (
-        has_table_privilege(session_user, v_table, 'SELECT')
-        AND has_column_privilege(session_user, v_table, 'vt', 'UPDATE')
-    ) THEN
-        RAISE EXCEPTION 'permission denied for queue "%"', v_queue
+    -- Anybody may call this.
+    PERFORM pgmq._check_channel(maximum_messages, vt);
+    IF pgmq._may_be_pushed(queue_name) IS NOT true THEN
+        RAISE EXCEPTION 'permission denied for queue "%"', queue_name
             USING ERRCODE = 'insufficient_privilege',
-                HINT = format('%s needs SELECT and UPDATE on %s.', session_user, v_table);
+                HINT = format(
+                    '%s needs SELECT and UPDATE on pgmq.%I.',
+                    pgmq._caller(), pgmq.format_table_name(queue_name, 'q')
+                );
     END IF;
+    v_queue := pgmq._lock_queue_name(queue_name);
     IF NOT pgmq._is_safe_to_push(queue_name) THEN
         RAISE EXCEPTION 'queue "%" cannot be pushed: its owner has not the rights of %',
             v_queue, current_user
@@ -79,9 +91,9 @@ BEGIN
     );
     -- Longest free is first filled: so new channels take turns.
     INSERT INTO pgmq.channel_slot (channel, number, queue_name, free_at)
-    SELECT v_channel, n, v_queue, to_timestamp(n)
+    SELECT v_channel, n, v_queue, pgmq._long_ago(to_timestamp(n))
     FROM generate_series(1, _open_channel.maximum_messages) AS n;
-    PERFORM pgmq._push(v_queue);
+    PERFORM pgmq._push(v_queue, null, true);
     RETURN v_channel;
 END
 $$;
