@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ROOT / "python" / "src"
 
 TWINS = {
+    "pgmq/_async_connect.py": "pgmq/_connect.py",
     "pgmq/_async_job.py": "pgmq/_job.py",
     "pgmq/async_notify_listener.py": "pgmq/sync_notify_listener.py",
     "pgmq/async_operations.py": "pgmq/sync_operations.py",
@@ -41,7 +42,7 @@ WORDS = {
     r"\bAsync(ExitStack|Iterator|Job)\b": r"\1",
     r"\basynccontextmanager\b": "contextmanager",
     r"\benter_async_context\b": "enter_context",
-    r"\b_async_operation\b": "_operation",
+    r"\b_async_(connect|operation)\b": r"_\1",
     r"(\w)_async\b": r"\1",
     r"\bcurrent_loop\b": "current_process",
     "the event loop and the process": "the process",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import pgmq
+from pgmq import cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,6 +83,39 @@ def pooled(dsn: str) -> Iterator[Callable[[], psycopg.Connection]]:
                 session.close()
             process.terminate()
             process.wait()
+
+
+def _address(session: psycopg.Connection) -> str:
+    return f"host={session.info.host} port=6432 dbname=pool user={session.info.user}"
+
+
+def test_the_client_the_command_line_and_workers_work_through_the_pool(
+    pooled: Callable[[], psycopg.Connection], dsn: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Without a word to them: they prepare no statements there, which other sessions would meet."""
+    address = _address(pooled())
+    with pgmq.PGMQueue(address) as client, ThreadPoolExecutor(8) as threads:
+        client.create_queue("q")
+        assert len(list(threads.map(lambda n: client.send("q", n), range(160)))) == 160
+        assert client.metrics("q").queue_length == 160
+        assert cli.main(["--dsn", address, "peek", "q"]) == 0
+        assert '"msg_id": 1' in capfd.readouterr().out.replace("msg_id: ", '"msg_id": ')
+        got: list[int] = []
+        worker = pgmq.Worker(
+            address, "q", lambda m: got.append(m.msg_id), listen_dsn=dsn, concurrency=4
+        )
+        worker.run(until_empty=True)
+        assert sorted(got) == list(range(1, 161))
+
+        async def receive() -> None:
+            async with pgmq.AsyncPGMQueue(address) as other:
+                for turn in range(10):
+                    await other.send("q", turn)
+                    assert await other.pop("q")
+
+        asyncio.run(receive())
+    with pytest.raises(ValueError, match="give listen_dsn"):
+        pgmq.Worker(address, "q", print).run(until_empty=True)
 
 
 def test_everything_but_listen_works_through_the_pool(

@@ -27,7 +27,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 import pgmq
 from pgmq import AsyncPGMQueue, PGMQueue, async_transaction, transaction
-from pgmq.base import PGMQConfig
+from pgmq.base import PGMQConfig, resolve_pgmq_config
 from pgmq.logger import LoggingManager, log_with_context
 from pgmq.messages import Message, QueueMetrics
 from pgmq.notify_listener import AsyncNotificationListener, SyncNotificationListener
@@ -150,11 +150,55 @@ def test_values_that_json_has_not_are_sent_as_pgmq_py_sends_them(queue: PGMQueue
     ]  # fmt: skip
 
 
+def test_what_a_connection_string_leaves_open_libpq_decides() -> None:
+    config = PGMQConfig("service=mine")
+    assert (config.dsn, config.host) == ("service=mine", "localhost")
+    assert PGMQConfig("dbname=d", username="app").dsn == "dbname=d user=app"
+    assert PGMQConfig("postgresql:///d").async_dsn == "postgresql:///d"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PG_HOST", "elsewhere")
+        patch.setenv("DATABASE_URL", "host=wrong")
+        assert PGMQConfig("dbname=d").dsn == "host=elsewhere dbname=d"
+        # What is said wins over the environment.
+        assert resolve_pgmq_config(config_kwargs={"port": "1"}).host == "elsewhere"
+        assert resolve_pgmq_config(config_kwargs={"host": "right"}).host == "right"
+        assert resolve_pgmq_config(dsn="host=dsn").host == "dsn"
+        assert resolve_pgmq_config().host == "wrong"
+        with pytest.raises(pgmq.PGMQInstallError, match="Failed to connect"):
+            pgmq.install_pgmq_from_sql(host="127.0.0.1", port="1")
+
+
+@pytest.mark.parametrize("init_extension", [True, False])
+def test_a_server_that_is_not_there_is_an_error_that_says_so(init_extension: bool) -> None:
+    started = time.monotonic()
+
+    def call() -> None:
+        client = PGMQueue("host=127.0.0.1 port=1", init_extension=init_extension)
+        with contextlib.closing(client):
+            client.pool.timeout = 0.2  # type: ignore[union-attr]
+            client.list_queues()
+
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        call()
+    assert time.monotonic() - started < 10
+
+
+def test_a_pool_of_the_wrong_kind_is_refused(dsn: str) -> None:
+    with pytest.raises(TypeError, match=r"pool must be a psycopg_pool ConnectionPool, not str"):
+        PGMQueue(pool="postgresql://")  # type: ignore[arg-type]
+    pool = ConnectionPool(dsn, open=False)
+    with pytest.raises(TypeError, match="psycopg_pool AsyncConnectionPool, not ConnectionPool"):
+        asyncio.run(AsyncPGMQueue(pool=pool).init())  # type: ignore[arg-type]
+
+
 def test_a_client_of_another_loop_says_so_at_once(dsn: str) -> None:
     client = AsyncPGMQueue(dsn)
-    asyncio.run(client.init())
+    first = asyncio.new_event_loop()
+    first.run_until_complete(client.init())
     with pytest.raises(RuntimeError, match="another event loop"):
         asyncio.run(client.list_queues())
+    first.run_until_complete(client.close())
+    first.close()
 
 
 def test_a_client_of_another_process_says_so_and_leaves_the_sessions_alone(
@@ -513,10 +557,10 @@ def test_a_cancelled_call_does_not_cost_the_pool_its_connection(dsn: str) -> Non
 def test_a_connection_string_keeps_its_options_and_hides_its_password() -> None:
     config = PGMQConfig("postgresql://u:s3cret@h/d?sslmode=require&connect_timeout=3")
     assert "sslmode=require" in config.dsn
-    assert config.async_dsn == "postgresql://u:s3cret@h:5432/d?connect_timeout=3&sslmode=require"
+    assert config.async_dsn == "postgresql://u:s3cret@h/d?connect_timeout=3&sslmode=require"
     assert "s3cret" not in repr(config)
     socket = PGMQConfig("host=/tmp user='a b' password='p@ss/'")
-    assert socket.async_dsn == "postgresql://a%20b:p%40ss%2F@:5432/postgres?host=%2Ftmp"
+    assert socket.async_dsn == "postgresql://a%20b:p%40ss%2F@/?host=%2Ftmp"
     assert psycopg.conninfo.conninfo_to_dict(socket.async_dsn) == (
         psycopg.conninfo.conninfo_to_dict(socket.dsn)
     )

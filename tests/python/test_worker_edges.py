@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 
 import handlers
-from pgmq import AsyncWorker, Hooks, PGMQueue, ProcessWorker, Worker
+from pgmq import AsyncWorker, Hooks, PGMQueue, ProcessWorker, Reject, Worker
 from pgmq._wire import UndecodableJSON
 
 if TYPE_CHECKING:
@@ -394,8 +395,9 @@ def test_a_message_that_another_session_has_locked_stops_no_other(
 
 
 def test_an_error_that_the_database_cannot_hold_is_stored_readably(
-    server: TestServer, db: psycopg.Connection, dsn: str
+    server: TestServer, db: psycopg.Connection, dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.CRITICAL, logger="pgmq.worker")  # xdist cannot pass that text on
     name = f"{db.info.dbname}_latin1"
     db.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'".encode())
     try:
@@ -415,3 +417,23 @@ def test_an_error_that_the_database_cannot_hold_is_stored_readably(
             )
     finally:
         db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def test_a_worker_inside_an_event_loop_says_what_to_do(db: psycopg.Connection, dsn: str) -> None:
+    async def notebook() -> None:
+        Worker(dsn, "jobs", print).run(until_empty=True)
+
+    with pytest.raises(RuntimeError, match="AsyncWorker"):
+        asyncio.run(notebook())
+
+
+def test_a_reason_may_be_an_exception(db: psycopg.Connection, dsn: str) -> None:
+    db.execute("SELECT pgmq.send('jobs', '1')")
+
+    def handler(message: Message) -> None:
+        raise Reject(ValueError("no stock"))
+
+    _run(Worker, dsn, "jobs", handler)
+    assert _column(db, "SELECT headers ->> 'x-pgmq-error' FROM pgmq.a_jobs") == [
+        "ValueError: no stock"
+    ]

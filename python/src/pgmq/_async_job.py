@@ -13,7 +13,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from pgmq import _statements as statements
-from pgmq import _wire as wire
+from pgmq._async_connect import prepare
 from pgmq._outcome import RETURNED, HandlerError, LeaseLostError, Outcome, failure
 
 if TYPE_CHECKING:
@@ -152,8 +152,7 @@ class AsyncJob:
         connection = await psycopg.AsyncConnection.connect(
             self.dsn, autocommit=True, prepare_threshold=None if self.pooled else 5
         )
-        for command in wire.settings(connection.info):
-            await connection.execute(command)
+        await prepare(connection)
         return connection
 
 

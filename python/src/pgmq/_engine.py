@@ -25,6 +25,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgmq import _statements as statements
 from pgmq import _wire as wire
+from pgmq._async_connect import prepare
 from pgmq._outcome import RETURNED, HandlerError, Outcome, failure
 
 if TYPE_CHECKING:
@@ -275,6 +276,10 @@ class Engine(ABC):
             except psycopg.Error as error:  # noqa: PERF203
                 if not wire.is_passing(error, self._served):
                     raise
+                if not self._served and "startup parameter" in str(error):
+                    raise ValueError(
+                        "dsn leads to a pooler: give listen_dsn as well, a direct connection"
+                    ) from error
                 in_hand = bool(self._held or self._done or self._refused or self._locked)
                 if self._stop_asked and (not in_hand or (self._attempts and not self._running)):
                     self._report("leases are left to end by themselves", error, 0.0)
@@ -877,8 +882,7 @@ async def _connect(dsn: str, pooled: bool) -> _Connection:
     connection = await psycopg.AsyncConnection.connect(
         dsn, autocommit=True, prepare_threshold=None if pooled else 5
     )
-    for command in wire.settings(connection.info):
-        await connection.execute(command)
+    await prepare(connection)
     return connection
 
 

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from pgmq import _statements as statements
-from pgmq import _wire as wire
+from pgmq._connect import prepare
 from pgmq._outcome import RETURNED, HandlerError, LeaseLostError, Outcome, failure
 
 if TYPE_CHECKING:
@@ -150,8 +150,7 @@ class Job:
         connection = psycopg.Connection.connect(
             self.dsn, autocommit=True, prepare_threshold=None if self.pooled else 5
         )
-        for command in wire.settings(connection.info):
-            connection.execute(command)
+        prepare(connection)
         return connection
 
 

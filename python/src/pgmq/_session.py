@@ -17,6 +17,7 @@ from psycopg.types.json import set_json_loads
 
 from pgmq import _statements as statements
 from pgmq import _wire as wire
+from pgmq._connect import prepare
 from pgmq._wire import JSONText
 from pgmq.sync_operations import SyncPGMQueueOperationsMixin
 
@@ -90,8 +91,7 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
             row_factory=tuple_row,
             fallback_application_name=self._name,
         )
-        for command in wire.settings(connection.info):
-            connection.execute(command)
+        prepare(connection)
         set_json_loads(_text, connection)
         connection.adapters.register_loader("timestamptz", wire.ClampedLoader)
         connection.add_notice_handler(_notice)

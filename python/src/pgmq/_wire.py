@@ -1,4 +1,4 @@
-"""What is relied on of a connection, which errors pass, and values that Python cannot hold."""
+"""Values on their way: JSON, what Python cannot hold, and which errors pass. No I/O here."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import set_json_loads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from psycopg import AsyncCursor, Cursor
 
 __all__ = [
@@ -26,6 +24,7 @@ __all__ = [
     "ClampedLoader",
     "JSONText",
     "UndecodableJSON",
+    "check_kind",
     "current_loop",
     "current_process",
     "decode_again",
@@ -33,7 +32,6 @@ __all__ = [
     "escaped",
     "is_passing",
     "plain",
-    "settings",
 ]
 
 # What psycopg raises for a value that it cannot decode.
@@ -65,6 +63,19 @@ class UndecodableJSON(JSONText):
     error: Exception
 
 
+def check_kind(name: str, given: Any, wanted: type, method: str) -> None:
+    """Raise a TypeError for a pool or an engine of another kind than a client works with."""
+    if given is None or isinstance(given, wanted):
+        return
+    # What stands in for one in a test is taken.
+    library = type(given).__module__.partition(".")[0]
+    if not hasattr(given, method) or library == wanted.__module__.partition(".")[0]:
+        raise TypeError(
+            f"{name} must be a {wanted.__module__.partition('.')[0]} {wanted.__name__},"
+            f" not {type(given).__name__}"
+        )
+
+
 def current_loop() -> Any:
     """Return what the connections of an asynchronous client belong to."""
     return asyncio.get_running_loop()
@@ -73,19 +84,6 @@ def current_loop() -> Any:
 def current_process() -> Any:
     """Return what the connections of a client belong to: after a fork, two would use them."""
     return os.getpid()
-
-
-def settings(info: psycopg.ConnectionInfo) -> Iterator[str]:
-    """Tell what to execute on a new connection; nothing where the server has its defaults.
-
-    A database, a role or the environment may say otherwise, and psycopg reads only these.
-    """
-    if not (info.parameter_status("DateStyle") or "ISO").startswith("ISO"):
-        yield "SET datestyle TO ISO"
-    if (info.parameter_status("IntervalStyle") or "postgres") != "postgres":
-        yield "SET intervalstyle TO postgres"
-    if (info.parameter_status("client_encoding") or "UTF8") != "UTF8":
-        yield "SET client_encoding TO 'UTF8'"
 
 
 def is_passing(error: psycopg.Error, served: bool = False) -> bool:

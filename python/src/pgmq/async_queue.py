@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from pgmq import _statements as statements
 from pgmq import _wire as wire
+from pgmq._async_connect import prepare
 from pgmq.async_operations import AsyncPGMQueueOperationsMixin
 from pgmq.base import BaseQueue, ClientFields
 
@@ -52,7 +53,11 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
 
         Nothing is created where pgmq is installed in whatever way.
         """
+        wire.check_kind("pool", self.pool, AsyncConnectionPool, "getconn")
         if self.pool is None:
+            if self.init_extension:
+                # The pool would try for half a minute, and not say why.
+                await self._connect_once()
             self._home = wire.current_loop()
             self.pool = AsyncConnectionPool(
                 self.config.dsn,
@@ -64,7 +69,16 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
             )
             await self.pool.open()
         if self.init_extension:
-            await self._run(statements.ensure_extension(), None)
+            await self._init_extensions()
+
+    async def _init_extensions(self) -> None:
+        # kombu's transport calls it by this name.
+        await self._run(statements.ensure_extension(), None)
+
+    async def _connect_once(self) -> None:
+        """Raise the error that connecting raises, if any."""
+        conn = await psycopg.AsyncConnection.connect(self.config.dsn)
+        await conn.close()
 
     async def close(self) -> None:
         """Close the client's own pool; init() opens another one."""
@@ -92,7 +106,13 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
         if conn is not None:
             return await _execute(conn, statement)
         pool = self._opened()
-        conn = await pool.getconn()
+        try:
+            conn = await pool.getconn()
+        except PoolTimeout:
+            # It does not say why: a server that is not there does.
+            if self._own_pool:
+                await self._connect_once()
+            raise
         try:
             if conn.autocommit:
                 return await _execute(conn, statement)
@@ -122,10 +142,9 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
 
 
 async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:
-    """Set what the client relies on, where the server does not have it by itself."""
-    for command in wire.settings(conn.info):
-        await conn.execute(command)
-    await conn.commit()
+    await conn.set_autocommit(True)
+    await prepare(conn)
+    await conn.set_autocommit(False)
 
 
 async def _check(conn: psycopg.AsyncConnection[Any]) -> None:

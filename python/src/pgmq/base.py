@@ -66,7 +66,9 @@ class PGMQConfig(ClientFields):
     """Where the server is and how to talk to it.
 
     `conn_string` (a URI or libpq's key=value form) wins over host, port, database, username and
-    password, which say what it leaves open. Its other options, sslmode for example, are kept.
+    password. What it leaves open, these say where they are given, by an argument or by PG_HOST and
+    its like; else libpq, by its own rules: PGHOST and its like, service and password files. Its
+    other options, sslmode for example, are kept.
 
         >>> config = PGMQConfig("postgresql://app:secret@db.example/orders?sslmode=require")
         >>> config.host, config.port, config.database
@@ -80,9 +82,14 @@ class PGMQConfig(ClientFields):
         # An address or a service in conn_string stands for the host.
         named = given.keys() & {"hostaddr", "service"}
         for name, (key, variable, default) in _FIELDS.items():
-            value = given.pop(key, None) or getattr(self, name)
-            setattr(self, name, str(value or os.environ.get(variable) or default))
-            if key not in {"host", "port"} or not named:
+            in_string = given.pop(key, None)
+            said = getattr(self, name) or os.environ.get(variable)
+            setattr(self, name, str(in_string or said or default))
+            # Of a default nobody knows whether it was meant: libpq may know better.
+            meant = in_string or (said and said != default)
+            if not self.conn_string or (
+                meant and (in_string or key not in {"host", "port"} or not named)
+            ):
                 self._options[key] = getattr(self, name)
         self._options.update(given)
 
@@ -94,15 +101,15 @@ class PGMQConfig(ClientFields):
     @property
     def async_dsn(self) -> str:
         """The connection string as a URI."""
-        known = {key for key, _, _ in _FIELDS.values()}
+        given = {key: quote(value, safe="") for key, value in self._options.items()}
+        host = given.get("host", "")
+        if "/" in self._options.get("host", ""):  # a directory, which is no host of a URI
+            host = ""
+        user = ":".join(given[key] for key in ("user", "password") if key in given)
+        port = f":{given['port']}" if "port" in given else ""
+        known = {"user", "password", "port", "dbname"} | ({"host"} if host else set())
         query = {key: value for key, value in self._options.items() if key not in known}
-        host = self.host
-        if "/" in host:  # a directory, which is no host of a URI
-            host, query["host"] = "", host
-        user, password, name = (
-            quote(text, safe="") for text in (self.username, self.password, self.database)
-        )
-        uri = f"postgresql://{user}:{password}@{host}:{self.port}/{name}"
+        uri = f"postgresql://{user}{'@' if user else ''}{host}{port}/{given.get('dbname', '')}"
         return f"{uri}?{urlencode(sorted(query.items()), quote_via=quote)}" if query else uri
 
 
@@ -140,6 +147,8 @@ def resolve_pgmq_config(
         )
     if dsn is not None:
         keywords["conn_string"] = dsn
+    elif keywords.keys() & _FIELDS.keys():
+        keywords.setdefault("conn_string", None)  # not that of DATABASE_URL
     return PGMQConfig(**keywords)
 
 

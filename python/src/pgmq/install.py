@@ -25,7 +25,7 @@ __all__ = [
 
 
 class PGMQInstallError(Exception):
-    """Raised when pgmq could not be installed; its cause is psycopg's error."""
+    """Raised when pgmq could not be installed; its cause is the error that was in the way."""
 
 
 def get_embedded_sql_version() -> str:
@@ -63,7 +63,7 @@ def install_pgmq_sql(
         try:
             with connection.transaction():
                 connection.execute(sql.encode())
-        except psycopg.Error as error:
+        except Exception as error:
             raise PGMQInstallError(f"Failed to execute PGMQ SQL: {error}") from error
 
 
@@ -98,7 +98,7 @@ def _connection(
     found = resolve_pgmq_config(config=config, dsn=dsn, config_kwargs=config_kwargs)
     try:
         connection = psycopg.connect(found.dsn, autocommit=True)
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         raise PGMQInstallError(f"Failed to connect to PostgreSQL: {error}") from error
     with connection:
         yield connection

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from pgmq import _statements as statements
 from pgmq import _wire as wire
+from pgmq._connect import prepare
 from pgmq.base import BaseQueue, ClientFields
 from pgmq.sync_operations import SyncPGMQueueOperationsMixin
 
@@ -54,7 +55,11 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
 
         Nothing is created where pgmq is installed in whatever way.
         """
+        wire.check_kind("pool", self.pool, ConnectionPool, "getconn")
         if self.pool is None:
+            if self.init_extension:
+                # The pool would try for half a minute, and not say why.
+                self._connect_once()
             self._home = wire.current_process()
             self.pool = ConnectionPool(
                 self.config.dsn,
@@ -66,7 +71,16 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
             )
             self.pool.open()
         if self.init_extension:
-            self._run(statements.ensure_extension(), None)
+            self._init_extensions()
+
+    def _init_extensions(self) -> None:
+        # kombu's transport calls it by this name.
+        self._run(statements.ensure_extension(), None)
+
+    def _connect_once(self) -> None:
+        """Raise the error that connecting raises, if any."""
+        conn = psycopg.Connection.connect(self.config.dsn)
+        conn.close()
 
     def close(self) -> None:
         """Close the client's own pool; init() opens another one."""
@@ -92,7 +106,13 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
         if conn is not None:
             return _execute(conn, statement)
         pool = self._opened()
-        conn = pool.getconn()
+        try:
+            conn = pool.getconn()
+        except PoolTimeout:
+            # It does not say why: a server that is not there does.
+            if self._own_pool:
+                self._connect_once()
+            raise
         try:
             if conn.autocommit:
                 return _execute(conn, statement)
@@ -120,10 +140,9 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
 
 
 def _configure(conn: psycopg.Connection[Any]) -> None:
-    """Set what the client relies on, where the server does not have it by itself."""
-    for command in wire.settings(conn.info):
-        conn.execute(command)
-    conn.commit()
+    conn.set_autocommit(True)
+    prepare(conn)
+    conn.set_autocommit(False)
 
 
 def _check(conn: psycopg.Connection[Any]) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import (
 
 from pgmq import _sqlalchemy as rendering
 from pgmq import _statements as statements
+from pgmq import _wire as wire
 from pgmq.async_operations import AsyncPGMQueueOperationsMixin
 from pgmq.base import BaseQueue, ClientFields
 
@@ -51,6 +52,7 @@ class PGMQueue(
 
         Nothing is created where pgmq is installed in whatever way.
         """
+        wire.check_kind("engine", self.engine, AsyncEngine, "connect")
         if self.engine is None:
             self.engine = create_async_engine(
                 rendering.URL,
@@ -58,7 +60,11 @@ class PGMQueue(
                 pool_size=self.pool_size,
             )
         if self.init_extension:
-            await self._run(statements.ensure_extension(), None)
+            await self._init_extensions()
+
+    async def _init_extensions(self) -> None:
+        # kombu's transport calls it by this name.
+        await self._run(statements.ensure_extension(), None)
 
     async def close(self) -> None:
         """Close the connections of the client's own engine; init() makes another one."""

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from pgmq import _sqlalchemy as rendering
 from pgmq import _statements as statements
+from pgmq import _wire as wire
 from pgmq.base import BaseQueue, ClientFields
 from pgmq.sync_operations import SyncPGMQueueOperationsMixin
 
@@ -51,6 +52,7 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[Connection |
 
         Nothing is created where pgmq is installed in whatever way.
         """
+        wire.check_kind("engine", self.engine, Engine, "connect")
         if self.engine is None:
             self.engine = create_engine(
                 rendering.URL,
@@ -58,7 +60,11 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[Connection |
                 pool_size=self.pool_size,
             )
         if self.init_extension:
-            self._run(statements.ensure_extension(), None)
+            self._init_extensions()
+
+    def _init_extensions(self) -> None:
+        # kombu's transport calls it by this name.
+        self._run(statements.ensure_extension(), None)
 
     def close(self) -> None:
         """Close the connections of the client's own engine; init() makes another one."""

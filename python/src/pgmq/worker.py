@@ -84,7 +84,15 @@ class Worker(Engine):
         outside the main thread. Raises the error of the server for what cannot be helped by trying
         again: an unknown queue, a missing privilege.
         """
-        asyncio.run(self._run(until_empty, signals))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            asyncio.run(self._run(until_empty, signals))
+        else:
+            raise RuntimeError(
+                "an event loop runs here already, as in a notebook: use AsyncWorker and"
+                " `await worker.run()`, or call run() in a thread"
+            )
 
     def _begin(self) -> None:
         self._job = Job(*self._job_of)

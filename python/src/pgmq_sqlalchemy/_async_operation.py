@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgmq import _sqlalchemy as rendering
 from pgmq import _statements as statements
+from pgmq_sqlalchemy._interval import checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,9 +50,12 @@ class AsyncOperation:
         session: AsyncSession,
         commit: bool = True,
     ) -> None:
-        """Create a queue whose table is partitioned, by numbers of messages or by time."""
+        """Create a queue whose table is partitioned, by numbers of messages or by time.
+
+        Raises ValueError for what is no such number and no duration.
+        """
         statement = statements.create_partitioned_queue(
-            queue_name, partition_interval, retention_interval
+            queue_name, checked(partition_interval), checked(retention_interval)
         )
         await _run(session, commit, statement)
 

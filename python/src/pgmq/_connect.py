@@ -1,0 +1,36 @@
+"""What every connection that the package opens is given first."""
+
+# Made of _async_connect.py by `make sync`: change that one.
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psycopg
+
+__all__ = ["prepare"]
+
+# What psycopg can read, and what else a database, a role or the environment may have set.
+_SETTINGS = {
+    "DateStyle": ("ISO", "SET datestyle TO ISO"),
+    "IntervalStyle": ("postgres", "SET intervalstyle TO postgres"),
+    "client_encoding": ("UTF8", "SET client_encoding TO 'UTF8'"),
+}
+
+
+def prepare(conn: psycopg.Connection[Any]) -> None:
+    """Set what is relied on, where it is not so by itself; the connection must be in autocommit.
+
+    Through a pooler no statement is prepared: the next one may run in another session. (PgBouncer
+    1.21 and later keep track of them, if told to.) Such a pooler is known by the pid that it makes
+    up for a client, to cancel queries with.
+    """
+    for name, (wanted, command) in _SETTINGS.items():
+        if not (conn.info.parameter_status(name) or wanted).startswith(wanted):
+            conn.execute(command)
+    if conn.prepare_threshold is not None:
+        cursor = conn.execute("SELECT pg_backend_pid()")
+        [(pid,)] = cursor.fetchall()
+        if pid != conn.info.backend_pid:
+            conn.prepare_threshold = None
