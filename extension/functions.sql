@@ -14,6 +14,7 @@
 \ir functions/internal/_policy.sql
 \ir functions/internal/_move.sql
 \ir functions/internal/_compile.sql
+\ir functions/internal/_names.sql
 \ir functions/internal/_missing.sql
 \ir functions/internal/_compiled.sql
 \ir functions/internal/_create.sql

@@ -19,6 +19,7 @@ DECLARE
     v_sure boolean := true;
     v_armed CONSTANT bigint := pgmq._microseconds(v_until);
 BEGIN
+    PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
     -- Never back: others may wait for longer.
     IF v_armed > coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0) THEN
         v_sure := pg_try_advisory_xact_lock(hashtextextended('pgmq.armed_until_$queue', 0));

@@ -12,18 +12,18 @@ DECLARE
     v_ids bigint[] := '{}'::bigint[];
     --# if partitioned
     v_now timestamptz := clock_timestamp();
-    v_ready bigint := pgmq._id_mark('pgmq.ready_mark_$queue');
-    v_parked timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
     --# end
 BEGIN
     --# if partitioned
     v_ids := ARRAY(
         SELECT q.msg_id
         FROM pgmq.q_$queue AS q
-        WHERE $front(q) AND q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+        WHERE $front(q) AND q.vt <= q.enqueued_at
+            AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_$queue'))
             AND NOT EXISTS (
                 SELECT FROM pgmq.q_$queue AS d
-                WHERE $front(d) AND d.vt > d.enqueued_at AND d.vt BETWEEN v_parked AND v_now
+                WHERE $front(d) AND d.vt > d.enqueued_at AND d.vt <= v_now
+                    AND d.vt >= (SELECT pgmq._parked_mark('pgmq.parked_mark_$queue'))
             )
         ORDER BY q.msg_id
         LIMIT quantity

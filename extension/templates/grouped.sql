@@ -22,6 +22,7 @@ BEGIN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');
     END IF;
     --# end
+    PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
     IF pgmq._chance(quantity, 32) OR pgmq._microseconds(clock_timestamp())
         >= coalesce(pg_catalog.pg_sequence_last_value('pgmq.sweep_due_$queue'), 0)
     THEN

@@ -11,8 +11,8 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_ready bigint := pgmq._id_mark('pgmq.ready_mark_$queue');
-    v_parked timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
+    v_ready bigint;
+    v_parked timestamptz;
     v_next timestamptz;
     --# unless partitioned
     v_began CONSTANT timestamptz := clock_timestamp();
@@ -24,6 +24,9 @@ BEGIN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');
     END IF;
     --# end
+    PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
+    v_ready := pgmq._id_mark('pgmq.ready_mark_$queue');
+    v_parked := pgmq._parked_mark('pgmq.parked_mark_$queue');
     v_next := (
         SELECT q.vt FROM pgmq.q_$queue AS q
         WHERE $live(q) AND q.vt <= q.enqueued_at AND q.msg_id >= v_ready

@@ -8,8 +8,6 @@ AS $$
 DECLARE
     --# unless partitioned
     v_now timestamptz;
-    v_ready bigint;
-    v_parked timestamptz;
     --# if message_ttl
     v_count bigint;
     --# end
@@ -28,6 +26,7 @@ BEGIN
     END IF;
     --# end
     IF pgmq._chance(quantity, 32) THEN
+        PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
         PERFORM pgmq._advance_$queue();
         --# if archive_retention or dedup_window
         PERFORM pgmq._upkeep_$queue();
@@ -35,17 +34,17 @@ BEGIN
     END IF;
     --# unless partitioned
     v_now := clock_timestamp();
-    v_ready := pgmq._id_mark('pgmq.ready_mark_$queue');
-    v_parked := pgmq._parked_mark('pgmq.parked_mark_$queue');
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
         WHERE m.msg_id = ANY (ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+            WHERE q.vt <= q.enqueued_at
+                AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_$queue'))
                 AND NOT EXISTS (
                     SELECT FROM pgmq.q_$queue AS d
-                    WHERE d.vt > d.enqueued_at AND d.vt BETWEEN v_parked AND v_now
+                    WHERE d.vt > d.enqueued_at AND d.vt <= v_now
+                        AND d.vt >= (SELECT pgmq._parked_mark('pgmq.parked_mark_$queue'))
                 )
             ORDER BY q.msg_id
             LIMIT quantity

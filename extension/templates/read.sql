@@ -10,8 +10,6 @@ AS $$
 DECLARE
     --# unless max_in_flight or partitioned
     v_now timestamptz;
-    v_ready bigint;
-    v_parked timestamptz;
     --# if message_ttl
     v_count bigint;
     --# end
@@ -30,6 +28,7 @@ BEGIN
     END IF;
     --# end
     IF pgmq._chance(quantity, 32) THEN
+        PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
         PERFORM pgmq._advance_$queue();
         --# if archive_retention or dedup_window
         PERFORM pgmq._upkeep_$queue();
@@ -42,8 +41,6 @@ BEGIN
     --# unless max_in_flight or partitioned
     IF condition IS NULL OR condition = '{}' THEN
         v_now := clock_timestamp();
-        v_ready := pgmq._id_mark('pgmq.ready_mark_$queue');
-        v_parked := pgmq._parked_mark('pgmq.parked_mark_$queue');
         RETURN QUERY
             UPDATE pgmq.q_$queue AS m
             SET read_ct = m.read_ct + 1,
@@ -53,14 +50,18 @@ BEGIN
                     m.enqueued_at + interval '1 microsecond'
                 )
             -- Nothing parked is due (one probe): then the ready messages are all that is visible.
-            -- ARRAY() locks before the update looks a message up, whatever the planner does.
+            -- ARRAY() locks before the update looks a message up, whatever the planner does. The marks
+            -- are read in the statement itself: the table is locked first, as whoever drops the
+            -- queue does, so that who comes too late learns that it is gone.
             WHERE m.msg_id = ANY (ARRAY(
                 SELECT q.msg_id
                 FROM pgmq.q_$queue AS q
-                WHERE q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+                WHERE q.vt <= q.enqueued_at
+                    AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_$queue'))
                     AND NOT EXISTS (
                         SELECT FROM pgmq.q_$queue AS d
-                        WHERE d.vt > d.enqueued_at AND d.vt BETWEEN v_parked AND v_now
+                        WHERE d.vt > d.enqueued_at AND d.vt <= v_now
+                            AND d.vt >= (SELECT pgmq._parked_mark('pgmq.parked_mark_$queue'))
                     )
                 ORDER BY q.msg_id
                 LIMIT quantity

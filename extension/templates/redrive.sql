@@ -26,6 +26,7 @@ BEGIN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');
     END IF;
     --# end
+    PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
     PERFORM pgmq._advance_$queue();
     v_now := clock_timestamp();
     v_ready := pgmq._id_mark('pgmq.ready_mark_$queue');

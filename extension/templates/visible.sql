@@ -6,9 +6,6 @@ LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
-DECLARE
-    v_ready bigint := pgmq._id_mark('pgmq.ready_mark_$queue');
-    v_parked timestamptz := pgmq._parked_mark('pgmq.parked_mark_$queue');
 BEGIN
     RETURN ARRAY(
         SELECT u.msg_id
@@ -16,7 +13,8 @@ BEGIN
             (
                 SELECT q.msg_id
                 FROM pgmq.q_$queue AS q
-                WHERE $live(q) AND q.vt > q.enqueued_at AND q.vt BETWEEN v_parked AND as_of
+                WHERE $live(q) AND q.vt > q.enqueued_at AND q.vt <= as_of
+                    AND q.vt >= (SELECT pgmq._parked_mark('pgmq.parked_mark_$queue'))
                     AND (condition IS NULL OR q.message @> condition)
                 ORDER BY q.vt
                 LIMIT greatest(200, 2 * quantity)
@@ -25,7 +23,8 @@ BEGIN
             (
                 SELECT q.msg_id
                 FROM pgmq.q_$queue AS q
-                WHERE $live(q) AND q.vt <= q.enqueued_at AND q.msg_id >= v_ready
+                WHERE $live(q) AND q.vt <= q.enqueued_at
+                    AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_$queue'))
                     AND (condition IS NULL OR q.message @> condition)
                 ORDER BY q.msg_id
                 LIMIT quantity

@@ -37,14 +37,6 @@ BEGIN
                     ' use the existing one.';
     END IF;
 
-    IF (
-        SELECT c.relkind FROM pg_class AS c WHERE c.oid = to_regclass(format('pgmq.%I', v_queue))
-    ) NOT IN ('r', 'p')
-    THEN
-        RAISE EXCEPTION 'queue "%" cannot be created: relation pgmq.% exists and is not a table',
-            queue_name, quote_ident(v_queue)
-            USING ERRCODE = 'duplicate_table', HINT = 'Choose another name.';
-    END IF;
     IF partition_interval IS NOT NULL AND EXISTS (
         SELECT FROM pg_class AS c
         WHERE c.oid IN (
@@ -66,6 +58,7 @@ BEGIN
             USING ERRCODE = 'duplicate_table';
         RETURN;
     END IF;
+    PERFORM pgmq._check_names(queue_name);
 
     IF partition_interval IS NULL THEN
         EXECUTE format(

@@ -301,8 +301,8 @@ AS $$
     SELECT
         'warning', null, format('pgmq.%I looks like the table of a queue that pgmq.meta does not know', c.relname),
         format(
-            'SELECT pgmq.create(%1$L) to use it, or pgmq.drop_queue(%1$L) to be rid of it',
-            substr(c.relname, 3)
+            'SELECT pgmq.create(%L) to use it, or DROP TABLE pgmq.%I',
+            substr(c.relname, 3), c.relname
         )
     FROM pg_class AS c
     WHERE c.relnamespace = 'pgmq'::regnamespace AND c.relkind IN ('r', 'p')
@@ -381,7 +381,7 @@ BEGIN
             CONTINUE;
         END IF;
 
-        v_mark := greatest(pgmq._id_mark(v_queue.ready_mark), 1);
+        v_mark := greatest(pgmq._sequence_value(v_queue.ready_mark), 1);
         EXECUTE format(
             'SELECT q.msg_id FROM %s AS q WHERE q.vt <= q.enqueued_at AND q.msg_id >= $1'
             ' ORDER BY q.msg_id LIMIT 1',
@@ -391,7 +391,7 @@ BEGIN
             pg_get_serial_sequence(v_queue.queue::text, 'msg_id'), 'SELECT'
         )
         THEN
-            v_first := pg_sequence_last_value(
+            v_first := pgmq._sequence_value(
                 pg_get_serial_sequence(v_queue.queue::text, 'msg_id')::regclass
             );
         END IF;

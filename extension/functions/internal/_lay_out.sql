@@ -17,7 +17,8 @@ BEGIN
     -- What the compiled functions return. It equals message_record, but is not the extension's:
     -- DROP EXTENSION must not stumble over the functions of a queue. (A named type is looked up, a
     -- list of columns is built, 10 us a call.)
-    IF to_regtype(format('pgmq.%I', '_message_' || v_suffix)) IS NULL THEN
+    -- Not to_regtype: the array of message_record is called _message_record, and makes room.
+    IF to_regclass(format('pgmq.%I', '_message_' || v_suffix)) IS NULL THEN
         EXECUTE format(
             $ddl$
             CREATE TYPE pgmq.%I AS (

@@ -16,12 +16,20 @@ BEGIN
         RETURN v_function;
     END IF;
     v_name := pgmq.format_table_name(queue_name, 'q');
-    -- The name may be that of something else, such as a sequence.
+    -- The name may be that of something else, such as a sequence, or a partition of another queue.
     v_table := (
         SELECT c.oid FROM pg_class AS c
         WHERE c.oid = to_regclass(format('pgmq.%I', v_name)) AND c.relkind IN ('r', 'p')
+            AND pgmq._is_listed(queue_name)
     );
-    IF v_table IS NULL THEN
+    -- Waits for whoever creates or drops it, and has this session notice what they did: a queue
+    -- that is there now, with its functions, may just have been created.
+    IF pg_relation_size(v_table) IS NOT NULL
+        AND to_regproc(format('pgmq.%I', v_function)) IS NOT NULL
+    THEN
+        RETURN v_function;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = v_table) THEN
         -- Clients of pgmq 1 look for Postgres' words about the table. Many drivers show the message
         -- alone, so these are in there, not in the detail.
         RAISE EXCEPTION 'queue "%" does not exist (relation "pgmq.%" does not exist)',
@@ -40,9 +48,12 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                 HINT = 'The owner of the queue must call SELECT pgmq.recompile_all().';
     END IF;
-    PERFORM pgmq._lay_out(queue_name);
-    PERFORM pgmq._lay_out_policy(pgmq._policy_of(queue_name));
-    PERFORM pgmq._compile(queue_name);
+    PERFORM pgmq.acquire_queue_lock(lower(queue_name));
+    IF pg_relation_size(v_table) IS NULL OR to_regproc(format('pgmq.%I', v_function)) IS NULL THEN
+        PERFORM pgmq._lay_out(queue_name);
+        PERFORM pgmq._lay_out_policy(pgmq._policy_of(queue_name));
+        PERFORM pgmq._compile(queue_name);
+    END IF;
     RETURN v_function;
 END
 $$;

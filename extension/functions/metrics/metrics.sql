@@ -47,8 +47,18 @@ BEGIN
         v_table
     ) INTO v_ready, v_parked, v_due, v_oldest, v_newest
     USING v_exact,
-        pgmq._id_mark(format('pgmq.%I', 'ready_mark_' || pgmq._suffix(queue_name))::regclass),
-        pgmq._parked_mark(format('pgmq.%I', 'parked_mark_' || pgmq._suffix(queue_name))::regclass);
+        coalesce(
+            pgmq._sequence_value(
+                format('pgmq.%I', 'ready_mark_' || pgmq._suffix(queue_name))::regclass
+            ),
+            '-9223372036854775808'::bigint
+        ),
+        to_timestamp(coalesce(
+            pgmq._sequence_value(
+                format('pgmq.%I', 'parked_mark_' || pgmq._suffix(queue_name))::regclass
+            ),
+            0
+        ) / 1e6);
     v_length := v_ready + v_parked;
     v_visible := v_ready + v_due;
 
@@ -72,7 +82,9 @@ BEGIN
         v_length,
         extract(epoch FROM now() - v_newest)::integer,
         extract(epoch FROM now() - v_oldest)::integer,
-        coalesce(pg_sequence_last_value(pg_get_serial_sequence(v_table::text, 'msg_id')), 0),
+        coalesce(
+            pgmq._sequence_value(pg_get_serial_sequence(v_table::text, 'msg_id')::regclass), 0
+        ),
         now(),
         v_visible,
         CASE
@@ -84,6 +96,22 @@ END
 $$;
 COMMENT ON FUNCTION pgmq.metrics(text) IS
 'What a queue holds: queue_length (all messages) and queue_visible_length are exact up to 10,000 ready and 10,000 parked messages and estimated from statistics beyond, so that the cost does not grow with the queue; ages in seconds, null when it is empty; total_messages is the last msg_id drawn; default_partition_length is what the default partition of a partitioned queue holds, null for others. Needs SELECT on the queue''s table and sequences.';
+
+CREATE OR REPLACE FUNCTION pgmq._sequence_value(sequence regclass)
+RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_value bigint;
+BEGIN
+    -- Not pg_sequence_last_value(), whose lock even a savepoint that is rolled back does not end.
+    EXECUTE format('SELECT s.last_value FROM %s AS s WHERE s.is_called', sequence) INTO v_value;
+    RETURN v_value;
+END
+$$;
+COMMENT ON FUNCTION pgmq._sequence_value(regclass) IS
+'The last value of a sequence, null when it has none, for who looks at thousands of queues.';
 
 CREATE OR REPLACE FUNCTION pgmq._planned_rows(query text)
 RETURNS bigint

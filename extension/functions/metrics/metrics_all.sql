@@ -6,20 +6,36 @@ AS $$
 DECLARE
     v_queue record;
     v_others text[] := '{}'::text[];
+    v_metrics pgmq.metrics_result;
 BEGIN
     FOR v_queue IN
-        SELECT m.queue_name AS name, q.id
+        SELECT
+            m.queue_name,
+            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS relation
         FROM pgmq.meta AS m
-        CROSS JOIN to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS q (id)
-        WHERE has_column_privilege(q.id, 'vt', 'SELECT')
-            AND NOT (m.is_unlogged AND pg_is_in_recovery())
+        WHERE NOT (m.is_unlogged AND pg_is_in_recovery())
         ORDER BY m.queue_name
     LOOP
-        IF pgmq._is_safe_to_touch(v_queue.id) THEN
-            RETURN NEXT pgmq.metrics(v_queue.name);
-        ELSE
-            v_others := v_others || v_queue.name::text;
+        -- Looking at the size has this session notice what has been created and dropped.
+        CONTINUE WHEN pg_relation_size(v_queue.relation) IS NULL
+            OR has_column_privilege(v_queue.relation, 'vt', 'SELECT') IS NOT true;
+        IF NOT pgmq._is_safe_to_touch(v_queue.relation) THEN
+            v_others := v_others || v_queue.queue_name::text;
+            CONTINUE;
         END IF;
+        BEGIN
+            v_metrics := pgmq.metrics(v_queue.queue_name);
+            -- Rolled back, it gives back its locks: thousands of queues would fill the lock table.
+            RAISE EXCEPTION 'measured' USING ERRCODE = 'PGMQ0';
+        EXCEPTION
+            WHEN SQLSTATE 'PGMQ0' THEN
+                RETURN NEXT v_metrics;
+            WHEN undefined_table OR undefined_function OR undefined_object OR internal_error THEN
+                -- Dropped meanwhile, if nothing else is wrong.
+                IF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = v_queue.relation) THEN
+                    RAISE;
+                END IF;
+        END;
     END LOOP;
     PERFORM pgmq._warn_of_others(
         'metrics_all()', v_others, 'Call it as a member of pg_monitor without more rights.'

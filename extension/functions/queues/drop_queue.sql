@@ -4,18 +4,20 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_queue text := pgmq.format_table_name(queue_name, 'q');
+    v_table text := pgmq.format_table_name(queue_name, 'q');
+    v_wanted CONSTANT text := current_setting('lock_timeout');
+    v_short CONSTANT integer := (
+        SELECT ceil(min(s.setting::integer) / 20.0)
+        FROM pg_settings AS s
+        WHERE s.name = 'deadlock_timeout' OR s.name = 'lock_timeout' AND s.setting <> '0'
+    );
     v_source text;
+    v_has_table boolean;
+    v_attempts integer := 0;
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
-    IF NOT EXISTS (
-        SELECT FROM pg_class AS c
-        WHERE c.oid = to_regclass('pgmq.' || quote_ident(v_queue)) AND c.relkind IN ('r', 'p')
-    )
-        AND NOT EXISTS (
-            SELECT FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(drop_queue.queue_name)
-        )
-    THEN
+    -- What is called q_... may be a partition of another queue, or a table made by hand.
+    IF NOT pgmq._is_listed(queue_name) THEN
         RAISE NOTICE 'pgmq queue `%` does not exist', queue_name;
         RETURN false;
     END IF;
@@ -34,23 +36,60 @@ BEGIN
                 );
     END IF;
 
-    PERFORM pgmq._partman_forget(v_queue);
-    PERFORM pgmq._partman_forget(pgmq.format_table_name(queue_name, 'a'));
-    -- IF EXISTS: what is left of a queue that lost its table goes as well.
-    EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_queue);
-    EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', pgmq.format_table_name(queue_name, 'a'));
-    IF to_regclass(format('pgmq.%I', 'dedup_' || pgmq._suffix(queue_name))) IS NOT NULL THEN
-        EXECUTE format('DROP TABLE pgmq.%I', 'dedup_' || pgmq._suffix(queue_name));
-    END IF;
-    PERFORM pgmq._drop_compiled(t.name, queue_name) FROM pgmq.template AS t;
-    PERFORM pgmq._drop_compiled('scheduled', queue_name);
-    EXECUTE format('DROP TYPE IF EXISTS pgmq.%I', '_message_' || pgmq._suffix(queue_name));
-    DELETE FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(drop_queue.queue_name);
+    -- Whoever uses the table is waited for while nothing else is locked, and those who come behind
+    -- in the queue for it wait as well. Some of these may hold what is locked after it, a mark or the
+    -- archive: waiting for that could be a deadlock. So it is all or nothing, and an attempt is over
+    -- long before anybody would be told of one; in between, everybody goes on.
+    v_table := format('pgmq.%I', v_table);
+    LOOP
+        v_has_table := false;
+        v_attempts := v_attempts + 1;
+        BEGIN
+            IF to_regclass(v_table) IS NOT NULL THEN
+                EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_table);
+            END IF;
+            v_has_table := true;
+            PERFORM set_config('lock_timeout', v_short::text, true);
+            PERFORM pgmq._drop_queue(queue_name);
+            EXIT;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            IF NOT v_has_table OR v_attempts = 1000 THEN
+                RAISE;
+            END IF;
+        END;
+        PERFORM pg_sleep(least(0.01 * v_attempts, 0.5));
+    END LOOP;
+    PERFORM set_config('lock_timeout', v_wanted, true);
     RETURN true;
 END
 $$;
 COMMENT ON FUNCTION pgmq.drop_queue(text) IS
 'Drop a queue with its messages, its archive and its functions; false, with a notice, when there is none. Also removes what is left of a queue whose table was dropped by hand. Waits for the transactions that use the queue. Raises dependent_objects_still_exist for the dead-letter queue of another.';
+
+CREATE OR REPLACE FUNCTION pgmq._drop_queue(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+    v_suffix CONSTANT text := pgmq._suffix(queue_name);
+    v_queue CONSTANT text := pgmq.format_table_name(queue_name, 'q');
+    v_archive CONSTANT text := pgmq.format_table_name(queue_name, 'a');
+BEGIN
+    PERFORM pgmq._partman_forget(v_queue), pgmq._partman_forget(v_archive);
+    -- IF EXISTS: what is left of a queue that lost its table goes as well.
+    EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_queue);
+    EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_archive);
+    EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', 'dedup_' || v_suffix);
+    PERFORM pgmq._drop_compiled(t.name, queue_name) FROM pgmq.template AS t;
+    PERFORM pgmq._drop_compiled('scheduled', queue_name);
+    EXECUTE format('DROP TYPE IF EXISTS pgmq.%I', '_message_' || v_suffix);
+    DELETE FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(_drop_queue.queue_name);
+END
+$$;
+COMMENT ON FUNCTION pgmq._drop_queue(text) IS
+'Drop all that a queue consists of, and with its row in pgmq.meta what other tables say of it.';
 
 CREATE OR REPLACE FUNCTION pgmq.drop_queue(queue_name text, partitioned boolean)
 RETURNS boolean

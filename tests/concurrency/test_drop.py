@@ -1,0 +1,141 @@
+"""Queues that are created and dropped while others use them, or look at all queues."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Connect
+
+SECONDS = 3
+USERS = [
+    "SELECT pgmq.send('q', '1')",
+    "SELECT pgmq.read('q', 0, 1)",
+    "SELECT pgmq.read('q', 0, 5)",
+    "SELECT pgmq.read('q', 0, 1, '1')",
+    "SELECT pgmq.read_grouped('q', 0, 1)",
+    "SELECT pgmq.pop('q')",
+    "SELECT pgmq.next_visible_at('q')",
+    "SELECT pgmq.send('q', '1'), pgmq.read('q', 0, 1), pgmq.archive('q', ARRAY[1, 2, 3])",
+]
+ONLOOKERS = [
+    "SELECT * FROM pgmq.metrics_all()",
+    "SELECT * FROM pgmq.list_queues()",
+    "SELECT * FROM pgmq.doctor()",
+    "SELECT pgmq.maintain()",
+]
+
+
+def _all_at_once(connect: Connect, works: list[Callable[[psycopg.Connection], None]]) -> Counter:
+    """Repeat each work in a session of its own for some seconds; count what is raised."""
+    raised: Counter[str] = Counter()
+    end = time.monotonic() + SECONDS
+
+    def repeat(session: psycopg.Connection, work: Callable[[psycopg.Connection], None]) -> None:
+        while time.monotonic() < end:
+            try:
+                work(session)
+            except psycopg.Error as error:  # noqa: PERF203
+                raised[f"{error.sqlstate} {error}".splitlines()[0]] += 1
+
+    threads = [threading.Thread(target=repeat, args=(connect(), work)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
+
+
+def _call(query: str) -> Callable[[psycopg.Connection], None]:
+    return lambda session: session.execute(query.encode()) and None
+
+
+@pytest.mark.parametrize(
+    "create",
+    ["pgmq.create('q')", "pgmq.create_partitioned('q', '10')"],
+    ids=["plain", "partitioned"],
+)
+@pytest.mark.parametrize("apart", [True, False], ids=["apart", "in one transaction"])
+def test_who_uses_a_queue_that_is_dropped_learns_that_it_does_not_exist_and_nothing_else(
+    db: psycopg.Connection, connect: Connect, create: str, apart: bool
+) -> None:
+    rounds = 0
+
+    def renew(session: psycopg.Connection) -> None:
+        nonlocal rounds
+        if apart:
+            session.execute("SELECT pgmq.drop_queue('q')")
+            session.execute(f"SELECT {create}".encode())
+        else:
+            session.execute(f"SELECT pgmq.drop_queue('q'), {create}".encode())
+        rounds += 1
+        time.sleep(0.05)
+
+    db.execute(f"SELECT {create}".encode())
+    raised = _all_at_once(connect, [renew, *map(_call, USERS)])
+    # Created anew before the commit, the type of the old one's messages is what a first call waits
+    # for: then Postgres has no better words than XX000.
+    assert {error[:5] for error in raised} <= ({"42P01"} if apart else {"42P01", "XX000"}), raised
+    assert rounds > 2
+
+
+def test_who_looks_at_all_queues_is_not_disturbed_by_what_comes_and_goes(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    db.execute("SELECT pgmq.create(name) FROM unnest('{a,b,c}'::text[]) AS n (name)")
+
+    def come_and_go(session: psycopg.Connection) -> None:
+        session.execute("SELECT pgmq.create('q'), pgmq.create_partitioned('p', '10')")
+        session.execute("SELECT pgmq.send('q', '1'), pgmq.send('p', '1')")
+        session.execute("SELECT pgmq.drop_queue('p')")
+        session.execute("SELECT pgmq.drop_queue('q')")
+
+    raised = _all_at_once(connect, [come_and_go, *map(_call, ONLOOKERS)])
+    assert not raised
+    assert db.execute("SELECT queue_name FROM pgmq.metrics_all() ORDER BY 1").fetchall() == [
+        (name,) for name in "abc"
+    ]
+
+
+def test_a_drop_waits_for_whoever_uses_the_queue_and_lets_others_go_on_meanwhile(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    """The archive is held by one session, and by whoever archives, which comes from the queue."""
+    db.execute("SELECT pgmq.create('q'), pgmq.send('q', '1')")
+    holder, dropper = connect(autocommit=False), connect()
+    holder.execute("SELECT FROM pgmq.a_q")
+    thread = threading.Thread(target=lambda: dropper.execute("SELECT pgmq.drop_queue('q')"))
+    thread.start()
+    db.execute("SET lock_timeout = '2s'")
+    for _ in range(20):
+        db.execute("SELECT pgmq.send('q', '1'), pgmq.archive('q', 1::bigint)")
+        time.sleep(0.02)
+    holder.rollback()
+    thread.join()
+    with pytest.raises(errors.UndefinedTable):
+        db.execute("SELECT pgmq.send('q', '1')")
+
+
+def test_a_drop_that_is_not_to_wait_gives_up_and_leaves_the_queue(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.send('q', '1')")
+    holder = connect(autocommit=False)
+    holder.execute("SELECT pgmq.read('q', 0, 1)")
+    db.execute("SET lock_timeout = '50ms'")
+    with pytest.raises(errors.LockNotAvailable):
+        db.execute("SELECT pgmq.drop_queue('q')")
+    assert db.execute("SHOW lock_timeout").fetchone() == ("50ms",)
+    holder.commit()
+    assert db.execute("SELECT msg_id FROM pgmq.read('q', 0, 1)").fetchone() == (1,)
+    assert db.execute("SELECT pgmq.drop_queue('q')").fetchone() == (True,)
+    assert db.execute("SHOW lock_timeout").fetchone() == ("50ms",)

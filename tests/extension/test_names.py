@@ -1,0 +1,143 @@
+"""A queue is what pgmq.meta lists, whatever else bears a name that would be its."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from kinds import one
+
+# 50 bytes: what belongs to the queue is named by its md5.
+LONG = "ü" * 25
+
+
+def test_a_queue_can_have_the_name_of_a_type_of_the_extension(db: psycopg.Connection) -> None:
+    """The array of message_record is _message_record, as is what such a queue's read returns."""
+    for name in ("record", "Records"):
+        db.execute("SELECT pgmq.create(%s)", [name])
+        assert one(db, "SELECT pgmq.send(%s, '1')", name) == 1
+        assert one(db, "SELECT msg_id FROM pgmq.read(%s, 0, 1)", name) == 1
+    assert one(db, "SELECT ARRAY[m]::pgmq.message_record[] FROM pgmq.get('record', 1) AS m")
+    db.execute("SELECT pgmq.drop_queue('record')")
+    db.execute("SELECT pgmq.create('record')")
+
+
+@pytest.mark.parametrize("interval", ["10", "1 day"])
+def test_a_partition_is_no_queue(db: psycopg.Connection, interval: str) -> None:
+    db.execute("SELECT pgmq.create_partitioned('px', %s, null)", [interval])
+    db.execute("SELECT pgmq.send('px', '1'), pgmq.send('px', '2')")
+    partitions = [
+        row[0].removeprefix("q_")
+        for row in db.execute(
+            "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = 'pgmq.q_px'::regclass"
+        )
+    ]
+    for name in [*partitions, partitions[0].upper()]:
+        assert one(db, "SELECT pgmq.drop_queue(%s)", name) is False
+        for call in (
+            "SELECT * FROM pgmq.read(%s, 0, 1)",
+            "SELECT pgmq.send(%s, '1')",
+            "SELECT pgmq.purge_queue(%s)",
+            "SELECT pgmq.metrics(%s)",
+            "SELECT pgmq.set_policy(%s)",
+            "SELECT pgmq.maintain(%s)",
+            "SELECT pgmq.enable_wakeups(%s)",
+            "SELECT pgmq.enable_push(%s)",
+            "SELECT pgmq.create_fifo_index(%s)",
+            "SELECT pgmq.grant_send(%s, current_user)",
+        ):
+            with pytest.raises(errors.UndefinedTable):
+                db.execute(call.encode(), [name])
+        for call in ("pgmq.create(%s)", "pgmq.create_unlogged(%s)", "pgmq.create_partitioned(%s)"):
+            with pytest.raises(errors.DuplicateTable, match="not") as raised:
+                db.execute(f"SELECT {call}".encode(), [name])
+            assert raised.value.diag.message_primary
+    assert one(db, "SELECT count(*) FROM pgmq.read('px', 0, 9)") == 2
+
+
+def test_an_archive_that_was_put_aside_is_no_queues(db: psycopg.Connection) -> None:
+    db.execute("SELECT pgmq.create('conv'), pgmq.send('conv', '1'), pgmq.archive('conv', 1)")
+    db.execute("SELECT pgmq.convert_archive_partitioned('conv')")
+    with pytest.raises(errors.DuplicateTable, match=r"pgmq.a_conv_old exists"):
+        db.execute("SELECT pgmq.create('conv_old')")
+    assert one(db, "SELECT pgmq.drop_queue('conv_old')") is False
+    db.execute("SELECT pgmq.drop_queue('conv')")
+    assert one(db, "SELECT count(*) FROM pgmq.a_conv_old") == 1
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        "TABLE pgmq.q_refused (msg_id bigint)",
+        "VIEW pgmq.q_refused AS SELECT 1 AS msg_id",
+        "SEQUENCE pgmq.q_refused",
+        "MATERIALIZED VIEW pgmq.a_refused AS SELECT 1 AS msg_id",
+        "TABLE pgmq.a_refused (LIKE pgmq.a_plain)",
+        "TABLE pgmq.a_refused () INHERITS (pgmq.a_plain)",
+        "TABLE pgmq.dedup_refused (msg_id bigint)",
+        "TABLE pgmq.ready_mark_refused (msg_id bigint)",
+        "SEQUENCE pgmq.sweep_due_refused",
+        "INDEX ready_idx_refused ON pgmq.q_plain (msg_id)",
+        "TYPE pgmq._message_refused AS ENUM ()",
+    ],
+)
+@pytest.mark.parametrize(
+    "create", ["create('refused')", "create_unlogged('refused')", "create_partitioned('Refused')"]
+)
+def test_a_name_that_is_taken_is_refused_and_nothing_is_changed(
+    db: psycopg.Connection, taken: str, create: str
+) -> None:
+    db.execute("SELECT pgmq.create('plain')")
+    db.execute(f"CREATE {taken}".encode())
+    objects = (
+        "SELECT array_agg(oid ORDER BY oid) FROM (SELECT oid FROM pg_class"
+        " UNION ALL SELECT oid FROM pg_proc UNION ALL SELECT oid FROM pg_type) AS o"
+    )
+    before = one(db, objects)
+    with pytest.raises((errors.DuplicateTable, errors.DuplicateObject)):
+        db.execute(f"SELECT pgmq.{create}".encode())
+    assert one(db, objects) == before
+    assert one(db, "SELECT pgmq.drop_queue('refused')") is False
+    assert one(db, objects) == before
+
+
+def test_a_queue_named_as_the_functions_of_another_are_is_refused(db: psycopg.Connection) -> None:
+    db.execute("SELECT pgmq.create(%s), pgmq.send(%s, '1')", [LONG, LONG])
+    md5 = one(db, "SELECT md5(%s)", LONG)
+    with pytest.raises(errors.DuplicateObject, match="would share its functions"):
+        db.execute("SELECT pgmq.create(%s)", [md5])
+    assert one(db, "SELECT pgmq.drop_queue(%s)", md5) is False
+    assert one(db, "SELECT msg_id FROM pgmq.read(%s, 0, 1)", LONG) == 1
+    db.execute("SELECT pgmq.drop_queue(%s), pgmq.create(%s)", [LONG, md5])
+    with pytest.raises(errors.DuplicateObject):
+        db.execute("SELECT pgmq.create(%s)", [LONG])
+
+
+def test_a_table_of_a_queue_that_is_not_listed_is_taken_over_by_create_alone(
+    db: psycopg.Connection,
+) -> None:
+    """It may come from a dump without the row in pgmq.meta."""
+    db.execute("SELECT pgmq.create('q'), pgmq.send('q', '1'), pgmq.send('q', '2')")
+    db.execute("SELECT pgmq.archive('q', 2)")
+    db.execute("DELETE FROM pgmq.meta")
+    assert one(db, "SELECT pgmq.drop_queue('q')") is False
+    db.execute("SELECT pgmq.create('q')")
+    assert one(db, "SELECT msg_id FROM pgmq.read('q', 0, 9)") == 1
+    assert one(db, "SELECT count(*) FROM pgmq.a_q") == 1
+    assert one(db, "SELECT pgmq.drop_queue('q')") is True
+
+
+def test_the_first_call_to_a_queue_that_was_just_created_does_not_compile_it(
+    db: psycopg.Connection,
+) -> None:
+    """The session has looked for its functions before, and found none."""
+    with pytest.raises(errors.UndefinedTable):
+        db.execute("SELECT pgmq.send('q', '1')")
+    with psycopg.connect(db.info.dsn, autocommit=True) as other:
+        other.execute("SELECT pgmq.create('q')")
+    written = "SELECT max(xmin::text::bigint) FROM pg_proc WHERE proname = '_send_q'"
+    before = one(db, written)
+    assert one(db, "SELECT pgmq.send('Q', '1')") == 1
+    assert one(db, written) == before
