@@ -15,10 +15,17 @@ DECLARE
     v_oldest timestamptz;
     v_newest timestamptz;
     v_default regclass;
+    v_last bigint;
+    v_first bigint;
+    v_first_ready bigint;
+    v_last_ready bigint;
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
     v_table := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass;
     v_default := pgmq._default_partition(v_table);
+    v_last := coalesce(
+        pgmq._sequence_value(pg_get_serial_sequence(v_table::text, 'msg_id')::regclass), 0
+    );
 
     -- Ready and parked messages are counted from the live ends of their indexes, up to one more
     -- than is exact.
@@ -29,23 +36,26 @@ BEGIN
             count(*) FILTER (WHERE m.vt > m.enqueued_at),
             count(*) FILTER (WHERE m.vt > m.enqueued_at AND m.vt <= clock_timestamp()),
             min(m.enqueued_at),
-            max(m.enqueued_at)
+            max(m.enqueued_at),
+            min(m.msg_id),
+            min(m.msg_id) FILTER (WHERE m.vt <= m.enqueued_at),
+            max(m.msg_id) FILTER (WHERE m.vt <= m.enqueued_at)
         FROM (
             (
-                SELECT q.enqueued_at, q.vt FROM %1$s AS q
+                SELECT q.msg_id, q.enqueued_at, q.vt FROM %1$s AS q
                 WHERE q.vt <= q.enqueued_at AND q.msg_id >= $2
                 ORDER BY q.msg_id LIMIT $1 + 1
             )
             UNION ALL
             (
-                SELECT q.enqueued_at, q.vt FROM %1$s AS q
+                SELECT q.msg_id, q.enqueued_at, q.vt FROM %1$s AS q
                 WHERE q.vt > q.enqueued_at AND q.vt >= $3
                 ORDER BY q.vt LIMIT $1 + 1
             )
         ) AS m
         $sql$,
         v_table
-    ) INTO v_ready, v_parked, v_due, v_oldest, v_newest
+    ) INTO v_ready, v_parked, v_due, v_oldest, v_newest, v_first, v_first_ready, v_last_ready
     USING v_exact,
         coalesce(
             pgmq._sequence_value(
@@ -63,7 +73,21 @@ BEGIN
     v_visible := v_ready + v_due;
 
     IF v_ready > v_exact OR v_parked > v_exact THEN
-        v_length := greatest(v_length, pgmq._estimated_rows(v_table));
+        v_length := greatest(v_length, CASE
+            WHEN pgmq._is_counted(v_table, (
+                SELECT min(m.created_at) FROM pgmq.meta AS m
+                WHERE lower(m.queue_name) = lower(metrics.queue_name)
+            )) THEN pgmq._estimated_rows(v_table)
+            -- Ready messages lie as densely among the ids that follow as in what was counted.
+            WHEN v_parked <= v_exact THEN v_parked + (
+                v_ready::double precision * (greatest(v_last, v_last_ready) - v_first_ready + 1)
+                / (v_last_ready - v_first_ready + 1)
+            )::bigint
+            -- By the size of the table, but no more than there are ids.
+            ELSE least(
+                pgmq._planned_rows(format('SELECT FROM %s', v_table)), v_last - v_first + 1
+            )
+        END);
         IF v_parked <= v_exact THEN
             v_visible := v_length - (v_parked - v_due);
         ELSIF v_ready > v_exact OR v_due > v_exact THEN
@@ -82,9 +106,7 @@ BEGIN
         v_length,
         extract(epoch FROM now() - v_newest)::integer,
         extract(epoch FROM now() - v_oldest)::integer,
-        coalesce(
-            pgmq._sequence_value(pg_get_serial_sequence(v_table::text, 'msg_id')::regclass), 0
-        ),
+        v_last,
         now(),
         v_visible,
         CASE
@@ -95,7 +117,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.metrics(text) IS
-'What a queue holds: queue_length (all messages) and queue_visible_length are exact up to 10,000 ready and 10,000 parked messages and estimated from statistics beyond, so that the cost does not grow with the queue; ages in seconds, null when it is empty; total_messages is the last msg_id drawn; default_partition_length is what the default partition of a partitioned queue holds, null for others. Needs SELECT on the queue''s table and sequences.';
+'What a queue holds: queue_length (all messages) and queue_visible_length are exact up to 10,000 ready and 10,000 parked messages and estimated beyond, from statistics or, while a crash or pg_upgrade has left none, from ids and the size of the table, so that the cost does not grow with the queue; ages in seconds, null when it is empty; total_messages is the last msg_id drawn; default_partition_length is what the default partition of a partitioned queue holds, null for others. Needs SELECT on the queue''s table and sequences.';
 
 CREATE OR REPLACE FUNCTION pgmq._sequence_value(sequence regclass)
 RETURNS bigint
@@ -143,7 +165,13 @@ BEGIN
         relation, pgmq._default_keys(relation)
     ) INTO v_count USING exact;
     IF v_count > exact THEN
-        RETURN greatest(v_count, pgmq._estimated_rows(pgmq._default_partition(relation)));
+        RETURN greatest(v_count, CASE
+            WHEN pgmq._is_counted(pgmq._default_partition(relation), pgmq._created_at(relation))
+                THEN pgmq._estimated_rows(pgmq._default_partition(relation))
+            ELSE pgmq._planned_rows(
+                format('SELECT FROM %s WHERE %s', relation, pgmq._default_keys(relation))
+            )
+        END);
     END IF;
     RETURN v_count;
 END
@@ -174,3 +202,57 @@ AS $$
     INNER JOIN pg_class AS c ON t.relid = c.oid
 $$;
 COMMENT ON FUNCTION pgmq._estimated_rows(regclass) IS 'How many live rows the statistics know of.';
+
+CREATE OR REPLACE FUNCTION pgmq._created_at(relation regclass)
+RETURNS timestamptz
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT min(m.created_at)
+    FROM pgmq.meta AS m
+    WHERE (SELECT c.relname FROM pg_class AS c WHERE c.oid = relation) IN (
+        pgmq.format_table_name(m.queue_name, 'q'), pgmq.format_table_name(m.queue_name, 'a')
+    )
+$$;
+COMMENT ON FUNCTION pgmq._created_at(regclass) IS
+'When the queue was created that a table, or an archive, is of.';
+
+CREATE OR REPLACE FUNCTION pgmq._counters_began_at()
+RETURNS timestamptz
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT greatest(
+        pg_stat_get_bgwriter_stat_reset_time(),
+        (
+            SELECT pg_stat_get_db_stat_reset_time(d.oid)
+            FROM pg_database AS d
+            WHERE d.datname = current_database()
+        )
+    )
+$$;
+COMMENT ON FUNCTION pgmq._counters_began_at() IS
+'When the statistics system began to count: at a crash, in a new cluster, or when told to.';
+
+CREATE OR REPLACE FUNCTION pgmq._is_counted(relation regclass, created_at timestamptz)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- A vacuum or an ANALYZE says how many rows there are; else only what was counted from the
+    -- beginning is right.
+    SELECT coalesce(_is_counted.created_at > pgmq._counters_began_at(), true) OR NOT EXISTS (
+        SELECT
+        FROM (
+            SELECT p.relid FROM pg_partition_tree(relation) AS p WHERE p.isleaf
+            UNION
+            SELECT c.oid FROM pg_class AS c WHERE c.oid = relation AND c.relkind <> 'p'
+        ) AS t
+        WHERE pg_relation_size(t.relid) > 0 AND coalesce(
+            pg_stat_get_last_autovacuum_time(t.relid), pg_stat_get_last_vacuum_time(t.relid),
+            pg_stat_get_last_autoanalyze_time(t.relid), pg_stat_get_last_analyze_time(t.relid)
+        ) IS NULL
+    )
+$$;
+COMMENT ON FUNCTION pgmq._is_counted(regclass, timestamptz) IS
+'Whether the statistics system knows how many rows a table has that was created at that time.';

@@ -11,7 +11,7 @@ DECLARE
 BEGIN
     FOREACH v_part IN ARRAY ARRAY[
         'horizon', 'settings', 'tables', 'compiled', 'relations', 'queues', 'partitions',
-        'channels'
+        'channels', 'statistics'
     ] LOOP
         FOR v_attempt IN 1..10 LOOP
             BEGIN
@@ -50,4 +50,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.doctor() IS
-'What is wrong, or will be: severity (critical, warning, info), the queue (null for the server), the finding, and what to do about it, in SQL or words; no row where all is well. It names who keeps vacuum from its work (for longer than the setting pgmq.doctor_patience, 5 min unless set), dead rows and bloat, settings of autovacuum that will not keep up, functions, tables, indexes and marks that are missing, stale or lag, dead channels, messages in default partitions or dropped unread by retention, partitions that come or go too late and the transactions that are in their way, dead letters that pile up and archives that only grow. For members of pg_monitor; what the caller may not see is said to have been left out. Changes nothing.';
+'What is wrong, or will be: severity (critical, warning, info), the queue (null for the server), the finding, and what to do about it, in SQL or words; no row where all is well. It names who keeps vacuum from its work (for longer than the setting pgmq.doctor_patience, 5 min unless set), dead rows and bloat, settings of autovacuum that will not keep up, functions, tables, indexes and marks that are missing, stale or lag, dead channels, messages in default partitions or dropped unread by retention, partitions that come or go too late and the transactions that are in their way, dead letters that pile up, archives that only grow, and queues whose statistics a crash or pg_upgrade has lost. For members of pg_monitor; what the caller may not see is said to have been left out. Changes nothing.';

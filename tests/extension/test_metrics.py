@@ -1,0 +1,90 @@
+"""What metrics() says of long queues, with statistics and without."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Connect
+    from pgmq import embedded
+
+CREATE = {
+    "plain": "create('q')",
+    "unlogged": "create_unlogged('q')",
+    "by id": "create_partitioned('q', '5000', '1000000')",
+    "by time": "create_partitioned('q', '1 day', '5 days')",
+}
+BATCH = "SELECT count(*) FROM pgmq.send_batch('q', array_fill('{\"a\": 1}'::jsonb, ARRAY[%s]), %s)"
+
+
+def _lengths(db: psycopg.Connection) -> tuple[int, int]:
+    row = db.execute("SELECT queue_length, queue_visible_length FROM pgmq.metrics('q')").fetchone()
+    assert row is not None
+    return row
+
+
+def _lost(db: psycopg.Connection) -> list[Any]:
+    return db.execute(
+        "SELECT fix FROM pgmq.doctor() WHERE queue_name = 'q' AND finding ~ 'statistics'"
+    ).fetchall()
+
+
+def _forget(db: psycopg.Connection, connect: Connect) -> None:
+    """Have the counters lost as a crash does, and one row counted since."""
+    db.execute("SELECT pg_stat_force_next_flush()" if db.info.server_version >= 150000 else "")
+    time.sleep(0.1)
+    db.execute("SELECT pg_stat_reset()")
+    with connect() as other:
+        other.execute("SELECT pgmq.send('q', '1')")
+
+
+@pytest.mark.parametrize("kind", CREATE)
+def test_lost_statistics_are_replaced_by_an_estimate_until_analyze(
+    db: psycopg.Connection, connect: Connect, kind: str
+) -> None:
+    db.execute(f"SELECT pgmq.{CREATE[kind]}".encode())
+    db.execute("ALTER TABLE pgmq.q_q SET (autovacuum_enabled = off)" if "by" not in kind else "")
+    db.execute(BATCH, (30_000, 0))
+    db.execute("SELECT count(*) FROM pgmq.pop('q', 2000)")
+    _forget(db, connect)
+    length, visible = _lengths(db)
+    assert 27_000 < length < 29_000
+    assert visible == length
+    assert len(_lost(db)) == 1
+    db.execute(_lost(db)[0][0])
+    assert _lost(db) == []
+    assert 27_000 < _lengths(db)[0] < 29_000
+
+
+def test_so_are_those_of_messages_that_wait(db: psycopg.Connection, connect: Connect) -> None:
+    db.execute("SELECT pgmq.create('q')")
+    db.execute(BATCH, (30_000, 3600))
+    _forget(db, connect)
+    length, visible = _lengths(db)
+    assert 15_000 < length <= 30_001
+    assert 1 <= visible <= length
+
+
+def test_a_crash_does_not_make_a_long_queue_a_short_one(
+    new_server: Callable[..., embedded.Server],
+) -> None:
+    server = new_server(autovacuum="off")
+    with psycopg.connect(server.dsn(), autocommit=True) as db:
+        db.execute("CREATE EXTENSION pgmq; SELECT pgmq.create('q')")
+        db.execute(BATCH, (40_000, 0))
+        assert _lost(db) == []
+    server.restart(mode="immediate")
+    with psycopg.connect(server.dsn(), autocommit=True) as db:
+        # A crash also skips some ids.
+        assert 40_000 <= _lengths(db)[0] <= 40_040
+        db.execute("SELECT pgmq.send('q', '1')")
+        time.sleep(1.1)  # the counters of a session are told once a second
+        db.execute("SELECT 1")
+        assert 40_001 <= _lengths(db)[0] <= 40_040
+        assert len(_lost(db)) == 1
