@@ -140,6 +140,7 @@ BEGIN
         RETURN null;
     END IF;
     PERFORM pgmq._drop_compiled(t.name, old.queue_name) FROM pgmq.template AS t;
+    PERFORM pgmq._drop_compiled('scheduled', old.queue_name);
     EXECUTE format('DROP TYPE %s', v_message);
     IF to_regclass(v_dedup) IS NOT NULL THEN
         EXECUTE format('DROP TABLE %s', v_dedup);
