@@ -100,3 +100,18 @@ $$;
 -- Helpers of 2.0.0 that have other arguments now.
 DROP FUNCTION IF EXISTS pgmq._push(text), pgmq._lease_to_push(text, integer);
 DROP FUNCTION IF EXISTS pgmq._close(text), pgmq._close_dead(text);
+
+-- Patterns of exchanges that 2.0.0 has stored with more wildcards than they need.
+INSERT INTO pgmq.binding (exchange_name, queue_name, channel, pattern, kind, bound_at)
+SELECT
+    b.exchange_name,
+    b.queue_name,
+    b.channel,
+    pgmq._merge_wildcards(b.pattern) AS pattern,
+    b.kind,
+    b.bound_at
+FROM pgmq.binding AS b
+WHERE b.kind = 'topic' AND b.pattern ~ '#[.][*#]'
+ON CONFLICT DO NOTHING;
+DELETE FROM pgmq.binding AS b
+WHERE b.kind = 'topic' AND b.pattern ~ '#[.][*#]';

@@ -154,6 +154,24 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._raise_missing_exchange(text) IS 'Raise the error that an unknown exchange deserves.';
 
+CREATE OR REPLACE FUNCTION pgmq._merge_wildcards(pattern text)
+RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Wildcards in a row among which is a # stand for so many words or more: one # behind the *.
+    WHILE pattern ~ '#[.][*#]' LOOP
+        pattern := regexp_replace(
+            regexp_replace(pattern, '#([.]#)+', '#', 'g'), '#[.]([*]([.][*])*)', '\1.#', 'g'
+        );
+    END LOOP;
+    RETURN pattern;
+END
+$$;
+COMMENT ON FUNCTION pgmq._merge_wildcards(text) IS
+'The shortest topic pattern that matches the same: a.#.*.# is a.*.#.';
+
 CREATE OR REPLACE FUNCTION pgmq._check_pattern(pattern text, kind text)
 RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -185,7 +203,10 @@ BEGIN
         -- Raises invalid_regular_expression now, not when something is published.
         PERFORM '' ~ pattern;
     END IF;
-    RETURN coalesce(pattern, '');
+    RETURN CASE
+        WHEN kind = 'topic' THEN pgmq._merge_wildcards(pattern)
+        ELSE coalesce(pattern, '')
+    END;
 END
 $$;
 COMMENT ON FUNCTION pgmq._check_pattern(text, text) IS
@@ -236,30 +257,37 @@ DECLARE
     v_key text := CASE WHEN routing_key = '' THEN '' ELSE routing_key || '.' END;
 BEGIN
     -- The topics are walked word by word, as a tree of which each node is a probe of the index:
-    -- only what the key leads to is looked at, however many bindings there are. A step goes to the
-    -- next word or to *, using up a word, or to #, which may then use up any number.
+    -- only what the key leads to is looked at, however many bindings there are. A node has the
+    -- numbers of words that what leads to it may have used up. A step goes to the next word or to
+    -- *, using up a word, or to #, which uses up any number.
     WITH RECURSIVE walk (path, used) AS (
-        SELECT format(E'%s\ntopic\n', _route.exchange_name) COLLATE "C", 0
-        UNION
-        SELECT n.path, n.used
+        SELECT format(E'%s\ntopic\n', _route.exchange_name) COLLATE "C", ARRAY[0]
+        UNION ALL
+        SELECT
+            w.path || n.word || '.',
+            CASE
+                WHEN n.kind = '#' THEN ARRAY(SELECT generate_series(w.used[1], v_count))
+                ELSE ARRAY(
+                    SELECT u + 1
+                    FROM unnest(w.used) AS u
+                    WHERE u < v_count AND (n.kind = '*' OR v_words[u + 1] = n.word)
+                )
+            END
         FROM walk AS w
         CROSS JOIN LATERAL (
             SELECT
-                unnest(ARRAY[
-                    w.path || v_words[w.used + 1] || '.',
-                    w.path || '*.',
-                    w.path || '#.',
-                    CASE WHEN right(w.path, 2) = '#.' THEN w.path END
-                ]) AS path,
-                unnest(ARRAY[w.used + 1, w.used + 1, w.used, w.used + 1]) AS used
+                unnest(ARRAY['', '*', '#']) AS kind,
+                unnest(ARRAY[v_words[w.used[1] + 1], '*', '#']) AS word
+            UNION ALL
+            SELECT DISTINCT '', v_words[u + 1]
+            FROM unnest(w.used[2:]) AS u
+            WHERE cardinality(w.used) > 1 AND v_words[u + 1] <> v_words[w.used[1] + 1]
         ) AS n
-        WHERE n.used <= v_count
-            AND (
-                n.path = w.path
-                OR EXISTS (
-                    SELECT FROM pgmq.binding AS b
-                    WHERE b.path >= n.path AND b.path < left(n.path, -1) || '/'
-                )
+        WHERE (n.kind = '#' OR w.used[1] < v_count)
+            AND EXISTS (
+                SELECT FROM pgmq.binding AS b
+                WHERE b.path >= w.path || n.word || '.' AND b.path < w.path || n.word || '/'
+                OFFSET 0    -- or a plan made while there were few bindings would join all of them
             )
     )
     SELECT
@@ -269,7 +297,7 @@ BEGIN
     FROM (
         SELECT b.queue_name, b.channel
         FROM (
-            SELECT w.path FROM walk AS w WHERE w.used = v_count
+            SELECT w.path FROM walk AS w WHERE v_count = ANY (w.used)
             UNION ALL
             SELECT format(E'%s\ndirect\n%s', _route.exchange_name, v_key)
             UNION ALL
