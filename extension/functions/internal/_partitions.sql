@@ -649,6 +649,12 @@ BEGIN
             v_ahead := v_ahead + 1;
         END LOOP;
         EXIT WHEN v_ahead > v_set.premake;
+        -- Without one in advance, what comes next is at stake.
+        IF NOT thorough THEN
+            PERFORM set_config(
+                'lock_timeout', CASE WHEN v_ahead > 1 THEN '50ms' ELSE '250ms' END, true
+            );
+        END IF;
         v_moved := pgmq._try_partition(
             v_relation, v_set.partition_interval, v_key, v_most_moved, thorough
         );
@@ -657,6 +663,9 @@ BEGIN
     END LOOP;
     IF v_most_moved = 0 THEN
         RETURN v_sum;
+    END IF;
+    IF NOT thorough THEN
+        PERFORM set_config('lock_timeout', '50ms', true);
     END IF;
 
     -- What else the default partition has.
