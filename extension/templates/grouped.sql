@@ -12,6 +12,9 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
+    --# if max_receives or message_ttl
+    v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
+    --# end
     v_ids bigint[];
 BEGIN
     IF seconds IS NULL OR quantity < 0 THEN
@@ -37,6 +40,9 @@ BEGIN
     --# end
     --# if max_in_flight
     v_ids := pgmq._admit_$queue(quantity, null, kind, group_name);
+    --# end
+    --# if max_receives or message_ttl
+    PERFORM pgmq._restore_search_path(v_path);      -- triggers on dead letters
     --# end
     IF pg_catalog.cardinality(v_ids) = 0 THEN
         RETURN;

@@ -6,6 +6,9 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
+    --# if max_receives or message_ttl
+    v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
+    --# end
     --# unless partitioned
     v_now timestamptz;
     --# if message_ttl
@@ -61,6 +64,7 @@ BEGIN
             PERFORM pgmq._bury_$queue(
                 pgmq._visible_$queue(v_now, least(quantity, 200), null)
             );
+            PERFORM pgmq._restore_search_path(v_path);
         END IF;
         --# end
         RETURN;
@@ -81,6 +85,9 @@ BEGIN
         v_top := (SELECT $top WHERE v_ids IS NOT NULL);
         --# end
     END IF;
+    --# if max_receives or message_ttl
+    PERFORM pgmq._restore_search_path(v_path);      -- triggers on dead letters
+    --# end
     IF pg_catalog.cardinality(v_ids) = 0 THEN
         RETURN;
     END IF;

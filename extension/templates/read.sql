@@ -8,6 +8,9 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
+    --# if max_receives or message_ttl
+    v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
+    --# end
     --# unless max_in_flight or partitioned
     v_now timestamptz;
     --# if message_ttl
@@ -79,6 +82,7 @@ BEGIN
                 PERFORM pgmq._bury_$queue(
                     pgmq._visible_$queue(v_now, least(quantity, 200), null)
                 );
+                PERFORM pgmq._restore_search_path(v_path);
             END IF;
             --# end
             RETURN;
@@ -109,6 +113,9 @@ BEGIN
     --# if by_time
     v_top := (SELECT $top WHERE v_ids IS NOT NULL);
     --# end
+    --# end
+    --# if max_receives or message_ttl
+    PERFORM pgmq._restore_search_path(v_path);      -- triggers on dead letters
     --# end
     IF pg_catalog.cardinality(v_ids) = 0 THEN
         RETURN;

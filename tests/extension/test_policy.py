@@ -461,3 +461,37 @@ def test_a_consumer_needs_no_right_to_the_dead_letters(
         session.execute("RESET ROLE")
         assert _value(session, "SELECT count(*) FROM pgmq.q_dead") == 1
         assert _value(session, "SELECT count(*) FROM pgmq.a_q") == 0
+
+
+# Each, as a function with a search_path of its own, calls triggers on dead letters.
+@pytest.mark.parametrize("call", ["read('q', 60, 9)", "pop('q', 9)", "read_grouped('q', 60, 9)"])
+@pytest.mark.parametrize(
+    "policy", ["max_receives => 1", "max_receives => 1, max_in_flight => 9", "message_ttl => '1 s'"]
+)
+def test_a_trigger_that_puts_the_search_path_back_leaves_it_as_it_was(
+    db: psycopg.Connection, call: str, policy: str
+) -> None:
+    db.execute(
+        f"""
+        SELECT pgmq.create('q'), pgmq.set_policy('q', {policy}, dead_letter_queue => 'dead');
+        CREATE FUNCTION public.visit() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE
+            v_before text := current_setting('search_path');
+        BEGIN
+            PERFORM set_config('search_path', 'elsewhere', false);
+            PERFORM set_config('search_path', v_before, false);
+            RETURN new;
+        END
+        $$;
+        CREATE TRIGGER visit AFTER INSERT ON pgmq.q_dead
+        FOR EACH ROW EXECUTE FUNCTION public.visit();
+        SELECT pgmq.send_batch('q', '{{1,2}}'), pgmq.read('q', 0, 1);
+        SET search_path = public, pg_catalog;
+        UPDATE pgmq.q_q SET enqueued_at = now() - interval '1 h', vt = now() WHERE msg_id = 1
+        """.encode()
+    )
+    db.execute(f"SELECT pgmq.{call}".encode())
+    dead = db.execute("SELECT count(*) FROM pgmq.q_dead").fetchone()
+    assert dead is not None
+    assert dead[0] > 0
+    assert db.execute("SHOW search_path").fetchone() == ("public, pg_catalog",)
