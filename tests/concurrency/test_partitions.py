@@ -474,6 +474,6 @@ def test_nothing_is_lost_or_seen_twice_while_partitions_come(
     done.set()
     for thread in others:
         thread.join()
-    assert errors == []
+    assert [str(error) for error in errors] == []
     assert len(got) == len(set(got)) == producers * count * batch * 9 // 10
     assert _ids(db, "SELECT msg_id FROM pgmq.q_q") == []

@@ -408,6 +408,7 @@ DECLARE
     v_name text;
     v_columns text;
     v_count bigint := 0;
+    v_strong boolean;
 BEGIN
     -- One at a time, and then another may have done it.
     EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
@@ -453,16 +454,21 @@ BEGIN
         END IF;
     END IF;
     -- A message has the time at which its transaction began: those that are open have an earlier one.
-    IF v_count > 0 OR v_column = 'msg_id'
-        OR v_first < pgmq._microseconds(clock_timestamp() + interval '1 minute')
-    THEN
+    v_strong := v_count > 0 OR v_column = 'msg_id'
+        OR v_first < pgmq._microseconds(clock_timestamp() + interval '1 minute');
+    IF v_strong THEN
+        -- EXCLUSIVE waits also for a reader who has locked messages and is about to update them.
         EXECUTE format(
             'LOCK TABLE ONLY %s IN %s MODE', relation,
-            CASE WHEN v_count > 0 THEN 'ACCESS EXCLUSIVE' ELSE 'SHARE ROW EXCLUSIVE' END
+            CASE WHEN v_count > 0 THEN 'ACCESS EXCLUSIVE' ELSE 'EXCLUSIVE' END
         );
     END IF;
     IF v_default IS NOT NULL THEN
-        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_default);
+        -- Whoever uses it may be waiting for the lock above.
+        EXECUTE format(
+            'LOCK TABLE %s IN ACCESS EXCLUSIVE MODE %s', v_default,
+            CASE WHEN v_strong THEN 'NOWAIT' END
+        );
         IF v_count = 0 THEN
             EXECUTE format(
                 'SELECT count(*) FROM (SELECT FROM %s WHERE %s LIMIT 1) AS m', v_default, v_range
