@@ -54,22 +54,28 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
         Nothing is created where pgmq is installed in whatever way.
         """
         wire.check_kind("pool", self.pool, AsyncConnectionPool, "getconn")
-        if self.pool is None:
+        if self.pool is None and self.init_extension:
+            # The pool would try for half a minute, and not say why.
+            await self._connect_once()
+        try:
+            if self.pool is None:
+                self._home = wire.current_loop()
+                self.pool = AsyncConnectionPool(
+                    self.config.dsn,
+                    min_size=1,
+                    max_size=self.pool_size,
+                    open=False,
+                    check=_check,
+                    configure=_configure,
+                )
+                # Not by the first call, for which the pool would open a second connection: a loop
+                # that ends meanwhile hangs.
+                await self.pool.open(wait=self.init_extension)
             if self.init_extension:
-                # The pool would try for half a minute, and not say why.
-                await self._connect_once()
-            self._home = wire.current_loop()
-            self.pool = AsyncConnectionPool(
-                self.config.dsn,
-                min_size=1,
-                max_size=self.pool_size,
-                open=False,
-                check=_check,
-                configure=_configure,
-            )
-            await self.pool.open()
-        if self.init_extension:
-            await self._init_extensions()
+                await self._init_extensions()
+        except BaseException:
+            await self.close()
+            raise
 
     async def _init_extensions(self) -> None:
         # kombu's transport calls it by this name.

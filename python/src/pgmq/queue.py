@@ -56,22 +56,28 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
         Nothing is created where pgmq is installed in whatever way.
         """
         wire.check_kind("pool", self.pool, ConnectionPool, "getconn")
-        if self.pool is None:
+        if self.pool is None and self.init_extension:
+            # The pool would try for half a minute, and not say why.
+            self._connect_once()
+        try:
+            if self.pool is None:
+                self._home = wire.current_process()
+                self.pool = ConnectionPool(
+                    self.config.dsn,
+                    min_size=1,
+                    max_size=self.pool_size,
+                    open=False,
+                    check=_check,
+                    configure=_configure,
+                )
+                # Not by the first call, for which the pool would open a second connection: a loop
+                # that ends meanwhile hangs.
+                self.pool.open(wait=self.init_extension)
             if self.init_extension:
-                # The pool would try for half a minute, and not say why.
-                self._connect_once()
-            self._home = wire.current_process()
-            self.pool = ConnectionPool(
-                self.config.dsn,
-                min_size=1,
-                max_size=self.pool_size,
-                open=False,
-                check=_check,
-                configure=_configure,
-            )
-            self.pool.open()
-        if self.init_extension:
-            self._init_extensions()
+                self._init_extensions()
+        except BaseException:
+            self.close()
+            raise
 
     def _init_extensions(self) -> None:
         # kombu's transport calls it by this name.
