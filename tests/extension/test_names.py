@@ -137,7 +137,7 @@ def test_the_first_call_to_a_queue_that_was_just_created_does_not_compile_it(
         db.execute("SELECT pgmq.send('q', '1')")
     with psycopg.connect(db.info.dsn, autocommit=True) as other:
         other.execute("SELECT pgmq.create('q')")
-    written = "SELECT max(xmin::text::bigint) FROM pg_proc WHERE proname = '_send_q'"
+    written = "SELECT max(xmin::text::bigint) FROM pg_proc WHERE proname = '_enqueue_q'"
     before = one(db, written)
     assert one(db, "SELECT pgmq.send('Q', '1')") == 1
     assert one(db, written) == before
