@@ -115,3 +115,20 @@ WHERE b.kind = 'topic' AND b.pattern ~ '#[.][*#]'
 ON CONFLICT DO NOTHING;
 DELETE FROM pgmq.binding AS b
 WHERE b.kind = 'topic' AND b.pattern ~ '#[.][*#]';
+
+-- 2.0.0 had a retry_jitter of type real, which drivers do not bind a float as. Two of them would be
+-- one too many for a call that leaves it out.
+DO $$
+DECLARE
+    v_old regprocedure := to_regprocedure(
+        'pgmq.set_policy(text, integer, text, interval, interval, real, interval, interval,'
+        ' interval, integer, boolean)'
+    );
+BEGIN
+    IF v_old IS NOT NULL THEN
+        EXECUTE format('DROP FUNCTION %s', v_old);
+    END IF;
+EXCEPTION WHEN dependent_objects_still_exist THEN
+    EXECUTE format('ALTER FUNCTION %s RENAME TO _set_policy_2_0_0', v_old);
+END
+$$;

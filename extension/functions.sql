@@ -11,6 +11,9 @@
 \ir functions/internal/_partitions.sql
 \ir functions/internal/_lay_out.sql
 \ir functions/internal/_render.sql
+\ir functions/internal/_headers.sql
+\ir functions/internal/_holds_up_writers.sql
+\ir functions/internal/_leases.sql
 \ir functions/internal/_policy.sql
 \ir functions/internal/_move.sql
 \ir functions/internal/_compile.sql

@@ -13,7 +13,7 @@ BEGIN
     IF pgmq._chance(quantity, 32) THEN
         PERFORM pgmq._advance_$queue();
         --# if archive_retention or dedup_window
-        PERFORM pgmq._upkeep_$queue();
+        PERFORM pgmq._upkeep_$queue(quantity);
         --# end
     END IF;
     PERFORM pgmq._ackbatch_$queue(msg_ids, read_cts);

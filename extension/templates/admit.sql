@@ -2,12 +2,16 @@
 -- kind is given, groupchoose.
 --
 -- In flight is what is leased and committed, which an index counts, and what other transactions
--- have leased and not committed yet: for that each call leaves an advisory lock behind, whose
--- number says how many, until its transaction ends. Both are counted while no other session does
--- the same; the lock for that lasts as long as this call, not as the transaction. What is committed
--- between the two counts is counted twice: that may leave room unused for a moment, and never
--- exceeds the limit. (An old snapshot would: the limit is for READ COMMITTED. Nor does it hold back
--- extend and set_vt, which can make a lease of one that has ended.)
+-- have leased and not committed yet: for that a transaction leaves an advisory lock behind, whose
+-- number says how many those are, and another one only where that is not enough any more. Both are
+-- counted while no other session does the same; the lock for that lasts as long as this call, not
+-- as the transaction. What is committed between the two counts is counted twice: that may leave
+-- room unused for a moment, and never exceeds the limit. (An old snapshot would: the limit is for
+-- READ COMMITTED. Nor does it hold back extend and set_vt, which can make a lease of one that has
+-- ended.)
+--
+-- Anybody may take an advisory lock. So one counts only beside a lock on the table, and the lock
+-- for counting is not waited for for long: see _lock_leases.
 --
 -- This and what else only some policies need is compiled into every queue: a call that began under
 -- another policy may still ask for it.
@@ -29,35 +33,62 @@ DECLARE
     v_space CONSTANT integer := v_table - 2147483648;
     v_shown CONSTANT oid := (v_table + 2147483648) % 4294967296;
     v_limit CONSTANT integer := max_in_flight$policy;
-    v_calls integer;
+    v_first_xid CONSTANT bigint := pg_current_xact_id_if_assigned()::text::bigint;
+    v_alone boolean;
+    v_locks integer;        -- what this transaction has said by how many locks, and what is true
+    v_said bigint;
+    v_own bigint;
     v_leased bigint;
+    v_others bigint;
     v_now timestamptz;
     v_ids bigint[];
 BEGIN
-    PERFORM pg_advisory_lock(v_space, -1);
+    LOCK TABLE ONLY pgmq.q_$queue IN ROW EXCLUSIVE MODE;
+    v_alone := pg_try_advisory_lock(v_space, -1) OR pgmq._lock_leases('pgmq.q_$queue');
     BEGIN
+        WITH locks AS MATERIALIZED (
+            SELECT l.virtualtransaction AS holder, l.pid, l.relation, l.objid::bigint AS leased
+            FROM pg_locks AS l
+            WHERE l.database = (
+                    SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
+                )
+                AND (
+                    l.locktype = 'relation' AND l.relation = v_table
+                    AND l.mode = 'RowExclusiveLock'
+                    OR l.locktype = 'advisory' AND l.classid = v_shown AND l.objsubid = 2
+                    AND l.mode = 'ShareLock'
+                )
+        )
         SELECT
-            count(*) FILTER (WHERE l.pid = pg_backend_pid()),
-            coalesce(
-                sum(l.objid::bigint & 65535) FILTER (WHERE l.pid IS DISTINCT FROM pg_backend_pid()),
-                0
-            )
-        INTO v_calls, v_leased
-        FROM pg_catalog.pg_locks AS l
-        WHERE l.locktype = 'advisory' AND l.classid = v_shown AND l.objsubid = 2
-            AND l.mode = 'ShareLock' AND l.database = (
-                SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()
-            );
+            coalesce(sum(m.locks) FILTER (WHERE m.pid = pg_backend_pid()), 0),
+            coalesce(sum(m.leased) FILTER (WHERE m.pid = pg_backend_pid()), 0),
+            coalesce(sum(m.leased) FILTER (WHERE m.pid IS DISTINCT FROM pg_backend_pid()), 0)
+        INTO v_locks, v_said, v_others
+        FROM (
+            SELECT a.pid, count(*) AS locks, max(a.leased) AS leased
+            FROM locks AS a
+            WHERE a.relation IS NULL
+                AND a.holder IN (SELECT t.holder FROM locks AS t WHERE t.relation IS NOT NULL)
+            GROUP BY a.holder, a.pid
+        ) AS m;
         v_now := clock_timestamp();
-        v_leased := v_leased + (
-            SELECT count(*)
-            FROM (
-                SELECT FROM pgmq.q_$queue AS q
-                WHERE $live(q) AND q.last_read_at IS NOT NULL AND q.vt > v_now
-                LIMIT v_limit
-            ) AS m
-        );
-        quantity := least(quantity, v_limit - v_leased, 65535);
+        -- Of what this transaction has leased itself, it may have acknowledged some.
+        SELECT
+            count(*),
+            count(*) FILTER (WHERE CASE
+                WHEN m.last_read_at >= now() AND m.xids_after < 2147483648
+                    THEN pg_xact_status((v_first_xid + m.xids_after)::text::xid8) = 'in progress'
+            END)
+        INTO v_leased, v_own
+        FROM (
+            SELECT
+                q.last_read_at,
+                (q.xmin::text::bigint - v_first_xid) & 4294967295 AS xids_after
+            FROM pgmq.q_$queue AS q
+            WHERE $live(q) AND q.last_read_at IS NOT NULL AND q.vt > v_now
+            LIMIT v_limit
+        ) AS m;
+        quantity := least(quantity, v_limit - v_leased - v_others);
         IF quantity <= 0 THEN
             v_ids := '{}';
         ELSIF kind IS NULL THEN
@@ -65,15 +96,22 @@ BEGIN
         ELSE
             v_ids := pgmq._groupchoose_$queue(quantity, kind, group_name);
         END IF;
-        IF v_ids <> '{}' THEN
-            -- No two of a transaction have one number: a rollback to a savepoint gives up the last.
-            PERFORM pg_advisory_xact_lock_shared(v_space, v_calls * 65536 + cardinality(v_ids));
+        v_own := v_own + cardinality(v_ids);
+        IF v_ids <> '{}' AND v_own > v_said THEN
+            -- Where there are many, a little more, so that there are not too many.
+            PERFORM pg_advisory_xact_lock_shared(v_space, least(
+                CASE WHEN v_locks < 16 THEN v_own ELSE v_own + v_own / 8 END, 2147483647
+            )::integer);
         END IF;
-    EXCEPTION WHEN OTHERS OR query_canceled THEN
-        PERFORM pg_advisory_unlock(v_space, -1);
+    EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+        IF v_alone THEN
+            PERFORM pg_advisory_unlock(v_space, -1);
+        END IF;
         RAISE;
     END;
-    PERFORM pg_advisory_unlock(v_space, -1);
+    IF v_alone THEN
+        PERFORM pg_advisory_unlock(v_space, -1);
+    END IF;
     RETURN v_ids;
 END
 $$;

@@ -4,6 +4,8 @@ RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
 AS $$
+DECLARE
+    v_found boolean;
 BEGIN
     --# if partitioned
     IF pgmq._keeps_snapshot() THEN
@@ -18,6 +20,12 @@ BEGIN
     INSERT INTO pgmq.a_$queue (msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers)
     SELECT r.msg_id, r.read_ct, r.enqueued_at, r.last_read_at, r.vt, r.message, r.headers
     FROM removed AS r;
-    RETURN FOUND;
+    v_found := FOUND;
+    --# if archive_retention
+    IF pgmq._chance(1, 32) THEN
+        PERFORM pgmq._upkeep_$queue(1);
+    END IF;
+    --# end
+    RETURN v_found;
 END
 $$;

@@ -23,5 +23,10 @@ BEGIN
         SELECT r.msg_id, r.read_ct, r.enqueued_at, r.last_read_at, r.vt, r.message, r.headers
         FROM removed AS r
         RETURNING a.msg_id;
+    --# if archive_retention
+    IF pgmq._chance(pg_catalog.cardinality(msg_ids), 32) THEN
+        PERFORM pgmq._upkeep_$queue(pg_catalog.cardinality(msg_ids));
+    END IF;
+    --# end
 END
 $$;

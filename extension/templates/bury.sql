@@ -3,6 +3,9 @@
 -- such a message there may be more: what is to be read next is looked through as well, so that a
 -- reader gets past many of them in few calls of bounded work. Returns what was moved, of both.
 --
+-- What cannot be moved (the archive has its msg_id already, the dead-letter queue refuses it) stays
+-- and is hidden for ten minutes, or no read would ever get past it. It is returned, too.
+--
 -- SECURITY DEFINER: whoever may read the queue need not have a right to the dead-letter queue. What
 -- it moves it finds out itself, whoever calls it.
 CREATE OR REPLACE FUNCTION pgmq._bury_$queue(msg_ids bigint[])
@@ -15,6 +18,8 @@ AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
     v_dead bigint[] := '{}'::bigint[];
+    v_moved bigint[];
+    v_error text;
 BEGIN
     IF NOT EXISTS (
         SELECT FROM pgmq.q_$queue AS q
@@ -38,32 +43,80 @@ BEGIN
         ORDER BY q.msg_id
         FOR UPDATE SKIP LOCKED
     );
-    WITH removed AS (
+    BEGIN
+        --# if dead_letter_queue
+        WITH removed AS (
+            DELETE FROM pgmq.q_$queue AS m
+            WHERE $timely(m) AND m.msg_id = ANY (v_dead)
+            RETURNING
+                m.msg_id, m.message,
+                pgmq._dead_letter(
+                    m.headers, queue_name$policy, m.msg_id, m.read_ct,
+                    CASE
+                        WHEN pgmq._expires_at(m.enqueued_at, m.headers, message_ttl$policy) <= v_now
+                            THEN 'expired'
+                        ELSE 'max_receives'
+                    END,
+                    m.enqueued_at
+                ) AS headers
+        )
+        INSERT INTO pgmq.dead_letters_$queue (enqueued_at, vt, message, headers)
+        SELECT now(), now(), r.message, r.headers
+        FROM removed AS r
+        ORDER BY r.msg_id;
+        RETURN v_dead;
+        --# end
+        --# unless dead_letter_queue
+        WITH stored AS (
+            INSERT INTO pgmq.a_$queue AS a (
+                msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers
+            )
+            SELECT
+                m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message,
+                pgmq._dead_letter(
+                    m.headers, queue_name$policy, m.msg_id, m.read_ct,
+                    CASE
+                        WHEN pgmq._expires_at(m.enqueued_at, m.headers, message_ttl$policy) <= v_now
+                            THEN 'expired'
+                        ELSE 'max_receives'
+                    END,
+                    m.enqueued_at
+                )
+            FROM pgmq.q_$queue AS m
+            WHERE $timely(m) AND m.msg_id = ANY (v_dead)
+            ON CONFLICT DO NOTHING
+            RETURNING a.msg_id
+        )
+        SELECT coalesce(array_agg(s.msg_id), '{}') INTO v_moved FROM stored AS s;
         DELETE FROM pgmq.q_$queue AS m
+        WHERE $timely(m) AND m.msg_id = ANY (v_moved);
+        --# if archive_retention
+        IF pgmq._chance(cardinality(v_moved), 32) THEN
+            PERFORM pgmq._upkeep_$queue(cardinality(v_moved));
+        END IF;
+        --# end
+        --# end
+    EXCEPTION WHEN OTHERS THEN
+        -- What may be no fault of these messages: conflicts, a lack of something, a shutdown.
+        IF left(SQLSTATE, 2) IN ('40', '53', '55', '57', '58', 'XX') THEN
+            RAISE;
+        END IF;
+        v_moved := '{}'::bigint[];
+        v_error := SQLERRM;
+    END;
+    IF cardinality(v_moved) < cardinality(v_dead) THEN
+        UPDATE pgmq.q_$queue AS m
+        SET vt = greatest(clock_timestamp() + interval '10 minutes', m.enqueued_at + interval '1 s')
+            --# if max_in_flight
+            , last_read_at = null     -- it is no lease
+            --# end
         WHERE $timely(m) AND m.msg_id = ANY (v_dead)
-        RETURNING
-            m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message,
-            pgmq._dead_letter(
-                m.headers, queue_name$policy, m.msg_id, m.read_ct,
-                CASE
-                    WHEN pgmq._expires_at(m.enqueued_at, m.headers, message_ttl$policy) <= v_now
-                        THEN 'expired'
-                    ELSE 'max_receives'
-                END,
-                m.enqueued_at
-            ) AS headers
-    )
-    --# if dead_letter_queue
-    INSERT INTO pgmq.dead_letters_$queue (enqueued_at, vt, message, headers)
-    SELECT now(), now(), r.message, r.headers
-    FROM removed AS r
-    ORDER BY r.msg_id;
-    --# end
-    --# unless dead_letter_queue
-    INSERT INTO pgmq.a_$queue (msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers)
-    SELECT r.msg_id, r.read_ct, r.enqueued_at, r.last_read_at, r.vt, r.message, r.headers
-    FROM removed AS r;
-    --# end
+            AND (m.msg_id IN (SELECT u.id FROM unnest(v_moved) AS u (id))) IS NOT TRUE;
+        RAISE WARNING '% messages of queue "%" cannot be moved away and are hidden for ten minutes: %',
+            cardinality(v_dead) - cardinality(v_moved), queue_name$policy,
+            coalesce(v_error, 'the archive has their msg_ids already')
+            USING HINT = 'They must not be handed out any more. SELECT * FROM pgmq.doctor() may say why.';
+    END IF;
     RETURN v_dead;
 END
 $$;

@@ -98,9 +98,9 @@ BEGIN
                 FROM pgmq._groupfront_$queue(v_now, 2147483647, null, v_indexed) AS f;
             END IF;
             v_heads := ARRAY(
-                SELECT f FROM unnest(v_heads) AS f
-                UNION
-                SELECT f FROM unnest(v_found) AS f WHERE f <> ALL (v_tried)
+                SELECT f FROM unnest(v_heads || v_found) AS f
+                EXCEPT
+                SELECT t FROM unnest(v_tried) AS t
                 ORDER BY 1
             );
             v_ids := v_ids || pgmq._groupclaim_$queue(
@@ -121,7 +121,7 @@ BEGIN
         v_ids := ARRAY(
             SELECT u.id
             FROM unnest(v_ids) WITH ORDINALITY AS u (id, place)
-            WHERE u.id <> ALL (v_dead)
+            WHERE (u.id IN (SELECT d FROM unnest(v_dead) AS d)) IS NOT TRUE
             ORDER BY u.place
         );
         IF v_ids = '{}' AND rounds > 1 THEN

@@ -31,7 +31,7 @@ BEGIN
     THEN
         PERFORM pgmq._advance_$queue();
         --# if archive_retention or dedup_window
-        PERFORM pgmq._upkeep_$queue();
+        PERFORM pgmq._upkeep_$queue(quantity);
         --# end
     END IF;
 
@@ -51,7 +51,7 @@ BEGIN
     RETURN QUERY
         WITH leased AS (
             UPDATE pgmq.q_$queue AS m
-            SET read_ct = m.read_ct + 1,
+            SET read_ct = least(m.read_ct, 2147483646) + 1,
                 last_read_at = clock_timestamp(),
                 vt = greatest(
                     clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),

@@ -36,7 +36,7 @@ BEGIN
             last_read_at = null,
             headers = CASE
                 WHEN error IS NULL THEN m.headers
-                ELSE coalesce(m.headers, '{}')
+                ELSE pgmq._headers(m.headers)
                     || pg_catalog.jsonb_build_object('x-pgmq-error', error)
             END
         WHERE $timely(m) AND m.msg_id = ANY (msg_ids) AND m.read_ct > 0

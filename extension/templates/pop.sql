@@ -32,7 +32,7 @@ BEGIN
         PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
         PERFORM pgmq._advance_$queue();
         --# if archive_retention or dedup_window
-        PERFORM pgmq._upkeep_$queue();
+        PERFORM pgmq._upkeep_$queue(quantity);
         --# end
     END IF;
     --# unless partitioned

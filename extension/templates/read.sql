@@ -34,7 +34,7 @@ BEGIN
         PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
         PERFORM pgmq._advance_$queue();
         --# if archive_retention or dedup_window
-        PERFORM pgmq._upkeep_$queue();
+        PERFORM pgmq._upkeep_$queue(quantity);
         --# end
     END IF;
 
@@ -46,7 +46,7 @@ BEGIN
         v_now := clock_timestamp();
         RETURN QUERY
             UPDATE pgmq.q_$queue AS m
-            SET read_ct = m.read_ct + 1,
+            SET read_ct = least(m.read_ct, 2147483646) + 1,
                 last_read_at = clock_timestamp(),
                 vt = greatest(
                     clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
@@ -125,7 +125,7 @@ BEGIN
         WITH m AS (
         --# end
         UPDATE pgmq.q_$queue AS m
-        SET read_ct = m.read_ct + 1,
+        SET read_ct = least(m.read_ct, 2147483646) + 1,
             last_read_at = clock_timestamp(),
             vt = greatest(
                 clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),

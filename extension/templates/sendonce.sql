@@ -35,6 +35,11 @@ BEGIN
         )
         RETURNING q.msg_id INTO msg_id;
         PERFORM pgmq._remember_$queue(ARRAY[msg_id]);
+        --# if dedup_window
+        IF pgmq._chance(1, 32) THEN
+            PERFORM pgmq._upkeep_$queue(1);
+        END IF;
+        --# end
     END IF;
 END
 $$;

@@ -56,12 +56,17 @@ BEGIN
             u.msg,
             u.header
         FROM unnest(msgs, msg_headers) WITH ORDINALITY AS u (msg, header, place)
-        WHERE u.place = ANY (v_new)
+        WHERE (u.place IN (SELECT n.place FROM pg_catalog.unnest(v_new) AS n (place))) IS TRUE
         ORDER BY u.place
         RETURNING q.msg_id
     )
     SELECT coalesce(pg_catalog.array_agg(s.msg_id), '{}') INTO v_msg_ids FROM sent AS s;
     PERFORM pgmq._remember_$queue(v_msg_ids);
+    --# if dedup_window
+    IF pgmq._chance(pg_catalog.cardinality(v_keys), 32) THEN
+        PERFORM pgmq._upkeep_$queue(pg_catalog.cardinality(v_keys));
+    END IF;
+    --# end
     RETURN QUERY
         SELECT coalesce(k.msg_id, n.msg_id), coalesce(n.place = u.place, false)
         FROM pg_catalog.unnest(msg_headers) WITH ORDINALITY AS u (header, place)

@@ -1,6 +1,8 @@
--- A small step of upkeep, on the back of some other call: by one session at a time, and without
--- ever failing what that call is for.
-CREATE OR REPLACE FUNCTION pgmq._upkeep_$queue()
+-- A step of upkeep, on the back of some other call: by one session at a time, and without ever
+-- failing what that call is for. About one call in 32 / quantity should do it, where quantity is
+-- how many messages that call takes or how many rows it adds: so more than twice as many are
+-- removed as are added, whatever the size of batches.
+CREATE OR REPLACE FUNCTION pgmq._upkeep_$queue(quantity integer DEFAULT 1)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -14,9 +16,9 @@ BEGIN
         RETURN;
     END IF;
     BEGIN
-        PERFORM pgmq._forget_$queue(100);
+        PERFORM pgmq._forget_$queue(greatest(100, least(quantity, 5000) * 2));
     EXCEPTION
-        WHEN query_canceled THEN
+        WHEN query_canceled OR assert_failure THEN
             PERFORM pg_advisory_unlock(v_space, -2);
             RAISE;
         WHEN OTHERS THEN

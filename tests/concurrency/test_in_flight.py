@@ -112,6 +112,63 @@ def test_a_consumer_that_acknowledges_in_its_transaction_counts_until_it_ends(
     assert _ids(queue, READ, 9) == [4, 5, 6]
 
 
+def test_what_a_transaction_has_leased_and_acknowledged_makes_room_for_it(
+    queue: psycopg.Connection, other: psycopg.Connection
+) -> None:
+    with other.transaction():
+        for number in range(1, 11):
+            with other.transaction():  # a savepoint
+                assert _ids(other, READ, 1) == [number]
+            other.execute("SELECT pgmq.ack('q', %s, 1)", [number])
+        # At no time was it more than one.
+        assert _ids(queue, READ, 9) == [11, 12]
+        row = other.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"
+        ).fetchone()
+        assert row == (1,)
+
+
+def test_a_long_transaction_says_how_much_it_has_leased_by_few_locks(
+    queue: psycopg.Connection, other: psycopg.Connection
+) -> None:
+    queue.execute("SELECT pgmq.set_policy('q', max_in_flight => 2000)")
+    queue.execute("SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 800)")
+    with other.transaction():
+        for _ in range(800):
+            assert len(_ids(other, READ, 1)) == 1
+        row = other.execute(
+            "SELECT count(*), max(objid::bigint) FROM pg_locks"
+            " WHERE locktype = 'advisory' AND mode = 'ShareLock'"
+        ).fetchone()
+        assert row is not None
+        assert row[0] < 70
+        assert 800 <= row[1] <= 900
+
+
+@pytest.mark.parametrize("lock", ["pg_advisory_lock(%s, -1)", "pg_advisory_lock_shared(%s, 3)"])
+def test_a_stranger_that_takes_the_locks_holds_nobody_up(
+    queue: psycopg.Connection, other: psycopg.Connection, lock: str
+) -> None:
+    row = queue.execute("SELECT 'pgmq.q_q'::regclass::oid::bigint - 2147483648").fetchone()
+    other.execute(f"SELECT {lock}".encode(), row)
+    queue.execute("SET statement_timeout = '700ms'")
+    assert _ids(queue, READ, 2) == [1, 2]
+    assert _ids(queue, READ, 2) == [3]
+    assert _ids(queue, READ, 2) == []
+
+
+def test_a_user_of_the_queue_that_keeps_the_lock_is_waited_for_a_second(
+    queue: psycopg.Connection, other: psycopg.Connection
+) -> None:
+    row = queue.execute("SELECT 'pgmq.q_q'::regclass::oid::bigint - 2147483648").fetchone()
+    with other.transaction():
+        other.execute("SELECT pgmq.send('q', '1')")
+        other.execute("SELECT pg_advisory_lock(%s, -1)", row)
+        begun = time.monotonic()
+        assert _ids(queue, READ, 9) == [1, 2, 3]
+        assert 0.8 < time.monotonic() - begun < 5
+
+
 def test_a_killed_reader_leaves_room(queue: psycopg.Connection, other: psycopg.Connection) -> None:
     other.autocommit = False
     assert _ids(other, READ, 3) == [1, 2, 3]

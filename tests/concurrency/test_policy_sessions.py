@@ -133,3 +133,41 @@ def test_a_queue_dropped_under_a_change_of_its_policy_is_missed(
         )
     with pytest.raises(psycopg.errors.UndefinedTable):
         waiting.result()
+
+
+def test_on_and_off_in_one_transaction_does_not_deadlock_with_a_caller(
+    db: psycopg.Connection, other: psycopg.Connection
+) -> None:
+    db.execute("SELECT pgmq.send('q', '1')")
+    other.execute("SET lock_timeout = 0; SET deadlock_timeout = '100ms'")
+    # It has looked at the table before it waits to write.
+    other.execute("BEGIN; SELECT pgmq.peek('q')")
+    with db.transaction():
+        db.execute("SELECT pgmq.set_policy('q', max_in_flight => 9)")
+        waiting = Waiting(other, "SELECT msg_id FROM pgmq.read('q', 0, 1)").until_it_waits(db)
+        db.execute("SELECT pgmq.set_policy('q')")
+    assert waiting.result() == [(1,)]
+    other.execute("COMMIT")
+    index = "SELECT to_regclass('pgmq.in_flight_idx_q') IS NULL"
+    assert db.execute(index).fetchone() == (False,)
+    db.execute("SELECT pgmq.set_policy('q')")
+    assert db.execute(index).fetchone() == (True,)
+
+
+@pytest.mark.parametrize("what", ["wakeups", "push", "notify_insert"])
+def test_a_trigger_that_is_made_and_dropped_in_one_transaction_fails_no_caller(
+    db: psycopg.Connection, other: psycopg.Connection, what: str
+) -> None:
+    db.execute("SELECT pgmq.send('q', '1')")
+    other.execute("SET lock_timeout = 0; SET deadlock_timeout = '100ms'")
+    other.execute("BEGIN; SELECT pgmq.peek('q')")
+    with db.transaction(force_rollback=True):
+        db.execute(f"SELECT pgmq.enable_{what}('q')".encode())
+        waiting = Waiting(other, "SELECT msg_id FROM pgmq.read('q', 0, 1)").until_it_waits(db)
+        with pytest.raises(psycopg.errors.LockNotAvailable, match="wait for this"):
+            db.execute(f"SELECT pgmq.disable_{what}('q')".encode())
+    assert waiting.result() == [(1,)]
+    other.execute("COMMIT")
+    with db.transaction():
+        db.execute(f"SELECT pgmq.enable_{what}('q')".encode())
+        db.execute(f"SELECT pgmq.disable_{what}('q')".encode())

@@ -61,8 +61,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                 HINT = 'The dedup_key becomes one of them, x-pgmq-dedup-id.';
     END IF;
-    RETURN coalesce(nullif(headers, 'null'), '{}')
-        || pg_catalog.jsonb_build_object('x-pgmq-dedup-id', dedup_key);
+    RETURN pgmq._headers(headers) || pg_catalog.jsonb_build_object('x-pgmq-dedup-id', dedup_key);
 END
 $$;
 COMMENT ON FUNCTION pgmq._with_dedup_key(jsonb, text) IS

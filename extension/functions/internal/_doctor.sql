@@ -443,6 +443,61 @@ $$;
 COMMENT ON FUNCTION pgmq._doctor_queues() IS
 'Queues whose low-water mark lags, or that dead letters pile up in.';
 
+CREATE OR REPLACE FUNCTION pgmq._doctor_archives()
+RETURNS TABLE (severity text, queue_name text, finding text, fix text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_queue record;
+    v_count bigint;
+    v_first bigint;
+    v_last bigint;
+BEGIN
+    FOR v_queue IN
+        SELECT
+            m.queue_name::text AS name,
+            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS queue,
+            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'a'))) AS archive
+        FROM pgmq.meta AS m
+        ORDER BY m.queue_name
+    LOOP
+        -- In a partitioned archive a msg_id may be twice.
+        CONTINUE WHEN has_column_privilege(v_queue.queue, 'msg_id', 'SELECT') IS NOT true
+            OR has_column_privilege(v_queue.archive, 'msg_id', 'SELECT') IS NOT true
+            OR NOT EXISTS (
+                SELECT FROM pg_index AS i WHERE i.indrelid = v_queue.archive AND i.indisprimary
+            );
+        EXECUTE format(
+            'SELECT count(*), min(q.msg_id)'
+            ' FROM (SELECT m.msg_id FROM %s AS m ORDER BY m.msg_id LIMIT 1000) AS q'
+            ' WHERE EXISTS (SELECT FROM %s AS a WHERE a.msg_id = q.msg_id)',
+            v_queue.queue, v_queue.archive
+        ) INTO v_count, v_first;
+        EXECUTE format(
+            'SELECT a.msg_id FROM %s AS a ORDER BY a.msg_id DESC LIMIT 1', v_queue.archive
+        ) INTO v_last;
+        CONTINUE WHEN v_count = 0;
+        severity := 'critical';
+        queue_name := v_queue.name;
+        finding := format(
+            '%s message%s among the oldest 1,000 cannot be archived: the archive has their msg_ids'
+            ' already, as it has msg_id %s; the greatest one there is %s',
+            v_count, CASE WHEN v_count <> 1 THEN 's' END, v_first, v_last
+        );
+        fix := format(
+            'Move the archived rows to a table of your own, and have new messages numbered from'
+            ' there: SELECT setval(%L, greatest(%s, (SELECT max(msg_id) FROM %s)))',
+            pg_get_serial_sequence(v_queue.queue::text, 'msg_id'), v_last, v_queue.queue
+        );
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._doctor_archives() IS
+'Queues with messages whose msg_id is in the archive already, as after a restart of the identity column.';
+
 CREATE OR REPLACE FUNCTION pgmq._doctor_partitions()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)
 LANGUAGE sql VOLATILE

@@ -59,7 +59,7 @@ CREATE OR REPLACE FUNCTION pgmq._is_dead(
 RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT read_ct >= coalesce(max_receives, 2147483647)
+    SELECT (read_ct >= max_receives) IS TRUE
         OR pgmq._expires_at(enqueued_at, headers, message_ttl) <= as_of
 $$;
 COMMENT ON FUNCTION pgmq._is_dead(integer, timestamptz, jsonb, timestamptz, integer, interval) IS
@@ -97,7 +97,7 @@ CREATE OR REPLACE FUNCTION pgmq._dead_letter(
 RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT coalesce(nullif(headers, 'null'), '{}') || pg_catalog.jsonb_build_object(
+    SELECT pgmq._headers(headers) || pg_catalog.jsonb_build_object(
         'x-pgmq-dead-letter', pg_catalog.jsonb_build_object(
             'queue', queue_name,
             'msg_id', msg_id,
@@ -242,13 +242,15 @@ DECLARE
     v_dedup text := 'dedup_' || pgmq._suffix(policy.queue_name);
 BEGIN
     -- Leases are counted by it. What was never read, or given back, is not one.
-    IF policy.max_in_flight IS NOT NULL THEN
+    IF policy.max_in_flight IS NOT NULL AND to_regclass(format('pgmq.%I', v_in_flight)) IS NULL THEN
         EXECUTE format(
-            'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (vt) WHERE last_read_at IS NOT NULL',
-            v_in_flight, v_queue
+            'CREATE INDEX %I ON pgmq.%I (vt) WHERE last_read_at IS NOT NULL', v_in_flight, v_queue
         );
-    ELSE
-        EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_in_flight);
+    ELSIF policy.max_in_flight IS NULL AND to_regclass(format('pgmq.%I', v_in_flight)) IS NOT NULL
+        -- Else it is left for the next change.
+        AND NOT pgmq._holds_up_writers(format('pgmq.%I', v_queue))
+    THEN
+        EXECUTE format('DROP INDEX pgmq.%I', v_in_flight);
     END IF;
 
     -- The keys of the messages that were sent; they outlive these. A crash that empties the queue

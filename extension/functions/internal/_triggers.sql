@@ -57,6 +57,7 @@ BEGIN
         WHERE t.tgrelid = v_table AND t.tgname = trigger_name AND t.tgparentid = 0
     ) THEN
         PERFORM pgmq.acquire_queue_lock(lower(queue_name));
+        PERFORM pgmq._lock_out_all(v_table);
         EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', trigger_name, v_table);
     END IF;
 END

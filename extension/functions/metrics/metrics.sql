@@ -10,6 +10,8 @@ DECLARE
     v_ready bigint;
     v_parked bigint;
     v_due bigint;
+    v_dead bigint;
+    v_policy CONSTANT pgmq.policy := pgmq._policy_of(queue_name);
     v_length bigint;
     v_visible bigint;
     v_oldest timestamptz;
@@ -35,6 +37,7 @@ BEGIN
             count(*) FILTER (WHERE m.vt <= m.enqueued_at),
             count(*) FILTER (WHERE m.vt > m.enqueued_at),
             count(*) FILTER (WHERE m.vt > m.enqueued_at AND m.vt <= clock_timestamp()),
+            count(*) FILTER (WHERE m.is_dead AND m.vt <= clock_timestamp()),
             min(m.enqueued_at),
             max(m.enqueued_at),
             min(m.msg_id),
@@ -42,20 +45,29 @@ BEGIN
             max(m.msg_id) FILTER (WHERE m.vt <= m.enqueued_at)
         FROM (
             (
-                SELECT q.msg_id, q.enqueued_at, q.vt FROM %1$s AS q
+                SELECT q.msg_id, q.enqueued_at, q.vt, %2$s AS is_dead FROM %1$s AS q
                 WHERE q.vt <= q.enqueued_at AND q.msg_id >= $2
                 ORDER BY q.msg_id LIMIT $1 + 1
             )
             UNION ALL
             (
-                SELECT q.msg_id, q.enqueued_at, q.vt FROM %1$s AS q
+                SELECT q.msg_id, q.enqueued_at, q.vt, %2$s AS is_dead FROM %1$s AS q
                 WHERE q.vt > q.enqueued_at AND q.vt >= $3
                 ORDER BY q.vt LIMIT $1 + 1
             )
         ) AS m
         $sql$,
-        v_table
-    ) INTO v_ready, v_parked, v_due, v_oldest, v_newest, v_first, v_first_ready, v_last_ready
+        v_table,
+        CASE WHEN v_policy.max_receives IS NULL AND v_policy.message_ttl IS NULL THEN 'false'
+            ELSE format(
+                'pgmq._is_dead(q.read_ct, q.enqueued_at, %s, clock_timestamp(), $4, $5)',
+                -- Whoever monitors may not look at headers, which may have a time-to-live.
+                CASE WHEN has_column_privilege(v_table, 'headers', 'SELECT') THEN 'q.headers'
+                    ELSE 'null' END
+            )
+        END
+    ) INTO v_ready, v_parked, v_due, v_dead, v_oldest, v_newest, v_first, v_first_ready,
+        v_last_ready
     USING v_exact,
         coalesce(
             pgmq._sequence_value(
@@ -68,9 +80,10 @@ BEGIN
                 format('pgmq.%I', 'parked_mark_' || pgmq._suffix(queue_name))::regclass
             ),
             0
-        ) / 1e6);
+        ) / 1e6),
+        v_policy.max_receives, v_policy.message_ttl;
     v_length := v_ready + v_parked;
-    v_visible := v_ready + v_due;
+    v_visible := v_ready + v_due - v_dead;
 
     IF v_ready > v_exact OR v_parked > v_exact THEN
         v_length := greatest(v_length, CASE
@@ -89,7 +102,7 @@ BEGIN
             )
         END);
         IF v_parked <= v_exact THEN
-            v_visible := v_length - (v_parked - v_due);
+            v_visible := v_length - (v_parked - v_due) - v_dead;
         ELSIF v_ready > v_exact OR v_due > v_exact THEN
             -- The share of visible messages that the last ANALYZE saw.
             v_visible := greatest(v_visible, least(v_length, pgmq._planned_rows(

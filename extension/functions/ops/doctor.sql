@@ -10,8 +10,8 @@ DECLARE
     v_found jsonb;
 BEGIN
     FOREACH v_part IN ARRAY ARRAY[
-        'horizon', 'settings', 'tables', 'compiled', 'relations', 'queues', 'partitions',
-        'channels', 'statistics'
+        'horizon', 'settings', 'tables', 'compiled', 'relations', 'queues', 'archives',
+        'partitions', 'channels', 'statistics'
     ] LOOP
         FOR v_attempt IN 1..10 LOOP
             BEGIN

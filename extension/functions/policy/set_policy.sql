@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION pgmq.set_policy(
     dead_letter_queue text DEFAULT null,
     retry_delay interval DEFAULT null,
     retry_delay_max interval DEFAULT null,
-    retry_jitter real DEFAULT 0,
+    retry_jitter double precision DEFAULT 0,
     message_ttl interval DEFAULT null,
     archive_retention interval DEFAULT null,
     dedup_window interval DEFAULT null,
@@ -18,7 +18,7 @@ AS $$
 DECLARE
     v_policy pgmq.policy := (
         queue_name, max_receives, dead_letter_queue, retry_delay, retry_delay_max,
-        coalesce(retry_jitter, 0), message_ttl, archive_retention, dedup_window, max_in_flight,
+        coalesce(retry_jitter, 0)::real, message_ttl, archive_retention, dedup_window, max_in_flight,
         coalesce(ack_archives, false)
     );
 BEGIN
@@ -46,5 +46,5 @@ BEGIN
     PERFORM pgmq._compile(v_policy.queue_name);
 END
 $$;
-COMMENT ON FUNCTION pgmq.set_policy(text, integer, text, interval, interval, real, interval, interval, interval, integer, boolean) IS
-'Set the whole policy of a queue (what is left out or null is off) and compile it into the queue; only its owner can. A message that was received max_receives times, or is older than message_ttl (or its header x-pgmq-ttl, in seconds, says), goes to dead_letter_queue, which is created if missing, or else to the archive, by the read that would hand it out. nack without a delay hides a message for retry_delay, doubled with each receipt up to retry_delay_max if that is given, each shortened by a random part of up to retry_jitter (0 to 1). Archived messages are removed after archive_retention. Within dedup_window, send_once() and header x-pgmq-dedup-id store a message once. Reads leave no more than max_in_flight messages leased; turning that on or off builds or drops an index, which waits for the transactions that use the queue and holds up those that follow. With ack_archives, ack archives instead of deleting.';
+COMMENT ON FUNCTION pgmq.set_policy(text, integer, text, interval, interval, double precision, interval, interval, interval, integer, boolean) IS
+'Set the whole policy of a queue (what is left out or null is off) and compile it into the queue; only its owner can. A message that was received max_receives times, or is older than message_ttl (or its header x-pgmq-ttl, in seconds, says), goes to dead_letter_queue, which is created if missing, or else to the archive, by the read that would hand it out. nack without a delay hides a message for retry_delay, doubled with each receipt up to retry_delay_max if that is given, each shortened by a random part of up to retry_jitter (0 to 1). Archived messages are removed after archive_retention. Within dedup_window, send_once() and header x-pgmq-dedup-id store a message once. Reads leave no more than max_in_flight messages leased; turning that on or off builds or drops an index, which waits for the transactions that use the queue and holds up those that follow (in a transaction that has turned something on, the index is left for the next change). With ack_archives, ack archives instead of deleting.';

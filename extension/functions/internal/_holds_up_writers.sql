@@ -1,0 +1,42 @@
+CREATE OR REPLACE FUNCTION pgmq._holds_up_writers(queue regclass)
+RETURNS boolean
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(bool_or(l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock')), false)
+        AND NOT coalesce(bool_or(l.mode = 'AccessExclusiveLock'), false)
+    FROM pg_locks AS l
+    WHERE l.locktype = 'relation' AND l.relation = queue AND l.pid = pg_backend_pid()
+        AND l.database = (
+            SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
+        )
+$$;
+COMMENT ON FUNCTION pgmq._holds_up_writers(regclass) IS
+'Whether this transaction has locked a queue''s table against writers, but not against all others.
+
+Whoever has looked at the queue and now waits to write waits for this transaction. To wait for an AccessExclusiveLock, and so for them, would be a deadlock.';
+
+CREATE OR REPLACE FUNCTION pgmq._lock_out_all(queue regclass)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT pgmq._holds_up_writers(queue) THEN
+        RETURN;
+    END IF;
+    FOR attempt IN 1..40 LOOP
+        BEGIN
+            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', queue);
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            PERFORM pg_sleep(0.02);
+        END;
+    END LOOP;
+    RAISE EXCEPTION '% is in use by calls that wait for this transaction', queue
+        USING ERRCODE = 'lock_not_available',
+            HINT = 'Turn something on, and off again, in transactions of their own.';
+END
+$$;
+COMMENT ON FUNCTION pgmq._lock_out_all(regclass) IS
+'Before DDL that needs an AccessExclusiveLock: raise an error where waiting for it might be a deadlock.';
