@@ -242,7 +242,7 @@ def test_jitter_spreads_retries_below_the_delay(queue: psycopg.Connection) -> No
     )
     row = queue.execute(
         "SELECT min(s), max(s), avg(s)"
-        " FROM (SELECT extract(epoch FROM vt - last_read_at) AS s FROM pgmq.q_q) AS d"
+        " FROM (SELECT extract(epoch FROM vt - enqueued_at) AS s FROM pgmq.q_q) AS d"
     ).fetchone()
     assert row is not None
     shortest, longest, mean = map(float, row)
