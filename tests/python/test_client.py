@@ -432,7 +432,12 @@ def test_every_public_function_has_a_statement_and_every_statement_a_function(
     )
     public = {name for (name,) in rows}
     # For SQL, or another name of what create_queue calls.
-    assert public - used == {"acquire_queue_lock", "create_non_partitioned", "format_table_name"}
+    assert public - used == {
+        "acquire_queue_lock",
+        "create_non_partitioned",
+        "format_table_name",
+        "notify_queue_listeners",
+    }
 
 
 # Decorators

@@ -968,7 +968,21 @@ def grant_monitor(queue: str, role: str) -> Statement[None]:
     )
 
 
-def revoke_all(queue: str, role: str) -> Statement[None]:
+def grant_maintain(queue: str, role: str) -> Statement[None]:
+    return Statement(
+        "SELECT pgmq.grant_maintain(%(queue)s::text, %(role)s::text)",
+        {"queue": queue, "role": role},
+        _nothing,
+    )
+
+
+def grant_create(role: str) -> Statement[None]:
+    return Statement("SELECT pgmq.grant_create(%(role)s::text)", {"role": role}, _nothing)
+
+
+def revoke_all(queue: str | None, role: str) -> Statement[None]:
+    if queue is None:
+        return Statement("SELECT pgmq.revoke_all(%(role)s::text)", {"role": role}, _nothing)
     return Statement(
         "SELECT pgmq.revoke_all(%(queue)s::text, %(role)s::text)",
         {"queue": queue, "role": role},

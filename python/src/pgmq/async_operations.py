@@ -843,8 +843,16 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
         """Let a role see the metrics of a queue, and no message."""
         await self._run(statements.grant_monitor(queue, role), conn)
 
-    async def revoke_all(self, queue: str, role: str, conn: C | None = None) -> None:
-        """Take every right to a queue from a role that it was given itself."""
+    async def grant_maintain(self, queue: str, role: str, conn: C | None = None) -> None:
+        """Let a scheduler's role maintain a queue."""
+        await self._run(statements.grant_maintain(queue, role), conn)
+
+    async def grant_create(self, role: str, conn: C | None = None) -> None:
+        """Let a role create queues, which are then its own."""
+        await self._run(statements.grant_create(role), conn)
+
+    async def revoke_all(self, queue: str | None, role: str, conn: C | None = None) -> None:
+        """Take every right to a queue (None: all that pgmq granted) from a role."""
         await self._run(statements.revoke_all(queue, role), conn)
 
     # Metrics, and running it
