@@ -1,11 +1,10 @@
-"""FIFO groups in one session: what each call hands out, against a model of what it must."""
+"""FIFO groups in one session; tests/model has what each call hands out, against a model."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -13,91 +12,6 @@ from psycopg.types.json import Jsonb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-HOUR = 3600
-DEFAULT = "_default_fifo_group"
-LONG = "ü" * 5_000
-# Headers, and the group that they mean.
-HEADERS: list[tuple[object, str]] = [
-    ({"x-pgmq-group": "a"}, "a"),
-    ({"x-pgmq-group": "b", "trace": 1}, "b"),
-    ({"x-pgmq-group": 5}, "5"),
-    ({"x-pgmq-group": "5"}, "5"),
-    ({"x-pgmq-group": [True, {"k": "v"}]}, '[true, {"k": "v"}]'),
-    ({"x-pgmq-group": ""}, ""),
-    ({"x-pgmq-group": "'; \"\\ %I $1\n{},\t日本"}, "'; \"\\ %I $1\n{},\t日本"),
-    ({"x-pgmq-group": LONG}, LONG),
-    ({"x-pgmq-group": LONG + "x"}, LONG + "x"),
-    ({"x-pgmq-group": DEFAULT}, DEFAULT),
-    ({"x-pgmq-group": None}, DEFAULT),
-    ({"X-PGMQ-Group": "a"}, DEFAULT),
-    (["x-pgmq-group"], DEFAULT),
-    ("x-pgmq-group", DEFAULT),
-    (7, DEFAULT),
-    (None, DEFAULT),
-]
-QUANTITIES = [1, 3, 10, None]
-# So many due messages a call looks at whatever its quantity: behind them it may miss a group.
-SEEN = 20
-
-
-class Message(NamedTuple):
-    """A message of the model."""
-
-    group: str
-    read_ct: int
-    visible: bool
-
-
-class Model(dict[int, Message]):
-    """A queue's messages by msg_id, and what its functions must return."""
-
-    def prefixes(self) -> list[list[int]]:
-        """Each group's messages up to the first that is not visible, oldest group first."""
-        groups: dict[str, list[int]] = {}
-        for msg_id in sorted(self):
-            groups.setdefault(self[msg_id].group, []).append(msg_id)
-        prefixes = (
-            list(itertools.takewhile(lambda msg_id: self[msg_id].visible, ids))
-            for ids in groups.values()
-        )
-        return [prefix for prefix in prefixes if prefix]
-
-    def read(self, quantity: int | None) -> list[int]:
-        return [msg_id for msg_id in sorted(self) if self[msg_id].visible][:quantity]
-
-    def read_grouped(self, quantity: int | None) -> list[int]:
-        return sorted(list(itertools.chain(*self.prefixes()))[:quantity])
-
-    def read_grouped_rr(self, quantity: int | None) -> list[int]:
-        rounds = itertools.zip_longest(*self.prefixes())
-        return [id_ for id_ in itertools.chain(*rounds) if id_ is not None][:quantity]
-
-    def read_grouped_head(self, quantity: int | None) -> list[int]:
-        return [prefix[0] for prefix in self.prefixes()][:quantity]
-
-    def read_group(self, group: str, quantity: int | None) -> list[int]:
-        prefixes = (prefix for prefix in self.prefixes() if self[prefix[0]].group == group)
-        return next(prefixes, [])[:quantity]
-
-    def settle_for(self, found: list[int], wanted: list[int]) -> list[int]:
-        """Return what was found if it passes over nothing within a group, else what is wanted."""
-        allowed: set[int] = set()
-        for prefix in self.prefixes():
-            allowed.update(itertools.takewhile(found.__contains__, prefix))
-        return found if allowed.issuperset(found) and bool(found) == bool(wanted) else wanted
-
-    def lease(self, ids: Iterable[int], vt: int) -> None:
-        for msg_id in ids:
-            was = self[msg_id]
-            self[msg_id] = Message(was.group, was.read_ct + 1, vt <= 0)
-
-    def show(self) -> str:
-        """Describe the messages as a failure needs them."""
-        return "".join(
-            f"\n  {msg_id}: {message.group[:30]!r}{'' if message.visible else ' hidden'}"
-            for msg_id, message in sorted(self.items())
-        )
 
 
 @pytest.fixture(params=["with the index", "without the index"])
@@ -124,67 +38,6 @@ def _send_groups(session: psycopg.Connection, groups: Iterable[str]) -> list[int
 
 def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[int]:
     return [row[0] for row in session.execute(query, arguments).fetchall()]
-
-
-def _change(rng: random.Random, session: psycopg.Connection, model: Model) -> None:
-    """Change the queue and the model in some way that is not a read."""
-    kind = rng.choice(["send", "hide", "show", "show", "delete", "purge"])
-    some = rng.sample(sorted(model), min(len(model), rng.randint(1, 6)))
-    if kind == "send":
-        sent = [rng.choice(HEADERS) for _ in range(rng.randint(1, 8))]
-        delay = rng.choice([0, 0, HOUR])
-        ids = _send(session, (headers for headers, _ in sent), delay)
-        for msg_id, (_, group) in zip(ids, sent, strict=True):
-            model[msg_id] = Message(group, 0, not delay)
-    elif kind == "delete":
-        session.execute("SELECT pgmq.delete('q', %s::bigint[])", (some,))
-        for msg_id in some:
-            del model[msg_id]
-    elif kind == "purge":
-        if rng.random() < 0.1:
-            session.execute("SELECT pgmq.purge_queue('q')")
-            model.clear()
-    else:
-        vt = 0 if kind == "show" else HOUR
-        session.execute("SELECT pgmq.set_vt('q', %s::bigint[], %s)", (some, vt))
-        for msg_id in some:
-            model[msg_id] = model[msg_id]._replace(visible=kind == "show")
-
-
-def _read(rng: random.Random, session: psycopg.Connection, model: Model) -> None:
-    """Read in some way and compare with the model."""
-    call = rng.choice(
-        ["read", "read_grouped", "read_grouped_rr", "read_grouped_head", "read_group"]
-    )
-    vt, quantity = rng.choice([-1, 0, HOUR, HOUR]), rng.choice(QUANTITIES)
-    if call == "read_group":
-        group = rng.choice(HEADERS)[1]
-        wanted = model.read_group(group, quantity)
-        name = rng.choice([None, DEFAULT]) if group == DEFAULT else group
-        query = "SELECT msg_id, read_ct FROM pgmq.read_group('q', %s, %s, %s)"
-        arguments: tuple[object, ...] = (name, vt, quantity)
-    else:
-        wanted = getattr(model, call)(quantity)
-        query = f"SELECT msg_id, read_ct FROM pgmq.{call}('q', %s, %s)"
-        arguments = (vt, quantity)
-    rolled_back = rng.random() < 0.2
-    with session.transaction(force_rollback=rolled_back):
-        found = session.execute(query.encode(), arguments).fetchall()
-    if call.startswith("read_grouped") and len(model.read(None)) > SEEN:
-        wanted = model.settle_for([msg_id for msg_id, _ in found], wanted)
-    expected = [(msg_id, model[msg_id].read_ct + 1) for msg_id in wanted]
-    assert found == expected, f"{call}{arguments}: {model.show()}"
-    if not rolled_back:
-        model.lease(wanted, vt)
-
-
-def test_every_read_returns_exactly_what_the_model_says(queue: psycopg.Connection) -> None:
-    seed = random.SystemRandom().randrange(10**6)
-    print("seed", seed)
-    rng = random.Random(seed)
-    model = Model()
-    for _ in range(1500):
-        rng.choice([_change, _read])(rng, queue, model)
 
 
 @pytest.mark.parametrize("call", ["read_grouped", "read_grouped_rr", "read_grouped_head"])

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 KNOWN: dict[str, str] = {
     "dead letters look visible": "peek, next_visible_at and metrics count what no read returns",
     "headers that are no object": "nack, dead letters and redrive make an array of them",
+    "oldest first": "while a message is locked, what fell due comes before older ready ones",
+    "old snapshots": "what upkeep moves out of the default partition is not there for them",
     "set_vt in the default partition": "its messages come out of msg_id order",
 }
 

@@ -61,9 +61,7 @@ class Policy:
             return 0
         if self.retry_delay_max is None:
             return HOURS[self.retry_delay]
-        return min(
-            HOURS[self.retry_delay] * 2 ** min(read_ct - 1, 100), HOURS[self.retry_delay_max]
-        )
+        return min(HOURS[self.retry_delay] * 2.0 ** (read_ct - 1), HOURS[self.retry_delay_max])
 
 
 @dataclass
