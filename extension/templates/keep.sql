@@ -23,6 +23,8 @@ BEGIN
             greatest(1000000, 50 * (pgmq._microseconds(clock_timestamp()) - v_now))
         ));
     EXCEPTION
+        WHEN lock_not_available OR deadlock_detected THEN
+            NULL;       -- others are at work: later
         -- There is nothing else left to cancel.
         WHEN OTHERS OR query_canceled THEN
             RAISE WARNING 'upkeep of the partitions of queue "%" failed: %',

@@ -140,6 +140,8 @@ class History:
             for touch in self.calls()
             for msg_id, (number, _) in touch.call.sent.items()
         }
+        for touch in self.calls():  # what was redriven as well
+            numbers |= {message.msg_id: message.number for message in touch.call.messages}
         for transaction in self.transactions:
             for call in transaction.calls:
                 new = {number for number, _ in call.sent.values()}
@@ -227,7 +229,9 @@ class History:
                         msg_id in left or self._removed(msg_id, touches)
                     )
                     disturbed = any(
-                        t.call.kind in REMOVALS and t.transaction.may_count for t in others
+                        t.call.kind in REMOVALS
+                        and (t.transaction.may_count or t.transaction is touch.transaction)
+                        for t in others
                     )
                 else:
                     lease = self._leased(msg_id, touches, touch)

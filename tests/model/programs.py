@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 KNOWN: dict[str, str] = {
     "dead letters look visible": "peek, next_visible_at and metrics count what no read returns",
     "headers that are no object": "nack, dead letters and redrive make an array of them",
-    "oldest first": "while a message is locked, what fell due comes before older ready ones",
-    "old snapshots": "what upkeep moves out of the default partition is not there for them",
-    "set_vt in the default partition": "its messages come out of msg_id order",
 }
 
 SOON = "clock_timestamp() + interval '20 ms'"
@@ -481,7 +478,7 @@ class Runner:
             message.hours = (
                 queue.policy.retry_hours(message.read_ct) if delay is None else max(delay, 0) / 3600
             )
-            message.leased &= queue.policy.max_in_flight is None
+            message.leased = False
             if error is not None:
                 message.headers = (fields(message.headers) | {"x-pgmq-error": error},)
 

@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -161,22 +162,29 @@ class Worker:
 
     def _killed(self, error: psycopg.Error) -> bool:
         """Say whether the session was killed; go on with another one, or in no transaction."""
-        if self.pid in self.run.killed:
-            try:
-                self.session.execute("ROLLBACK")
-            except psycopg.OperationalError:
-                self._wait_until_gone()
-                self.connect()
-                return error.sqlstate in ("57P01", None)
-        else:
+        try:
             self.session.execute("ROLLBACK")
+        except psycopg.OperationalError:
+            if self.pid not in self.run.killed:
+                raise
+            self._wait_until_gone()
+            self.connect()
+            return error.sqlstate in ("57P01", None)
         return False
 
     def _failed(self, transaction: Transaction, error: psycopg.Error) -> None:
         retry = error.sqlstate == "40001" and transaction.isolation != "READ COMMITTED"
         if not retry:
             text = transaction.calls[-1].text if transaction.calls else ""
-            self.run.wrong.append(f"{text} ({transaction.isolation}): {error.sqlstate} {error}")
+            with self.run.connect() as admin:
+                names = re.sub(
+                    r"(?<=relation )\d+",
+                    lambda found: str(
+                        admin.execute("SELECT %s::oid::regclass::text", [found[0]]).fetchone()
+                    ),
+                    str(error),
+                )
+            self.run.wrong.append(f"{text} ({transaction.isolation}): {error.sqlstate} {names}")
         if transaction.ending and transaction.outcome == "unknown":
             transaction.outcome = "rolled back"
 
@@ -453,7 +461,6 @@ def test_what_sessions_were_told_has_one_meaning(
     row = db.execute("SELECT current_database()").fetchone()
     assert row is not None
     db.execute(f"ALTER DATABASE \"{row[0]}\" SET pgmq.sweep_interval = '1 year'".encode())
-    db.execute("SET pgmq.sweep_interval = '1 year'")
     for query in (*setting.setup, "SELECT pgmq.create('other'), pgmq.create('dead')"):
         db.execute(query.encode())
     if setting.policies:

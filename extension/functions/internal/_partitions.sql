@@ -598,7 +598,9 @@ BEGIN
         RETURN 0;
     END IF;
     IF thorough THEN
-        PERFORM set_config('lock_timeout', '900ms', true);
+        -- A caller that has looked at the queue may wait for what this has locked, and this for the
+        -- caller: it must be over well within deadlock_timeout, or the caller would fail.
+        PERFORM set_config('lock_timeout', '500ms', true);
     END IF;
     IF pgmq._partman_keeps(v_relation) THEN
         RETURN CASE WHEN thorough THEN pgmq._partman_empty_default(v_relation) ELSE 0 END;
