@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import random
 import threading
 import time
 from typing import TYPE_CHECKING
 
-from sweeps import stop_sweeps
+import psycopg
+import pytest
+
+from sweeps import stop_sweeps, sweep_every
 
 if TYPE_CHECKING:
-    import psycopg
+    from collections.abc import Callable, Iterator
 
     from conftest import Connect
 
 SECONDS = 8
+MODES = ["kept", "short", "reset"]
+FORGED = (
+    "SELECT set_config('pgmq.look_' || 'pgmq.q_q'::regclass::oid, '999999999 999', false),"
+    " set_config('pgmq.sweep_interval', '1 year', false)"
+)
+HIDING = [
+    "SELECT pgmq._advance_q()",
+    "SELECT pgmq._advance_q(true)",
+    "SELECT pgmq._look_at('pgmq.q_q')",
+]
 
 
 class Ledger:
@@ -52,10 +67,22 @@ def _produce(
 
 
 def _consume(
-    session: psycopg.Connection, ledger: Ledger, end: float, seed: int, in_transaction: bool
+    connect: Callable[[], psycopg.Connection],
+    ledger: Ledger,
+    end: float,
+    seed: int,
+    in_transaction: bool,
+    mode: str,
 ) -> None:
     rng = random.Random(seed)
-    while True:
+    session = connect()
+    session.prepare_threshold = None
+    for calls in itertools.count():
+        if mode == "short" and calls % 10 == 9:
+            session.close()
+            session = connect()
+        elif mode == "reset":
+            session.execute("DISCARD ALL")
         finished = time.monotonic() >= end
         if in_transaction:
             session.execute("BEGIN")
@@ -86,12 +113,44 @@ def _consume(
             ledger.done.update(acknowledged)
         if not leases:
             if time.monotonic() > end + 3:  # every lease has expired by then
+                session.close()
                 return
             time.sleep(0.02)
 
 
+def _hide(connect: Callable[[], psycopg.Connection], end: float, seed: int) -> None:
+    """Try all that a role may call which has no more than USAGE on the schema."""
+    rng = random.Random(seed)
+    while time.monotonic() < end:
+        with contextlib.closing(connect()) as session, contextlib.suppress(psycopg.Error):
+            session.execute(f"SET statement_timeout = {rng.choice([1, 3, 100])}".encode())
+            session.execute(FORGED)
+            isolation = rng.choice(["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+            access = rng.choice(["READ WRITE", "READ WRITE", "READ ONLY"])
+            session.execute(f"BEGIN ISOLATION LEVEL {isolation} {access}".encode())
+            for _ in range(rng.choice([1, 3, 20])):
+                with contextlib.suppress(psycopg.errors.QueryCanceled), session.transaction():
+                    session.execute(rng.choice(HIDING).encode())
+                time.sleep(rng.choice([0.01, 0.01, 0.3]))
+            session.execute(rng.choice([b"COMMIT", b"ROLLBACK"]))
+
+
+@pytest.fixture
+def nobody(db: psycopg.Connection, dsn: str) -> Iterator[Callable[[], psycopg.Connection]]:
+    """Connect as a role that may use the schema and nothing else."""
+    role = f"nobody_{db.info.dbname}"
+    db.execute(f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA pgmq TO {role}".encode())
+    yield lambda: psycopg.connect(dsn, autocommit=True, user=role)
+    db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_no_message_is_stranded_below_a_mark_while_the_sweep_is_off(
-    db: psycopg.Connection, connect: Connect
+    db: psycopg.Connection,
+    connect: Connect,
+    dsn: str,
+    nobody: Callable[[], psycopg.Connection],
+    mode: str,
 ) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)
@@ -105,23 +164,64 @@ def test_no_message_is_stranded_below_a_mark_while_the_sweep_is_off(
         )
         for n, slow in enumerate([False, False, True, True, True, True])
     ]
-    for n, in_transaction in enumerate([False, False, False, True, True]):
-        session = connect()
-        threads.append(
-            threading.Thread(
-                target=_consume, args=(session, ledger, end, seed + 100 + n, in_transaction)
-            )
+    threads += [
+        threading.Thread(
+            target=_consume,
+            args=(
+                lambda: psycopg.connect(dsn, autocommit=True),
+                ledger,
+                end,
+                seed + 100 + n,
+                in_transaction,
+                mode,
+            ),
         )
+        for n, in_transaction in enumerate([False, False, False, True, True])
+    ]
+    threads.append(threading.Thread(target=_hide, args=(nobody, end, seed)))
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
     assert ledger.unordered == []
-    assert len(ledger.sent) > 500
+    assert len(ledger.sent) > 300
     stranded = db.execute("SELECT msg_id, vt FROM pgmq.q_q ORDER BY msg_id").fetchall()
     assert stranded == []
     assert ledger.sent <= ledger.done
     mark = db.execute("SELECT pg_sequence_last_value('pgmq.ready_mark_q')").fetchone()
     assert mark is not None
     assert mark[0] > max(ledger.sent) / 2  # the marks did move, or this test showed nothing
+    looks = db.execute("SELECT count(*) FROM pgmq.look").fetchone()
+    assert looks is not None
+    assert 0 < looks[0] < 100
+
+
+def test_nobody_keeps_others_from_finding_a_straggler(
+    db: psycopg.Connection, nobody: Callable[[], psycopg.Connection]
+) -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    db.execute("SELECT pgmq.create('q')")
+    sweep_every(db, "0.5 s")
+    db.execute("SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 99)")
+    db.execute("SELECT pgmq.pop('q', 99)")
+    end = time.monotonic() + SECONDS
+    threads = [
+        threading.Thread(target=_hide, args=(nobody, end, seed + number)) for number in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    late: list[float] = []
+    while time.monotonic() < end:
+        db.execute("SELECT pgmq._advance_q()")
+        db.execute("INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (7, now())")
+        since = time.monotonic()
+        while not db.execute("SELECT pgmq.pop('q')").fetchall():
+            time.sleep(0.02)
+            assert time.monotonic() < since + 10
+        late.append(time.monotonic() - since)
+    for thread in threads:
+        thread.join()
+    print("late", len(late), max(late))
+    assert max(late) < 2

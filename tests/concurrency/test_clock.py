@@ -1,0 +1,109 @@
+"""A clock that is set back and forward: nothing is late for longer than a sweep's interval."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from sweeps import sweep_every
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pgmq import embedded
+
+LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+INTERVAL = 2
+FILL = "SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 100)"
+DRAIN = "SELECT pgmq.delete('q', msg_id) FROM pgmq.read('q', 60, 50)"
+
+
+class Clock:
+    """The clock of a server, which the test moves."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.move(0)
+
+    def move(self, seconds: int) -> None:
+        self.file.write_text(f"{seconds:+d}s\n")
+
+
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    if not LIBRARY.exists():
+        pytest.skip("needs libfaketime (Debian: libfaketime)")
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)  # the server runs as another user
+    clock = Clock(tmp_path / "clock")
+    clock.file.chmod(0o644)
+    for name, value in {
+        "LD_PRELOAD": str(LIBRARY),
+        "FAKETIME_TIMESTAMP_FILE": str(clock.file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DISABLE_SHM": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return clock
+
+
+@pytest.fixture
+def queue(clock: Clock, new_server: Callable[..., embedded.Server]) -> Iterator[psycopg.Connection]:
+    server = new_server()
+    with psycopg.connect(server.dsn(), autocommit=True) as session:
+        session.execute("CREATE EXTENSION pgmq; SELECT pgmq.create('q')")
+        sweep_every(session, f"{INTERVAL} s")
+        _use(session)
+        yield session
+
+
+def _use(session: psycopg.Connection) -> None:
+    session.execute(FILL)
+    while session.execute(DRAIN).fetchall():
+        pass
+    session.execute("SELECT setval('pgmq.look_due_q', 0)")
+    session.execute("SELECT pgmq._advance_q()")
+
+
+def _late(session: psycopg.Connection, wanted: set[int], due: float) -> float:
+    """Poll until these are delivered; return how many seconds after they were due that is."""
+    end = time.monotonic() + due + 15
+    while wanted and time.monotonic() < end:
+        rows = session.execute("SELECT msg_id FROM pgmq.read('q', 3600, 5)").fetchall()
+        wanted -= {row[0] for row in rows}
+        time.sleep(0.02)
+    assert not wanted
+    return time.monotonic() - (end - 15)
+
+
+@pytest.mark.parametrize("jump", [1, 300, 3600])
+def test_leases_and_stragglers_are_in_time_when_the_clock_is_set_back(
+    queue: psycopg.Connection, clock: Clock, jump: int
+) -> None:
+    clock.move(-jump)
+    for way in ("back", "forward"):
+        rows = queue.execute("SELECT * FROM pgmq.send_batch('q', '{1,2,3}')").fetchall()
+        assert queue.execute("SELECT msg_id FROM pgmq.read('q', 1, 3)").fetchall() == rows, way
+        assert _late(queue, {row[0] for row in rows}, 1) < INTERVAL + 1, way
+        queue.execute(
+            "INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (-7, now())"
+        )
+        assert _late(queue, {-7}, 0) < INTERVAL + 1, way
+        queue.execute("DELETE FROM pgmq.q_q")
+        _use(queue)
+        clock.move(0)
+
+
+def test_a_message_of_a_clock_that_was_ahead_is_leased_for_as_long_as_said(
+    queue: psycopg.Connection, clock: Clock
+) -> None:
+    row = queue.execute("SELECT * FROM pgmq.send('q', '1')").fetchone()
+    assert row is not None
+    clock.move(-3600)
+    assert queue.execute("SELECT msg_id FROM pgmq.read('q', 1, 3)").fetchall() == [row]
+    assert _late(queue, {row[0]}, 1) < INTERVAL + 1
