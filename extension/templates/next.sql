@@ -86,7 +86,8 @@ BEGIN
             IF v_next <= v_place OR v_place = until THEN
                 RETURN v_next;
             END IF;
-            EXIT WHEN clock_timestamp() > v_began + interval '3 milliseconds';
+            -- Half a second at least, or whoever waits would ask in vain all the time.
+            EXIT WHEN step > 0 AND clock_timestamp() > v_began + interval '3 milliseconds';
             v_parked := v_place;
         END LOOP;
         RETURN v_place;

@@ -210,7 +210,13 @@ class Pgbench:
         )
 
     def watch(
-        self, conninfo: str, script: str, *, seconds: int, bucket: int
+        self,
+        conninfo: str,
+        script: str,
+        *,
+        seconds: int,
+        bucket: int,
+        options: tuple[str, ...] = (),
     ) -> tuple[list[Bucket], str | None]:
         """Run for a time and return the rate in each bucket, and why a client gave up, if so.
 
@@ -225,7 +231,7 @@ class Pgbench:
         ):
             command, env = self._command(folder, conninfo, script, {})
             # One second more than asked for: the last report would otherwise be missing.
-            command[1:1] = ["-P", str(bucket), "-T", str(seconds + 1)]
+            command[1:1] = ["-P", str(bucket), "-T", str(seconds + 1), *options]
             process = subprocess.Popen(
                 command, env=env, stdout=output, stderr=subprocess.PIPE, text=True
             )

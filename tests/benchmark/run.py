@@ -53,6 +53,7 @@ SCENARIOS = {
     "clients": ("From one client to many", calls.clients),
     "backlog": ("Behind a backlog", backlog.backlog),
     "snapshot": ("Under a held snapshot", snapshot.snapshot),
+    "connections": ("Under a held snapshot, by ways of connecting", snapshot.connections),
     "fifo": ("FIFO groups", fifo.fifo),
     "routing": ("Routing", routing.routing),
     "partitions": ("Partitions", partitions.partitions),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmark.engines import Engine
 
 HELD, ENDED, VACUUMED = "held", "ended", "vacuumed"
+JOBS = 10  # a connection
 AFTERWARDS, QUICK_AFTERWARDS = 3, 1  # turns after the snapshot's end, and after vacuum
 
 
@@ -122,3 +123,54 @@ def _shown(
     )
     text += report.table(["time", *heads], rows)
     return text + ("\n\n" + "\n".join(notes) if notes else "")
+
+
+def connections(bench: Bench) -> tuple[str, Any]:
+    """Run the cycle under a held snapshot, by three ways of using connections, in turns."""
+    turn = 5 if bench.plan.quick else 10
+    cycle = cases.CYCLE.script("pgmq", "bench")
+    reset = "\n".join(f"{line}\nRESET ALL;" for line in cycle.strip().split("\n"))
+    ways: dict[str, tuple[str, tuple[str, ...], int]] = {
+        "kept": (cycle, (), 1),
+        "RESET ALL after each call": (reset, (), 1),
+        f"a connection for every {JOBS} jobs": (cycle * JOBS, ("-C",), JOBS),
+    }
+    found: dict[str, list[float]] = {way: [] for way in ways}
+    engine = next(engine for engine in bench.engines if engine.name == "pgmq")
+    for place in range(len(ways)):
+        engine.create(f"bench{place}", autovacuum=True)
+        engine.fill(f"bench{place}", SLACK)
+        engine.settle(f"bench{place}")
+    with _snapshot(engine):
+        for _ in range(max(3, bench.plan.snapshot_seconds // (turn * len(ways)))):
+            for place, (way, (script, options, jobs)) in enumerate(ways.items()):
+                buckets, aborted = bench.pgbench().watch(
+                    engine.conninfo,
+                    script.replace("bench", f"bench{place}"),
+                    seconds=turn,
+                    bucket=turn,
+                    options=options,
+                )
+                if aborted:
+                    raise PgbenchError(f"{way}: {aborted}")
+                found[way].append(jobs * buckets[0].tps)
+            progress(
+                "connections: "
+                + ", ".join(f"{way} {rates[-1]:,.0f}/s" for way, rates in found.items())
+            )
+    rows = [
+        [
+            way,
+            number(rates[0]),
+            number(median(rates)),
+            number(rates[-1]),
+            times(rates[-1] / rates[0]),
+        ]
+        for way, rates in found.items()
+    ]
+    text = (
+        f"Send + read + delete by {bench.plan.clients} clients under a held snapshot, cycles a second,"
+        f" in turns of {turn} s:\n\n"
+    )
+    text += report.table(["connections", "first turn", "median", "last turn", "last / first"], rows)
+    return text, {"turn_seconds": turn, "rates": found}
