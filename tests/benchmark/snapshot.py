@@ -169,8 +169,8 @@ def connections(bench: Bench) -> tuple[str, Any]:
         for way, rates in found.items()
     ]
     text = (
-        f"Send + read + delete by {bench.plan.clients} clients under a held snapshot, cycles a second,"
-        f" in turns of {turn} s:\n\n"
+        f"Send + read + delete by {bench.plan.clients} clients under a held snapshot, cycles a"
+        f" second, in turns of {turn} s:\n\n"
     )
     text += report.table(["connections", "first turn", "median", "last turn", "last / first"], rows)
     return text, {"turn_seconds": turn, "rates": found}

@@ -177,6 +177,99 @@ def test_the_sweep_also_runs_in_transactions_that_have_written(
     queue.execute("COMMIT")
 
 
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_an_old_snapshot_does_not_take_the_turn_to_sweep(
+    queue: psycopg.Connection, connect: Connect, isolation: str
+) -> None:
+    sweep_every(queue, "1 hour")
+    other = connect()
+    other.execute(f"BEGIN ISOLATION LEVEL {isolation}")
+    other.execute("SELECT 1")
+    queue.execute("INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (7, now())")
+    time.sleep(1.1)
+    for due in (0, 1, -1):  # not begun, and under way
+        queue.execute("SELECT setval('pgmq.look_due_q', 0), setval('pgmq.sweep_due_q', %s)", (due,))
+        other.execute("SELECT pgmq._advance_q(), pgmq._advance_q(true), pgmq.read('q', 60, 1)")
+    queue.execute(SWEEP_IS_DUE)
+    assert queue.execute("SELECT msg_id FROM pgmq.read('q', 60, 1)").fetchall() == [(7,)]
+    other.execute("ROLLBACK")
+
+
+def test_sessions_under_repeatable_read_find_a_straggler_by_themselves(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    queue.execute("INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (7, now())")
+    session = connect(options="-c default_transaction_isolation=repeatable\\ read")
+    assert _delivered(session) == [7]
+
+
+def test_the_marks_move_for_short_connections_while_others_always_write(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    stop_sweeps(queue, "q")
+    writers = [connect(), connect()]
+    writers[0].execute("BEGIN; SELECT pgmq.send('q', '1')")
+    before = _mark(queue)
+    queue.execute(FILL)
+    for turn in range(40):
+        writers[(turn + 1) % 2].execute("BEGIN; SELECT pgmq.send('q', '1')")
+        writers[turn % 2].execute("COMMIT")
+        time.sleep(0.03)  # between two looks
+        session = connect()
+        session.execute("SELECT pgmq.pop('q', 20)")
+        _advance(session)
+        session.close()
+    assert _mark(queue) > before + 150
+
+
+def test_a_look_in_a_transaction_that_stays_open_stops_nobody(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    stop_sweeps(queue, "q")
+    writer, open_one = connect(), connect()
+    writer.execute("BEGIN; SELECT pgmq.send('q', '1')")
+    open_one.execute("BEGIN; SELECT pgmq._look_at('pgmq.q_q')")
+    _advance(queue)
+    writer.execute("COMMIT; BEGIN; SELECT pgmq.send('q', '1')")
+    queue.execute("SELECT pgmq.pop('q', 9)")
+    before = _mark(queue)
+    _advance(queue)
+    assert _mark(queue) > before
+    assert queue.execute("SELECT count(*) FROM pgmq.look").fetchone() == (1,)
+
+
+def test_no_setting_of_a_session_or_role_changes_when_sweeps_are_due(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    before = queue.execute("SELECT pgmq._sweep_interval()").fetchone()
+    assert before == (500_000,)
+    session = connect(options="-c pgmq.sweep_interval=1year")
+    assert session.execute("SELECT pgmq._sweep_interval()").fetchone() == before
+    sweep_every(queue, "no interval")
+    assert session.execute("SELECT pgmq._sweep_interval()").fetchone() == (10_000_000,)
+
+
+def test_a_sweep_over_very_many_consumed_messages_is_spread(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    queue.execute("ALTER TABLE pgmq.q_q SET (autovacuum_enabled = off)")
+    holder = connect(autocommit=False)
+    holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    holder.execute("SELECT 1")
+    queue.execute(
+        "SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 100000)"
+    )
+    queue.execute("SELECT count(*) FROM pgmq.pop('q', 100000)")
+    _advance(queue)
+    queue.execute("INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (7, now())")
+    queue.execute(SWEEP_IS_DUE)
+    queue.execute("SELECT pgmq._advance_q()")
+    row = queue.execute("SELECT last_value FROM pgmq.sweep_due_q").fetchone()
+    assert row is not None
+    assert row[0] < 100_000  # a place: there is more to do
+    assert _delivered(queue) == [7]
+
+
 def test_a_transaction_that_has_leased_does_not_move_the_marks_past_its_leases(
     queue: psycopg.Connection,
 ) -> None:

@@ -163,6 +163,27 @@ def test_a_call_touches_no_dead_entry_while_a_snapshot_keeps_vacuum_away(
     assert touched(queue, "pgmq.q_q", call) <= FEW
 
 
+def test_who_waits_touches_no_dead_entry_of_a_lease_that_would_end_later(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    holder = connect(autocommit=False)
+    holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    holder.execute("SELECT 1")
+    queue.execute("SELECT pgmq.enable_wakeups('q')")
+    queue.execute(FILL, (0, 60_000))
+    queue.execute("SELECT pgmq.delete('q', ARRAY(SELECT msg_id FROM pgmq.read('q', 3600, 60000)))")
+    queue.execute("VACUUM pgmq.q_q")
+    _advance(queue)
+    for call in ("SELECT pgmq.next_visible_at('q')", "SELECT pgmq.await('q', 5)"):
+        assert touched(queue, "pgmq.q_q", call) <= FEW
+    ahead = "SELECT pgmq.next_visible_at('q') - clock_timestamp() BETWEEN %s AND %s"
+    assert queue.execute(ahead, ("0.1 s", "15 min")).fetchone() == (True,)
+    queue.execute("SELECT pgmq.send('q', '1', 3)")
+    assert queue.execute(ahead, ("0.1 s", "3 s")).fetchone() == (True,)
+    row = queue.execute("SELECT pgmq.next_visible_at('q') = (SELECT vt FROM pgmq.q_q)").fetchone()
+    assert row == (True,)
+
+
 def test_a_call_that_finds_many_due_looks_at_a_bounded_number(queue: psycopg.Connection) -> None:
     queue.execute(FILL, (0, 100_000))
     queue.execute("SELECT count(*) FROM pgmq.read('q', 0, 100000)")
