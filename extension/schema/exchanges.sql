@@ -35,6 +35,15 @@ BEGIN
         );
         CREATE INDEX binding_queue_name_idx ON pgmq.binding (queue_name);
     END IF;
+    -- The replica identity that a publication FOR ALL TABLES needs, or no row can be deleted: what
+    -- tells rows apart otherwise are nulls and what is generated.
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = 'pgmq.binding'::regclass AND a.attname = 'id'
+    )
+    THEN
+        ALTER TABLE pgmq.binding ADD COLUMN id uuid PRIMARY KEY DEFAULT gen_random_uuid();
+    END IF;
     BEGIN
         PERFORM pg_extension_config_dump('pgmq.exchange', '');
         PERFORM pg_extension_config_dump('pgmq.binding', '');

@@ -8,6 +8,15 @@ BEGIN
             created_at timestamptz NOT NULL DEFAULT now()
         );
     END IF;
+    -- What a publication FOR ALL TABLES needs, or no row can be deleted.
+    IF (
+        SELECT c.relreplident FROM pg_class AS c WHERE c.oid = 'pgmq.meta'::regclass
+    ) = 'd' AND NOT EXISTS (
+        SELECT FROM pg_index AS i WHERE i.indrelid = 'pgmq.meta'::regclass AND i.indisprimary
+    )
+    THEN
+        ALTER TABLE pgmq.meta REPLICA IDENTITY FULL;
+    END IF;
     -- A dump of the database carries the rows.
     -- Outside an extension's script there is nothing to configure.
     BEGIN

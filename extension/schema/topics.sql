@@ -42,6 +42,12 @@ BEGIN
             NULL;
         END;
     END IF;
+    -- What a publication FOR ALL TABLES needs, or no row can be deleted.
+    IF (SELECT c.relreplident FROM pg_class AS c WHERE c.oid = 'pgmq.topic_bindings'::regclass) = 'd'
+    THEN
+        ALTER TABLE pgmq.topic_bindings
+        REPLICA IDENTITY USING INDEX topic_bindings_unique_pattern_queue;
+    END IF;
     BEGIN
         PERFORM pg_extension_config_dump('pgmq.topic_bindings', '');
     EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN

@@ -78,6 +78,143 @@ $$;
 COMMENT ON FUNCTION pgmq._release_members() IS
 'Let go of what the extension''s script made for queues: a queue''s objects are the user''s, and a dump must carry them.';
 
+-- Rendering takes its time. Queues that are called nothing unusual, not partitioned and under one
+-- policy have the same functions but for their names, so these are rendered once, for a name that
+-- is no queue's.
+CREATE OR REPLACE FUNCTION pgmq._differences(queue_name text DEFAULT null)
+RETURNS TABLE (
+    queue varchar,
+    template text,
+    sql text,
+    function regprocedure,      -- null where it is missing
+    is_stale boolean,
+    is_foreign boolean
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_any CONSTANT text := 'any_queue_9d2f64c1';
+    v_quote CONSTANT text := repeat('$', 2);
+    v_namespace CONSTANT oid := 'pgmq'::regnamespace;
+    v_queue record;
+    v_policy pgmq.policy;
+    v_name text;
+    v_rendered jsonb;           -- for which policy the following are
+    v_names text[];
+    v_sqls text[];
+    v_heads text[];
+    v_bodies text[];
+    v_settings text[];
+BEGIN
+    FOR v_queue IN
+        SELECT
+            m.queue_name AS name,
+            c.relowner AS owner,
+            pgmq._suffix(m.queue_name) AS suffix,
+            pgmq._partition_column(m.id::text) AS partition_column,
+            c.relkind = 'p' OR m.queue_name !~ '^[a-z_][a-z0-9_]{0,46}$' AS is_special
+        FROM (
+            SELECT t.queue_name, to_regclass(
+                format('pgmq.%I', pgmq.format_table_name(t.queue_name, 'q'))
+            ) AS id
+            FROM pgmq.meta AS t
+            WHERE lower(t.queue_name) = lower(_differences.queue_name)
+                OR _differences.queue_name IS NULL
+        ) AS m
+        INNER JOIN pg_class AS c ON m.id = c.oid
+        ORDER BY m.queue_name
+    LOOP
+        v_policy := pgmq._policy_of(v_queue.name);
+        v_name := v_queue.suffix;
+        IF NOT v_queue.is_special THEN
+            v_policy.queue_name := v_any;
+            v_name := v_any;
+        END IF;
+        IF v_queue.is_special OR v_rendered IS DISTINCT FROM to_jsonb(v_policy) THEN
+            v_rendered := CASE WHEN NOT v_queue.is_special THEN to_jsonb(v_policy) END;
+            -- Materialized: rendered once each.
+            WITH rendered AS MATERIALIZED (
+                SELECT
+                    t.name,
+                    pgmq._render(
+                        t.body,
+                        CASE WHEN v_queue.is_special THEN v_queue.name ELSE v_any END,
+                        v_policy
+                    ) AS sql,
+                    pgmq._prunes(t.body, v_queue.partition_column) AS prunes
+                FROM pgmq.template AS t
+            ),
+            parts AS MATERIALIZED (
+                SELECT
+                    r.name, r.sql, r.prunes,
+                    substr(
+                        split_part(r.sql, concat('AS ', v_quote), 1),
+                        strpos(r.sql, 'CREATE OR REPLACE')
+                    ) AS head,
+                    split_part(r.sql, v_quote, 2) AS body
+                FROM rendered AS r
+            )
+            SELECT
+                array_agg(r.name), array_agg(r.sql), array_agg(r.head), array_agg(r.body),
+                array_agg((
+                    SELECT array_agg(format('%s=%s', s.name, s.value) ORDER BY s.name)::text
+                    FROM (
+                        SELECT m.match[1] AS name, m.match[2] AS value
+                        FROM regexp_matches(
+                            r.head, '\mSET (\w+) = (\S+(?:, \S+)*)', 'g'
+                        ) AS m (match)
+                        WHERE m.match[1] <> 'plan_cache_mode' OR NOT r.prunes
+                        UNION ALL
+                        SELECT 'plan_cache_mode', 'force_custom_plan' WHERE r.prunes
+                    ) AS s
+                ))
+            INTO v_names, v_sqls, v_heads, v_bodies, v_settings
+            FROM parts AS r;
+        END IF;
+        RETURN QUERY
+            SELECT
+                v_queue.name, d.name, replace(d.sql, v_name, v_queue.suffix), d.id, d.is_stale,
+                d.is_foreign
+            FROM (
+                SELECT
+                    t.name,
+                    t.sql,
+                    p.oid::regprocedure AS id,
+                    p.prosrc <> replace(t.body, v_name, v_queue.suffix)
+                    OR p.prosecdef <> (strpos(t.head, 'SECURITY DEFINER') > 0)
+                    OR p.provolatile <> CASE WHEN t.head ~ '\mSTABLE\M' THEN 's' ELSE 'v' END
+                    OR (
+                        SELECT array_agg(c.setting ORDER BY split_part(c.setting, '=', 1))::text
+                        FROM unnest(p.proconfig) AS c (setting)
+                    ) IS DISTINCT FROM t.settings AS is_stale,
+                    p.proowner <> v_queue.owner AS is_foreign
+                FROM unnest(v_names, v_sqls, v_heads, v_bodies, v_settings)
+                    AS t (name, sql, head, body, settings)
+                LEFT JOIN pg_proc AS p
+                    ON p.proname = format('_%s_%s', t.name, v_queue.suffix)::name
+                    AND p.pronamespace = v_namespace
+            ) AS d
+            WHERE d.id IS NULL OR d.is_stale OR d.is_foreign;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._differences(text) IS
+'The compiled functions, of a queue or (null) of all, that are missing, not what the templates and the policy say, or not the table''s owner''s; and what they should be.';
+
+CREATE OR REPLACE FUNCTION pgmq._prunes(body text, partition_column text)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT partition_column IS NOT NULL AND body ~ '[$](live|timely|front|first|top)'
+$$;
+COMMENT ON FUNCTION pgmq._prunes(text, text) IS
+'Whether what a template becomes for a queue that is partitioned by this column is planned anew on each call, for the partitions that then have messages.';
+
 CREATE OR REPLACE FUNCTION pgmq._compile(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -89,42 +226,46 @@ DECLARE
         SELECT c.relowner FROM pg_class AS c
         WHERE c.oid = format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
     );
-    v_partitioned boolean := pgmq._partition_column(
+    v_column text := pgmq._partition_column(
         format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
-    ) IS NOT NULL;
+    );
     v_in_script boolean := pgmq._in_extension_script();
-    v_policy pgmq.policy;
     v_dedup text := format('pgmq.%I', 'dedup_' || pgmq._suffix(queue_name));
-    v_template record;
+    v_type text := format('pgmq.%I', '_message_' || pgmq._suffix(queue_name));
+    v_difference record;
     v_function regproc;
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
-    v_policy := pgmq._policy_of(queue_name);
     IF (SELECT c.relowner FROM pg_class AS c WHERE c.oid = to_regclass(v_dedup)) <> v_owner THEN
         EXECUTE format('ALTER TABLE %s OWNER TO %s', v_dedup, v_owner::regrole);
     END IF;
-    FOR v_template IN
+    IF (SELECT t.typowner FROM pg_type AS t WHERE t.oid = to_regtype(v_type)) <> v_owner THEN
+        EXECUTE format('ALTER TYPE %s OWNER TO %s', v_type, v_owner::regrole);
+    END IF;
+    FOR v_difference IN
         SELECT
-            t.name,
-            pgmq._render(t.body, queue_name, v_policy) AS sql,
-            t.body ~ '[$](live|timely|front|first|top)' AS prunes,
-            format('pgmq.%I', pgmq._function_name(t.name, queue_name)) AS function_name
-        FROM pgmq.template AS t
+            d.template, d.sql, d.is_stale IS NOT false AS is_stale,
+            pgmq._prunes(t.body, v_column) AS prunes,
+            format('pgmq.%I', pgmq._function_name(d.template, _compile.queue_name)) AS function_name
+        FROM pgmq._differences(_compile.queue_name) AS d
+        INNER JOIN pgmq.template AS t ON d.template = t.name
     LOOP
-        IF v_in_script THEN
-            PERFORM pgmq._enter_compiled(v_template.name, queue_name);
+        IF v_difference.is_stale THEN
+            IF v_in_script THEN
+                PERFORM pgmq._enter_compiled(v_difference.template, queue_name);
+            END IF;
+            BEGIN
+                EXECUTE v_difference.sql;
+                v_function := v_difference.function_name::regproc;
+            EXCEPTION WHEN invalid_function_definition OR ambiguous_function THEN
+                -- An older version's has other arguments or another result.
+                PERFORM pgmq._drop_compiled(v_difference.template, queue_name);
+                EXECUTE v_difference.sql;
+            END;
         END IF;
-        BEGIN
-            EXECUTE v_template.sql;
-            v_function := v_template.function_name::regproc;
-        EXCEPTION WHEN invalid_function_definition OR ambiguous_function THEN
-            -- An older version's has other arguments or another result.
-            PERFORM pgmq._drop_compiled(v_template.name, queue_name);
-            EXECUTE v_template.sql;
-            v_function := v_template.function_name::regproc;
-        END;
+        v_function := v_difference.function_name::regproc;
         -- Planning each time costs less than a plan for all partitions does to start.
-        IF v_template.prunes AND v_partitioned THEN
+        IF v_difference.prunes THEN
             EXECUTE format(
                 'ALTER FUNCTION %s SET plan_cache_mode = force_custom_plan', v_function
             );
@@ -136,7 +277,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._compile(text) IS
-'Render every template for this queue and its policy, and create the functions, which like its other relations get the owner of the table; safe to repeat.';
+'Render every template for this queue and its policy, and create the functions that are not like that yet; like the queue''s other relations they get the owner of the table. Safe to repeat.';
 
 CREATE OR REPLACE FUNCTION pgmq._all_compiled(operation text, queue_name text)
 RETURNS SETOF regprocedure

@@ -125,26 +125,35 @@ RETURNS TABLE (severity text, queue_name text, finding text, fix text)
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH tables AS (
-        -- A partitioned queue's rows are in its partitions.
+    -- Materialized, or a planner that knows nothing of the catalogs looks at all of them for each
+    -- queue.
+    WITH queues AS MATERIALIZED (
         SELECT
-            m.queue_name, t.relid, c.reloptions, c.reltuples,
+            m.queue_name,
+            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS relid
+        FROM pgmq.meta AS m
+    ),
+    -- A partitioned queue's rows are in its partitions.
+    parts AS MATERIALIZED (
+        SELECT q.queue_name, q.relid FROM queues AS q WHERE q.relid IS NOT NULL
+        UNION
+        SELECT q.queue_name, p.relid
+        FROM queues AS q
+        INNER JOIN pg_partitioned_table AS k ON q.relid = k.partrelid
+        CROSS JOIN pg_partition_tree(k.partrelid) AS p
+    ),
+    tables AS MATERIALIZED (
+        SELECT
+            t.queue_name, t.relid, c.reloptions, c.reltuples,
             pg_stat_get_live_tuples(t.relid) AS live,
             pg_stat_get_dead_tuples(t.relid) AS dead,
             pg_relation_size(t.relid) AS bytes,
             pg_indexes_size(t.relid) AS index_bytes,
             greatest(
                 pg_stat_get_last_vacuum_time(t.relid), pg_stat_get_last_autovacuum_time(t.relid)
-            ) AS vacuumed_at
-        FROM pgmq.meta AS m
-        CROSS JOIN LATERAL (
-            SELECT to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS relid
-        ) AS q
-        CROSS JOIN LATERAL (
-            SELECT q.relid
-            UNION
-            SELECT p.relid FROM pg_partition_tree(q.relid) AS p
-        ) AS t
+            ) AS vacuumed_at,
+            pg_stat_get_last_autovacuum_time(t.relid) AS autovacuumed_at
+        FROM parts AS t
         INNER JOIN pg_class AS c ON c.oid = t.relid
         WHERE c.relkind = 'r'
     )
@@ -173,6 +182,34 @@ AS $$
     FROM tables AS t
     WHERE t.bytes > 67108864 AND t.dead <= greatest(t.live, 100000)
         AND t.live < t.bytes / current_setting('block_size')::integer
+    UNION ALL
+    -- An entry of these indexes has up to 24 bytes; a vacuum empties pages, and leaves them there.
+    SELECT
+        'info', t.queue_name,
+        format(
+            'index %s has %s for %s rows, left by a burst or by a snapshot that was held',
+            i.indexrelid::regclass, pg_size_pretty(pg_relation_size(i.indexrelid)), t.live
+        ),
+        format('REINDEX INDEX CONCURRENTLY %s', i.indexrelid::regclass)
+    FROM tables AS t
+    INNER JOIN pg_index AS i ON t.relid = i.indrelid
+    WHERE t.index_bytes > 33554432 AND t.dead <= greatest(t.live, 100000)
+        AND pg_relation_size(i.indexrelid) > 33554432 + 100 * t.live
+    UNION ALL
+    SELECT
+        'info', t.queue_name,
+        format(
+            '%s rows of %s died since autovacuum came %s ago: it looks every %s s (autovacuum_naptime)',
+            t.dead, t.relid, date_trunc('second', now() - t.autovacuumed_at), n.seconds
+        ),
+        'ALTER SYSTEM SET autovacuum_naptime = ''5s''; SELECT pg_reload_conf()'
+    FROM tables AS t
+    CROSS JOIN (
+        SELECT s.setting::integer AS seconds FROM pg_settings AS s
+        WHERE s.name = 'autovacuum_naptime'
+    ) AS n
+    WHERE n.seconds >= 15 AND t.dead > greatest(20000, t.live)
+        AND t.autovacuumed_at > now() - 2 * n.seconds * interval '1 second'
     UNION ALL
     SELECT
         'critical', t.queue_name, format('autovacuum is switched off for %s', t.relid),
@@ -206,7 +243,7 @@ AS $$
     WHERE w.rows > 1000000
 $$;
 COMMENT ON FUNCTION pgmq._doctor_tables() IS
-'Queues whose tables hold more dead rows than live ones, are mostly empty, or are vacuumed too late or never.';
+'Queues whose tables hold more dead rows than live ones, are mostly empty, have indexes that are, or are vacuumed too late, too seldom or never.';
 
 CREATE OR REPLACE FUNCTION pgmq._doctor_compiled()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)
@@ -223,29 +260,17 @@ AS $$
         'SELECT pgmq.recompile_all()'
     FROM (
         SELECT
-            m.queue_name,
-            string_agg(t.name, ', ' ORDER BY t.name) FILTER (WHERE p.oid IS NULL) AS missing,
-            string_agg(t.name, ', ' ORDER BY t.name) FILTER (
-                WHERE p.prosrc <> (
-                    regexp_match(
-                        pgmq._render(t.body, m.queue_name, pgmq._policy_of(m.queue_name)),
-                        'AS [$][$](.*)[$][$];'
-                    )
-                )[1]
-            ) AS stale,
-            string_agg(t.name, ', ' ORDER BY t.name) FILTER (
-                WHERE p.proowner <> c.relowner
+            d.queue AS queue_name,
+            string_agg(d.template, ', ' ORDER BY d.template) FILTER (
+                WHERE d.function IS NULL
+            ) AS missing,
+            string_agg(d.template, ', ' ORDER BY d.template) FILTER (WHERE d.is_stale) AS stale,
+            string_agg(d.template, ', ' ORDER BY d.template) FILTER (
+                WHERE d.is_foreign
             ) AS foreign_ones
-        FROM pgmq.meta AS m
-        INNER JOIN pg_class AS c
-            ON c.oid = to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q')))
-        CROSS JOIN pgmq.template AS t
-        LEFT JOIN pg_proc AS p
-            ON p.pronamespace = 'pgmq'::regnamespace
-            AND p.proname = pgmq._function_name(t.name, m.queue_name)::name
-        GROUP BY m.queue_name
+        FROM pgmq._differences() AS d
+        GROUP BY d.queue
     ) AS f
-    WHERE f.missing IS NOT NULL OR f.stale IS NOT NULL OR f.foreign_ones IS NOT NULL
 $$;
 COMMENT ON FUNCTION pgmq._doctor_compiled() IS
 'Queues whose compiled functions are missing, differ from what the templates and the policy say, or have another owner than the table.';

@@ -83,6 +83,34 @@ $$;
 COMMENT ON FUNCTION pgmq._lay_out(text) IS
 'Bring the table of a queue to today''s layout: partial indexes, low-water marks; safe to repeat.';
 
+-- A partitioned table has no key. Under a publication of deletes and updates, FOR ALL TABLES for
+-- example, those of a table without a replica identity fail. (Unless wal_level is logical, it costs
+-- nothing.)
+CREATE OR REPLACE FUNCTION pgmq._add_replica_identity(relation regclass)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table regclass;
+BEGIN
+    FOR v_table IN
+        SELECT c.oid
+        FROM pg_partition_tree(relation) AS t
+        INNER JOIN pg_class AS c ON t.relid = c.oid
+        WHERE c.relreplident = 'd' AND c.relkind IN ('r', 'p')
+            AND NOT EXISTS (
+                SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary
+            )
+        ORDER BY t.level
+    LOOP
+        EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', v_table);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._add_replica_identity(regclass) IS
+'Have updates and deletes of a partitioned table published by the whole row, unless its partitions have a key or an identity of their own.';
+
 -- The low-water marks live in sequences: no dead rows, no lock, readable without a plan. They
 -- belong to the column vt, so that they go with the table and TRUNCATE ... RESTART IDENTITY
 -- restarts them with the ids.

@@ -295,6 +295,7 @@ BEGIN
             'ALTER TABLE %s OWNER TO %s', pgmq._default_partition(relation),
             (SELECT c.relowner::regrole FROM pg_class AS c WHERE c.oid = relation)
         );
+        PERFORM pgmq._add_replica_identity(relation);
     END IF;
 END
 $$;
@@ -504,6 +505,9 @@ BEGIN
         );
         GET DIAGNOSTICS v_count = ROW_COUNT;
         EXECUTE format('ALTER TABLE %s ENABLE TRIGGER USER', v_default);
+    END IF;
+    IF (SELECT c.relreplident FROM pg_class AS c WHERE c.oid = relation) = 'f' THEN
+        EXECUTE format('ALTER TABLE pgmq.%I REPLICA IDENTITY FULL', v_name);
     END IF;
     EXECUTE format(
         'ALTER TABLE %s ATTACH PARTITION pgmq.%I FOR VALUES FROM (%L) TO (%L)',
@@ -908,6 +912,7 @@ BEGIN
             is_archive AND pgmq._partition_column(
                 format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
             ) IS NULL;
+        PERFORM pgmq._add_replica_identity(v_relation);
         RETURN;
     END IF;
     PERFORM pgmq._add_default_partition(v_relation);

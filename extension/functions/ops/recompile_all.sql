@@ -4,26 +4,53 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_queue_name text;
+    v_queue record;
+    v_in_script CONSTANT boolean := pgmq._in_extension_script();
+    v_room CONSTANT bigint := current_setting('max_locks_per_transaction')::bigint * (
+        current_setting('max_connections')::bigint
+        + current_setting('max_prepared_transactions')::bigint
+    );
+    v_differing jsonb;
+    v_locks bigint;
     v_others text[] := '{}'::text[];
     v_count bigint := 0;
 BEGIN
-    FOR v_queue_name IN
-        SELECT m.queue_name
-        FROM pgmq.meta AS m
-        WHERE to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) IS NOT NULL
+    -- A lock for each queue; and for each function that leaves the extension again.
+    SELECT jsonb_object_agg(d.queue, true), sum(1 + CASE WHEN v_in_script THEN d.functions ELSE 0 END)
+    INTO v_differing, v_locks
+    FROM (SELECT f.queue, count(*) AS functions FROM pgmq._differences() AS f GROUP BY f.queue) AS d;
+    IF v_locks > v_room THEN
+        RAISE EXCEPTION 'compiling the functions of queues takes % locks, of which the server has %',
+            v_locks, v_room
+            USING ERRCODE = 'configuration_limit_exceeded',
+                HINT = CASE
+                    WHEN v_in_script THEN format(
+                        'Set max_locks_per_transaction = %s, restart the server and run this again.',
+                        ceil(64 + 1.2 * v_locks * current_setting('max_locks_per_transaction')::bigint
+                            / v_room)
+                    )
+                    ELSE 'CALL pgmq.recompile_queues(), which commits after each queue.'
+                END;
+    END IF;
+    FOR v_queue IN
+        SELECT m.queue_name AS name, c.relowner AS owner
+        FROM (
+            SELECT t.queue_name, to_regclass(
+                format('pgmq.%I', pgmq.format_table_name(t.queue_name, 'q'))
+            ) AS id
+            FROM pgmq.meta AS t
+        ) AS m
+        INNER JOIN pg_class AS c ON m.id = c.oid
         ORDER BY m.queue_name
     LOOP
-        IF NOT pg_has_role((
-            SELECT c.relowner FROM pg_class AS c
-            WHERE c.oid = format('pgmq.%I', pgmq.format_table_name(v_queue_name, 'q'))::regclass
-        ), 'USAGE')
-        THEN
-            v_others := v_others || v_queue_name;
+        IF NOT pg_has_role(v_queue.owner, 'USAGE') THEN
+            v_others := v_others || v_queue.name::text;
             CONTINUE;
         END IF;
         -- Also by a superuser: it runs nothing of the owner's.
-        PERFORM pgmq._compile(v_queue_name);
+        IF v_differing ? v_queue.name THEN
+            PERFORM pgmq._compile(v_queue.name);
+        END IF;
         v_count := v_count + 1;
     END LOOP;
     PERFORM pgmq._warn_of_others('recompile_all()', v_others, 'Their owners, or a superuser, call it.');
@@ -31,4 +58,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.recompile_all() IS
-'Create the functions of every queue anew from the installed templates, and return their number. Sessions that use the queues go on. For their owners, and for superusers: after a partial restore, and part of every upgrade. Queues of others are left out, with a warning that names them.';
+'See to it that the functions of every queue are those of the installed templates, and return the number of queues. What is as it should be is neither replaced nor locked. Sessions that use the queues go on. For their owners, and for superusers: after a partial restore, and part of every upgrade. Queues of others are left out, with a warning that names them. For thousands of queues: CALL pgmq.recompile_queues().';

@@ -1,0 +1,54 @@
+"""More queues than the server has locks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from kinds import one
+from server import BUILD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pgmq import embedded
+
+QUEUES = 130
+
+
+def test_nothing_that_looks_at_all_queues_runs_out_of_locks(
+    new_server: Callable[..., embedded.Server],
+) -> None:
+    server = new_server(
+        max_locks_per_transaction="10", max_connections="12", max_prepared_transactions="0"
+    )
+    text = (BUILD / "pgmq.sql").read_text().encode()
+    with psycopg.connect(server.dsn(), autocommit=True) as db:
+        db.execute("SET max_stack_depth = '2MB'")
+        db.execute(text)
+        for number in range(QUEUES):
+            db.execute("SELECT pgmq.create(%s)", [f"q{number}"])
+        db.execute("BEGIN")
+        assert one(db, "SELECT count(*) FROM pgmq.metrics_all()") == QUEUES
+        assert one(db, "SELECT count(*) FROM pgmq.doctor() WHERE queue_name <> ''") == 0
+        assert one(db, "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid()") < 40
+        # What is as it should be is neither replaced nor locked.
+        written = "SELECT max(xmin::text::bigint) FROM pg_proc WHERE proname ~ '_q1$'"
+        before = one(db, written)
+        assert one(db, "SELECT pgmq.recompile_all()") == QUEUES
+        assert one(db, "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid()") < 40
+        db.execute("COMMIT")
+        assert one(db, written) == before
+
+        db.execute("UPDATE pgmq.template SET body = replace(body, 'RETURN null;', 'RETURN NULL;')")
+        with pytest.raises(errors.ConfigurationLimitExceeded, match="takes 130 locks") as raised:
+            db.execute("SELECT pgmq.recompile_all()")
+        assert "CALL pgmq.recompile_queues()" in str(raised.value.diag.message_hint)
+        db.execute("CALL pgmq.recompile_queues()")
+        assert one(db, written) > before
+        assert one(db, "SELECT count(*) FROM pgmq.doctor() WHERE queue_name <> ''") == 0
+        db.execute("CALL pgmq.maintain_queues()")
+        assert one(db, "SELECT pgmq.recompile_all()") == QUEUES
