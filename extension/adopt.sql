@@ -10,12 +10,10 @@ FROM pgmq.meta AS m
 CROSS JOIN (VALUES (false), (true)) AS a (is_archive);
 SELECT pgmq._add_replica_identity(t.partrelid::regclass)
 FROM pg_partitioned_table AS t
-WHERE EXISTS (
-    SELECT FROM pgmq.meta AS m
-    WHERE t.partrelid IN (
-            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))),
-            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'a')))
-        )
+WHERE t.partrelid IN (
+    SELECT to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, k.kind)))
+    FROM pgmq.meta AS m
+    CROSS JOIN (VALUES ('q'), ('a')) AS k (kind)
 );
 
 -- Upstream keeps the settings of notifications in a table. 2.0.0 had a trigger function for each

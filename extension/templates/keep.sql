@@ -26,7 +26,7 @@ BEGIN
         WHEN lock_not_available OR deadlock_detected THEN
             NULL;       -- others are at work: later
         -- There is nothing else left to cancel.
-        WHEN OTHERS OR query_canceled THEN
+        WHEN OTHERS OR query_canceled OR assert_failure THEN
             RAISE WARNING 'upkeep of the partitions of queue "%" failed: %',
                 queue_name$policy, SQLERRM;
     END;

@@ -21,7 +21,7 @@ BEGIN
         WHEN query_canceled OR assert_failure THEN
             PERFORM pg_advisory_unlock(v_space, -2);
             RAISE;
-        WHEN OTHERS THEN
+        WHEN OTHERS OR assert_failure THEN      -- of a user's trigger
             RAISE WARNING 'upkeep of queue "%" failed: %', queue_name$policy, SQLERRM;
     END;
     PERFORM pg_advisory_unlock(v_space, -2);

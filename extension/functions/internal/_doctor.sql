@@ -350,6 +350,18 @@ AS $$
     WHERE c.relnamespace = 'pgmq'::regnamespace AND NOT (i.indisvalid AND i.indisready)
     UNION ALL
     SELECT
+        'warning', q.queue_name,
+        format(
+            'msg_ids are drawn %s at a time by each session: messages come late, and out of order',
+            s.seqcache
+        ),
+        format('ALTER SEQUENCE %s CACHE 1', s.seqrelid::regclass)
+    FROM queues AS q
+    INNER JOIN pg_sequence AS s
+        ON s.seqrelid = pg_get_serial_sequence(q.queue::text, 'msg_id')::regclass
+    WHERE s.seqcache > 1
+    UNION ALL
+    SELECT
         'info', q.queue_name,
         format(
             'the archive holds %s rows (%s) and nothing removes them',

@@ -12,12 +12,12 @@ BEGIN
         EXCEPTION
             WHEN undefined_table THEN
                 NULL;       -- dropped meanwhile
-            WHEN OTHERS THEN
+            WHEN OTHERS OR assert_failure THEN
                 RAISE WARNING 'maintenance of queue "%" failed: %', v_queue_name, SQLERRM;
         END;
         COMMIT;
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE pgmq.maintain_queues() IS
+COMMENT ON PROCEDURE pgmq.maintain_queues() IS -- noqa: LT01
 'As maintain for all queues, with a commit after each, for those who have many: a partitioned queue is not locked while others are maintained, and no transaction holds more locks than the server has room for. To be called outside a transaction, by pg_cron for example.';

@@ -1,0 +1,109 @@
+"""What users do to the relations of a queue by hand: owners, sequences, triggers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from kinds import ids, one
+
+if TYPE_CHECKING:
+    from conftest import Connect
+
+LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+FAILURES = {
+    "assert": "ASSERT false",
+    "raise": "RAISE 'no'",
+    "cancel": "RAISE 'no' USING ERRCODE = 'query_canceled'",
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("policy", ["archive_retention => '1 ms'", "max_in_flight => 9"])
+def test_a_users_trigger_that_fails_leaves_no_lock_behind(
+    db: psycopg.Connection, failure: str, policy: str
+) -> None:
+    db.execute("SELECT pgmq.create('q')")
+    db.execute(f"SELECT pgmq.set_policy('q', max_receives => 1, {policy})".encode())
+    db.execute(
+        f"CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN {FAILURES[failure]}; END $$".encode()
+    )
+    for number in range(1, 5):
+        db.execute("SELECT pgmq.send('q', '1'), pgmq.send('q', '2')")
+        db.execute("SELECT pgmq.archive('q', %s::bigint)", [2 * number])
+    db.execute("SELECT pgmq.read('q', 0, 9)")
+    # Dead letters go to the archive, and old ones leave it.
+    db.execute(
+        "CREATE TRIGGER t BEFORE INSERT OR DELETE ON pgmq.a_q FOR EACH ROW EXECUTE FUNCTION fail()"
+    )
+    for _ in range(3):
+        try:
+            db.execute("SELECT pgmq.read('q', 0, 50)")
+        except psycopg.Error as error:
+            assert error.sqlstate in {"P0001", "P0004", "57014"}  # noqa: PT017
+        assert one(db, LOCKS) == 0
+    db.execute("DROP TRIGGER t ON pgmq.a_q")
+    db.execute("SELECT pgmq.read('q', 0, 50)")
+    assert one(db, "SELECT count(*) FROM pgmq.q_q") == 0
+
+
+def test_msg_ids_from_a_sequence_that_sessions_cache_are_all_read(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    """Ids of one session lie behind those of another that were read long ago."""
+    db.execute("SELECT pgmq.create('q'), set_config('pgmq.sweep_interval', '1 h', false)")
+    db.execute("ALTER SEQUENCE pgmq.q_q_msg_id_seq CACHE 100")
+    others = [connect() for _ in range(3)]
+    for number in range(200):
+        sender = others[number % 3]
+        sender.execute("SELECT pgmq.send('q', '1')")
+        read = ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 9)")
+        if number % 40 == 39:
+            # A sweep finds what is behind the marks.
+            db.execute("SELECT pgmq.maintain('q')")
+            read += ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 99)")
+        db.execute("SELECT pgmq.delete('q', %s::bigint[])", [read])
+    assert one(db, "SELECT count(*) FROM pgmq.q_q") == 0
+    finding = "SELECT finding FROM pgmq._doctor_relations() WHERE queue_name = 'q'"
+    assert "drawn 100 at a time" in one(db, finding)
+    db.execute("ALTER SEQUENCE pgmq.q_q_msg_id_seq CACHE 1")
+    assert one(db, finding) is None
+
+
+@pytest.mark.parametrize("create", ["create('q')", "create_partitioned('q', '10')"])
+def test_a_queue_whose_owner_was_changed_by_hand_is_named_mended_and_dropped(
+    db: psycopg.Connection, connect: Connect, create: str
+) -> None:
+    role = f"owner_{db.info.backend_pid}"
+    db.execute(f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA pgmq TO {role}".encode())
+    try:
+        db.execute(f"SELECT pgmq.{create}, pgmq.create('other')".encode())
+        db.execute("SELECT pgmq.set_policy('q', dedup_window => '1 hour')")
+        db.execute(f"ALTER TABLE pgmq.q_q OWNER TO {role}".encode())
+        findings = "SELECT finding FROM pgmq._doctor_compiled() WHERE queue_name = 'q'"
+        assert "do not belong to the owner of the table" in one(db, findings)
+        db.execute("SELECT pgmq.recompile_all()")
+        assert one(db, findings) is None
+        foreign = """
+            SELECT count(*) FROM pg_type AS t
+            WHERE t.oid = 'pgmq._message_q'::regtype AND t.typowner <> %s::regrole
+        """
+        assert one(db, foreign, role) == 0
+        assert one(db, "SELECT pgmq.drop_queue('q')") is True
+        assert one(db, "SELECT count(*) FROM pg_proc WHERE proname ~ '_q$'") == 0
+    finally:
+        db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+def test_a_group_called_as_the_default_one_is_the_default_one(db: psycopg.Connection) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.create_fifo_index('q')")
+    db.execute("""SELECT pgmq.send('q', '1', '{"x-pgmq-group": "_default_fifo_group"}'::jsonb)""")
+    db.execute("SELECT pgmq.send('q', '2')")
+    assert ids(db, "SELECT msg_id FROM pgmq.read_grouped('q', 60, 1)") == [1]
+    assert ids(db, "SELECT msg_id FROM pgmq.read_grouped('q', 60, 1)") == []
+    with pytest.raises(errors.UndefinedTable):
+        db.execute("SELECT pgmq.read_grouped('_default_fifo_group', 60, 1)")
