@@ -418,62 +418,68 @@ BEGIN
             CONTINUE;
         END IF;
 
-        v_mark := greatest(pgmq._sequence_value(v_queue.ready_mark), 1);
-        EXECUTE format(
-            'SELECT q.msg_id FROM %s AS q WHERE q.vt <= q.enqueued_at AND q.msg_id >= $1'
-            ' ORDER BY q.msg_id LIMIT 1',
-            v_queue.queue
-        ) INTO v_first USING v_mark;
-        IF v_first IS NULL AND has_sequence_privilege(
-            pg_get_serial_sequence(v_queue.queue::text, 'msg_id'), 'SELECT'
-        )
-        THEN
-            v_first := pgmq._sequence_value(
-                pg_get_serial_sequence(v_queue.queue::text, 'msg_id')::regclass
-            );
-        END IF;
-        IF v_first - v_mark > 100000 THEN
-            severity := 'warning';
-            queue_name := v_queue.name;
-            finding := format(
-                'reads pass over %s consumed messages: the low-water mark lags%s',
-                v_first - v_mark,
-                (
-                    SELECT format('; process %s writes to the queue since %s', a.pid, a.xact_start)
-                    FROM pg_locks AS l
-                    INNER JOIN pg_stat_activity AS a ON l.pid = a.pid
-                    WHERE l.relation = v_queue.queue AND l.mode = 'RowExclusiveLock'
-                    ORDER BY a.xact_start
-                    LIMIT 1
-                )
-            );
-            fix := format(
-                'SELECT pgmq.maintain(%L), as a transaction of its own', v_queue.name
-            );
-            RETURN NEXT;
-        END IF;
-
-        IF v_queue.sources IS NOT NULL THEN
+        BEGIN
+            v_mark := greatest(pgmq._sequence_value(v_queue.ready_mark), 1);
             EXECUTE format(
-                'SELECT count(*), min(q.enqueued_at)'
-                ' FROM (SELECT d.enqueued_at FROM %s AS d ORDER BY d.msg_id LIMIT 100) AS q',
+                'SELECT q.msg_id FROM %s AS q WHERE q.vt <= q.enqueued_at AND q.msg_id >= $1'
+                ' ORDER BY q.msg_id LIMIT 1',
                 v_queue.queue
-            ) INTO v_count, v_oldest;
-            IF v_count >= 100 THEN
-                severity := 'info';
+            ) INTO v_first USING v_mark;
+            IF v_first IS NULL AND has_sequence_privilege(
+                pg_get_serial_sequence(v_queue.queue::text, 'msg_id'), 'SELECT'
+            )
+            THEN
+                v_first := pgmq._sequence_value(
+                    pg_get_serial_sequence(v_queue.queue::text, 'msg_id')::regclass
+                );
+            END IF;
+            IF v_first - v_mark > 100000 THEN
+                severity := 'warning';
                 queue_name := v_queue.name;
                 finding := format(
-                    'at least 100 dead letters of %s, the oldest of %s',
-                    v_queue.sources, to_char(v_oldest, 'YYYY-MM-DD HH24:MI:SS TZ')
+                    'reads pass over %s consumed messages: the low-water mark lags%s',
+                    v_first - v_mark,
+                    (
+                        SELECT format('; process %s writes to the queue since %s', a.pid, a.xact_start)
+                        FROM pg_locks AS l
+                        INNER JOIN pg_stat_activity AS a ON l.pid = a.pid
+                        WHERE l.relation = v_queue.queue AND l.mode = 'RowExclusiveLock'
+                        ORDER BY a.xact_start
+                        LIMIT 1
+                    )
                 );
                 fix := format(
-                    'See why: SELECT * FROM pgmq.peek(%1$L, 10), headers x-pgmq-dead-letter;'
-                    ' then pgmq.redrive(%1$L) or pgmq.purge_queue(%1$L)',
-                    v_queue.name
+                    'SELECT pgmq.maintain(%L), as a transaction of its own', v_queue.name
                 );
                 RETURN NEXT;
             END IF;
-        END IF;
+
+            IF v_queue.sources IS NOT NULL THEN
+                EXECUTE format(
+                    'SELECT count(*), min(q.enqueued_at)'
+                    ' FROM (SELECT d.enqueued_at FROM %s AS d ORDER BY d.msg_id LIMIT 100) AS q',
+                    v_queue.queue
+                ) INTO v_count, v_oldest;
+                IF v_count >= 100 THEN
+                    severity := 'info';
+                    queue_name := v_queue.name;
+                    finding := format(
+                        'at least 100 dead letters of %s, the oldest of %s',
+                        v_queue.sources, to_char(v_oldest, 'YYYY-MM-DD HH24:MI:SS TZ')
+                    );
+                    fix := format(
+                        'See why: SELECT * FROM pgmq.peek(%1$L, 10), headers x-pgmq-dead-letter;'
+                        ' then pgmq.redrive(%1$L) or pgmq.purge_queue(%1$L)',
+                        v_queue.name
+                    );
+                    RETURN NEXT;
+                END IF;
+            END IF;
+            -- Rolled back, it gives back its locks: thousands of queues would fill the lock table.
+            RAISE EXCEPTION 'looked' USING ERRCODE = 'PGMQ0';
+        EXCEPTION WHEN SQLSTATE 'PGMQ0' THEN
+            NULL;
+        END;
     END LOOP;
 END
 $$;
