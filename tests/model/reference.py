@@ -124,24 +124,29 @@ class Queue:
     policy: Policy = field(default_factory=Policy)
 
     def expired(self, message: Message) -> bool:
+        """Say whether it has expired, or will have when it is visible."""
         if self.policy.message_ttl is None:
             return False
         headers = fields(message.headers)
         ttl = headers.get("x-pgmq-ttl")
+        hours = HOURS[self.policy.message_ttl]
         number = isinstance(ttl, int | float) and not isinstance(ttl, bool)
         if number and "x-pgmq-dead-letter" not in headers:
-            return float(ttl or 0) <= 0
-        return HOURS[self.policy.message_ttl] == 0
+            hours = float(ttl or 0) / 3600
+        return hours <= message.hours
 
-    def dead(self) -> set[int]:
-        """Return what is visible and must not be handed out."""
+    def doomed(self) -> set[int]:
+        """Return what will not be handed out, once it is visible."""
         limit = self.policy.max_receives
         return {
             msg_id
             for msg_id, message in self.messages.items()
-            if message.visible
-            and (self.expired(message) or (limit is not None and message.read_ct >= limit))
+            if self.expired(message) or (limit is not None and message.read_ct >= limit)
         }
+
+    def dead(self) -> set[int]:
+        """Return what is visible and must not be handed out."""
+        return {msg_id for msg_id in self.doomed() if self.messages[msg_id].visible}
 
     def visible(self, condition: Json = None) -> list[int]:
         return [
