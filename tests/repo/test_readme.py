@@ -1,86 +1,85 @@
-"""The README's first steps do what it says."""
+"""The README, read from top to bottom in one session of psql, does what it says."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from server import ROOT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import psycopg
 
     from server import TestServer
 
+PAGES = [
+    *("README.md", "CONTRIBUTING.md", "Makefile", "python/README.md", "extension/install.sql"),
+    *("extension/HOW_IT_WORKS.md", "extension/REFERENCE.md", "extension/prepare.sql"),
+]
+# What comments show: a table as psql prints it, or at the end of a line its only value.
+TABLE = r"^-- .*\n-- -[-+]+\n(?:-- .*\n)*"
+SHOWN = re.compile(rf"{TABLE}|(?<=;  -- )(?:true|false|\d+)$", re.MULTILINE)
 
-def _section(title: str, language: str = "sql") -> list[str]:
-    """Return the examples below a heading of the README."""
+
+def _blocks() -> list[tuple[str, str]]:
+    """Return the README's examples, each with its language."""
     text = (ROOT / "README.md").read_text()
-    section = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+    return re.findall(r"^```(sql|python)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-def _run(server: TestServer, database: str, steps: str, *, tables: int) -> str:
-    """Run the steps, and see that they print so many lines of tables as comments show them."""
-    done = server.run_psql(database, "-v", "ON_ERROR_STOP=1", stdin=steps)
-    assert done.returncode == 0, done.stdout
-    printed = re.sub(r" *\n *", "\n", done.stdout)
-    shown = re.findall(r"(?:^-- .*[|+].*\n)+", steps, re.MULTILINE)
-    assert sum(table.count("\n") for table in shown) == tables
-    for table in shown:
-        lines = (line.removeprefix("--").strip() for line in table.splitlines())
-        assert "\n".join(lines) in printed
-    return done.stdout
-
-
-def test_the_first_five_minutes_in_psql_run_as_they_stand(
-    server: TestServer, database: str
+def test_the_readme_runs_from_top_to_bottom_in_one_session(
+    server: TestServer, tmp_path: Path
 ) -> None:
-    steps = _section("The first five minutes in psql")[0]
-    # The test's database has it.
-    _run(server, database, steps.replace("CREATE EXTENSION pgmq;", ""), tables=4)
+    if not server.embedded:
+        pytest.skip("needs the embedded server, in which pgmq is an extension")
+    shown: list[str] = []
 
+    def mark(match: re.Match[str]) -> str:
+        shown.append(match[0])
+        return f"{match[0].rstrip()}\n\\echo <end of {len(shown)}>\n"
 
-def test_policies_run_as_they_stand(server: TestServer, database: str) -> None:
-    steps = "".join(_section("Policies"))
-    printed = _run(server, database, steps, tables=8)
-    said = re.findall(r" is_new *\n-+\n +([tf])\n", printed)
-    assert said == [word[0] for word in re.findall(r";  -- (true|false)$", steps, re.MULTILINE)]
-    assert said == ["t", "f"]
+    steps = ""
+    for number, (language, block) in enumerate(_blocks()):
+        if language == "sql":
+            steps += SHOWN.sub(mark, block)
+        else:
+            (tmp_path / f"{number}.py").write_text(block)
+            steps += f"\\! '{sys.executable}' '{tmp_path}/{number}.py' 2>&1\n"
+    with server.database(None) as dbname:
+        known = conninfo_to_dict(server.dsn(dbname))
+        names = {"dbname": "PGDATABASE", "host": "PGHOST", "port": "PGPORT", "user": "PGUSER"}
+        environment = {names[key]: str(value) for key, value in known.items() if key in names}
+        done = server.run_psql(dbname, "-v", "ON_ERROR_STOP=1", stdin=steps, **environment)
+    assert done.returncode == 0, done.stdout
 
-
-def test_fifo_groups_run_as_they_stand(server: TestServer, database: str) -> None:
-    _run(server, database, _section("FIFO groups")[0], tables=9)
-
-
-def test_topics_and_exchanges_run_as_they_stand(server: TestServer, database: str) -> None:
-    steps = "".join(_section("Topics and exchanges"))
-    printed = _run(server, database, steps, tables=6)
-    copies = re.findall(r";  -- (\d+)$", steps, re.MULTILINE)
-    assert copies == ["2", "0", "1", "1"]
-    assert re.findall(r"^ +(\d+)$", printed, re.MULTILINE) == copies
-
-
-def test_partitioned_queues_run_as_they_stand(server: TestServer, database: str) -> None:
-    _run(server, database, _section("Partitioned queues")[0], tables=6)
-
-
-def test_waking_consumers_runs_as_it_stands(server: TestServer, database: str) -> None:
-    printed = _run(server, database, _section("Waking consumers")[0], tables=3)
-    assert 'notification "pgmq.q_jobs.READY" received' in printed
+    left = re.sub(r" *\n *", "\n", done.stdout)
+    for number, text in enumerate(shown, 1):
+        printed, found, left = left.partition(f"\n<end of {number}>\n")
+        assert found, text
+        lines = [line.removeprefix("--").strip() for line in text.splitlines()]
+        if len(lines) == 1:
+            *_, value = re.findall(r"^-+\n(.*)\n\(1 row\)$", printed, re.MULTILINE)
+            assert value == {"true": "t", "false": "f"}.get(text, text), printed
+        else:
+            assert "\n".join(lines) in printed
+    assert len(shown) > 20
+    assert "Traceback" not in done.stdout
+    assert "\nmail 1\nmail 2\nmail 3\n" in done.stdout
+    assert 'notification "pgmq.q_parcels.READY" received' in done.stdout
 
 
 def test_the_loop_of_a_waiting_consumer_gets_what_is_sent(db: psycopg.Connection, dsn: str) -> None:
-    db.execute("SELECT pgmq.create('jobs'), pgmq.enable_wakeups('jobs')")
+    db.execute("SELECT pgmq.create('parcels'), pgmq.enable_wakeups('parcels')")
     names: dict[str, Any] = {}
-    exec(_section("Waking consumers", "python")[0], names)  # noqa: S102
+    exec(next(block for _, block in _blocks() if "def consume" in block), names)  # noqa: S102
     got: list[Any] = []
     here = threading.Event()
 
@@ -96,28 +95,20 @@ def test_the_loop_of_a_waiting_consumer_gets_what_is_sent(db: psycopg.Connection
 
     thread = threading.Thread(target=consume)
     thread.start()
-    while not db.execute("SELECT 1 FROM pgmq.armed_until_jobs WHERE is_called").fetchone():
+    while not db.execute("SELECT 1 FROM pgmq.armed_until_parcels WHERE is_called").fetchone():
         pass
-    db.execute("SELECT pgmq.send('jobs', '1')")
+    db.execute("SELECT pgmq.send('parcels', '1')")
     assert here.wait(2)  # an await is for 5 seconds
-    db.execute("SELECT pgmq.send('jobs', '\"stop\"')")
+    db.execute("SELECT pgmq.send('parcels', '\"stop\"')")
     thread.join(10)
     assert got == [1, "stop"]
-    assert db.execute("SELECT count(*) FROM pgmq.q_jobs").fetchone() == (1,)
+    assert db.execute("SELECT count(*) FROM pgmq.q_parcels").fetchone() == (1,)
 
 
-def test_pushed_messages_run_as_they_stand(dsn: str) -> None:
-    program = _section("Waking consumers", "python")[1]
-    # psycopg.connect() takes its server from the environment.
-    names = {"dbname": "PGDATABASE", "host": "PGHOST", "port": "PGPORT", "user": "PGUSER"}
-    known = conninfo_to_dict(dsn)
-    environment = {names[key]: str(value) for key, value in known.items() if key in names}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | environment,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.stdout, done.stderr) == ("mail 1\nmail 2\nmail 3\n", "")
+@pytest.mark.parametrize("page", PAGES)
+def test_psql_is_called_so_that_a_failure_is_one(page: str) -> None:
+    """Without a psqlrc, without lines for what went well, and not going on after an error."""
+    text = (ROOT / page).read_text()
+    for command in re.findall(r"psql (?:\S+ )*?-[1cf]\b.*", text):
+        assert command.startswith("psql -X -q -v ON_ERROR_STOP=1 "), command
+        assert "pgmq.sql" not in command or " -1 -f " in command
