@@ -54,12 +54,12 @@ def test_the_example_of_a_docstring_shows_what_happens(example: doctest.DocTest,
         assert doctest.DocTestRunner().run(example).failed == 0
 
 
-def test_the_examples_of_the_readme_print_what_they_say(
+def test_the_readme_runs_from_top_to_bottom_in_one_program(
     dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", dsn)
     text = (ROOT / "python" / "README.md").read_text()
-    names: dict[str, Any] = {"dsn": dsn, "connect": lambda: psycopg.connect(dsn)}
+    names: dict[str, Any] = {}
     for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         exec(block, names)  # noqa: S102
         said = re.findall(r"print\(.*\)  # (.*)$", block, re.MULTILINE)

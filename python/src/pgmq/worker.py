@@ -35,8 +35,8 @@ __all__ = [
 class AsyncWorker(Engine):
     """A worker whose handler is a coroutine function; its calls run as tasks.
 
-    A function that returns an awaitable is one too. A handler that blocks the event loop also
-    keeps leases from being extended.
+    A function that does not wait is one too, and so is one that returns an awaitable. A handler
+    that blocks the event loop also keeps leases from being extended.
 
     >>> import asyncio
     >>> async def handler(message):
@@ -53,8 +53,8 @@ class AsyncWorker(Engine):
 
         A second signal does what it did before. Without `signals` they are left alone, as they are
         outside the main thread. When the task is cancelled, so are the handler's calls, and what
-        they had is returned. Raises the error of the server for what cannot be helped by trying
-        again: an unknown queue, a missing privilege.
+        they had is returned. Raises at the start the error of the server for what cannot be helped
+        by trying again: an unknown queue, a missing privilege.
         """
         await self._run(until_empty, signals)
 
@@ -81,8 +81,9 @@ class Worker(Engine):
         """Work until stop(), SIGTERM or SIGINT; until_empty: or until nothing is left to read.
 
         A second signal does what it did before. Without `signals` they are left alone, as they are
-        outside the main thread. Raises the error of the server for what cannot be helped by trying
-        again: an unknown queue, a missing privilege.
+        outside the main thread. Raises at the start the error of the server for what cannot be
+        helped by trying again: an unknown queue, a missing privilege. Raises a RuntimeError inside
+        an event loop.
         """
         try:
             asyncio.get_running_loop()
