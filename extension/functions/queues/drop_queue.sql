@@ -37,16 +37,16 @@ BEGIN
     END IF;
 
     -- Whoever uses the table is waited for while nothing else is locked, and those who come behind
-    -- in the queue for it wait as well. Some of these may hold what is locked after it, a mark or the
-    -- archive: waiting for that could be a deadlock. So it is all or nothing, and an attempt is over
-    -- long before anybody would be told of one; in between, everybody goes on.
+    -- in the queue for it wait as well. Some of these may hold what is locked after it, a partition,
+    -- a mark or the archive: waiting for that could be a deadlock. So it is all or nothing, and an
+    -- attempt is over long before anybody would be told of one; in between, everybody goes on.
     v_table := format('pgmq.%I', v_table);
     LOOP
         v_has_table := false;
         v_attempts := v_attempts + 1;
         BEGIN
             IF to_regclass(v_table) IS NOT NULL THEN
-                EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_table);
+                EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', v_table);
             END IF;
             v_has_table := true;
             PERFORM set_config('lock_timeout', v_short::text, true);
