@@ -16,6 +16,14 @@ WHERE t.partrelid IN (
     CROSS JOIN (VALUES ('q'), ('a')) AS k (kind)
 );
 
+-- What was compiled into each queue by 2.0.0 and is no template any more.
+SELECT pgmq._drop_compiled(t.name, m.queue_name)
+FROM pgmq.template AS t
+CROSS JOIN pgmq.meta AS m
+WHERE t.name = 'reserve';
+DELETE FROM pgmq.template
+WHERE name = 'reserve';
+
 -- Upstream keeps the settings of notifications in a table. 2.0.0 had a trigger function for each
 -- queue, and what is its enqueue function now was called send.
 DO $$

@@ -1,7 +1,7 @@
 -- What is compiled into each queue. A template is the SQL of a queue called "$queue".
 \template templates/enqueue.sql
 \template templates/sendbatch.sql
-\template templates/reserve.sql
+\template templates/recall.sql
 \template templates/remember.sql
 \template templates/sendonce.sql
 \template templates/sendoncebatch.sql

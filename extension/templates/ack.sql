@@ -6,6 +6,7 @@ LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
 AS $$
 BEGIN
+    ASSERT pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue');
     --# if partitioned
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');

@@ -13,6 +13,7 @@ DECLARE
 --# end
 --# end
 BEGIN
+    ASSERT pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue');
     PERFORM pgmq._check_leases(msg_ids, read_cts);
     --# if partitioned
     IF pgmq._keeps_snapshot() THEN

@@ -7,6 +7,7 @@ AS $$
 DECLARE
     v_found boolean;
 BEGIN
+    ASSERT pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue');
     --# if partitioned
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');

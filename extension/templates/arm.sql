@@ -12,19 +12,31 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- Anybody may call this, and it cannot be undone.
-    v_until CONSTANT timestamptz := clock_timestamp() + make_interval(secs => least(seconds, 3600));
+    -- Anybody may call this, it cannot be undone, and commits cost more meanwhile.
+    v_until CONSTANT timestamptz := clock_timestamp() + make_interval(secs => least(
+        seconds, CASE WHEN pgmq._is_user('pgmq.q_$queue', 'SELECT') THEN 3600 ELSE 5 END
+    ));
     v_soon CONSTANT interval := interval '0.1 seconds';
     v_next timestamptz;
     v_sure boolean := true;
     v_armed CONSTANT bigint := pgmq._microseconds(v_until);
+    v_lock CONSTANT bigint := hashtextextended('pgmq.armed_until_$queue', 0);
 BEGIN
     PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
     -- Never back: others may wait for longer.
     IF v_armed > coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0) THEN
-        v_sure := pg_try_advisory_xact_lock(hashtextextended('pgmq.armed_until_$queue', 0));
-        IF v_sure AND v_armed > coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0) THEN
-            PERFORM setval('pgmq.armed_until_$queue', v_armed);
+        -- Only as long as this: the transaction may stay open.
+        v_sure := pg_try_advisory_lock(v_lock);
+        IF v_sure THEN
+            BEGIN
+                IF v_armed > coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0) THEN
+                    PERFORM setval('pgmq.armed_until_$queue', v_armed);
+                END IF;
+            EXCEPTION WHEN OTHERS OR query_canceled THEN
+                PERFORM pg_advisory_unlock(v_lock);
+                RAISE;
+            END;
+            PERFORM pg_advisory_unlock(v_lock);
         END IF;
     END IF;
     v_next := pgmq._next_$queue(v_until);

@@ -7,7 +7,8 @@
 -- and is hidden for ten minutes, or no read would ever get past it. It is returned, too.
 --
 -- SECURITY DEFINER: whoever may read the queue need not have a right to the dead-letter queue. What
--- it moves it finds out itself, whoever calls it.
+-- it moves it finds out itself. It does so for whoever consumes: who has such a right, or has
+-- locked one of these messages, which takes one.
 CREATE OR REPLACE FUNCTION pgmq._bury_$queue(msg_ids bigint[])
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -28,6 +29,11 @@ BEGIN
                 q.read_ct, q.enqueued_at, q.headers, v_now, max_receives$policy, message_ttl$policy
             )
     )
+        OR NOT pgmq._is_user('pgmq.q_$queue', 'UPDATE')
+        AND NOT EXISTS (
+            SELECT FROM pgmq.q_$queue AS q
+            WHERE $timely(q) AND q.msg_id = ANY (msg_ids) AND pgmq._is_own(q.xmax)
+        )
     THEN
         RETURN v_dead;
     END IF;

@@ -6,6 +6,7 @@ AS $$
 DECLARE
     v_msg_id bigint;
 BEGIN
+    ASSERT pgmq._may('INSERT', queue_name$policy, 'pgmq.q_$queue');
     --# if dedup_window
     IF msg_headers ->> 'x-pgmq-dedup-id'::text IS NOT NULL THEN
         RETURN (

@@ -10,6 +10,7 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
+    ASSERT pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue');
     PERFORM pgmq._check_leases(msg_ids, read_cts);
     IF seconds IS NULL THEN
         PERFORM pgmq._raise_null('vt', 'Give the number of seconds to keep the message for.');

@@ -1,5 +1,6 @@
 -- Remove what the policy keeps no longer, the oldest first, up to so many of a kind; returns how
--- many those were. (SECURITY DEFINER: a consumer may have no right to the archive.)
+-- many those were. (SECURITY DEFINER: a consumer may have no right to the archive. Nothing for
+-- others: until they commit, they would hold keys that senders wait for.)
 CREATE OR REPLACE FUNCTION pgmq._forget_$queue(quantity integer)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -14,6 +15,11 @@ DECLARE
     --# end
     v_sum bigint := 0;
 BEGIN
+    --# if archive_retention or dedup_window
+    IF NOT pgmq._is_user('pgmq.q_$queue', 'DELETE') THEN
+        RETURN 0;
+    END IF;
+    --# end
     --# if archive_retention
     DELETE FROM pgmq.a_$queue AS a
     WHERE a.msg_id = ANY (ARRAY(

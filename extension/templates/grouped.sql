@@ -17,6 +17,7 @@ DECLARE
     --# end
     v_ids bigint[];
 BEGIN
+    ASSERT pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue');
     IF seconds IS NULL OR quantity < 0 THEN
         PERFORM pgmq._check_read(seconds, quantity);
     END IF;

@@ -12,7 +12,9 @@ DECLARE
     --# end
 BEGIN
     --# if partitioned
-    IF NOT pg_try_advisory_xact_lock(v_space, -3) THEN
+    IF NOT pgmq._is_user('pgmq.q_$queue', 'INSERT')    -- whoever calls it by hand
+        OR NOT pg_try_advisory_xact_lock(v_space, -3)
+    THEN
         RETURN;
     END IF;
     BEGIN

@@ -11,6 +11,7 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
+    ASSERT pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue');
     PERFORM pgmq._check_leases(msg_ids, read_cts);
     --# if partitioned
     IF pgmq._keeps_snapshot() THEN

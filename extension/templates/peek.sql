@@ -10,6 +10,7 @@ DECLARE
     v_now CONSTANT timestamptz := clock_timestamp();
     v_ids bigint[];
 BEGIN
+    ASSERT pgmq._may('SELECT', queue_name$policy, 'pgmq.q_$queue');
     PERFORM pgmq._check_read(0, quantity);
     --# if partitioned
     IF pgmq._keeps_snapshot() THEN

@@ -20,6 +20,7 @@ DECLARE
     v_top timestamptz;
     --# end
 BEGIN
+    ASSERT pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue');
     IF quantity < 0 THEN
         PERFORM pgmq._check_read(0, quantity);
     END IF;

@@ -22,6 +22,7 @@ DECLARE
     v_top timestamptz;
     --# end
 BEGIN
+    ASSERT pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue');
     IF seconds IS NULL OR quantity < 0 THEN
         PERFORM pgmq._check_read(seconds, quantity);
     END IF;

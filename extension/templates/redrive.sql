@@ -21,6 +21,7 @@ DECLARE
     v_group record;
     v_left record;
 BEGIN
+    ASSERT pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue');
     --# if partitioned
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');

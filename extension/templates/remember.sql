@@ -1,27 +1,67 @@
--- Remember which messages were sent with the keys that this transaction has reserved. The key is
--- that of the message, which must be the transaction's: who could not send it cannot take a key.
--- One by one: of a join, the planner might begin with all the keys there are.
+-- Of each of these messages, which this transaction has just stored, the one that counts as sent
+-- with its key: itself, which takes the key; or another that was committed meanwhile, and then this
+-- one is removed again. Others with the key wait for the end of this transaction, and find out what
+-- became of it. Keys are taken in their order, or two batches could wait for each other.
+--
+-- SECURITY DEFINER: producers have no right to the table. Whoever calls this by hand takes nothing
+-- that it has not sent: the keys are those of messages, and these must be its own.
 CREATE OR REPLACE FUNCTION pgmq._remember_$queue(msg_ids bigint[])
-RETURNS void
+RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     --# if dedup_window
-    v_msg_id bigint;
+    v_message record;
+    v_own xid := pg_current_xact_id()::xid;
+    v_counts bigint;
     --# end
 BEGIN
     --# if dedup_window
-    FOREACH v_msg_id IN ARRAY msg_ids LOOP
-        UPDATE pgmq.dedup_$queue AS d
-        SET msg_id = v_msg_id
-        WHERE d.msg_id IS NULL
-            AND d.dedup_key = (
-                SELECT q.headers ->> 'x-pgmq-dedup-id'
-                FROM pgmq.q_$queue AS q
-                WHERE $timely(q) AND q.msg_id = v_msg_id AND q.enqueued_at = now()
-            );
+    FOR v_message IN
+        SELECT
+            q.msg_id, q.xmin AS stored_by,
+            (q.headers ->> 'x-pgmq-dedup-id') COLLATE "C" AS dedup_key
+        FROM pgmq.q_$queue AS q
+        WHERE $timely(q) AND q.msg_id = ANY (msg_ids)
+            AND q.headers ->> 'x-pgmq-dedup-id' IS NOT NULL
+        ORDER BY 3
+    LOOP
+        -- All are of one statement. It may be a subtransaction's.
+        IF v_message.stored_by <> v_own THEN
+            CONTINUE WHEN NOT pgmq._is_own(v_message.stored_by);
+            v_own := v_message.stored_by;
+        END IF;
+        IF octet_length(v_message.dedup_key) > 1024 THEN
+            RAISE EXCEPTION 'dedup key "%..." must have up to 1024 bytes, not %',
+                left(v_message.dedup_key, 40), octet_length(v_message.dedup_key)
+                USING ERRCODE = 'string_data_right_truncation', HINT = 'Send a hash of it instead.';
+        END IF;
+        -- Looking comes again after each attempt: what stood in its way may be gone.
+        LOOP
+            v_counts := v_message.msg_id;
+            INSERT INTO pgmq.dedup_$queue (dedup_key, msg_id, sent_at)
+            VALUES (v_message.dedup_key, v_message.msg_id, clock_timestamp())
+            ON CONFLICT DO NOTHING;
+            EXIT WHEN FOUND;
+            UPDATE pgmq.dedup_$queue AS d
+            SET msg_id = v_message.msg_id, sent_at = clock_timestamp()
+            WHERE d.dedup_key = v_message.dedup_key
+                AND (d.msg_id IS NULL OR d.sent_at <= clock_timestamp() - dedup_window$policy);
+            EXIT WHEN FOUND;
+            SELECT d.msg_id INTO v_counts
+            FROM pgmq.dedup_$queue AS d
+            WHERE d.dedup_key = v_message.dedup_key;
+            EXIT WHEN FOUND AND v_counts IS NOT NULL;
+        END LOOP;
+        IF v_counts <> v_message.msg_id THEN
+            DELETE FROM pgmq.q_$queue AS m WHERE $timely(m) AND m.msg_id = v_message.msg_id;
+            msg_ids := array_replace(msg_ids, v_message.msg_id, v_counts);
+        END IF;
     END LOOP;
     --# end
+    RETURN msg_ids;
 END
 $$;

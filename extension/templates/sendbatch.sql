@@ -8,6 +8,7 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
+    ASSERT pgmq._may('INSERT', queue_name$policy, 'pgmq.q_$queue');
     --# if dedup_window
     IF EXISTS (
         SELECT FROM pg_catalog.unnest(msg_headers) AS u (header)

@@ -12,7 +12,10 @@ CREATE OR REPLACE FUNCTION pgmq._sendonce_$queue(
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
+DECLARE
+    v_stored bigint;
 BEGIN
+    ASSERT pgmq._may('INSERT', queue_name$policy, 'pgmq.q_$queue');
     --# unless dedup_window
     IF needs_window THEN
         PERFORM pgmq._raise_no_window(queue_name$policy);
@@ -23,7 +26,7 @@ BEGIN
     END IF;
     -- What drop_queue() locks first; and whoever may not send need not wait.
     LOCK TABLE pgmq.q_$queue IN ROW EXCLUSIVE MODE;
-    msg_id := (pgmq._reserve_$queue(ARRAY[msg_headers ->> 'x-pgmq-dedup-id'::text]))[1];
+    msg_id := (pgmq._recall_$queue(ARRAY[msg_headers ->> 'x-pgmq-dedup-id'::text]))[1];
     is_new := msg_id IS NULL;
     IF is_new THEN
         INSERT INTO pgmq.q_$queue AS q (enqueued_at, vt, message, headers)
@@ -33,8 +36,10 @@ BEGIN
             msg,
             msg_headers
         )
-        RETURNING q.msg_id INTO msg_id;
-        PERFORM pgmq._remember_$queue(ARRAY[msg_id]);
+        RETURNING q.msg_id INTO v_stored;
+        -- Another sender may be first yet.
+        msg_id := (pgmq._remember_$queue(ARRAY[v_stored]))[1];
+        is_new := msg_id IS NOT DISTINCT FROM v_stored;
         --# if dedup_window
         IF pgmq._chance(1, 32) THEN
             PERFORM pgmq._upkeep_$queue(1);

@@ -17,7 +17,9 @@ DECLARE
     v_known bigint[];   -- the message that was sent with it already
     v_new bigint[];     -- the places of the new messages, and these
     v_msg_ids bigint[];
+    v_counts bigint[];  -- what counts in place of these: another sender may have been first
 BEGIN
+    ASSERT pgmq._may('INSERT', queue_name$policy, 'pgmq.q_$queue');
     --# unless dedup_window
     IF needs_window THEN
         PERFORM pgmq._raise_no_window(queue_name$policy);
@@ -39,7 +41,7 @@ BEGIN
         WHERE u.header ->> 'x-pgmq-dedup-id'::text IS NOT NULL
         GROUP BY 1
     ) AS k;
-    v_known := pgmq._reserve_$queue(v_keys);
+    v_known := pgmq._recall_$queue(v_keys);
     v_new := ARRAY(
         SELECT u.place
         FROM pg_catalog.unnest(msg_headers) WITH ORDINALITY AS u (header, place)
@@ -61,18 +63,20 @@ BEGIN
         RETURNING q.msg_id
     )
     SELECT coalesce(pg_catalog.array_agg(s.msg_id), '{}') INTO v_msg_ids FROM sent AS s;
-    PERFORM pgmq._remember_$queue(v_msg_ids);
+    v_counts := pgmq._remember_$queue(v_msg_ids);
     --# if dedup_window
     IF pgmq._chance(pg_catalog.cardinality(v_keys), 32) THEN
         PERFORM pgmq._upkeep_$queue(pg_catalog.cardinality(v_keys));
     END IF;
     --# end
     RETURN QUERY
-        SELECT coalesce(k.msg_id, n.msg_id), coalesce(n.place = u.place, false)
+        SELECT
+            coalesce(k.msg_id, n.counts),
+            coalesce(n.place = u.place AND n.counts = n.msg_id, false)
         FROM pg_catalog.unnest(msg_headers) WITH ORDINALITY AS u (header, place)
         LEFT JOIN unnest(v_keys, v_places, v_known) AS k (dedup_key, place, msg_id)
             ON k.dedup_key = u.header ->> 'x-pgmq-dedup-id'::text
-        LEFT JOIN unnest(v_new, v_msg_ids) AS n (place, msg_id)
+        LEFT JOIN unnest(v_new, v_msg_ids, v_counts) AS n (place, msg_id, counts)
             ON n.place = coalesce(k.place, u.place)
         ORDER BY u.place;
 END

@@ -6,6 +6,7 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
+    ASSERT pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue');
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('vt', 'Give seconds or a time.');
     END IF;

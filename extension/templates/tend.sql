@@ -16,6 +16,7 @@ BEGIN
     -- A time that is too far ahead was set before the clock was set back.
     IF v_now NOT BETWEEN v_due - 60000000 AND v_due - 1
         AND current_setting('transaction_isolation') = 'read committed'
+        AND pgmq._is_user('pgmq.q_$queue', 'INSERT')    -- anybody else could put it off
     THEN
         PERFORM setval('pgmq.tend_due_$queue', v_now + 1000000);    -- others need not
         PERFORM pgmq._defer_upkeep(queue_name$policy);

@@ -351,7 +351,7 @@ def test_whoever_may_insert_into_the_queue_may_send_once_and_nobody_else(
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="q_q"):
             queue.execute(call.encode())
     # Nor can one that may not send take keys away from others, or read them.
-    queue.execute("SELECT pgmq._reserve_q('{a}'), pgmq._remember_q('{1}')")
+    queue.execute("SELECT pgmq._recall_q('{a}'), pgmq._remember_q('{1}')")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         queue.execute("SELECT dedup_key FROM pgmq.dedup_q")
     queue.execute("RESET ROLE")
@@ -367,7 +367,7 @@ def test_whoever_may_insert_into_the_queue_may_send_once_and_nobody_else(
 def test_an_old_message_does_not_take_its_key_again(queue: psycopg.Connection) -> None:
     _once(queue, "a")
     queue.execute(LATER)
-    queue.execute("SELECT pgmq._reserve_q('{a}'), pgmq._remember_q('{1}')")
+    queue.execute("SELECT pgmq._recall_q('{a}'), pgmq._remember_q('{1}')")
     assert _once(queue, "a") == (2, True)
 
 

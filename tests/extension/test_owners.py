@@ -43,7 +43,7 @@ BEGIN PERFORM traps.note(1); RETURN null; END $$;
 FUNCTIONS = """
 CREATE OR REPLACE FUNCTION pgmq._advance_{0}(sweep boolean DEFAULT false) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS 'BEGIN PERFORM traps.note(1); RETURN false; END';
-CREATE OR REPLACE FUNCTION pgmq._send_{0}(msg jsonb, msg_headers jsonb, visible_at timestamptz)
+CREATE OR REPLACE FUNCTION pgmq._enqueue_{0}(msg jsonb, msg_headers jsonb, visible_at timestamptz)
 RETURNS bigint LANGUAGE plpgsql VOLATILE AS 'BEGIN PERFORM traps.note(1); RETURN 1; END';
 CREATE OR REPLACE FUNCTION pgmq._sendbatch_{0}(
     msgs jsonb[], msg_headers jsonb[], visible_at timestamptz

@@ -65,7 +65,7 @@ OWNING = (
     "SELECT pgmq.drop_queue('q')",
     "SELECT pgmq.set_policy('q')",
     "SELECT pgmq.create_fifo_index('q')",
-    "SELECT pgmq.enable_notify_insert('q')",
+    "SELECT pgmq.enable_notify_insert('q', 7)",
     "SELECT pgmq.disable_wakeups('q')",
     "SELECT pgmq.disable_push('q')",
     "SELECT pgmq.create('other')",
@@ -203,6 +203,33 @@ def test_everybody_else_may_nothing(queue: psycopg.Connection, roles: Roles) -> 
     for role in (outsider, elsewhere):
         with _as(queue, role):
             _denied(queue, *SENDING, *CONSUMING, *METRICS, *PAYLOADS, *OWNING)
+
+
+@pytest.mark.parametrize(
+    "create", ["create('q')", "create_partitioned('q', '9')", "create_partitioned('q', '1 day')"]
+)
+@pytest.mark.parametrize("policy", ["", ", dedup_window => '1 h', max_in_flight => 9"])
+def test_a_refused_call_says_which_grant_it_needs(
+    db: psycopg.Connection, roles: Roles, connect: Connect, create: str, policy: str
+) -> None:
+    role = roles("LOGIN")
+    db.execute(f"SELECT pgmq.{create}; SELECT pgmq.set_policy('q'{policy})".encode())
+    db.execute("SELECT pgmq.create('other'), pgmq.grant_send('other', %s)", (role,))
+    session = connect(user=role)
+    calls = [(call, "grant_send") for call in SENDING[:4]]
+    calls += [(call, "grant_consume") for call in CONSUMING if "next_visible" not in call]
+    calls += [(call, "grant_monitor") for call in METRICS]
+    calls += [("SELECT pgmq.redrive('q', 'other')", "grant_consume")]
+    for call, grant in calls:
+        if "pgmq.get(" in call:
+            continue
+        with pytest.raises(DENIED) as caught:
+            session.execute(call.encode())
+        shown = caught.value.diag
+        assert shown.message_primary == "permission denied for table q_q", call
+        assert shown.message_hint == f"Its owner can SELECT pgmq.{grant}('q', '{role}').", call
+        assert len((shown.context or "").splitlines()) <= 12, call
+        assert "WHERE" not in (shown.context or ""), call
 
 
 def test_metrics_all_has_the_queues_that_one_may_look_at(

@@ -804,6 +804,12 @@ AS $$
 DECLARE
     v_row tid;
 BEGIN
+    IF NOT pgmq._is_user(
+        to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))), 'INSERT'
+    )
+    THEN
+        RETURN;
+    END IF;
     INSERT INTO pgmq.tending AS t (queue_name) VALUES (_defer_upkeep.queue_name)
     RETURNING t.ctid INTO v_row;
     DELETE FROM pgmq.tending AS t WHERE t.ctid = v_row;     -- it fires all the same

@@ -31,12 +31,17 @@ AS $$
         SELECT has_table_privilege(r.oid, queue, privilege)
             OR privilege IN ('SELECT', 'INSERT', 'UPDATE')
             AND has_any_column_privilege(r.oid, queue, privilege)
+            -- By grant_maintain(): whose name is on the function may do the upkeep.
+            OR has_function_privilege(r.oid, to_regprocedure(format(
+                'pgmq.%I()', pgmq._function_name('scheduled', substr(c.relname, 3))
+            ))::oid, 'EXECUTE')
         FROM pg_roles AS r
+        INNER JOIN pg_class AS c ON c.oid = queue
         WHERE r.rolname = coalesce(nullif(current_setting('role'), 'none'), session_user)
     ), false) OR pgmq._has_written(queue)
 $$;
 COMMENT ON FUNCTION pgmq._is_user(regclass, text) IS
-'Whether the session''s role has a privilege on a queue''s table, or has just written to it.
+'Whether the session''s role has a privilege on a queue, maintains it, or has just written to it.
 
 To be called where current_user says nothing, as in SECURITY DEFINER functions. It knows the session''s login, or what SET ROLE has made of it, and not the owner of another SECURITY DEFINER function in between: such a caller is known only after it has written to the queue.';
 
@@ -55,3 +60,34 @@ COMMENT ON FUNCTION pgmq._is_own(xid) IS
 'Whether an xmin or xmax is that of this transaction, or of a subtransaction that has not ended.
 
 So a function can see that its caller has just stored, changed or locked a row. In a subtransaction it looks through pg_locks.';
+
+-- IMMUTABLE, which it is not: so it is evaluated while the expression that calls it is planned,
+-- once a session, and costs a call nothing. Whoever comes by the same plan with another role later
+-- is told by Postgres itself, without the hint.
+CREATE OR REPLACE FUNCTION pgmq._may(privilege text, queue_name text, queue regclass)
+RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (CASE privilege
+        WHEN 'DELETE' THEN has_table_privilege(queue, 'DELETE')
+        WHEN 'SELECT' THEN has_column_privilege(queue, 'message', 'SELECT')
+        ELSE has_any_column_privilege(queue, privilege)
+    END)
+    THEN
+        RETURN true;
+    END IF;
+    RAISE EXCEPTION 'permission denied for table %', (
+        SELECT c.relname FROM pg_class AS c WHERE c.oid = queue
+    )
+        USING ERRCODE = 'insufficient_privilege',
+            HINT = format(
+                'Its owner can SELECT pgmq.%I(%L, %L).',
+                CASE privilege WHEN 'INSERT' THEN 'grant_send' ELSE 'grant_consume' END,
+                queue_name, current_user
+            );
+END
+$$;
+COMMENT ON FUNCTION pgmq._may(text, text, regclass) IS
+'True; raise the error of a role that lacks a privilege on a queue, with a hint which grant it needs.';

@@ -25,6 +25,13 @@ BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
     v_table := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass;
     v_default := pgmq._default_partition(v_table);
+    IF NOT has_column_privilege(v_table, 'vt', 'SELECT') THEN
+        RAISE EXCEPTION 'permission denied for table %', pgmq.format_table_name(queue_name, 'q')
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = format(
+                    'Its owner can SELECT pgmq.grant_monitor(%L, %L).', queue_name, current_user
+                );
+    END IF;
     v_last := coalesce(
         pgmq._sequence_value(pg_get_serial_sequence(v_table::text, 'msg_id')::regclass), 0
     );

@@ -1,0 +1,32 @@
+-- Of each key, the message that was sent with it within dedup_window, or null where there is none:
+-- none that is committed, or this transaction's. Nothing is locked: duplicates do not wait for each
+-- other, nor for upkeep.
+--
+-- SECURITY DEFINER: producers have no right to the table, or they could read all keys.
+CREATE OR REPLACE FUNCTION pgmq._recall_$queue(keys text[])
+RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    --# if dedup_window
+    v_key text;
+    v_msg_id bigint;
+    --# end
+    v_msg_ids bigint[] := '{}'::bigint[];
+BEGIN
+    --# unless dedup_window
+    v_msg_ids := array_fill(null::bigint, ARRAY[cardinality(keys)]);
+    --# end
+    --# if dedup_window
+    FOREACH v_key IN ARRAY keys LOOP
+        v_msg_id := null;
+        SELECT d.msg_id INTO v_msg_id
+        FROM pgmq.dedup_$queue AS d
+        WHERE d.dedup_key = v_key AND d.sent_at > clock_timestamp() - dedup_window$policy;
+        v_msg_ids := v_msg_ids || v_msg_id;
+    END LOOP;
+    --# end
+    RETURN v_msg_ids;
+END
+$$;
