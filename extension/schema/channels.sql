@@ -59,4 +59,6 @@ BEGIN
 END
 $$;
 COMMENT ON TABLE pgmq.channel IS 'The push channels that sessions have opened.';
-COMMENT ON TABLE pgmq.channel_slot IS 'The slots of push channels, each free or filled by a lease: a row for each, so that filling one waits for nobody.';
+COMMENT ON TABLE pgmq.channel_slot IS 'The slots of push channels, each free or filled by a lease.
+
+A row for each, so that filling one waits for nobody.';

@@ -53,4 +53,6 @@ BEGIN
 END
 $$;
 COMMENT ON TABLE pgmq.exchange IS 'One row for each exchange.';
-COMMENT ON TABLE pgmq.binding IS 'Where pgmq.publish() sends what it is given: one row for each pattern of each queue or channel bound to an exchange.';
+COMMENT ON TABLE pgmq.binding IS 'Where pgmq.publish() sends what it is given.
+
+One row for each pattern of each queue or channel bound to an exchange.';

@@ -22,4 +22,6 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON TABLE pgmq.look IS 'Who was writing to a queue at a time, for all sessions; pgmq._look_at() alone writes it. A row is never updated: the newest committed one of a queue counts.';
+COMMENT ON TABLE pgmq.look IS 'Who was writing to a queue at a time, for all sessions; pgmq._look_at() alone writes it.
+
+A row is never updated: the newest committed one of a queue counts.';

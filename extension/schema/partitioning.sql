@@ -24,7 +24,9 @@ BEGIN
     END;
 END
 $$;
-COMMENT ON TABLE pgmq.partitioning IS 'One row for each partitioned table of a queue: how it is partitioned, how long partitions are kept, and how many messages went with those that retention has dropped. Of tables that pg_partman keeps, its part_config decides instead.';
+COMMENT ON TABLE pgmq.partitioning IS 'One row for each partitioned table of a queue: how, how long, and what retention has dropped.
+
+Of tables that pg_partman keeps, its part_config decides instead.';
 
 DO $$
 BEGIN

@@ -26,4 +26,6 @@ BEGIN
     END;
 END
 $$;
-COMMENT ON TABLE pgmq.policy IS 'One row for each queue with a policy; pgmq.set_policy() writes it and compiles it into the queue, so that a change by hand does nothing.';
+COMMENT ON TABLE pgmq.policy IS 'One row for each queue with a policy; pgmq.set_policy() writes it and compiles it.
+
+A change by hand does nothing.';

@@ -57,13 +57,17 @@ def test_a_public_function_is_alone_in_the_file_of_its_name() -> None:
         assert internal == file.stem.startswith("_"), file
 
 
-def test_every_public_function_has_a_comment(db: psycopg.Connection) -> None:
+def test_every_public_function_has_a_comment_that_begins_with_a_short_sentence(
+    db: psycopg.Connection,
+) -> None:
     functions = reference.functions(db)
     assert functions
     for function in functions:
         assert function.comment, function.signature
-        assert "\n" not in function.comment, function.signature
-        assert re.fullmatch(r"[A-Z].*\.", function.comment), function.signature
+        first, *rest = function.comment.split("\n\n")
+        assert len(first) <= 100, function.signature
+        assert re.fullmatch(r"[A-Z].*\.", first), function.signature
+        assert all(paragraph.strip() for paragraph in rest), function.signature
 
 
 def test_the_plain_file_has_no_psql_command() -> None:

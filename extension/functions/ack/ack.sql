@@ -12,7 +12,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.ack(text, bigint, integer) IS
-'Acknowledge: remove a message if its lease, the msg_id and read_ct that came with it, is still the caller''s. False when it was read again meanwhile or is gone: then roll back what was done for it, and its effects happen exactly once.';
+'Acknowledge a message: remove it if its lease is still the caller''s.
+
+The lease is the msg_id and read_ct that came with the message. False when it was read again meanwhile or is gone: then roll back what was done for it, and its effects happen exactly once.';
 
 CREATE OR REPLACE FUNCTION pgmq.ack(queue_name text, msg_ids bigint[], read_cts integer[])
 RETURNS SETOF bigint
@@ -25,4 +27,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.ack(text, bigint[], integer[]) IS
-'Acknowledge messages, each with its read_ct, and return the msg_ids of those whose lease was still the caller''s.';
+'Acknowledge messages, each with its read_ct, and return the msg_ids of those that were.
+
+The others'' leases were no longer the caller''s.';

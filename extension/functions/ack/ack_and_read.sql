@@ -15,4 +15,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.ack_and_read(text, integer, integer, bigint[], integer[]) IS
-'Acknowledge the last batch (null or empty arrays for none) and lease the next, in one statement and one commit; vt and qty as in read. A stale lease is passed over without a word: where that matters, call ack and read.';
+'Acknowledge the last batch and lease the next, in one statement and one commit.
+
+Null or empty arrays acknowledge nothing; vt and qty as in read. A stale lease is passed over without a word: where that matters, call ack and read.';

@@ -12,7 +12,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.delete(text, bigint) IS
-'Remove a message, leased or not; false when it is not there. See ack for a removal that only the holder of the lease can do.';
+'Remove a message, leased or not; false when it is not there.
+
+See ack for a removal that only the holder of the lease can do.';
 
 CREATE OR REPLACE FUNCTION pgmq.delete(queue_name text, msg_ids bigint[])
 RETURNS SETOF bigint

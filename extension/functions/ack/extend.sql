@@ -14,7 +14,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.extend(text, bigint, integer, integer) IS
-'Keep a leased message for vt seconds from now. False when the lease is no longer the caller''s.';
+'Keep a leased message for vt seconds from now.
+
+False when the lease is no longer the caller''s.';
 
 CREATE OR REPLACE FUNCTION pgmq.extend(
     queue_name text,
@@ -32,4 +34,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.extend(text, bigint[], integer[], integer) IS
-'Keep leased messages for vt seconds from now and return the msg_ids of those whose lease was still the caller''s.';
+'Keep leased messages for vt seconds from now and return the msg_ids of those that are.
+
+The others'' leases were no longer the caller''s.';

@@ -20,7 +20,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.nack(text, bigint, integer, integer, text) IS
-'Return a leased message: it is visible again after delay seconds, at once when that is null, zero or negative. An error that is not null is kept in header x-pgmq-error. False when the lease is no longer the caller''s.';
+'Return a leased message: it is visible again after delay seconds.
+
+A null delay is that of the queue''s policy; without one, and when it is zero or negative, the message is visible at once. An error that is not null is kept in header x-pgmq-error. False when the lease is no longer the caller''s.';
 
 CREATE OR REPLACE FUNCTION pgmq.nack(
     queue_name text,

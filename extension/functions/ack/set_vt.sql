@@ -9,7 +9,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint, integer) IS
-'Make a message visible vt seconds from now, leased or not; zero or less means now. Returns it, or no row when it is not there. read_ct stays as it is.';
+'Make a message visible vt seconds from now, leased or not; zero or less means now.
+
+Returns it, or no row when it is not there. read_ct stays as it is.';
 
 CREATE OR REPLACE FUNCTION pgmq.set_vt(queue_name text, msg_id bigint, vt timestamptz)
 RETURNS SETOF pgmq.message_record
@@ -22,7 +24,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint, timestamptz) IS
-'Make a message visible at a time; one that is past means now. Returns the message, or no row.';
+'Make a message visible at a time; one that is past means now.
+
+Returns the message, or no row.';
 
 CREATE OR REPLACE FUNCTION pgmq.set_vt(queue_name text, msg_ids bigint[], vt integer)
 RETURNS SETOF pgmq.message_record

@@ -17,4 +17,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.bind(text, text, text, text) IS
-'Have an exchange send to a queue what is published with a routing key that matches the pattern. Of kind topic: words with dots between them, of which * stands for exactly one and # for any number, also none (what they mean in a row is stored in the shortest way). Of kind regex: a regular expression, found anywhere in the key unless anchored. Of kind direct: the key itself. Of kind fanout: null or empty, and every key matches. Up to 255 bytes. Doing it again changes nothing. Raises an error for an unknown exchange, queue or kind and for an invalid pattern.';
+'Have an exchange send to a queue what is published with a routing key that matches the pattern.
+
+- kind topic: words with dots between them, of which * stands for exactly one and # for any number, also none. Several in a row are stored in the shortest way that means the same.
+- kind regex: a regular expression, found anywhere in the key unless anchored.
+- kind direct: the key itself.
+- kind fanout: null or empty, and every key matches.
+
+A pattern has up to 255 bytes. Doing it again changes nothing. Raises an error for an unknown exchange, queue or kind and for an invalid pattern.';

@@ -19,4 +19,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.bind_channel(text, text, text, text) IS
-'Have an exchange announce on a NOTIFY channel (1 to 63 bytes) what is published with a matching routing key; pattern and kind are those of bind. Whoever listens when the publisher commits is told, nothing is stored. The payload is a JSON object of exchange, routing_key, message, headers and published_at, in less than 8,000 bytes: where they do not fit, message or headers or both are left out, and message_omitted or headers_omitted is true.';
+'Have an exchange announce on a NOTIFY channel what is published with a matching routing key.
+
+The channel has a name of 1 to 63 bytes; pattern and kind are those of bind. Whoever listens when the publisher commits is told, nothing is stored.
+
+The payload is a JSON object of exchange, routing_key, message, headers and published_at, in less than 8,000 bytes: where they do not fit, message or headers or both are left out, and message_omitted or headers_omitted is true.';

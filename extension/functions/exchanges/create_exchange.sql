@@ -24,4 +24,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.create_exchange(text) IS
-'Create an exchange, to which queues and channels are bound and messages are published. Its name has 1 to 255 bytes and no line break, and case matters. One that exists is left as it is, with a notice.';
+'Create an exchange, to which queues and channels are bound and messages are published.
+
+Its name has 1 to 255 bytes and no line break, and case matters. One that exists is left as it is, with a notice.';

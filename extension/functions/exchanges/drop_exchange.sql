@@ -12,4 +12,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.drop_exchange(text) IS
-'Drop an exchange with its bindings, leaving queues and their messages alone; false, with a notice, when there is none.';
+'Drop an exchange with its bindings, leaving queues and their messages alone.
+
+False, with a notice, when there is none.';

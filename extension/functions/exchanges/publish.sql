@@ -48,4 +48,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.publish(text, text, jsonb, jsonb, integer) IS
-'Send a message with headers (null for none) to every queue and channel of an exchange with a binding that the routing key (up to 255 bytes) matches: one copy each, in the order of their names, visible in queues after delay seconds. Returns their number, which may be 0. The message may be null. Raises undefined_object for an unknown exchange, and an error for a null routing key or delay.';
+'Send a message to every queue and channel of an exchange whose binding matches the routing key.
+
+One copy each, in the order of their names, visible in queues after delay seconds. Returns their number, which may be 0. The message may be null, and null headers are none; a routing key has up to 255 bytes.
+
+Raises undefined_object for an unknown exchange, and an error for a null routing key or delay.';

@@ -19,4 +19,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.unbind(text, text, text, text) IS
-'Undo bind with the same arguments; false when there was no such binding. Raises an error for an unknown kind and for an invalid pattern.';
+'Undo bind with the same arguments; false when there was no such binding.
+
+Raises an error for an unknown kind and for an invalid pattern.';

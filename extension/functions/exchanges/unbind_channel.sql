@@ -19,4 +19,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.unbind_channel(text, text, text, text) IS
-'Undo bind_channel with the same arguments; false when there was no such binding. Raises an error for an unknown kind and for an invalid pattern.';
+'Undo bind_channel with the same arguments; false when there was no such binding.
+
+Raises an error for an unknown kind and for an invalid pattern.';

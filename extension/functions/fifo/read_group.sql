@@ -14,4 +14,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.read_group(text, text, integer, integer) IS
-'Lease up to qty messages of one FIFO group, its first ones, without a gap, in msg_id order; nothing while its first message is leased, delayed or locked by another transaction. The group is the header x-pgmq-group; a null group_name is that of the messages without it. vt and qty are as for read_grouped.';
+'Lease up to qty messages of one FIFO group: its first ones, without a gap, in msg_id order.
+
+Nothing while its first message is leased, delayed or locked by another transaction. The group is the header x-pgmq-group; a null group_name is that of the messages without it. vt and qty are as for read_grouped.';

@@ -9,4 +9,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.read_grouped_rr(text, integer, integer) IS
-'Like read_grouped, but in turns: the first message of every free group, the group with the oldest message first, then their second messages, and so on up to qty; returned in that order.';
+'Like read_grouped, but in turns: the first message of every free group, then the second ones.
+
+Up to qty, in that order, and the group with the oldest message first.';

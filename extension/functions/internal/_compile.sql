@@ -13,7 +13,9 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION pgmq._in_extension_script() IS
-'Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running: what is created then becomes a member of the extension.';
+'Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running.
+
+What is created then becomes a member of the extension.';
 
 CREATE OR REPLACE FUNCTION pgmq._members()
 RETURNS TABLE (type text, identity text, name text, function_xmin xid)
@@ -29,7 +31,9 @@ AS $$
         AND d.deptype = 'e'
 $$;
 COMMENT ON FUNCTION pgmq._members() IS
-'What belongs to the extension: its name, quoted where it must be, and for a function who wrote it last.';
+'What belongs to the extension: its name, quoted where it must be, and who wrote it last.
+
+The latter for functions.';
 
 CREATE OR REPLACE FUNCTION pgmq._release_members()
 RETURNS void
@@ -76,7 +80,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._release_members() IS
-'Let go of what the extension''s script made for queues: a queue''s objects are the user''s, and a dump must carry them.';
+'Let go of what the extension''s script made for queues.
+
+A queue''s objects are the user''s, and a dump must carry them.';
 
 -- Rendering takes its time. Queues that are called nothing unusual, not partitioned and under one
 -- policy have the same functions but for their names, so these are rendered once, for a name that
@@ -203,7 +209,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._differences(text) IS
-'The compiled functions, of a queue or (null) of all, that are missing, not what the templates and the policy say, or not the table''s owner''s; and what they should be.';
+'The compiled functions that are not as they should be, and what they should be.
+
+Of a queue or (null) of all: those that are missing, not what the templates and the policy say, or not the table''s owner''s.';
 
 CREATE OR REPLACE FUNCTION pgmq._prunes(body text, partition_column text)
 RETURNS boolean
@@ -213,7 +221,9 @@ AS $$
     SELECT partition_column IS NOT NULL AND body ~ '[$](live|timely|front|first|top)'
 $$;
 COMMENT ON FUNCTION pgmq._prunes(text, text) IS
-'Whether what a template becomes for a queue that is partitioned by this column is planned anew on each call, for the partitions that then have messages.';
+'Whether what a template becomes for a queue partitioned by this column is planned on each call.
+
+It is then planned for the partitions that have messages at that time.';
 
 CREATE OR REPLACE FUNCTION pgmq._compile(queue_name text)
 RETURNS void
@@ -277,7 +287,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._compile(text) IS
-'Render every template for this queue and its policy, and create the functions that are not like that yet; like the queue''s other relations they get the owner of the table. Safe to repeat.';
+'Render every template for this queue and its policy, and create the functions that differ.
+
+Like the queue''s other relations they get the owner of the table. Safe to repeat.';
 
 CREATE OR REPLACE FUNCTION pgmq._all_compiled(operation text, queue_name text)
 RETURNS SETOF regprocedure
@@ -313,7 +325,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._enter_compiled(text, text) IS
-'Make what an operation was compiled into a member of the extension for now, whose script must not replace anything else; it cannot drop what triggers need.';
+'Make what an operation was compiled into a member of the extension for now.
+
+The extension''s script must replace nothing else, and cannot drop what triggers need.';
 
 CREATE OR REPLACE FUNCTION pgmq._drop_compiled(operation text, queue_name text)
 RETURNS void

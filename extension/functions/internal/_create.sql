@@ -121,7 +121,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._create(text, boolean, text, text, integer) IS
-'Create what a queue consists of, partitioned if it has a partition_interval; what is there already stays as it is.';
+'Create what a queue consists of, partitioned if it has a partition_interval.
+
+What is there already stays as it is.';
 
 CREATE OR REPLACE FUNCTION pgmq._create_archive(queue_name text, partition_interval text)
 RETURNS void

@@ -80,7 +80,9 @@ AS $$
     ORDER BY h.horizon DESC
 $$;
 COMMENT ON FUNCTION pgmq._doctor_horizon() IS
-'Who keeps vacuum from removing consumed messages: transactions, prepared ones, replication slots and standbys, for longer than pgmq.doctor_patience (5 min unless set; 0 names all), or where no time is known for 100,000 transactions.';
+'Who keeps vacuum from removing consumed messages: transactions, slots, standbys.
+
+For longer than pgmq.doctor_patience (5 min unless set; 0 names all), or, where no time is known, for 100,000 transactions. Prepared transactions are among them.';
 
 CREATE OR REPLACE FUNCTION pgmq._doctor_settings()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)
@@ -243,7 +245,9 @@ AS $$
     WHERE w.rows > 1000000
 $$;
 COMMENT ON FUNCTION pgmq._doctor_tables() IS
-'Queues whose tables hold more dead rows than live ones, are mostly empty, have indexes that are, or are vacuumed too late, too seldom or never.';
+'Queues whose tables or indexes are bloated, or are vacuumed too late, too seldom or never.
+
+Bloated is a table with more dead rows than live ones, or one that is mostly empty.';
 
 CREATE OR REPLACE FUNCTION pgmq._doctor_compiled()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)
@@ -273,7 +277,9 @@ AS $$
     ) AS f
 $$;
 COMMENT ON FUNCTION pgmq._doctor_compiled() IS
-'Queues whose compiled functions are missing, differ from what the templates and the policy say, or have another owner than the table.';
+'Queues whose compiled functions are missing, stale, or have another owner than the table.
+
+Stale is what differs from the templates and the policy.';
 
 CREATE OR REPLACE FUNCTION pgmq._doctor_relations()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)
@@ -373,7 +379,9 @@ AS $$
     WHERE (q.policy).archive_retention IS NULL AND c.relkind = 'r' AND c.reltuples > 1000000
 $$;
 COMMENT ON FUNCTION pgmq._doctor_relations() IS
-'Tables without their queue, queues without their tables, indexes, marks, or what their policy needs, invalid indexes, and archives that only grow.';
+'Tables without their queue, queues without what they need, and archives that only grow.
+
+What they need are tables, indexes, which must be valid, marks, and what their policy asks for.';
 
 CREATE OR REPLACE FUNCTION pgmq._doctor_queues()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)
@@ -539,7 +547,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._doctor_archives() IS
-'Queues with messages whose msg_id is in the archive already, as after a restart of the identity column.';
+'Queues with messages whose msg_id is in the archive already.
+
+As after a restart of the identity column.';
 
 CREATE OR REPLACE FUNCTION pgmq._doctor_partitions()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)
@@ -654,7 +664,9 @@ AS $$
     WHERE k.name IS NOT NULL AND m.schema_name IS NULL
 $$;
 COMMENT ON FUNCTION pgmq._doctor_partitions() IS
-'Messages in default partitions, unread ones that retention has dropped within a day, and partitions that could be neither added nor dropped.';
+'Messages in default partitions, partitions that could neither be added nor dropped.
+
+Also unread messages that retention has dropped within a day.';
 
 CREATE OR REPLACE FUNCTION pgmq._doctor_channels()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)

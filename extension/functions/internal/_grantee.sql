@@ -48,7 +48,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._grantee(text, text) IS
-'The relations of a queue whose rights are about to change; raise an error for an unknown queue or role, or when the caller is not the owner.';
+'The relations of a queue whose rights are about to change.
+
+Raises an error for an unknown queue or role, or when the caller is not the owner.';
 
 CREATE OR REPLACE FUNCTION pgmq._grant_schema(role_name text)
 RETURNS void

@@ -39,4 +39,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._lay_out_groups(text) IS
-'Give a queue what finds FIFO groups quickly: an index by group, and a mark below which no message is alive; safe to repeat.';
+'Give a queue what finds FIFO groups quickly; safe to repeat.
+
+That is an index by group, and a mark below which no message is alive.';

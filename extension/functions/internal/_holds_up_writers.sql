@@ -39,4 +39,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._lock_out_all(regclass) IS
-'Before DDL that needs an AccessExclusiveLock: raise an error where waiting for it might be a deadlock.';
+'Before DDL that locks everybody out: raise an error where waiting for it might be a deadlock.';

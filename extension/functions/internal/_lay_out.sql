@@ -109,7 +109,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._add_replica_identity(regclass) IS
-'Have updates and deletes of a partitioned table published by the whole row, unless its partitions have a key or an identity of their own.';
+'Have updates and deletes of a partitioned table published by the whole row.
+
+Unless its partitions have a key or an identity of their own.';
 
 -- The low-water marks live in sequences: no dead rows, no lock, readable without a plan. They
 -- belong to the column vt, so that they go with the table and TRUNCATE ... RESTART IDENTITY

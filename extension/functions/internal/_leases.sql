@@ -29,6 +29,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._lock_leases(regclass) IS
-'Lock out who counts the leases of a queue with max_in_flight, and return whether that has succeeded.
+'Lock out who counts the leases of a queue with max_in_flight; false where that has failed.
 
 The lock is the session''s and must be given up. It is waited for for up to 900 ms, and not at all where a session has it that does not use the queue: then the cap may be exceeded by what is read at the same moment, but reads go on.';

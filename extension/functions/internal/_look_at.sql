@@ -101,9 +101,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._look_at(regclass) IS
-'Look who else writes to a queue, and say below which msg_id and which time (microseconds since 1970) all is settled.
+'Look who else writes to a queue, and say below which msg_id and which time all is settled.
 
-busy is whether anybody else writes. If nobody does, all below the next id and the clock that the caller has read before is settled. Else ready_limit and parked_limit come from earlier looks: those who wrote then have ended, or the look is older than the interval of sweeps; live_limit does not count the latter.';
+Times are microseconds since 1970. busy is whether anybody else writes. If nobody does, all below the next id and the clock that the caller has read before is settled. Else ready_limit and parked_limit come from earlier looks: those who wrote then have ended, or the look is older than the interval of sweeps; live_limit does not count the latter.';
 
 CREATE OR REPLACE FUNCTION pgmq._sweep_interval()
 RETURNS bigint
@@ -134,4 +134,6 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION pgmq._sweep_interval() IS
-'How often a queue is searched from the start, in microseconds: 10 s, or what ALTER DATABASE ... SET pgmq.sweep_interval says.';
+'How often a queue is searched from the start, in microseconds.
+
+10 s, or what ALTER DATABASE ... SET pgmq.sweep_interval says.';

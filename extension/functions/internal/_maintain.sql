@@ -90,4 +90,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._try_maintain(text) IS
-'Do all the upkeep of one queue if the caller is its owner, or a scheduler that grant_maintain() has been called for; null for anybody else.';
+'Do all the upkeep of one queue if the caller may; null for whoever may not.
+
+The owner may, and a scheduler that grant_maintain() has been called for.';

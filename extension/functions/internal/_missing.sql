@@ -58,4 +58,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._missing(text, text) IS
-'Called when no function bears the name of a queue as it was given: finds it under its proper name, compiles it, or says that the queue does not exist.';
+'Called when no function bears the name of a queue as it was given.
+
+Finds the queue under its proper name, compiles it, or says that it does not exist.';

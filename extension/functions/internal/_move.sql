@@ -19,7 +19,7 @@ AS $$
         ))
 $$;
 COMMENT ON FUNCTION pgmq._can_return(text, text) IS
-'Whether the queue that a dead letter names is there, another one, and safe to write to for the caller.';
+'Whether a dead letter''s queue is there, another one, and safe to write to for the caller.';
 
 CREATE OR REPLACE FUNCTION pgmq._check_other_queue(queue_name text, to_queue text)
 RETURNS void
@@ -81,4 +81,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._move(text, bigint[], text, boolean) IS
-'Move messages to another queue, in msg_id order, and return their new msg_ids: not read yet, visible unless a delay has not run out, without the headers of a dead letter if they are to be revived.';
+'Move messages to another queue, in msg_id order, and return their new msg_ids.
+
+They are not read yet there, and visible unless a delay has not run out; without the headers of a dead letter if they are to be revived.';

@@ -43,7 +43,9 @@ AS $$
     ))
 $$;
 COMMENT ON FUNCTION pgmq._looks_like_queue(regclass, boolean) IS
-'Whether a relation is a table with the columns of a queue, or of an archive, and no part of another table.';
+'Whether a relation is a table with the columns of a queue, or of an archive.
+
+It must be no part of another table.';
 
 CREATE OR REPLACE FUNCTION pgmq._check_names(queue_name text)
 RETURNS void

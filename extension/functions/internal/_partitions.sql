@@ -252,7 +252,9 @@ AS $$
     WHERE i.inhparent = relation AND b.bounds IS NOT NULL
 $$;
 COMMENT ON FUNCTION pgmq._partitions(regclass) IS
-'The partitions of a table, but for the default one, with the first key of each and the first one after it.';
+'The partitions of a table, with the first key of each and the first one after it.
+
+But for the default partition.';
 
 CREATE OR REPLACE FUNCTION pgmq._default_partition(relation regclass)
 RETURNS regclass
@@ -517,7 +519,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._add_partition(regclass, text, bigint, bigint) IS
-'Add the partition for a key that none is for yet, and return how many messages that belong in it the default partition had: they are moved. Null when they are more than most_moved, and nothing is done.';
+'Add the partition for a key that none is for yet, and return how many messages were moved there.
+
+These are what the default partition had of them. Null when they are more than most_moved: then nothing is done.';
 
 CREATE OR REPLACE FUNCTION pgmq._drop_partition(
     queue_name text,
@@ -715,7 +719,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._maintain_partitions(text, boolean, boolean) IS
-'Add the next partitions of a queue or its archive, move what its default partition has, and drop what retention no longer keeps: a step of each, or thoroughly. Returns how many messages it moved.';
+'Do the upkeep of the partitions of a queue or its archive: a step of each kind, or thoroughly.
+
+Add the next ones, move what the default one has, and drop what retention no longer keeps. Returns how many messages it moved.';
 
 CREATE OR REPLACE FUNCTION pgmq._try_partition(
     relation regclass,
@@ -974,7 +980,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._lay_out_partitions(text) IS
-'Give a partitioned queue what finds messages in its partitions: an index of msg_id, and marks between which there are messages; safe to repeat.';
+'Give a partitioned queue what finds messages in its partitions; safe to repeat.
+
+That is an index of msg_id, and marks between which there are messages.';
 
 CREATE OR REPLACE FUNCTION pgmq._adopt_partitions(queue_name text, is_archive boolean)
 RETURNS void

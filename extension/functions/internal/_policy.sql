@@ -46,7 +46,9 @@ AS $$
     END
 $$;
 COMMENT ON FUNCTION pgmq._expires_at(timestamptz, jsonb, interval) IS
-'When a message expires: by its own header x-pgmq-ttl (seconds) or by the queue''s message_ttl; infinity where the queue has none.';
+'When a message expires: by its own header x-pgmq-ttl (seconds) or by the queue''s message_ttl.
+
+Infinity where the queue has none.';
 
 CREATE OR REPLACE FUNCTION pgmq._is_dead(
     read_ct integer,
@@ -228,7 +230,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._dead_letter_queue(text, text) IS
-'The proper name of a queue that is to take the dead letters of another, created if missing and locked against being dropped.';
+'The proper name of a queue that is to take the dead letters of another.
+
+It is created if missing, and locked against being dropped.';
 
 CREATE OR REPLACE FUNCTION pgmq._lay_out_policy(policy pgmq.policy)
 RETURNS void

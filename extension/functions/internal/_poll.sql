@@ -31,4 +31,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._poll(text, text, integer, integer, jsonb, integer, integer) IS
-'Run a statement that reads, with $1 to $4 for the queue''s name, vt, qty and condition, until it returns something or the time is up.';
+'Run a statement that reads until it returns something or the time is up.
+
+$1 to $4 are the queue''s name, vt, qty and condition.';

@@ -17,9 +17,9 @@ AS $$
     ) AS t
 $$;
 COMMENT ON FUNCTION pgmq._has_written(regclass) IS
-'Whether this session has just inserted, updated or deleted rows of a queue''s table.
+'Whether this transaction has inserted, updated or deleted rows of this table.
 
-In this transaction, that is, or in one shortly before whose counts have not been reported yet. Only who has the right can have done so. For what is called after the write, and rarely: it takes some microseconds, more with many partitions.';
+To ask takes the right to do so. (The session''s transactions of the same second may count too. False where track_counts is off.)';
 
 CREATE OR REPLACE FUNCTION pgmq._is_user(queue regclass, privilege text)
 RETURNS boolean

@@ -120,13 +120,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._push(text, text, boolean) IS
-'Push visible messages of a queue to free slots of its channels. Where create_fifo_index was called, of free groups, if thorough, and of the one given (null for none). Says what may be left: messages, or nothing; null under another isolation level than READ COMMITTED.';
+'Push visible messages of a queue to free slots of its channels.
+
+Where create_fifo_index was called, of free groups, if thorough, and of the one given (null for none). Says what may be left: messages, or nothing; null under another isolation level than READ COMMITTED.';
 
 -- Who listens to a channel is not to be seen. But whoever does answers: acknowledges, returns, or
 -- extends. A channel of which a lease has ended without any answer since is silent: its session has
 -- done UNLISTEN, hangs, or is too slow for its vt. It is tried with one message at a time, the
--- first one at once, the others after ever longer pauses, until it answers (see _free_slot): so messages
--- go to other channels, and a reader finds them, before they have been received too often.
+-- first one at once, the others after ever longer pauses, until it answers (see _free_slot): so
+-- messages go to other channels, and a reader finds them, before they have been received too often.
 CREATE OR REPLACE FUNCTION pgmq._pause(
     channel text,
     silent_since timestamptz,
@@ -172,7 +174,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._pause(text, timestamptz, integer, timestamptz) IS
-'Note that a channel has been silent, and say whether to leave it alone for now; lease_end is that of the lease that was found to have ended.';
+'Note that a channel has been silent, and say whether to leave it alone for now.
+
+lease_end is that of the lease that was found to have ended.';
 
 CREATE OR REPLACE FUNCTION pgmq._is_safe_to_push(queue_name text)
 RETURNS boolean
@@ -189,7 +193,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._is_safe_to_push(text) IS
-'Whether the owner of a queue has all the rights of the current user, the extension''s owner where messages are pushed.';
+'Whether the owner of a queue has all the rights of the current user.
+
+That is the extension''s owner where messages are pushed.';
 
 CREATE OR REPLACE FUNCTION pgmq._is_grouped(queue_name text)
 RETURNS boolean
@@ -211,7 +217,7 @@ AS $$
     SELECT coalesce(nullif(current_setting('role'), 'none'), session_user)::name
 $$;
 COMMENT ON FUNCTION pgmq._caller() IS
-'Who has called a function that runs with its owner''s rights: the role of SET ROLE, else the session''s login.';
+'Who has called a function that runs with its owner''s rights: by SET ROLE, else the login.';
 
 CREATE OR REPLACE FUNCTION pgmq._may_be_pushed(queue_name text)
 RETURNS boolean
@@ -352,7 +358,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._close(text, boolean) IS
-'Remove a channel and return what was pushed to it and is still leased; false when it is not there, or somebody else is at it and not waited for.';
+'Remove a channel and return what was pushed to it and is still leased.
+
+False when it is not there, or somebody else is at it and not waited for.';
 
 CREATE OR REPLACE FUNCTION pgmq._meet(queue_name text, shared boolean)
 RETURNS void
@@ -375,7 +383,9 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION pgmq._meet(text, boolean) IS
-'Wait up to a tenth of a second for those who are about to commit a message that they found no slot for, or a slot that they found no message for, and have the others wait for this transaction.';
+'Wait up to a tenth of a second for those who are about to commit what this one may have missed.
+
+That is a message that they found no slot for, or a slot that they found no message for. The others wait for this transaction likewise.';
 
 -- What the queue's triggers call. A trigger that somebody has given another table must not free
 -- slots of a queue that is not theirs.
@@ -553,12 +563,14 @@ AS $$
     SELECT moment - '8766000 hours'::interval
 $$;
 COMMENT ON FUNCTION pgmq._long_ago(timestamptz) IS
-'Since when a slot is free, as it is stored: the slot that is free for longest is the first one, and a clock that is set back does not fill any.';
+'Since when a slot is free, as it is stored.
+
+The slot that is free for longest is the first one, and a clock that is set back does not fill any.';
 
 -- That a transaction has looked in vain. Its last value of a sequence, which its session alone
--- knows and nobody else can set, holds the time (in ms), and behind it a hash of the transaction and the
--- queue, of which the last bit says that there was no message. A setting has it too, which falls
--- back when the transaction rolls back to a savepoint.
+-- knows and nobody else can set, holds the time (in ms), and behind it a hash of the transaction and
+-- the queue, of which the last bit says that there was no message. A setting has it too, which
+-- falls back when the transaction rolls back to a savepoint.
 CREATE OR REPLACE FUNCTION pgmq._look(queue_name text, is_empty boolean)
 RETURNS bigint
 LANGUAGE sql VOLATILE
@@ -608,4 +620,6 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION pgmq._has_just_looked(text, boolean) IS
-'Whether this transaction has found nothing to push within the last hundredth of a second, and, if asked, because there was no message.';
+'Whether this transaction has found nothing to push within the last hundredth of a second.
+
+And, if asked, because there was no message.';

@@ -131,4 +131,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._render(text, text, pgmq.policy) IS
-'A template with the identifiers of this queue in place of those of "$queue", what its policy says in place of "...$policy", and, where it is partitioned, the partitions to look at in place of "$live(...)" and its like.';
+'A template as it is for this queue.
+
+The queue''s identifiers stand in place of those of "$queue", what its policy says in place of "...$policy", and, where it is partitioned, the partitions to look at in place of "$live(...)" and its like.';

@@ -63,7 +63,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._lock_queue_name(text) IS
-'A queue''s name as it was created, whatever the case of the one given, and hold the queue''s lock; null for an unknown queue.';
+'A queue''s name as it was created, whatever the case of the one given; hold the queue''s lock.
+
+Null for an unknown queue.';
 
 -- Topics.
 CREATE OR REPLACE FUNCTION pgmq._matching_topics(routing_key text)
@@ -318,7 +320,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._route(text, text) IS
-'The queues and channels that a routing key leads to, each once, in the order of their names; null for none.';
+'The queues and channels that a routing key leads to, each once, in the order of their names.
+
+Null for none.';
 
 CREATE OR REPLACE FUNCTION pgmq._payload(about jsonb, msg jsonb, headers jsonb)
 RETURNS text

@@ -67,7 +67,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._owners(text) IS
-'The owners of a queue''s tables, partitions and functions, and of the queue that takes its dead letters: usually one.';
+'The owners of a queue''s tables, partitions and functions: usually one.
+
+And of the queue that takes its dead letters.';
 
 CREATE OR REPLACE FUNCTION pgmq._unsafe_owner(queue_name text)
 RETURNS regrole
@@ -122,7 +124,9 @@ AS $$
         OR pg_catalog.pg_has_role(session_user, 'pg_write_server_files'::name, 'MEMBER'::text)
 $$;
 COMMENT ON FUNCTION pgmq._can_be_used() IS
-'Whether the caller, or its login, is a superuser or as good as one: a quick look before a thorough one.';
+'Whether the caller, or its login, is a superuser or as good as one.
+
+A quick look before a thorough one.';
 
 CREATE OR REPLACE FUNCTION pgmq._check_routes(queue_names text[])
 RETURNS void
@@ -151,7 +155,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._check_routes(text[]) IS
-'Raise an error where bindings, which are not the caller''s, would have a superuser run what the owner of a queue has put there.';
+'Raise an error where bindings would have a superuser run what the owner of a queue has put there.
+
+Bindings are not the caller''s.';
 
 CREATE OR REPLACE FUNCTION pgmq._warn_of_others(action text, queue_names text[], hint text)
 RETURNS void

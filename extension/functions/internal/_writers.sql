@@ -16,7 +16,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._writers(regclass) IS
-'The transactions of other sessions that insert, update or delete in this table, or have done so and not ended yet.';
+'The transactions of other sessions that write to this table, or have done so and not ended yet.
+
+Writing is to insert, update or delete.';
 
 CREATE OR REPLACE FUNCTION pgmq._has_written(queue regclass)
 RETURNS boolean
@@ -31,7 +33,9 @@ AS $$
     FROM (SELECT queue::oid UNION SELECT p.relid FROM pg_partition_tree(queue) AS p) AS t (relid)
 $$;
 COMMENT ON FUNCTION pgmq._has_written(regclass) IS
-'Whether this transaction has inserted, updated or deleted rows of this table, which takes the right to. (The session''s transactions of the same second may count too. False where track_counts is off.)';
+'Whether this transaction has inserted, updated or deleted rows of this table.
+
+To ask takes the right to do so. (The session''s transactions of the same second may count too. False where track_counts is off.)';
 
 CREATE OR REPLACE FUNCTION pgmq._innermost_xid()
 RETURNS bigint
@@ -46,4 +50,6 @@ AS $$
     GROUP BY t.xid
 $$;
 COMMENT ON FUNCTION pgmq._innermost_xid() IS
-'The transaction id of the innermost savepoint or block that has one, whose outcome is that of what was written last.';
+'The transaction id of the innermost savepoint or block that has one.
+
+Its outcome is that of what was written last.';

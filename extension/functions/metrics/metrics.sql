@@ -137,7 +137,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.metrics(text) IS
-'What a queue holds: queue_length (all messages) and queue_visible_length are exact up to 10,000 ready and 10,000 parked messages and estimated beyond, from statistics or, while a crash or pg_upgrade has left none, from ids and the size of the table, so that the cost does not grow with the queue; ages in seconds, null when it is empty; total_messages is the last msg_id drawn; default_partition_length is what the default partition of a partitioned queue holds, null for others. Needs SELECT on the queue''s table and sequences.';
+'What a queue holds: how many messages, how many of these are visible, and their ages.
+
+queue_length (all messages) and queue_visible_length are exact up to 10,000 ready and 10,000 parked messages and estimated beyond, from statistics or, while a crash or pg_upgrade has left none, from ids and the size of the table: so the cost does not grow with the queue. What has expired, or was received too often, is not visible.
+
+Ages are in seconds, null when the queue is empty; total_messages is the last msg_id drawn; default_partition_length is what the default partition of a partitioned queue holds, null for others. Needs SELECT on the queue''s table and sequences.';
 
 CREATE OR REPLACE FUNCTION pgmq._sequence_value(sequence regclass)
 RETURNS bigint

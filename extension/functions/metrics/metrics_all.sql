@@ -43,4 +43,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.metrics_all() IS
-'The metrics of every queue that the caller may see them of. One whose table was dropped by hand is left out and, on a standby, unlogged ones, which it does not have. For a superuser, or a role with powers like that, so are queues whose owner is none, with a warning: to look at them could run what the owner has put there. Members of pg_monitor see all.';
+'The metrics of every queue that the caller may see them of.
+
+A queue whose table was dropped by hand is left out and, on a standby, unlogged ones, which it does not have.
+
+For a superuser, or a role with powers like that, so are queues whose owner is none, with a warning: to look at them could run what the owner has put there. Members of pg_monitor see all.';

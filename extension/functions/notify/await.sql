@@ -29,4 +29,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.await(text, integer) IS
-'For a consumer that found a queue empty: LISTEN to the channel pgmq.q_<queue>.READY, have commits announced there for so many seconds (1 to 3600), and return when to look again at the latest: when the next message falls due, or when the seconds are over, and in a tenth of a second while others have not committed what they do with the queue or hold what is visible. Then commit, look once more, and only then wait for a notification or that time. Raises an error unless enable_wakeups was called.';
+'For a consumer that found a queue empty: LISTEN, and return when to look again at the latest.
+
+It listens to the channel pgmq.q_<queue>.READY, and has commits announced there for so many seconds (1 to 3600). The result is when the next message falls due, or when the seconds are over, and in a tenth of a second while others have not committed what they do with the queue or hold what is visible.
+
+Then commit, look once more, and only then wait for a notification or that time. Raises an error unless enable_wakeups was called.';

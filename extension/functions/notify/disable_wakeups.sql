@@ -14,4 +14,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.disable_wakeups(text) IS
-'Undo enable_wakeups: who waits is not woken any more, and looks when the time comes that await returned. Waits for the transactions that use the queue.';
+'Undo enable_wakeups: who waits is not woken any more.
+
+A consumer that waits looks when the time comes that await returned. Waits for the transactions that use the queue.';

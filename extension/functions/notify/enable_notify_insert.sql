@@ -52,4 +52,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.enable_notify_insert(text, integer) IS
-'Have inserts into a queue announced on the channel pgmq.q_<queue>.INSERT (quote it to LISTEN), with an empty payload, when they commit: one announcement for each statement, and none within throttle_interval_ms milliseconds after another that was committed; 0 is no throttle. What the throttle leaves out is not announced later: poll now and then. Called again, it changes the interval. With the interval that is set already it waits for nobody, else for the transactions that use the queue.';
+'Have inserts into a queue announced on the channel pgmq.q_<queue>.INSERT when they commit.
+
+Quote the channel to LISTEN; the payload is empty. There is one announcement for each statement, and none within throttle_interval_ms milliseconds after another that was committed; 0 is no throttle. What the throttle leaves out is not announced later: poll now and then.
+
+Called again, it changes the interval. With the interval that is set already it waits for nobody, else for the transactions that use the queue.';

@@ -32,4 +32,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.enable_wakeups(text) IS
-'Let consumers wait for a queue by await: from now on a commit that brings messages is announced on the channel pgmq.q_<queue>.READY while somebody waits. Does nothing when that is so already. Waits for the transactions that use the queue.';
+'Let consumers wait for a queue by await.
+
+From now on a commit that brings messages is announced on the channel pgmq.q_<queue>.READY while somebody waits. Does nothing when that is so already. Waits for the transactions that use the queue.';

@@ -24,4 +24,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.update_notify_insert(text, integer) IS
-'Change the interval of a queue that enable_notify_insert was called for; raises an error for any other.';
+'Change the interval of a queue that enable_notify_insert was called for.
+
+Raises an error for any other queue.';

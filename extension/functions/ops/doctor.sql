@@ -50,4 +50,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.doctor() IS
-'What is wrong, or will be: severity (critical, warning, info), the queue (null for the server), the finding, and what to do about it, in SQL or words; no row where all is well. It names who keeps vacuum from its work (for longer than the setting pgmq.doctor_patience, 5 min unless set), dead rows and bloat, settings of autovacuum that will not keep up, functions, tables, indexes and marks that are missing, stale or lag, dead channels, messages in default partitions or dropped unread by retention, partitions that come or go too late and the transactions that are in their way, dead letters that pile up, messages whose msg_id is in the archive already, archives that only grow, and queues whose statistics a crash or pg_upgrade has lost. For members of pg_monitor; what the caller may not see is said to have been left out. Changes nothing.';
+'What is wrong, or will be, and what to do about it; no row where all is well.
+
+severity is critical, warning or info; queue_name is null for the server; fix is SQL or words. It names
+
+- who keeps vacuum from its work (for longer than the setting pgmq.doctor_patience, 5 min unless set), dead rows and bloat, settings of autovacuum that will not keep up, and statistics that a crash or pg_upgrade has lost;
+- functions, tables, indexes and marks that are missing, stale or lag;
+- channels that are dead or answer nothing;
+- messages in default partitions or dropped unread by retention, partitions that come or go too late and the transactions that are in their way;
+- dead letters that pile up, messages whose msg_id is in the archive already, and archives that only grow.
+
+For members of pg_monitor; what the caller may not see is said to have been left out. Changes nothing.';

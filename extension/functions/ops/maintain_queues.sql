@@ -20,4 +20,6 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE pgmq.maintain_queues() IS -- noqa: LT01
-'As maintain for all queues, with a commit after each, for those who have many: a partitioned queue is not locked while others are maintained, and no transaction holds more locks than the server has room for. To be called outside a transaction, by pg_cron for example.';
+'As maintain for all queues, with a commit after each, for those who have many.
+
+A partitioned queue is not locked while others are maintained, and no transaction holds more locks than the server has room for. To be called outside a transaction, by pg_cron for example.';

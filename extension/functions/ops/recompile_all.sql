@@ -58,4 +58,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.recompile_all() IS
-'See to it that the functions of every queue are those of the installed templates, and return the number of queues. What is as it should be is neither replaced nor locked. Sessions that use the queues go on. For their owners, and for superusers: after a partial restore, and part of every upgrade. Queues of others are left out, with a warning that names them. For thousands of queues: CALL pgmq.recompile_queues().';
+'See to it that every queue has the functions of the installed templates; return how many queues.
+
+What is as it should be is neither replaced nor locked. Sessions that use the queues go on. After a partial restore, and part of every upgrade. For thousands of queues: CALL pgmq.recompile_queues().
+
+For the owners of queues, and for superusers. Queues of others are left out, with a warning that names them.';

@@ -20,4 +20,6 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE pgmq.recompile_queues() IS -- noqa: LT01
-'As recompile_all, with a commit after each queue, for those who have thousands of queues: no transaction holds more locks than the server has room for. To be called outside a transaction.';
+'As recompile_all, with a commit after each queue, for those who have thousands of queues.
+
+No transaction holds more locks than the server has room for. To be called outside a transaction.';

@@ -17,4 +17,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.convert_archive_partitioned(text, text, text, integer) IS
-'Give the queue of this name a partitioned archive (see create_partitioned). The archive that it has, with what is in it, is renamed: pgmq.a_<queue>_old, which is no longer the queue''s. leading_partition is how many partitions there are in advance. Does nothing but a notice when the archive is partitioned, or is not there. Raises undefined_table for an unknown queue.';
+'Give the queue of this name a partitioned archive (see create_partitioned).
+
+The archive that it has, with what is in it, is renamed: pgmq.a_<queue>_old, which is no longer the queue''s. leading_partition is how many partitions there are in advance. Does nothing but a notice when the archive is partitioned, or is not there. Raises undefined_table for an unknown queue.';

@@ -8,4 +8,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.get_policy(text) IS
-'The policy of a queue as set_policy() stored it; null is off. A queue without one has a row too, with everything off.';
+'The policy of a queue as set_policy() stored it; null is off.
+
+A queue without one has a row too, with everything off.';

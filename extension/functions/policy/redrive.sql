@@ -24,4 +24,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.redrive(text, text, integer) IS
-'Put up to qty visible messages of a dead-letter queue (null qty means all), smallest msg_id first and in that order, back into the queues that they came from, or all into queue_name, and return how many. They begin again: a new msg_id, read_ct 0, enqueued now, without the headers x-pgmq-dead-letter and x-pgmq-error. What another transaction holds is passed over, so that several can run at once. What came from no queue that is there stays, does not count and is named in a warning. Raises undefined_table for an unknown queue, and an error for a negative qty or when both are the same queue.';
+'Put up to qty visible messages of a dead-letter queue back, and return how many.
+
+They go to the queues that they came from, or all to queue_name, smallest msg_id first; null qty means all. They begin again: a new msg_id, read_ct 0, enqueued now, without the headers x-pgmq-dead-letter and x-pgmq-error.
+
+What another transaction holds is passed over, so that several calls can run at once. What came from no queue that is there, or from one that is not safe for the caller to send to, stays, does not count and is named in a warning.
+
+Raises undefined_table for an unknown queue, and an error for a negative qty or when both are the same queue.';

@@ -47,4 +47,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_policy(text, integer, text, interval, interval, double precision, interval, interval, interval, integer, boolean) IS
-'Set the whole policy of a queue (what is left out or null is off) and compile it into the queue; only its owner can. A message that was received max_receives times, or is older than message_ttl (or its header x-pgmq-ttl, in seconds, says), goes to dead_letter_queue, which is created if missing, or else to the archive, by the read that would hand it out. nack without a delay hides a message for retry_delay, doubled with each receipt up to retry_delay_max if that is given, each shortened by a random part of up to retry_jitter (0 to 1). Archived messages are removed after archive_retention. Within dedup_window, send_once() and header x-pgmq-dedup-id store a message once. Reads leave no more than max_in_flight messages leased; turning that on or off builds or drops an index, which waits for the transactions that use the queue and holds up those that follow (in a transaction that has turned something on, the index is left for the next change). With ack_archives, ack archives instead of deleting.';
+'Set the whole policy of a queue (what is left out or null is off) and compile it into the queue.
+
+- max_receives, message_ttl, dead_letter_queue: a message that was received so often, or is older (or its header x-pgmq-ttl, in seconds, says), goes to the dead-letter queue, which is created if missing, or else to the archive, by the read that would hand it out. What cannot be moved there is hidden for ten minutes, with a warning.
+- retry_delay, retry_delay_max, retry_jitter: nack without a delay hides a message for retry_delay, doubled with each receipt up to retry_delay_max if that is given, each shortened by a random part of up to retry_jitter (0 to 1).
+- archive_retention: archived messages are removed after it.
+- dedup_window: within it, send_once() and header x-pgmq-dedup-id store a message once.
+- max_in_flight: reads leave no more messages leased. Turning that on or off builds or drops an index, which waits for the transactions that use the queue and holds up those that follow (in a transaction that has turned something on, the index is left for the next change).
+- ack_archives: ack archives instead of deleting.
+
+For the owner of the queue; raises an error for anybody else.';

@@ -12,4 +12,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.grant_send(text, text) IS
-'Let a role send to a queue. It does not see what is in it, but for the msg_ids. Adds to the rights it has. For the owner of the queue; raises an error for anybody else, and for an unknown queue or role.';
+'Let a role send to a queue.
+
+It does not see what is in it, but for the msg_ids. Adds to the rights it has. For the owner of the queue; raises an error for anybody else, and for an unknown queue or role.';

@@ -16,7 +16,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.revoke_all(text, text) IS
-'Take from a role every right to a queue and its archive that it was given. By grant_send, grant_consume, grant_monitor, grant_maintain or GRANT. Where that was the last one in the schema pgmq, and the caller owns the schema, the role may not use the schema any more either. What the role may do as a member of another role, or because everybody may, stays, and so do its rights to other queues. For the owner of the queue; raises an error for anybody else, and for an unknown queue or role.';
+'Take from a role every right to a queue and its archive that it was given.
+
+Given by grant_send, grant_consume, grant_monitor, grant_maintain or GRANT. Where that was the last one in the schema pgmq, and the caller owns the schema, the role may not use the schema any more either. What the role may do as a member of another role, or because everybody may, stays, and so do its rights to other queues.
+
+For the owner of the queue; raises an error for anybody else, and for an unknown queue or role.';
 
 CREATE OR REPLACE FUNCTION pgmq.revoke_all(role_name text)
 RETURNS void
@@ -60,4 +64,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.revoke_all(text) IS
-'Take from a role every right in the schema pgmq that it was given, so that nothing there keeps it from being dropped. By any of the grants, grant_create too, and by GRANT. What others own is left, with a warning; so is what the role owns itself, its queues: see drop_queue. Raises an error for an unknown role.';
+'Take from a role every right in the schema pgmq that it was given.
+
+Given by any of the grants, grant_create too, and by GRANT: then nothing there keeps the role from being dropped. What others own is left, with a warning; so is what the role owns itself, its queues: see drop_queue. Raises an error for an unknown role.';

@@ -27,4 +27,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.close_channel(text) IS
-'Close a channel that this session has opened, or all of them when it is null, and return how many those were. What was pushed and is not acknowledged goes to others at once. Raises an error for a channel of another session.';
+'Close a channel of this session, or all of them when it is null, and return how many those were.
+
+What was pushed and is not acknowledged goes to others at once. Raises an error for a channel of another session.';

@@ -21,4 +21,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.close_dead_channels() IS
-'Close the channels whose sessions are gone, return what was pushed to them to the queues, and return how many those were. Then push what is visible: a message that falls due by itself, delayed, returned with a delay or after its lease has ended, is pushed by the next commit to the queue or by this. In the queues of which the caller may read messages (SELECT and UPDATE; who calls is known by SET ROLE or the login); it passes over the others. For consumers that have had nothing for a while, and for whoever does the upkeep.';
+'Close the channels whose sessions are gone, return how many, and push what is visible.
+
+What was pushed to them returns to the queues. A message that falls due by itself, delayed, returned with a delay or after its lease has ended, is pushed by the next commit to the queue or by this.
+
+In the queues of which the caller may read messages (SELECT and UPDATE; who calls is known by SET ROLE or the login); it passes over the others. For consumers that have had nothing for a while, and for whoever does the upkeep.';

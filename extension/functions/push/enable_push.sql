@@ -41,4 +41,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.enable_push(text) IS
-'Prepare a queue for push delivery, which open_channel does for the queue''s owner; others need it to be done for them. Costs every send, acknowledgement and nack a little from then on, channels or not. A transaction that has written to such a queue can no longer drop or index it. Does nothing when it is done. Waits for the transactions that use the queue.';
+'Prepare a queue for push delivery, as open_channel does for the queue''s owner.
+
+Others need it to be done for them. Costs every send, acknowledgement and nack a little from then on, channels or not. A transaction that has written to such a queue can no longer drop or index it. Does nothing when it is done. Waits for the transactions that use the queue.';

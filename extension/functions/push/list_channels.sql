@@ -33,4 +33,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.list_channels() IS
-'The channels that are open, or whose session is gone and nobody has noticed yet, with the number of messages pushed and not acknowledged (an extended lease counts until its first end); none on a standby. For the extension''s owner: whoever knows a channel''s name can listen to it.';
+'The channels that are open, with the number of messages pushed and not acknowledged.
+
+An extended lease counts until its first end. A channel whose session is gone is listed until somebody notices; there are none on a standby. For the extension''s owner: whoever knows a channel''s name can listen to it.';

@@ -8,4 +8,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.acquire_queue_lock(text) IS
-'Wait for and hold, until the transaction ends, the lock under which a queue of this name is created, compiled and dropped.';
+'Wait for and hold, until the transaction ends, the lock of a queue''s name.
+
+Under this lock a queue of that name is created, compiled and dropped.';

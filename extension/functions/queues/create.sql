@@ -7,4 +7,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq."create"(text) IS
-'Create a queue. Does nothing but a notice when it is there. Names are not case-sensitive; up to 47 characters, without $ ; -- or a single quote.';
+'Create a queue.
+
+Does nothing but a notice when it is there. Names are not case-sensitive; up to 47 characters, without $ ; -- or a single quote.';

@@ -7,4 +7,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.create_unlogged(text) IS
-'Create a queue whose messages are not written to the WAL: faster, but a crash of the server empties it and a standby does not have it. Its archive is an ordinary table, and its msg_ids go on after a crash.';
+'Create a queue whose messages are not written to the WAL: faster, but a crash empties it.
+
+A standby does not have its messages. Its archive is an ordinary table, and its msg_ids go on after a crash (from Postgres 15 on).';

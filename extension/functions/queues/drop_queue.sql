@@ -64,7 +64,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.drop_queue(text) IS
-'Drop a queue with its messages, its archive and its functions; false, with a notice, when there is none. Also removes what is left of a queue whose table was dropped by hand. Waits for the transactions that use the queue. Raises dependent_objects_still_exist for the dead-letter queue of another.';
+'Drop a queue with its messages, its archive and its functions.
+
+False, with a notice, when there is none. Also removes what is left of a queue whose table was dropped by hand. Waits for the transactions that use the queue. Raises dependent_objects_still_exist for the dead-letter queue of another.';
 
 CREATE OR REPLACE FUNCTION pgmq._drop_queue(queue_name text)
 RETURNS void
@@ -103,4 +105,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.drop_queue(text, boolean) IS
-'Deprecated form of drop_queue, kept for callers of pgmq 1: the second argument is ignored, the result is true.';
+'Deprecated form of drop_queue, kept for callers of pgmq 1.
+
+The second argument is ignored, the result is true.';

@@ -12,4 +12,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.format_table_name(text, text) IS
-'The name of a queue''s table in the schema pgmq: prefix q for the queue, a for the archive. Lower-case, not quoted.';
+'The name of a queue''s table in the schema pgmq: prefix q for the queue, a for the archive.
+
+Lower-case, not quoted.';

@@ -28,4 +28,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.purge_queue(text) IS
-'Delete every message of a queue, leased ones too, and return how many those were. The archive stays. Producers do not wait for it; it waits for transactions that hold a message. Needs TRUNCATE and DELETE on the queue''s table, which its owner has.';
+'Delete every message of a queue, leased ones too, and return how many those were.
+
+The archive stays. Producers do not wait for it; it waits for transactions that hold a message. Needs TRUNCATE and DELETE on the queue''s table, which its owner has.';

@@ -20,4 +20,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.get(text, bigint) IS
-'One message as it lies in the queue, visible or not, without leasing or locking; no row when it is not there.';
+'One message as it lies in the queue, visible or not, without leasing or locking it.
+
+No row when it is not there.';

@@ -10,4 +10,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.next_visible_at(text) IS
-'When the next message is visible: a time that is not in the future when one is visible now, else when the next delayed, returned or expired one falls due; null when the queue is empty. Found at the end of an index. Where a held snapshot keeps very many consumed messages, it may be an earlier time, to look again.';
+'When the next message is visible; null when the queue is empty.
+
+A time that is not in the future when one is visible now, else when the next delayed, returned or leased one falls due. Found at the end of an index. Where a held snapshot keeps very many consumed messages, it may be an earlier time, to look again.';

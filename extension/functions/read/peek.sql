@@ -13,4 +13,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.peek(text, integer, jsonb) IS
-'The messages that a read would return, in msg_id order, without leasing, locking or counting. Null qty means all.';
+'The messages that a read would return, in msg_id order, without leasing, locking or counting.
+
+Null qty means all.';

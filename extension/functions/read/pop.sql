@@ -9,4 +9,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.pop(text, integer) IS
-'Read and delete up to qty visible messages at once, smallest msg_id first, in msg_id order; null qty means all. If the transaction rolls back they are there again; if the client dies after the commit they are lost.';
+'Read and delete up to qty visible messages at once, smallest msg_id first, in msg_id order.
+
+Null qty means all. If the transaction rolls back they are there again; if the client dies after the commit they are lost.';

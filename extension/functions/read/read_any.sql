@@ -32,4 +32,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.read_any(text[], integer, integer) IS
-'Lease up to qty visible messages of several queues, as read does: from the first queue what it has, from the next only what is still wanted, and so on. Each comes with the name of its queue as it was given. A queue that always has enough keeps those behind it waiting. Null qty means no limit. Raises undefined_table for an unknown queue, wherever it stands, and an error for a null or empty array or a null in it.';
+'Lease up to qty visible messages of several queues, in the order of the queues.
+
+From the first queue what it has, from the next only what is still wanted, and so on, each as read does. Each message comes with the name of its queue as it was given. A queue that always has enough keeps those behind it waiting. Null qty means no limit.
+
+Raises undefined_table for an unknown queue, wherever it stands, and an error for a null or empty array or a null in it.';

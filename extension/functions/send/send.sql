@@ -9,7 +9,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb) IS
-'Send a message and return its msg_id. It becomes visible when the transaction commits; msg may be null. Raises undefined_table for an unknown queue.';
+'Send a message and return its msg_id.
+
+It becomes visible when the transaction commits; msg may be null. Raises undefined_table for an unknown queue.';
 
 CREATE OR REPLACE FUNCTION pgmq.send(queue_name text, msg jsonb, headers jsonb)
 RETURNS SETOF bigint
@@ -35,7 +37,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, integer) IS
-'Send a message that is visible after delay seconds, at once when it is zero or negative, and return its msg_id.';
+'Send a message that is visible after delay seconds, and return its msg_id.
+
+It is visible at once when the delay is zero or negative.';
 
 CREATE OR REPLACE FUNCTION pgmq.send(queue_name text, msg jsonb, delay timestamptz)
 RETURNS SETOF bigint
@@ -48,7 +52,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, timestamptz) IS
-'Send a message that is visible from the time delay on, at once when that is past, and return its msg_id.';
+'Send a message that is visible from the time delay on, and return its msg_id.
+
+It is visible at once when that is past.';
 
 CREATE OR REPLACE FUNCTION pgmq.send(queue_name text, msg jsonb, headers jsonb, delay integer)
 RETURNS SETOF bigint

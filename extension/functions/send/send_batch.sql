@@ -10,7 +10,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[]) IS
-'Send the messages of an array and return their msg_ids in its order. The array must not be null or empty; its elements may be null.';
+'Send the messages of an array and return their msg_ids in its order.
+
+The array must not be null or empty; its elements may be null.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[], headers jsonb[])
 RETURNS SETOF bigint
@@ -24,7 +26,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], jsonb[]) IS
-'Send messages, each with the headers in the same place (a null array for none), and return their msg_ids in order.';
+'Send messages, each with the headers in the same place, and return their msg_ids in order.
+
+A null array is for none.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[], delay integer)
 RETURNS SETOF bigint
@@ -38,7 +42,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], integer) IS
-'Send messages that are visible after delay seconds, at once when it is zero or negative, and return their msg_ids in order.';
+'Send messages that are visible after delay seconds, and return their msg_ids in order.
+
+They are visible at once when the delay is zero or negative.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[], delay timestamptz)
 RETURNS SETOF bigint
@@ -52,7 +58,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], timestamptz) IS
-'Send messages that are visible from the time delay on, at once when that is past, and return their msg_ids in order.';
+'Send messages that are visible from the time delay on, and return their msg_ids in order.
+
+They are visible at once when that is past.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch(
     queue_name text,

@@ -17,7 +17,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_once(text, jsonb, text, jsonb, integer) IS
-'Send a message unless one with the same dedup_key (up to 1024 bytes, not null) was sent to the queue within its dedup_window (see set_policy): returns the msg_id of the first one, and whether this is it. What has become of the first does not matter, unless it was rolled back; one that is not committed yet is waited for. The key becomes header x-pgmq-dedup-id. Raises object_not_in_prerequisite_state for a queue without a dedup_window and, under REPEATABLE READ and SERIALIZABLE, serialization_failure where the first was committed after the transaction''s snapshot was taken.';
+'Send a message unless one with the same dedup_key was sent within the queue''s dedup_window.
+
+Returns the msg_id of the first one, and whether this is it. A key has up to 1024 bytes and is not null; it becomes header x-pgmq-dedup-id. What has become of the first does not matter, unless it was rolled back; one that is not committed yet is waited for.
+
+Raises object_not_in_prerequisite_state for a queue without a dedup_window (see set_policy) and, under REPEATABLE READ and SERIALIZABLE, serialization_failure where the first was committed after the transaction''s snapshot was taken.';
 
 -- Beside the next one, an argument without a type (a literal, a parameter of many a driver) would
 -- be ambiguous. Where a function takes a string, it prefers that.
@@ -34,7 +38,9 @@ AS $$
     SELECT * FROM pgmq.send_once(queue_name, msg::jsonb, dedup_key, headers::jsonb, delay)
 $$;
 COMMENT ON FUNCTION pgmq.send_once(text, text, text, text, integer) IS
-'The same where msg and headers have no type: for literals, and for drivers that leave the types of parameters open.';
+'The same where msg and headers have no type: for literals and some drivers.
+
+Those leave the types of parameters open.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_once(
     queue_name text,
@@ -66,4 +72,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_once(text, jsonb[], text[], jsonb[], integer) IS
-'Send the messages of an array, each unless one with its key was sent within the dedup_window, and return a row for each, in order. Of several with the same key, the first in the array is the first. The arrays are of one length (null headers for none).';
+'Send the messages of an array, each unless one with its key was sent within the dedup_window.
+
+Returns a row for each, in order. Of several with the same key, the first in the array is the first. The arrays are of one length (null headers for none).';

@@ -18,4 +18,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.bind_topic(text, text) IS
-'Have send_topic send to a queue what has a routing key that matches the pattern: * stands for one or more characters other than a dot, # for any, also none; so events.# does not match events. Doing it again changes nothing. Raises an error for an invalid pattern and for an unknown queue.';
+'Have send_topic send to a queue what has a routing key that matches the pattern.
+
+There, * stands for one or more characters other than a dot, # for any, also none; so events.# does not match events. Doing it again changes nothing. Raises an error for an invalid pattern and for an unknown queue.';

@@ -28,7 +28,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], jsonb[], timestamptz) IS
-'Send messages with headers (a null array for none), visible from the time delay on, to every queue that bind_topic has bound with a matching pattern, and return the msg_ids, queue by queue in the order of their names. Raises an error for an invalid routing key, and as send_batch does.';
+'Send messages to every queue that bind_topic has bound with a matching pattern.
+
+They have headers (a null array for none), and are visible from the time delay on. Returns the msg_ids, queue by queue in the order of their names. Raises an error for an invalid routing key, and as send_batch does.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch_topic(routing_key text, msgs jsonb[])
 RETURNS TABLE (queue_name text, msg_id bigint)
@@ -46,7 +48,9 @@ AS $$
     SELECT * FROM pgmq.send_batch_topic(routing_key, msgs, headers, '-infinity'::timestamptz)
 $$;
 COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], jsonb[]) IS
-'Send messages, each with the headers in the same place (a null array for none), to every queue with a matching binding and return their msg_ids.';
+'Send messages with headers to every queue with a matching binding and return their msg_ids.
+
+Each has the headers in the same place; a null array is for none.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch_topic(routing_key text, msgs jsonb[], delay integer)
 RETURNS TABLE (queue_name text, msg_id bigint)
@@ -58,7 +62,9 @@ AS $$
     )
 $$;
 COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], integer) IS
-'Send messages that are visible after delay seconds, at once when it is zero or negative, to every queue with a matching binding and return their msg_ids.';
+'Send messages with a delay to every queue with a matching binding and return their msg_ids.
+
+They are visible after delay seconds, at once when that is zero or negative.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch_topic(routing_key text, msgs jsonb[], delay timestamptz)
 RETURNS TABLE (queue_name text, msg_id bigint)
@@ -67,7 +73,9 @@ AS $$
     SELECT * FROM pgmq.send_batch_topic(routing_key, msgs, null::jsonb[], delay)
 $$;
 COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], timestamptz) IS
-'Send messages that are visible from the time delay on to every queue with a matching binding and return their msg_ids.';
+'Send messages for later to every queue with a matching binding and return their msg_ids.
+
+They are visible from the time delay on.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch_topic(
     routing_key text,
@@ -83,4 +91,6 @@ AS $$
     )
 $$;
 COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], jsonb[], integer) IS
-'Send messages with headers, visible after delay seconds, to every queue with a matching binding and return their msg_ids.';
+'Send messages with headers and a delay to every queue with a matching binding.
+
+They are visible after delay seconds. Returns their msg_ids.';

@@ -19,7 +19,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_topic(text, jsonb, jsonb, integer) IS
-'Send a message with headers (null for none), visible after delay seconds, to every queue that bind_topic has bound with a matching pattern: one copy each, in the order of their names. Returns the number of queues, which may be 0. Raises an error for an invalid routing key, a null message and a negative delay.';
+'Send a message to every queue that bind_topic has bound with a matching pattern.
+
+It has headers (null for none) and is visible after delay seconds: one copy each, in the order of their names. Returns the number of queues, which may be 0. Raises an error for an invalid routing key, a null message and a negative delay.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_topic(routing_key text, msg jsonb)
 RETURNS integer
@@ -37,4 +39,6 @@ AS $$
     SELECT pgmq.send_topic(routing_key, msg, null::jsonb, delay)
 $$;
 COMMENT ON FUNCTION pgmq.send_topic(text, jsonb, integer) IS
-'Send a message that is visible after delay seconds to every queue with a matching binding and return their number.';
+'Send a message to every queue with a matching binding and return their number.
+
+It is visible after delay seconds.';

@@ -15,4 +15,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.validate_routing_key(text) IS
-'True for a routing key that send_topic takes: up to 255 letters, digits, hyphens and underscores, in words with dots between them. Raises an error for any other, null included.';
+'True for a routing key that send_topic takes; raises an error for any other, null included.
+
+It has up to 255 letters, digits, hyphens and underscores, in words with dots between them.';

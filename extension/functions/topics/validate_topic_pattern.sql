@@ -21,4 +21,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.validate_topic_pattern(text) IS
-'True for a pattern that bind_topic takes: a routing key in which * and # may stand, not next to each other. Raises an error for any other, null included.';
+'True for a pattern that bind_topic takes; raises an error for any other, null included.
+
+It is a routing key in which * and # may stand, not next to each other.';
