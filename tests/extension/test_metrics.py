@@ -71,6 +71,37 @@ def test_so_are_those_of_messages_that_wait(db: psycopg.Connection, connect: Con
     assert 1 <= visible <= length
 
 
+@pytest.mark.parametrize("kind", CREATE)
+def test_what_a_held_snapshot_keeps_from_vacuum_does_not_distort_metrics(
+    db: psycopg.Connection, connect: Connect, kind: str
+) -> None:
+    db.execute(f"SELECT pgmq.{CREATE[kind]}".encode())
+    holder = connect(autocommit=False)
+    holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    holder.execute("SELECT 1")
+    db.execute(BATCH, (60_000, 0))
+    consume = "SELECT pgmq.delete('q', ARRAY(SELECT msg_id FROM pgmq.read('q', 3600, 60000)))"
+    db.execute(consume)
+    for sent, delay, leased in ((500, 0, 300), (2, 7200, 0), (20_000, 0, 0)):
+        db.execute(BATCH, (sent, delay))
+        db.execute("SELECT count(*) FROM pgmq.read('q', 3600, %s)", [leased])
+        time.sleep(1.1)  # the counters of a session are told once a second
+        db.execute("SELECT 1")
+        db.execute("VACUUM pgmq.q_q")
+        found = db.execute(
+            """
+            SELECT
+                m.queue_length = (SELECT count(*) FROM pgmq.q_q),
+                abs(m.queue_visible_length - (
+                    SELECT count(*) FROM pgmq.q_q AS q WHERE q.vt <= clock_timestamp()
+                )) < 20,
+                m.oldest_msg_age_sec BETWEEN 0 AND 60, m.newest_msg_age_sec BETWEEN 0 AND 60
+            FROM pgmq.metrics('q') AS m
+            """
+        ).fetchone()
+        assert found == (True, True, True, True)
+
+
 def test_a_crash_does_not_make_a_long_queue_a_short_one(
     new_server: Callable[..., embedded.Server],
 ) -> None:

@@ -184,6 +184,19 @@ def test_who_waits_touches_no_dead_entry_of_a_lease_that_would_end_later(
     assert row == (True,)
 
 
+def test_metrics_touch_few_dead_entries_of_leases_that_would_end_later(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    holder = connect(autocommit=False)
+    holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    holder.execute("SELECT 1")
+    queue.execute(FILL, (0, 60_000))
+    queue.execute("SELECT pgmq.delete('q', ARRAY(SELECT msg_id FROM pgmq.read('q', 3600, 60000)))")
+    queue.execute("VACUUM pgmq.q_q")
+    _advance(queue)
+    assert touched(queue, "pgmq.q_q", "SELECT * FROM pgmq.metrics('q')") <= 2 * 10_001 + FEW
+
+
 def test_a_call_that_finds_many_due_looks_at_a_bounded_number(queue: psycopg.Connection) -> None:
     queue.execute(FILL, (0, 100_000))
     queue.execute("SELECT count(*) FROM pgmq.read('q', 0, 100000)")

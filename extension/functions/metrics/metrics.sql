@@ -11,6 +11,8 @@ DECLARE
     v_parked bigint;
     v_due bigint;
     v_dead bigint;
+    v_until timestamptz := 'infinity'::timestamptz;
+    v_is_counted boolean;       -- all parked messages
     v_policy CONSTANT pgmq.policy := pgmq._policy_of(queue_name);
     v_length bigint;
     v_visible bigint;
@@ -21,6 +23,7 @@ DECLARE
     v_first bigint;
     v_first_ready bigint;
     v_last_ready bigint;
+    v_all_ready bigint;
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
     v_table := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass;
@@ -35,6 +38,12 @@ BEGIN
     v_last := coalesce(
         pgmq._sequence_value(pg_get_serial_sequence(v_table::text, 'msg_id')::regclass), 0
     );
+
+    -- A lease that was acknowledged leaves a dead index entry at a time to come, which no mark can
+    -- pass. Where vacuum cannot remove them, parked messages that are not due are not counted.
+    IF pgmq._dead_rows(v_table) > 10 * v_exact THEN
+        v_until := clock_timestamp();
+    END IF;
 
     -- Ready and parked messages are counted from the live ends of their indexes, up to one more
     -- than is exact.
@@ -59,7 +68,7 @@ BEGIN
             UNION ALL
             (
                 SELECT q.msg_id, q.enqueued_at, q.vt, %2$s AS is_dead FROM %1$s AS q
-                WHERE q.vt > q.enqueued_at AND q.vt >= $3
+                WHERE q.vt > q.enqueued_at AND q.vt BETWEEN $3 AND $6
                 ORDER BY q.vt LIMIT $1 + 1
             )
         ) AS m
@@ -88,37 +97,53 @@ BEGIN
             ),
             0
         ) / 1e6),
-        v_policy.max_receives, v_policy.message_ttl;
+        v_policy.max_receives, v_policy.message_ttl,
+        v_until;
+    v_is_counted := v_parked <= v_exact AND v_until = 'infinity';
     v_length := v_ready + v_parked;
     v_visible := v_ready + v_due - v_dead;
 
-    IF v_ready > v_exact OR v_parked > v_exact THEN
+    IF v_ready > v_exact OR NOT v_is_counted THEN
+        -- Ready messages lie as densely among the ids that follow as in what was counted.
+        v_all_ready := CASE
+            WHEN v_ready > v_exact THEN (
+                v_ready::double precision * (greatest(v_last, v_last_ready) - v_first_ready + 1)
+                / (v_last_ready - v_first_ready + 1)
+            )::bigint
+            ELSE v_ready
+        END;
         v_length := greatest(v_length, CASE
             WHEN pgmq._is_counted(v_table, (
                 SELECT min(m.created_at) FROM pgmq.meta AS m
                 WHERE lower(m.queue_name) = lower(metrics.queue_name)
             )) THEN pgmq._estimated_rows(v_table)
-            -- Ready messages lie as densely among the ids that follow as in what was counted.
-            WHEN v_parked <= v_exact THEN v_parked + (
-                v_ready::double precision * (greatest(v_last, v_last_ready) - v_first_ready + 1)
-                / (v_last_ready - v_first_ready + 1)
-            )::bigint
+            WHEN v_is_counted THEN v_parked + v_all_ready
             -- By the size of the table, but no more than there are ids.
             ELSE least(
                 pgmq._planned_rows(format('SELECT FROM %s', v_table)), v_last - v_first + 1
             )
         END);
-        IF v_parked <= v_exact THEN
+        IF v_is_counted THEN
             v_visible := v_length - (v_parked - v_due) - v_dead;
+        ELSIF v_until < 'infinity' AND v_due <= v_exact THEN
+            v_visible := least(v_length, v_all_ready + v_due) - v_dead;
         ELSIF v_ready > v_exact OR v_due > v_exact THEN
             -- The share of visible messages that the last ANALYZE saw.
             v_visible := greatest(v_visible, least(v_length, pgmq._planned_rows(
                 format('SELECT FROM %s AS q WHERE q.vt <= %L', v_table, clock_timestamp())
             )));
         END IF;
-        EXECUTE format(
-            'SELECT q.enqueued_at FROM %s AS q ORDER BY q.msg_id DESC LIMIT 1', v_table
-        ) INTO v_newest;
+        IF v_until = 'infinity' THEN
+            EXECUTE format(
+                'SELECT q.enqueued_at FROM %s AS q ORDER BY q.msg_id DESC LIMIT 1', v_table
+            ) INTO v_newest;
+        ELSE
+            EXECUTE format(
+                'SELECT least($2, min(q.enqueued_at)), greatest($3, max(q.enqueued_at))'
+                ' FROM %s AS q WHERE q.msg_id > $1',
+                v_table
+            ) INTO v_oldest, v_newest USING v_last - v_exact, v_oldest, v_newest;
+        END IF;
     END IF;
 
     RETURN ROW(
@@ -140,6 +165,8 @@ COMMENT ON FUNCTION pgmq.metrics(text) IS
 'What a queue holds: how many messages, how many of these are visible, and their ages.
 
 queue_length (all messages) and queue_visible_length are exact up to 10,000 ready and 10,000 parked messages and estimated beyond, from statistics or, while a crash or pg_upgrade has left none, from ids and the size of the table: so the cost does not grow with the queue. What has expired, or was received too often, is not visible.
+
+Where vacuum has yet to remove more than 100,000 dead rows, messages that are not due are estimated, too, and the ages are of the visible ones and of the last 10,000.
 
 Ages are in seconds, null when the queue is empty; total_messages is the last msg_id drawn; default_partition_length is what the default partition of a partitioned queue holds, null for others. Needs SELECT on the queue''s table and sequences.';
 
@@ -226,6 +253,21 @@ AS $$
     INNER JOIN pg_class AS c ON t.relid = c.oid
 $$;
 COMMENT ON FUNCTION pgmq._estimated_rows(regclass) IS 'How many live rows the statistics know of.';
+
+CREATE OR REPLACE FUNCTION pgmq._dead_rows(relation regclass)
+RETURNS bigint
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT sum(pg_stat_get_dead_tuples(t.relid))::bigint
+    FROM (
+        SELECT relation AS relid
+        UNION ALL
+        SELECT p.relid FROM pg_partition_tree(relation) AS p WHERE p.isleaf
+    ) AS t
+$$;
+COMMENT ON FUNCTION pgmq._dead_rows(regclass) IS
+'How many rows of a table, partitions included, vacuum has yet to remove, as the statistics know.';
 
 CREATE OR REPLACE FUNCTION pgmq._created_at(relation regclass)
 RETURNS timestamptz
