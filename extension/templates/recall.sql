@@ -20,6 +20,11 @@ BEGIN
     --# end
     --# if dedup_window
     FOREACH v_key IN ARRAY keys LOOP
+        IF octet_length(v_key) > 1024 THEN
+            RAISE EXCEPTION 'dedup key "%..." must have up to 1024 bytes, not %',
+                left(v_key, 40), octet_length(v_key)
+                USING ERRCODE = 'string_data_right_truncation', HINT = 'Send a hash of it instead.';
+        END IF;
         v_msg_id := null;
         SELECT d.msg_id INTO v_msg_id
         FROM pgmq.dedup_$queue AS d

@@ -34,11 +34,6 @@ BEGIN
             CONTINUE WHEN NOT pgmq._is_own(v_message.stored_by);
             v_own := v_message.stored_by;
         END IF;
-        IF octet_length(v_message.dedup_key) > 1024 THEN
-            RAISE EXCEPTION 'dedup key "%..." must have up to 1024 bytes, not %',
-                left(v_message.dedup_key, 40), octet_length(v_message.dedup_key)
-                USING ERRCODE = 'string_data_right_truncation', HINT = 'Send a hash of it instead.';
-        END IF;
         -- Looking comes again after each attempt: what stood in its way may be gone.
         LOOP
             v_counts := v_message.msg_id;

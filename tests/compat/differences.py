@@ -474,12 +474,58 @@ DIFFERENCES: dict[str, Difference] = {
                 Error("42809", None),
                 Error(
                     "42P07",
-                    'queue "q_msg_id_seq" cannot be created: relation pgmq.q_q_msg_id_seq exists'
-                    " and is not a table",
+                    'queue "q_msg_id_seq" cannot be created: pgmq.q_q_msg_id_seq exists'
+                    " and is not the table of a queue",
                 ),
             ),
         },
         steps=(Q,),
+    ),
+    "the names of queues and the bindings are for whoever may use the schema": Difference(
+        "a monitor, or who publishes, needs them, and they are no secret: the messages are",
+        {
+            "SELECT queue_name FROM pgmq.list_queues()": (
+                Error("42501", "permission denied for table meta"),
+                [("q",)],
+            ),
+            "SELECT * FROM pgmq.metrics_all()": (
+                Error("42501", "permission denied for table meta"),
+                [],
+            ),
+            "SELECT pgmq.send_topic('a', '1')": (
+                Error("42501", "permission denied for table topic_bindings"),
+                [(1,)],
+            ),
+        },
+        steps=(
+            Q,
+            "SELECT pgmq.bind_topic('#', 'q')",
+            "GRANT USAGE ON SCHEMA pgmq TO pg_read_all_settings",
+            "GRANT INSERT, SELECT (msg_id) ON pgmq.q_q TO pg_read_all_settings",
+            "SET ROLE pg_read_all_settings",
+        ),
+    ),
+    "a superuser's session does not look into queues of others on its own account": Difference(
+        "what the owner of a queue put there would run, and could reset the role",
+        {"SELECT queue_name FROM pgmq.metrics_all()": ([("q",)], [])},
+        steps=(
+            "GRANT USAGE, CREATE ON SCHEMA pgmq TO pg_read_all_settings",
+            "GRANT SELECT, INSERT ON pgmq.meta TO pg_read_all_settings",
+            "SET ROLE pg_read_all_settings",
+            Q,
+        ),
+    ),
+    "an archive of no queue is not converted": Difference(
+        "upstream says so in a notice",
+        {
+            "SELECT pgmq.convert_archive_partitioned('missing')": (
+                [("",)],
+                Error(
+                    "42P01",
+                    'queue "missing" does not exist (relation "pgmq.q_missing" does not exist)',
+                ),
+            ),
+        },
     ),
     "a delay that is NULL is an error about the delay, also where nothing is bound": Difference(
         "upstream's message is about a queue's table, and none when no queue is bound",

@@ -51,7 +51,7 @@ BAD: dict[str, tuple[str | None, ...]] = {
     # Not those that wait.
     "max_poll_seconds": ("-1", "0", "-2147483648"),
     "poll_interval_ms": (None, "-1", "0"),
-    "real": (None, "-1", "NaN", "Infinity", "-Infinity", "3e38", "1e-45"),
+    "double precision": (None, "-1", "NaN", "Infinity", "-Infinity", "3e38", "1e-45"),
     "jsonb": (None, *JSON),
     "interval": (None, "-1 s", "0", "1000000 years", "-178000000 years", "1 microsecond"),
     "timestamp with time zone": (None, "infinity", "-infinity", "4713-01-01 BC", "294276-12-31"),
@@ -72,7 +72,7 @@ GOOD = {
     "dedup_key": "key", "dedup_keys": "{a,b}", "role_name": "pg_monitor", "prefix": "q",
     "group_name": "g", "error": "broken", "max_poll_seconds": "0", "poll_interval_ms": "1",
     "max_receives": "5", "max_in_flight": "5", "maximum_messages": "1",
-    "text": "a", "integer": "1", "bigint": "1", "boolean": "true", "real": "0", "jsonb": "{}",
+    "text": "a", "integer": "1", "bigint": "1", "boolean": "true", "double precision": "0", "jsonb": "{}",
     "interval": "1 h", "timestamp with time zone": "2000-01-01", "text[]": "{a,b}",
     "bigint[]": "{1,2}", "integer[]": "{1,1}", "jsonb[]": "{1,2}",
 }  # fmt: skip

@@ -512,6 +512,7 @@ BEGIN
             to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS queue,
             to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'a'))) AS archive
         FROM pgmq.meta AS m
+        WHERE NOT (m.is_unlogged AND pg_is_in_recovery())   -- a standby does not have these
         ORDER BY m.queue_name
     LOOP
         -- In a partitioned archive a msg_id may be twice.
