@@ -72,6 +72,32 @@ def leave(message: Message) -> None:
     time.sleep(0.3)
 
 
+def fork(message: Message) -> None:
+    """Fork a process, which does what the message says while the handler waits."""
+    kind = message.message["fork"]
+    begun, begin = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.write(begin, b".")
+        if kind == "raise":
+            raise ValueError("in the other process")
+        if kind == "exit":
+            sys.exit(3)
+        if kind in {"wait", "orphan"}:
+            time.sleep(20)
+        return
+    os.read(begun, 1)
+    with Path(message.message["pids"]).open("a") as file:
+        file.write(f"{process}\n")
+    if kind == "orphan":
+        os._exit(4)
+    if kind == "wait":
+        os.kill(process, signal.SIGTERM)
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    if status != message.message["status"]:
+        raise AssertionError(f"{kind}: {status}")
+
+
 def record(message: Message, connection: psycopg.Connection[Any]) -> None:
     """Store the message: what a transactional handler does."""
     connection.execute("INSERT INTO effect VALUES (%s)", [message.msg_id])

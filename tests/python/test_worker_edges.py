@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from pgmq._wire import UndecodableJSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from conftest import Connect
     from pgmq import Message
@@ -437,3 +440,60 @@ def test_a_reason_may_be_an_exception(db: psycopg.Connection, dsn: str) -> None:
     assert _column(db, "SELECT headers ->> 'x-pgmq-error' FROM pgmq.a_jobs") == [
         "ValueError: no stock"
     ]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("kind", [Worker, AsyncWorker, ProcessWorker])
+def test_a_process_that_a_handler_forks_does_not_come_back(
+    kind: type[AsyncWorker | Worker],
+    db: psycopg.Connection,
+    dsn: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """It answers for no message, and gets its own signals, which stop no worker."""
+    pids = tmp_path / "pids"
+    forks = {"return": 0, "raise": 1, "exit": 3, "wait": -signal.SIGTERM}
+    if kind is ProcessWorker:
+        forks["orphan"] = 0
+    for fork, status in forks.items():
+        db.execute(
+            "SELECT pgmq.send('jobs', jsonb_build_object('fork', %s::text, 'status', %s::integer,"
+            " 'pids', %s::text))",
+            [fork, status, str(pids)],
+        )
+    seen = Errors()
+    try:
+        _run(kind, dsn, "jobs", handlers.fork, hooks=seen)
+    finally:
+        for pid in pids.read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+    assert [m["fork"] for m in seen.done] == ["return", "raise", "exit", "wait"]
+    died = ["HandlerError: the handler's process has died: exit code 4"]
+    assert seen.errors == (died if kind is ProcessWorker else [])
+    assert "in the other process" in capfd.readouterr().err
+
+
+def test_a_signal_stops_all_workers_of_an_event_loop(db: psycopg.Connection, dsn: str) -> None:
+    db.execute("SELECT pgmq.create('other')")
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def main() -> None:
+        reading = asyncio.Event()
+
+        class Ready(Hooks):
+            def on_read(self, queue: str, messages: Any) -> None:
+                reading.set()
+
+        workers = [
+            AsyncWorker(dsn, queue, _coroutine, hooks=Ready()) for queue in ("other", "jobs")
+        ]
+        running = [asyncio.create_task(worker.run()) for worker in workers]
+        db.execute("SELECT pgmq.send('jobs', '1')")
+        await reading.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(asyncio.gather(*running), 20)
+
+    asyncio.run(main())
+    assert signal.getsignal(signal.SIGTERM) is before

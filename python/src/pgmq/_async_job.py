@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from psycopg.pq import TransactionStatus
 
 from pgmq import _statements as statements
 from pgmq._async_connect import prepare
-from pgmq._outcome import RETURNED, HandlerError, LeaseLostError, Outcome, failure
+from pgmq._outcome import RETURNED, HandlerError, LeaseLostError, Outcome, end_process, failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -87,7 +88,22 @@ class AsyncJob:
         return Outcome("done", time.perf_counter() - started)
 
     async def _call(self, *arguments: Any) -> None:
-        """Call the handler, and see that it has done its work."""
+        """Call the handler, and see that it has done its work.
+
+        A process that the handler forks, and that comes back here, ends: it has copies of the
+        connections, and of the whole worker.
+        """
+        process = os.getpid()
+        try:
+            await self._work(*arguments)
+        except BaseException as error:
+            if os.getpid() != process:
+                end_process(error)
+            raise
+        if os.getpid() != process:
+            end_process(None)
+
+    async def _work(self, *arguments: Any) -> None:
         result = self.handler(*arguments)
         if inspect.isawaitable(result):  # sync: -
             result = await result  # sync: -

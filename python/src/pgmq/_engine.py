@@ -922,30 +922,57 @@ def _conninfo(
     return make_conninfo(dsn, **(wanted | given | ({"options": options} if options else {})))
 
 
+_stoppable: list[Engine] = []  # the workers of the main thread that signals stop
+_before: dict[int, Any] = {}  # what those signals did before
+
+
+def _after_fork() -> None:
+    """Have signals do in a process that a handler forks what they did before.
+
+    Else it would ignore them, and pass them on to the loop of the worker, which would stop.
+    """
+    if _before:
+        signal.set_wakeup_fd(-1)
+    while _before:
+        number, action = _before.popitem()
+        signal.signal(number, action or signal.SIG_DFL)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 @contextlib.contextmanager
 def _signals(worker: Engine) -> Iterator[None]:
-    """Have the first SIGTERM or SIGINT stop the worker, and the second do what it did before."""
+    """Have the first SIGTERM or SIGINT stop the worker, and the second do what it did before.
+
+    Several workers of one event loop are stopped by the same signal.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     # signal.signal() would not do: a signal that a handler's thread gets does not wake the loop.
     loop = asyncio.get_running_loop()
-    before: dict[int, Any] = {}
 
     def restore() -> None:
-        while before:
-            number, action = before.popitem()
+        while _before:
+            number, action = _before.popitem()
             loop.remove_signal_handler(number)
             signal.signal(number, action or signal.SIG_DFL)
 
     def stop() -> None:
         restore()
-        worker.stop()
+        for each in _stoppable:
+            each.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        before[number] = signal.getsignal(number)
-        loop.add_signal_handler(number, stop)
+    _stoppable.append(worker)
+    if not _before:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            _before[number] = signal.getsignal(number)
+            loop.add_signal_handler(number, stop)
     try:
         yield
     finally:
-        restore()
+        _stoppable.remove(worker)
+        if not _stoppable:
+            restore()

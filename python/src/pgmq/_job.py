@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from psycopg.pq import TransactionStatus
 
 from pgmq import _statements as statements
 from pgmq._connect import prepare
-from pgmq._outcome import RETURNED, HandlerError, LeaseLostError, Outcome, failure
+from pgmq._outcome import RETURNED, HandlerError, LeaseLostError, Outcome, end_process, failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,7 +88,22 @@ class Job:
         return Outcome("done", time.perf_counter() - started)
 
     def _call(self, *arguments: Any) -> None:
-        """Call the handler, and see that it has done its work."""
+        """Call the handler, and see that it has done its work.
+
+        A process that the handler forks, and that comes back here, ends: it has copies of the
+        connections, and of the whole worker.
+        """
+        process = os.getpid()
+        try:
+            self._work(*arguments)
+        except BaseException as error:
+            if os.getpid() != process:
+                end_process(error)
+            raise
+        if os.getpid() != process:
+            end_process(None)
+
+    def _work(self, *arguments: Any) -> None:
         result = self.handler(*arguments)
         if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
             if inspect.iscoroutine(result):

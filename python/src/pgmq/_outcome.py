@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
 import traceback
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NoReturn
 
 from pgmq import _wire as wire
 
-__all__ = ["RETURNED", "HandlerError", "LeaseLostError", "Outcome", "Reject", "Retry", "failure"]
+__all__ = [
+    "RETURNED",
+    "HandlerError",
+    "LeaseLostError",
+    "Outcome",
+    "Reject",
+    "Retry",
+    "end_process",
+    "failure",
+]
 
 _LONGEST_ERROR = 2000  # characters
 _LONGEST_DELAY = 2**31 - 1  # seconds
@@ -104,6 +114,17 @@ def failure(exception: BaseException, seconds: float = 0.0) -> Outcome:
     if isinstance(exception, Reject):
         return Outcome("rejected", seconds, 0, storable(exception.reason), exception)
     return Outcome("failed", seconds, None, storable(text_of(exception)), exception)
+
+
+def end_process(error: BaseException | None) -> NoReturn:
+    """End a process that a handler has forked, as the interpreter would."""
+    code: object = None
+    if isinstance(error, SystemExit):
+        code = error.code
+    elif error is not None:
+        traceback.print_exception(error)
+        code = 1
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def text_of(reason: object) -> str:

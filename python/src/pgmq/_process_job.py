@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ProcessJob"]
 
 _context = multiprocessing.get_context("spawn")
+_STEP = 1.0  # seconds until it is noticed that a process has died without a word
 
 
 @dataclass(slots=True)
@@ -79,6 +80,11 @@ class _Child:
         except Exception as error:  # noqa: BLE001, what cannot be pickled
             return failure(error)
         try:
+            # What it has started may live on, and hold the other end of the pipe open.
+            while not self._pipe.poll(_STEP) and self.process.is_alive():
+                pass
+            if not self._pipe.poll():
+                raise EOFError
             outcome: Outcome = self._pipe.recv()
         except (EOFError, OSError):
             self.process.join()
@@ -95,9 +101,13 @@ class _Child:
 
 def _serve(pipe: Connection, arguments: tuple[Any, ...]) -> None:
     """Be that process."""
-    # Sent to all processes, they mean the worker, which lets this one finish.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    # Sent to all processes, they mean the worker, which lets this one finish. What the handler
+    # starts has them as usual.
+    before = {number: signal.signal(number, _ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            after_in_child=lambda: [signal.signal(*each) for each in before.items()]
+        )
     threading.Thread(target=_die_with_parent, daemon=True).start()
     job = Job(*arguments)
     while True:
@@ -108,6 +118,10 @@ def _serve(pipe: Connection, arguments: tuple[Any, ...]) -> None:
             return
         outcome = job.run(messages, _always)[0]
         pipe.send(outcome.portable())
+
+
+def _ignore(*_: Any) -> None:
+    """Ignore a signal; unlike SIG_IGN, that is not passed on to other programs."""
 
 
 def _always(_: Message) -> bool:
