@@ -397,6 +397,31 @@ DIFFERENCES: dict[str, Difference] = {
         },
         steps=(Q, SIX, "SET ROLE pg_monitor"),
     ),
+    "a superuser looks into, and routes to, no queue of an owner who is none": Difference(
+        "what an owner puts into a queue's triggers and indexes runs with the rights of its users",
+        {
+            "SELECT count(*) FROM pgmq.metrics_all()": ([(1,)], [(0,)]),
+            "SELECT pgmq.send_topic('a.b', '1')": (
+                [(1,)],
+                Error(
+                    "42501",
+                    'queue "q", which this leads to, is not safe for a superuser to send to',
+                ),
+            ),
+        },
+        steps=(Q, "SELECT pgmq.bind_topic('a.#', 'q')", "ALTER TABLE pgmq.q_q OWNER TO pg_monitor"),
+    ),
+    "a poll of null seconds ends": Difference(
+        "upstream compares the time with null, so it never does",
+        {
+            f"SELECT * FROM pgmq.{call}('q', 0, 1, NULL, 100)": (
+                Error("57014", "canceling statement due to statement timeout"),
+                [],
+            )
+            for call in ("read_with_poll", "read_grouped_with_poll")
+        },
+        steps=(Q, "SET statement_timeout = '7s'"),
+    ),
     "a poll ends in time in the hour that is repeated when daylight saving time ends": Difference(
         "upstream keeps the deadline as a local time, which is ambiguous in that hour",
         {

@@ -568,8 +568,8 @@ COMMENT ON FUNCTION pgmq._long_ago(timestamptz) IS
 The slot that is free for longest is the first one, and a clock that is set back does not fill any.';
 
 -- That a transaction has looked in vain. Its last value of a sequence, which its session alone
--- knows and nobody else can set, holds the time (in ms), and behind it a hash of the transaction and
--- the queue, of which the last bit says that there was no message. A setting has it too, which
+-- knows and nobody else can set, holds the time (in ms), and behind it a hash of the transaction
+-- and the queue, of which the last bit says that there was no message. A setting has it too, which
 -- falls back when the transaction rolls back to a savepoint.
 CREATE OR REPLACE FUNCTION pgmq._look(queue_name text, is_empty boolean)
 RETURNS bigint
