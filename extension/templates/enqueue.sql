@@ -1,5 +1,9 @@
 -- Store one message, visible from visible_at on; a time that is past, -infinity too, means at once.
-CREATE OR REPLACE FUNCTION pgmq._enqueue_$queue(msg jsonb, msg_headers jsonb, visible_at timestamptz)
+CREATE OR REPLACE FUNCTION pgmq._enqueue_$queue(
+    msg jsonb,
+    msg_headers jsonb,
+    visible_at timestamptz
+)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 AS $$

@@ -24,7 +24,7 @@ def module() -> Path:
         pytest.skip("needs node and npm")
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--prefix", folder, "--no-audit", "--no-fund"]
+        command = ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund"]
         done = subprocess.run(
             [*command, f"{PACKAGE}@{VERSION}"], check=False, capture_output=True, text=True
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -35,12 +35,14 @@ ONLOOKERS = [
 ]
 
 
-def _all_at_once(connect: Connect, works: list[Callable[[psycopg.Connection], None]]) -> Counter:
+def _all_at_once(
+    connect: Connect, works: list[Callable[[psycopg.Connection], Any]]
+) -> Counter[str]:
     """Repeat each work in a session of its own for some seconds; count what is raised."""
     raised: Counter[str] = Counter()
     end = time.monotonic() + SECONDS
 
-    def repeat(session: psycopg.Connection, work: Callable[[psycopg.Connection], None]) -> None:
+    def repeat(session: psycopg.Connection, work: Callable[[psycopg.Connection], Any]) -> None:
         while time.monotonic() < end:
             try:
                 work(session)
@@ -55,8 +57,8 @@ def _all_at_once(connect: Connect, works: list[Callable[[psycopg.Connection], No
     return raised
 
 
-def _call(query: str) -> Callable[[psycopg.Connection], None]:
-    return lambda session: session.execute(query.encode()) and None
+def _call(query: str) -> Callable[[psycopg.Connection], Any]:
+    return lambda session: session.execute(query.encode())
 
 
 @pytest.mark.parametrize(

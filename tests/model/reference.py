@@ -61,7 +61,8 @@ class Policy:
             return 0
         if self.retry_delay_max is None:
             return HOURS[self.retry_delay]
-        return min(HOURS[self.retry_delay] * 2.0 ** (read_ct - 1), HOURS[self.retry_delay_max])
+        doubled: float = HOURS[self.retry_delay] * 2.0 ** (read_ct - 1)
+        return min(doubled, HOURS[self.retry_delay_max])
 
 
 @dataclass
