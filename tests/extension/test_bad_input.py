@@ -72,7 +72,8 @@ GOOD = {
     "dedup_key": "key", "dedup_keys": "{a,b}", "role_name": "pg_monitor", "prefix": "q",
     "group_name": "g", "error": "broken", "max_poll_seconds": "0", "poll_interval_ms": "1",
     "max_receives": "5", "max_in_flight": "5", "maximum_messages": "1",
-    "text": "a", "integer": "1", "bigint": "1", "boolean": "true", "double precision": "0", "jsonb": "{}",
+    "text": "a", "integer": "1", "bigint": "1", "boolean": "true", "jsonb": "{}",
+    "double precision": "0",
     "interval": "1 h", "timestamp with time zone": "2000-01-01", "text[]": "{a,b}",
     "bigint[]": "{1,2}", "integer[]": "{1,1}", "jsonb[]": "{1,2}",
 }  # fmt: skip
