@@ -510,11 +510,12 @@ def _consume(options: Options) -> None:
     """Run a program for each message.
 
     The program has the message on its standard input, and PGMQ_QUEUE, PGMQ_MSG_ID, PGMQ_READ_CT,
-    PGMQ_ENQUEUED_AT and PGMQ_HEADERS (JSON) in its environment. Exit code 0 acknowledges the
-    message. After any other it is returned, with the last line that the program wrote to standard
-    error. The lease is extended while it runs. SIGTERM or Ctrl-C lets the program finish; a second
-    one ends it. Goes on by itself when the server was restarted. For more messages at a time,
-    start it several times.
+    PGMQ_ENQUEUED_AT and PGMQ_HEADERS (JSON; PGMQ_HEADERS_FILE names a file instead where they are
+    long) in its environment. Exit code 0 acknowledges the message. After any other it is returned,
+    with the last line that the program wrote to standard error. The lease is extended while it
+    runs. SIGTERM or Ctrl-C lets the program finish; a second one ends it and what it has started,
+    a third one kills them. Goes on by itself when the server was restarted. For more messages at a
+    time, start it several times.
 
     Example: pgmq consume orders --vt 60 -- ./handle-order --verbose
     """
