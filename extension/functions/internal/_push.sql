@@ -413,10 +413,12 @@ RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
     v_queue CONSTANT text := TG_ARGV[0];
     v_now timestamptz;
+    v_free_at timestamptz;
     v_group text;
     v_freed boolean := false;
     v_has_room boolean := true;
@@ -424,11 +426,19 @@ DECLARE
     v_left text := 'messages';
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed'
-        -- Without channels the queue is not even looked at.
-        OR NOT EXISTS (SELECT FROM pgmq.channel_slot AS s WHERE s.queue_name = v_queue)
         OR NOT pgmq._is_of_queue(TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, v_queue)
     THEN
         RETURN null;
+    END IF;
+    -- One statement, since a commit may run it for very many messages.
+    v_free_at := (
+        SELECT s.free_at FROM pgmq.channel_slot AS s
+        WHERE s.queue_name = v_queue
+        ORDER BY s.free_at
+        LIMIT 1
+    );
+    IF v_free_at IS NULL THEN
+        RETURN null;        -- there is no channel
     END IF;
     -- A commit may bring very many of these. What one has done is no reason to do nothing for the
     -- next: between the two there may have been another message, or another's commit. But what has
@@ -439,10 +449,7 @@ BEGIN
     v_looked := current_setting('pgmq.push_look', true) <> ''
         AND pgmq._has_just_looked(v_queue, v_freed);
     IF TG_OP <> 'DELETE' AND new.vt <= v_now THEN
-        v_has_room := EXISTS (
-            SELECT FROM pgmq.channel_slot AS s
-            WHERE s.queue_name = v_queue AND s.free_at <= v_now
-        );
+        v_has_room := v_free_at <= v_now;
         IF v_looked AND NOT v_has_room
             OR v_has_room AND EXISTS (
                 SELECT FROM pgmq.channel_slot AS s
