@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 import time
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from conftest import Connect
     from pgmq import embedded
+    from server import TestServer
 
 Finding = tuple[str, str | None, str, str]
 
@@ -395,3 +397,38 @@ def test_a_server_that_cannot_clean_up_is_described(
         assert finding[3].startswith("ROLLBACK PREPARED 'forgotten one'")
         db.execute("ROLLBACK PREPARED 'forgotten one'")
         assert _findings(db, "prepared") == []
+
+
+def test_who_keeps_the_queue_of_notifications_full_is_named(
+    new_server: Callable[..., embedded.Server], server: TestServer
+) -> None:
+    can_be_small = server.major >= 17
+    small = {"max_notify_queue_pages": "64"} if can_be_small else {}
+    dsn = new_server(**small).dsn("postgres")
+    with (
+        psycopg.connect(dsn, autocommit=True) as db,
+        contextlib.closing(psycopg.connect(dsn, application_name="deaf")) as listener,
+    ):
+        db.execute("CREATE EXTENSION pgmq")
+        if not can_be_small:  # 8 GB: the others' is said to be as full
+            (source,) = db.execute(
+                "SELECT pg_get_functiondef('pgmq._doctor_notifications'::regproc)"
+            ).fetchone() or ("",)
+            db.execute(source.replace("pg_notification_queue_usage()", "(SELECT 0.7)").encode())
+        listener.execute("LISTEN c")
+        listener.commit()
+        listener.execute("SELECT 1")
+        for _ in range(45):
+            db.execute("SELECT pg_notify('c', repeat('x', 7000))")
+        (finding,) = _findings(db, "notifications")
+        assert finding[:2] == ("warning", None)
+        assert re.search(r"is [67]\d % full", finding[2])
+        assert (
+            f'process {listener.info.backend_pid} (user "postgres", application "deaf"'
+            in (finding[2])
+        )
+        if can_be_small:
+            db.execute(finding[3].encode())
+            for _ in range(10):
+                db.execute("SELECT pg_notify('c', repeat('x', 7000))")
+            assert _findings(db, "notifications") == []

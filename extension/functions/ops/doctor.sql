@@ -11,7 +11,7 @@ DECLARE
 BEGIN
     FOREACH v_part IN ARRAY ARRAY[
         'horizon', 'settings', 'tables', 'compiled', 'relations', 'queues', 'archives',
-        'partitions', 'channels', 'statistics'
+        'partitions', 'channels', 'notifications', 'statistics'
     ] LOOP
         FOR v_attempt IN 1..10 LOOP
             BEGIN
@@ -56,7 +56,7 @@ severity is critical, warning or info; queue_name is null for the server; fix is
 
 - who keeps vacuum from its work (for longer than the setting pgmq.doctor_patience, 5 min unless set), dead rows and bloat, settings of autovacuum that will not keep up, and statistics that a crash or pg_upgrade has lost;
 - functions, tables, indexes and marks that are missing, stale or lag;
-- channels that are dead or answer nothing;
+- channels that are dead or answer nothing, and a queue of notifications that fills up;
 - messages in default partitions or dropped unread by retention, partitions that come or go too late and the transactions that are in their way;
 - dead letters that pile up, messages whose msg_id is in the archive already, and archives that only grow.
 
