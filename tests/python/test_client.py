@@ -542,6 +542,20 @@ def test_the_asynchronous_client_opens_by_init(dsn: str) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_an_event_loop_ends_with_a_client_that_is_open(dsn: str) -> None:
+    async def leave() -> None:
+        client = AsyncPGMQueue(dsn, init_extension=False)
+        await client.init()
+        left.append(client)
+
+    left: list[AsyncPGMQueue] = []
+    thread = threading.Thread(target=lambda: asyncio.run(leave()), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
 def test_a_cancelled_call_does_not_cost_the_pool_its_connection(dsn: str) -> None:
     async def main() -> None:
         async with AsyncPGMQueue(dsn, pool_size=1) as client:

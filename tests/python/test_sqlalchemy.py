@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import subprocess
 import sys
 from datetime import timedelta
@@ -265,6 +266,36 @@ def test_the_asynchronous_client_takes_any_driver(dsn: str, engine: Engine, driv
         await queue.close()
 
     asyncio.run(_with_engine(dsn, driver, use))
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_python_cannot_decode_costs_no_other_message(
+    dsn: str, engine: Engine, driver: str
+) -> None:
+    deep = "[" * 5000 + "]" * 5000
+    with engine.begin() as conn:
+        for message in (deep, "1"):
+            conn.exec_driver_sql("SELECT pgmq.send('orders', %s::jsonb)", (message,))
+    assert _state(engine)[1] == [deep, 1]
+
+    async def use(own: AsyncEngine) -> None:
+        queue = SQLAlchemyAsyncPGMQueue(engine=own)
+        async with queue.session() as session:
+            messages = await queue.read_batch("orders", batch_size=2, conn=session)
+            assert [message.message for message in messages] == [deep, 1]
+            await queue.send("orders", messages[0].message, conn=session)
+            await session.commit()
+
+    asyncio.run(_with_engine(dsn, driver, use))
+    assert _state(engine)[1] == [deep]
+
+
+def test_an_engine_decodes_as_it_was_told_to(dsn: str, engine: Engine) -> None:
+    own = create_engine(url(dsn), json_deserializer=lambda text: ("mine", json.loads(text)))
+    client = SQLAlchemyPGMQueue(engine=own)
+    client.send("orders", 1)
+    assert client.read("orders").message == ("mine", 1)  # type: ignore[union-attr]
+    own.dispose()
 
 
 def test_a_client_without_an_engine_makes_and_closes_its_own(dsn: str) -> None:

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 import handlers
-from pgmq import AsyncWorker, Hooks, PGMQueue, ProcessWorker, Reject, Worker
+from pgmq import AsyncWorker, Hooks, PGMQueue, ProcessWorker, Reject, SQLAlchemyPGMQueue, Worker
 from pgmq._wire import UndecodableJSON
 
 if TYPE_CHECKING:
@@ -415,9 +415,27 @@ def test_an_error_that_the_database_cannot_hold_is_stored_readably(
                 raise ValueError("\u2713 \ud800 \0")
 
             _run(Worker, latin, "jobs", handler)
-            assert _column(old, "SELECT headers ->> 'x-pgmq-error' FROM pgmq.a_jobs")[0].startswith(
-                "ValueError: \\u2713 \\ud800 "
+            stored = (
+                "SELECT headers ->> 'x-pgmq-error' FROM pgmq.a_jobs ORDER BY msg_id DESC LIMIT 1"
             )
+            assert _column(old, stored)[0].startswith("ValueError: \\u2713 \\ud800 ")
+
+            text = "\u2713 \ud800"
+            with PGMQueue(latin) as client, SQLAlchemyPGMQueue(latin) as other:
+                for each in (client, other):
+                    each.purge("jobs")
+                    msg_id = each.send("jobs", 1)
+                    each.read("jobs")
+                    assert each.nack("jobs", msg_id, 1, error=text)
+                    each.read("jobs")  # is archived
+                    assert _column(old, stored) == ["\\u2713 \\ud800"]
+                    msg_id = each.send("jobs", 1)
+                    each.read("jobs")
+                    assert each.nack_batch("jobs", [msg_id], [1], error=text) == [msg_id]
+                    msg_id = each.send("jobs", 1)
+                    assert not each.nack("jobs", msg_id, 2, error=text)
+                with client.pool.connection() as conn, pytest.raises(psycopg.DataError):  # type: ignore[union-attr]
+                    client.nack("jobs", msg_id, 0, error=text, conn=conn)
     finally:
         db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 

@@ -128,23 +128,6 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
             return self._run(statement, None)
         return False
 
-    def nack(
-        self,
-        queue: str,
-        msg_id: int,
-        read_ct: int,
-        delay: int | None = None,
-        error: str | None = None,
-        conn: psycopg.Connection[Any] | None = None,
-    ) -> bool:
-        """Return a leased message; characters that the database has not are stored escaped."""
-        try:
-            return super().nack(queue, msg_id, read_ct, delay, error, conn)
-        except psycopg.DataError:
-            if error is None or error.isascii():
-                raise
-            return super().nack(queue, msg_id, read_ct, delay, wire.escaped(error), conn)
-
     def next_batch(
         self, queue: str, read: Callable[[], list[Message]], poll: float
     ) -> list[Message]:

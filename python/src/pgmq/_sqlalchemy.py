@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import TextClause, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import UserDefinedType
 
 from pgmq import _wire as wire
 
@@ -24,13 +25,27 @@ URL = "postgresql+psycopg://"
 _PARAMETER = re.compile(r"%\((\w+)\)s::(\w+(?:\[\])?)")
 
 
+class _JSON(UserDefinedType[Any]):
+    """JSON that arrives as text; it is decoded by what the engine was given, or by json."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Any, coltype: object) -> Any:
+        decode = getattr(dialect, "_json_deserializer", None) or json.loads
+        return lambda value: None if value is None else wire.loads(value, decode)
+
+
 @functools.cache
 def _text(query: str) -> TextClause:
+    # Drivers differ in whether jsonb arrives decoded; and what Python cannot decode must not cost
+    # the other messages.
+    query = query.replace(
+        " message, headers FROM ", " message::text AS message, headers::text AS headers FROM "
+    )
     clause = text(_PARAMETER.sub(r"CAST(:\1 AS \2)", query))
-    if "message, headers" not in query:
+    if "message::text" not in query:
         return clause
-    # Drivers differ in whether jsonb arrives decoded; of a column with a type SQLAlchemy knows.
-    return clause.columns(message=JSONB, headers=JSONB)  # type: ignore[return-value]
+    return clause.columns(message=_JSON, headers=_JSON)  # type: ignore[return-value]
 
 
 def render(statement: Statement[Any]) -> tuple[TextClause, dict[str, Any]]:

@@ -17,6 +17,8 @@ from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import set_json_loads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from psycopg import AsyncCursor, Cursor
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "dumps",
     "escaped",
     "is_passing",
+    "lacks_character",
+    "loads",
     "plain",
 ]
 
@@ -110,7 +114,7 @@ def decode_again(cursor: Cursor[Any] | AsyncCursor[Any]) -> list[tuple[Any, ...]
     result = cursor.pgresult
     if result is None:
         return []
-    set_json_loads(_loads, cursor)
+    set_json_loads(loads, cursor)
     cursor.adapters.register_loader("timestamptz", ClampedLoader)
     transformer = Transformer(cursor)
     transformer.set_pgresult(result)
@@ -137,6 +141,13 @@ def escaped(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode()
 
 
+def lacks_character(error: BaseException) -> bool:
+    """Tell whether a text has characters that the database, or the connection, has not."""
+    original = getattr(error, "orig", None) or error  # of SQLAlchemy's
+    state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+    return state == "22P05" or isinstance(original, UnicodeEncodeError)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, date | time):  # a datetime is a date
         return value.isoformat()
@@ -149,9 +160,10 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
-def _loads(text: str | bytes) -> Any:
+def loads(text: str | bytes, decode: Callable[[Any], Any] = json.loads) -> Any:
+    """Decode JSON, or else return it as UndecodableJSON."""
     try:
-        return json.loads(text)
+        return decode(text)
     except (ValueError, RecursionError) as error:
         undecodable = UndecodableJSON(text.decode() if isinstance(text, bytes) else text)
         undecodable.error = error

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from pgmq import _statements as statements
+from pgmq import _wire as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from pgmq._statements import Statement
@@ -54,6 +55,17 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
     @abstractmethod
     async def _holds(self, statement: Statement[bool], conn: C | None) -> bool:
         """Run a statement, and take the error that a function raises by itself for a no."""
+
+    async def _returned(
+        self, nack: Callable[[str | None], Statement[T]], error: str | None, conn: C | None
+    ) -> T:
+        try:
+            return await self._run(nack(error), conn)
+        except Exception as problem:
+            # In a transaction of the caller nothing can be done any more.
+            if conn is not None or error is None or not wire.lacks_character(problem):
+                raise
+        return await self._run(nack(wire.escaped(error)), None)
 
     def _vt(self, vt: int | None) -> int:
         return self.vt if vt is None else vt
@@ -479,9 +491,11 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
         """Return a leased message, visible after delay seconds; False for a lost lease.
 
         Without a delay it is the queue's policy that says when. An error is kept in the header
-        x-pgmq-error.
+        x-pgmq-error; without `conn`, characters that the database has not are escaped.
         """
-        return await self._run(statements.nack(queue, msg_id, read_ct, delay, error), conn)
+        return await self._returned(
+            lambda text: statements.nack(queue, msg_id, read_ct, delay, text), error, conn
+        )
 
     async def nack_batch(
         self,
@@ -493,7 +507,9 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
         conn: C | None = None,
     ) -> list[int]:
         """Return leased messages; the result are the msg_ids that were still the caller's."""
-        return await self._run(statements.nack_batch(queue, msg_ids, read_cts, delay, error), conn)
+        return await self._returned(
+            lambda text: statements.nack_batch(queue, msg_ids, read_cts, delay, text), error, conn
+        )
 
     async def extend(
         self,

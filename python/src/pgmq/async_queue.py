@@ -62,15 +62,14 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
                 self._home = wire.current_loop()
                 self.pool = AsyncConnectionPool(
                     self.config.dsn,
-                    min_size=1,
+                    min_size=int(self.init_extension),
                     max_size=self.pool_size,
                     open=False,
                     check=_check,
                     configure=_configure,
                 )
-                # Not by the first call, for which the pool would open a second connection: a loop
-                # that ends meanwhile hangs.
-                await self.pool.open(wait=self.init_extension)
+                # Nothing may be opened beside: an event loop that ends meanwhile hangs.
+                await self.pool.open(wait=True)
             if self.init_extension:
                 await self._init_extensions()
         except BaseException:

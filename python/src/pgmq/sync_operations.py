@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from pgmq import _statements as statements
+from pgmq import _wire as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from pgmq._statements import Statement
@@ -56,6 +57,17 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     @abstractmethod
     def _holds(self, statement: Statement[bool], conn: C | None) -> bool:
         """Run a statement, and take the error that a function raises by itself for a no."""
+
+    def _returned(
+        self, nack: Callable[[str | None], Statement[T]], error: str | None, conn: C | None
+    ) -> T:
+        try:
+            return self._run(nack(error), conn)
+        except Exception as problem:
+            # In a transaction of the caller nothing can be done any more.
+            if conn is not None or error is None or not wire.lacks_character(problem):
+                raise
+        return self._run(nack(wire.escaped(error)), None)
 
     def _vt(self, vt: int | None) -> int:
         return self.vt if vt is None else vt
@@ -473,9 +485,11 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         """Return a leased message, visible after delay seconds; False for a lost lease.
 
         Without a delay it is the queue's policy that says when. An error is kept in the header
-        x-pgmq-error.
+        x-pgmq-error; without `conn`, characters that the database has not are escaped.
         """
-        return self._run(statements.nack(queue, msg_id, read_ct, delay, error), conn)
+        return self._returned(
+            lambda text: statements.nack(queue, msg_id, read_ct, delay, text), error, conn
+        )
 
     def nack_batch(
         self,
@@ -487,7 +501,9 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         conn: C | None = None,
     ) -> list[int]:
         """Return leased messages; the result are the msg_ids that were still the caller's."""
-        return self._run(statements.nack_batch(queue, msg_ids, read_cts, delay, error), conn)
+        return self._returned(
+            lambda text: statements.nack_batch(queue, msg_ids, read_cts, delay, text), error, conn
+        )
 
     def extend(
         self,
