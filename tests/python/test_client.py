@@ -12,6 +12,7 @@ import pickle
 import re
 import threading
 import time
+import unittest
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta, timezone
@@ -544,13 +545,13 @@ def test_the_asynchronous_client_opens_by_init(dsn: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_an_event_loop_ends_with_a_client_that_is_open(dsn: str) -> None:
-    async def leave() -> None:
-        client = AsyncPGMQueue(dsn, init_extension=False)
-        await client.init()
-        left.append(client)
+    class Leaves(unittest.IsolatedAsyncioTestCase):
+        async def runTest(self) -> None:  # noqa: N802
+            client = AsyncPGMQueue(dsn, init_extension=False)
+            await client.init()
+            raise ZeroDivisionError
 
-    left: list[AsyncPGMQueue] = []
-    thread = threading.Thread(target=lambda: asyncio.run(leave()), daemon=True)
+    thread = threading.Thread(target=Leaves().run, args=(unittest.TestResult(),), daemon=True)
     thread.start()
     thread.join(20)
     assert not thread.is_alive()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio  # sync: -
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -68,8 +69,10 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
                     check=_check,
                     configure=_configure,
                 )
-                # Nothing may be opened beside: an event loop that ends meanwhile hangs.
+                # Nothing may be opened beside, and the pool's tasks must have begun to wait: an
+                # event loop that ends meanwhile hangs (wait_for() of Python before 3.12).
                 await self.pool.open(wait=True)
+                await asyncio.sleep(0.01)  # sync: -
             if self.init_extension:
                 await self._init_extensions()
         except BaseException:

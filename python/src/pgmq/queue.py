@@ -70,7 +70,8 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
                     check=_check,
                     configure=_configure,
                 )
-                # Nothing may be opened beside: an event loop that ends meanwhile hangs.
+                # Nothing may be opened beside, and the pool's tasks must have begun to wait: an
+                # event loop that ends meanwhile hangs (wait_for() of Python before 3.12).
                 self.pool.open(wait=True)
             if self.init_extension:
                 self._init_extensions()
