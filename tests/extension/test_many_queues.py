@@ -52,3 +52,12 @@ def test_nothing_that_looks_at_all_queues_runs_out_of_locks(
         assert one(db, "SELECT count(*) FROM pgmq.doctor() WHERE queue_name <> ''") == 0
         db.execute("CALL pgmq.maintain_queues()")
         assert one(db, "SELECT pgmq.recompile_all()") == QUEUES
+
+
+def test_what_one_queue_costs_does_not_grow_with_the_catalog(db: psycopg.Connection) -> None:
+    db.execute("SELECT pgmq.create('q')")
+    scanned = "SELECT pg_stat_get_xact_tuples_returned('pg_catalog.pg_class'::regclass)"
+    with db.transaction():
+        before = one(db, scanned)
+        assert one(db, "SELECT count(*) FROM pgmq.metrics_all()") == 1
+        assert one(db, scanned) - before < 100

@@ -105,8 +105,10 @@ AS $$
                 UNION
                 SELECT p.relid FROM pg_partition_tree(queue) AS p
             ) AS t
-            INNER JOIN pg_class AS r ON t.id = r.oid
-            WHERE NOT pg_has_role(r.relowner, c.id, 'USAGE')
+            -- Not a join, for which the whole catalog may be read.
+            WHERE NOT pg_has_role(
+                (SELECT r.relowner FROM pg_class AS r WHERE r.oid = t.id), c.id, 'USAGE'
+            )
         )
     )
 $$;
