@@ -34,7 +34,7 @@ DECLARE
     v_shown CONSTANT oid := (v_table + 2147483648) % 4294967296;
     v_limit CONSTANT integer := max_in_flight$policy;
     v_first_xid CONSTANT bigint := pg_current_xact_id_if_assigned()::text::bigint;
-    v_alone boolean;
+    v_alone boolean := false;
     v_locks integer;        -- what this transaction has said by how many locks, and what is true
     v_said bigint;
     v_own bigint;
@@ -44,8 +44,9 @@ DECLARE
     v_ids bigint[];
 BEGIN
     LOCK TABLE ONLY pgmq.q_$queue IN ROW EXCLUSIVE MODE;
-    v_alone := pg_try_advisory_lock(v_space, -1) OR pgmq._lock_leases('pgmq.q_$queue');
     BEGIN
+        -- Got, given up and noted in single statements within the block: a cancel comes between two.
+        v_alone := pg_try_advisory_lock(v_space, -1) OR pgmq._lock_leases('pgmq.q_$queue');
         WITH locks AS MATERIALIZED (
             SELECT l.virtualtransaction AS holder, l.pid, l.relation, l.objid::bigint AS leased
             FROM pg_locks AS l
@@ -103,15 +104,13 @@ BEGIN
                 CASE WHEN v_locks < 16 THEN v_own ELSE v_own + v_own / 8 END, 2147483647
             )::integer);
         END IF;
+        v_alone := v_alone AND NOT pg_advisory_unlock(v_space, -1);
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
         IF v_alone THEN
             PERFORM pg_advisory_unlock(v_space, -1);
         END IF;
         RAISE;
     END;
-    IF v_alone THEN
-        PERFORM pg_advisory_unlock(v_space, -1);
-    END IF;
     RETURN v_ids;
 END
 $$;

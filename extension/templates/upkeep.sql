@@ -8,22 +8,27 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     v_space CONSTANT integer := 'pgmq.q_$queue'::regclass::oid::bigint - 2147483648;
+    v_alone boolean := false;
 BEGIN
     -- An old snapshot shows what others have removed already.
-    IF current_setting('transaction_isolation') <> 'read committed'
-        OR NOT pg_try_advisory_lock(v_space, -2)
-    THEN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
         RETURN;
     END IF;
     BEGIN
-        PERFORM pgmq._forget_$queue(greatest(100, least(quantity, 5000) * 2));
-    EXCEPTION
-        WHEN query_canceled OR assert_failure THEN
+        -- Got, given up and noted in single statements within the block: a cancel comes between two.
+        v_alone := pg_try_advisory_lock(v_space, -2);
+        IF v_alone THEN
+            PERFORM pgmq._forget_$queue(greatest(100, least(quantity, 5000) * 2));
+            v_alone := NOT pg_advisory_unlock(v_space, -2);
+        END IF;
+    EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+        IF v_alone THEN
             PERFORM pg_advisory_unlock(v_space, -2);
+        END IF;
+        IF SQLSTATE = '57014'::text THEN
             RAISE;
-        WHEN OTHERS OR assert_failure THEN      -- of a user's trigger
-            RAISE WARNING 'upkeep of queue "%" failed: %', queue_name$policy, SQLERRM;
+        END IF;
+        RAISE WARNING 'upkeep of queue "%" failed: %', queue_name$policy, SQLERRM;
     END;
-    PERFORM pg_advisory_unlock(v_space, -2);
 END
 $$;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -238,3 +239,52 @@ def test_many_consumers_never_exceed_the_cap(queue: psycopg.Connection, connect:
     assert not failures
     assert done >= 300
     assert most == 3
+
+
+@pytest.mark.parametrize("policy", ["max_in_flight => 5", "archive_retention => '1 hour'"])
+def test_a_cancel_at_any_moment_leaves_no_lock_behind(
+    db: psycopg.Connection, connect: Connect, policy: str
+) -> None:
+    """Session locks outlast a failed call; a pool would keep them for hours."""
+    db.execute(f"SELECT pgmq.create('q'), pgmq.set_policy('q', {policy})".encode())
+    db.execute("SELECT pgmq.send('q', '1') FROM generate_series(1, 40)")
+    session = connect(prepare_threshold=None)
+    pid = session.info.backend_pid
+    at_work = threading.Event()
+    stop = threading.Event()
+    turn = threading.Lock()
+
+    def cancel() -> None:
+        chance = random.Random(1)
+        canceller = connect()
+        while not stop.is_set():
+            if at_work.wait(0.1):
+                until = time.perf_counter() + chance.random() * 0.0015
+                while time.perf_counter() < until:
+                    pass
+                with turn:
+                    if at_work.is_set():
+                        canceller.execute("SELECT pg_cancel_backend(%s)", [pid])
+                        at_work.clear()
+
+    def tried(query: str) -> list[Any]:
+        with contextlib.suppress(psycopg.errors.QueryCanceled):
+            return session.execute(query.encode()).fetchall()
+        return []
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    try:
+        cancelled = 0
+        deadline = time.monotonic() + 15
+        while cancelled < 150 and time.monotonic() < deadline:
+            at_work.set()
+            cancelled += not tried("SELECT count(*) FROM pgmq.read('q', 0, 32)")
+            with turn:  # one cancel for each call: a second could hit what cleans up
+                at_work.clear()
+            locks = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+            assert tried(locks) == []
+    finally:
+        stop.set()
+        thread.join()
+    assert cancelled > 0

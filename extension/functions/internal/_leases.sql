@@ -6,26 +6,43 @@ SET lock_timeout = '900ms'
 AS $$
 DECLARE
     v_space CONSTANT integer := queue::oid::bigint - 2147483648;
+    v_shown CONSTANT oid := (queue::oid::bigint + 2147483648) % 4294967296;
+    v_holders integer[];
+    v_locked boolean := false;
 BEGIN
-    -- A reader has locked the table; anybody else is not waited for.
-    IF NOT EXISTS (
-        SELECT FROM pg_locks AS a
-        INNER JOIN pg_locks AS t ON a.virtualtransaction = t.virtualtransaction
-        WHERE a.locktype = 'advisory' AND a.objsubid = 2 AND a.mode = 'ExclusiveLock'
-            AND a.granted AND a.objid = 4294967295
-            AND a.classid = ((queue::oid::bigint + 2147483648) % 4294967296)::oid
-            AND t.locktype = 'relation' AND t.relation = queue AND t.mode = 'RowExclusiveLock'
-            AND a.database = t.database
-    )
-    THEN
-        RETURN pg_try_advisory_lock(v_space, -1);
-    END IF;
-    BEGIN
-        PERFORM pg_advisory_lock(v_space, -1);
-    EXCEPTION WHEN lock_not_available THEN
+    FOR attempt IN 1..10 LOOP
+        -- A reader has locked the table before, and keeps that lock for longer; anybody else is not
+        -- waited for. In this order, and not at once: pg_locks has both kinds of locks as they were
+        -- at different times.
+        v_holders := ARRAY(
+            SELECT a.pid
+            FROM pg_locks AS a
+            WHERE a.locktype = 'advisory' AND a.objsubid = 2 AND a.mode = 'ExclusiveLock'
+                AND a.granted AND a.classid = v_shown AND a.objid = 4294967295
+                AND a.database = (
+                    SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
+                )
+        );
+        v_locked := CASE
+            WHEN EXISTS (
+                SELECT FROM pg_locks AS t
+                WHERE t.locktype = 'relation' AND t.relation = queue
+                    AND t.mode = 'RowExclusiveLock' AND t.pid = ANY (v_holders)
+            )
+                THEN pg_advisory_lock(v_space, -1) IS NOT NULL
+            ELSE pg_try_advisory_lock(v_space, -1)
+        END;
+        EXIT WHEN v_locked;     -- else a reader may have come and gone meanwhile
+    END LOOP;
+    RETURN v_locked;
+EXCEPTION
+    WHEN lock_not_available THEN
         RETURN false;
-    END;
-    RETURN true;
+    WHEN query_canceled THEN
+        IF v_locked THEN
+            PERFORM pg_advisory_unlock(v_space, -1);
+        END IF;
+        RAISE;
 END
 $$;
 COMMENT ON FUNCTION pgmq._lock_leases(regclass) IS
