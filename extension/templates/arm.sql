@@ -19,25 +19,28 @@ DECLARE
     v_soon CONSTANT interval := interval '0.1 seconds';
     v_next timestamptz;
     v_sure boolean := true;
+    v_locked boolean := false;
     v_armed CONSTANT bigint := pgmq._microseconds(v_until);
     v_lock CONSTANT bigint := hashtextextended('pgmq.armed_until_$queue', 0);
 BEGIN
     PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
     -- Never back: others may wait for longer.
     IF v_armed > coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0) THEN
-        -- Only as long as this: the transaction may stay open.
-        v_sure := pg_try_advisory_lock(v_lock);
-        IF v_sure THEN
-            BEGIN
-                IF v_armed > coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0) THEN
-                    PERFORM setval('pgmq.armed_until_$queue', v_armed);
-                END IF;
-            EXCEPTION WHEN OTHERS OR query_canceled THEN
+        -- Only as long as this: the transaction may stay open. Got, given up and noted in single
+        -- statements within the block: a cancel comes between two.
+        BEGIN
+            v_locked := pg_try_advisory_lock(v_lock);
+            v_sure := v_locked;
+            IF v_sure AND v_armed > coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0) THEN
+                PERFORM setval('pgmq.armed_until_$queue', v_armed);
+            END IF;
+            v_locked := v_locked AND NOT pg_advisory_unlock(v_lock);
+        EXCEPTION WHEN OTHERS OR query_canceled THEN
+            IF v_locked THEN
                 PERFORM pg_advisory_unlock(v_lock);
-                RAISE;
-            END;
-            PERFORM pg_advisory_unlock(v_lock);
-        END IF;
+            END IF;
+            RAISE;
+        END;
     END IF;
     v_next := pgmq._next_$queue(v_until);
     IF v_next <= clock_timestamp() THEN

@@ -241,12 +241,19 @@ def test_many_consumers_never_exceed_the_cap(queue: psycopg.Connection, connect:
     assert most == 3
 
 
-@pytest.mark.parametrize("policy", ["max_in_flight => 5", "archive_retention => '1 hour'"])
+@pytest.mark.parametrize(
+    ("turned_on", "call"),
+    [
+        ("set_policy('q', max_in_flight => 5)", "count(*) FROM pgmq.read('q', 0, 32)"),
+        ("set_policy('q', archive_retention => '1 h')", "count(*) FROM pgmq.read('q', 0, 32)"),
+        ("enable_wakeups('q')", "pgmq.await('q', 60)"),
+    ],
+)
 def test_a_cancel_at_any_moment_leaves_no_lock_behind(
-    db: psycopg.Connection, connect: Connect, policy: str
+    db: psycopg.Connection, connect: Connect, turned_on: str, call: str
 ) -> None:
     """Session locks outlast a failed call; a pool would keep them for hours."""
-    db.execute(f"SELECT pgmq.create('q'), pgmq.set_policy('q', {policy})".encode())
+    db.execute(f"SELECT pgmq.create('q'), pgmq.{turned_on}".encode())
     db.execute("SELECT pgmq.send('q', '1') FROM generate_series(1, 40)")
     session = connect(prepare_threshold=None)
     pid = session.info.backend_pid
@@ -279,7 +286,7 @@ def test_a_cancel_at_any_moment_leaves_no_lock_behind(
         deadline = time.monotonic() + 15
         while cancelled < 150 and time.monotonic() < deadline:
             at_work.set()
-            cancelled += not tried("SELECT count(*) FROM pgmq.read('q', 0, 32)")
+            cancelled += not tried(f"SELECT {call}")
             with turn:  # one cancel for each call: a second could hit what cleans up
                 at_work.clear()
             locks = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
