@@ -13,6 +13,9 @@ DECLARE
     v_sum bigint := 0;
     v_is_archive boolean;
 BEGIN
+    PERFORM pgmq._compiled('advance', queue_name);      -- an unknown queue is an error
+    -- Locked first: see drop_queue.
+    EXECUTE format('SELECT FROM pgmq.%I WHERE false', pgmq.format_table_name(queue_name, 'q'));
     EXECUTE format('SELECT pgmq.%I(true)', pgmq._compiled('advance', queue_name));
     IF v_policy.max_receives IS NOT NULL OR v_policy.message_ttl IS NOT NULL THEN
         LOOP

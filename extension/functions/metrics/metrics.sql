@@ -6,6 +6,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_exact CONSTANT bigint := 10000;
+    v_name text;
     v_table regclass;
     v_ready bigint;
     v_parked bigint;
@@ -26,8 +27,8 @@ DECLARE
     v_all_ready bigint;
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
-    v_table := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass;
-    v_default := pgmq._default_partition(v_table);
+    v_name := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
+    v_table := to_regclass(v_name);
     IF NOT has_column_privilege(v_table, 'vt', 'SELECT') THEN
         RAISE EXCEPTION 'permission denied for table %', pgmq.format_table_name(queue_name, 'q')
             USING ERRCODE = 'insufficient_privilege',
@@ -35,6 +36,10 @@ BEGIN
                     'Its owner can SELECT pgmq.grant_monitor(%L, %L).', queue_name, current_user
                 );
     END IF;
+    -- Whoever drops it waits from here on; if that is done already, this is 42P01.
+    EXECUTE format('SELECT q.vt FROM %s AS q WHERE false', v_name);
+    v_table := v_name::regclass;
+    v_default := pgmq._default_partition(v_table);
     v_last := coalesce(
         pgmq._sequence_value(pg_get_serial_sequence(v_table::text, 'msg_id')::regclass), 0
     );
