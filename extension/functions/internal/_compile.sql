@@ -252,6 +252,15 @@ BEGIN
     IF (SELECT t.typowner FROM pg_type AS t WHERE t.oid = to_regtype(v_type)) <> v_owner THEN
         EXECUTE format('ALTER TYPE %s OWNER TO %s', v_type, v_owner::regrole);
     END IF;
+    -- (In an extension's script nothing but its members can be replaced.)
+    IF NOT v_in_script AND EXISTS (
+        SELECT FROM pg_proc AS p
+        INNER JOIN pgmq._all_compiled('scheduled', _compile.queue_name) AS f (id) ON p.oid = f.id
+        WHERE p.proowner <> v_owner
+    )
+    THEN
+        PERFORM pgmq._schedule(queue_name);
+    END IF;
     FOR v_difference IN
         SELECT
             d.template, d.sql, d.is_stale IS NOT false AS is_stale,

@@ -13,21 +13,7 @@ BEGIN
                 HINT = 'A scheduler''s role owns nothing, and is a member of no role but pg_monitor.';
     END IF;
     PERFORM pgmq._grant_schema(role_name);
-    IF to_regproc(v_function) IS NULL THEN
-        EXECUTE format(
-            $ddl$
-            CREATE FUNCTION %s() RETURNS bigint
-            LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-            SET search_path = pg_catalog, pg_temp
-            AS %L
-            $ddl$,
-            v_function, format('BEGIN RETURN pgmq._maintain(%L); END', queue_name)
-        );
-        EXECUTE format('REVOKE ALL ON FUNCTION %s() FROM public', v_function);
-    END IF;
-    EXECUTE format('ALTER FUNCTION %s() OWNER TO %s', v_function, (
-        SELECT c.relowner::regrole FROM pg_class AS c WHERE c.oid = v_on.queue
-    ));
+    PERFORM pgmq._schedule(queue_name);
     EXECUTE format('GRANT EXECUTE ON FUNCTION %s() TO %I', v_function, role_name);
 END
 $$;
