@@ -150,12 +150,16 @@ def test_who_waits_while_another_is_about_to_looks_again_soon(
     producer: psycopg.Connection, consumer: psycopg.Connection, connect: Connect
 ) -> None:
     """Two that read and write the time at once would lose one of the two."""
+    _await(consumer, 60)
+    key = "hashtextextended('pgmq.armed_until_q', 0)"
+    consumer.execute(f"SELECT pg_advisory_lock({key})".encode())
+    # Armed for long enough already.
+    assert _await(producer, 5) > SOON
+    assert _await(producer, 3600) <= SOON
+    consumer.execute(f"SELECT pg_advisory_unlock({key})".encode())
     with consumer.transaction():
-        _await(consumer, 60)
-        # Armed for long enough already.
-        assert _await(producer, 5) > SOON
-        assert _await(producer, 3600) <= SOON
-    assert _await(producer, 3600) > SOON
+        _await(consumer, 600)  # does not hold it any longer
+        assert _await(producer, 3600) > SOON
 
 
 @pytest.mark.parametrize(
