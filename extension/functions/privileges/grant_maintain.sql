@@ -4,9 +4,9 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_on record := pgmq._grantee(queue_name, role_name);
-    v_function text := format('pgmq.%I', pgmq._function_name('scheduled', queue_name));
+    v_function CONSTANT text := format('pgmq.%I', pgmq._function_name('scheduled', queue_name));
 BEGIN
+    PERFORM pgmq._grantee(queue_name, role_name);
     IF pgmq._has_other_rights((SELECT r.oid FROM pg_roles AS r WHERE r.rolname = role_name)) THEN
         RAISE EXCEPTION 'role "%" has rights that an owner of queues could use', role_name
             USING ERRCODE = 'invalid_grant_operation',
