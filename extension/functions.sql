@@ -140,10 +140,9 @@
 -- running it
 \ir functions/ops/version.sql
 \ir functions/ops/recompile_all.sql
-\ir functions/ops/recompile_queues.sql
+\ir functions/ops/recompile.sql
 \ir functions/internal/_maintain.sql
 \ir functions/ops/maintain.sql
-\ir functions/ops/maintain_queues.sql
 \ir functions/internal/_doctor.sql
 \ir functions/ops/doctor.sql
 

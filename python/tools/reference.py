@@ -78,14 +78,12 @@ class Function:
 
     name: str
     arguments: list[str]
-    result: str | None  # of a procedure, none
+    result: str
     comment: str | None
 
     @property
     def signature(self) -> str:
         """The signature on one line, or with a line for each argument."""
-        if self.result is None:
-            return f"CALL pgmq.{self.name}({', '.join(self.arguments)})"
         result = f"-> {self.result.replace('SETOF', 'setof').replace('TABLE', 'table')}"
         line = f"pgmq.{self.name}({', '.join(self.arguments)}) {result}"
         if len(line) <= 100:

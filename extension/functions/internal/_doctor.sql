@@ -559,30 +559,39 @@ BEGIN
             OR has_column_privilege(v_queue.archive, 'msg_id', 'SELECT') IS NOT true
             OR NOT EXISTS (
                 SELECT FROM pg_index AS i WHERE i.indrelid = v_queue.archive AND i.indisprimary
-            );
-        EXECUTE format(
-            'SELECT count(*), min(q.msg_id)'
-            ' FROM (SELECT m.msg_id FROM %s AS m ORDER BY m.msg_id LIMIT 1000) AS q'
-            ' WHERE EXISTS (SELECT FROM %s AS a WHERE a.msg_id = q.msg_id)',
-            v_queue.queue, v_queue.archive
-        ) INTO v_count, v_first;
-        EXECUTE format(
-            'SELECT a.msg_id FROM %s AS a ORDER BY a.msg_id DESC LIMIT 1', v_queue.archive
-        ) INTO v_last;
-        CONTINUE WHEN v_count = 0;
-        severity := 'critical';
-        queue_name := v_queue.name;
-        finding := format(
-            '%s message%s among the oldest 1,000 cannot be archived: the archive has their msg_ids'
-            ' already, as it has msg_id %s; the greatest one there is %s',
-            v_count, CASE WHEN v_count <> 1 THEN 's' END, v_first, v_last
-        );
-        fix := format(
-            'Move the archived rows to a table of your own, and have new messages numbered from'
-            ' there: SELECT setval(%L, greatest(%s, (SELECT max(msg_id) FROM %s)))',
-            pg_get_serial_sequence(v_queue.queue::text, 'msg_id'), v_last, v_queue.queue
-        );
-        RETURN NEXT;
+            )
+            OR NOT pgmq._is_safe_to_touch(v_queue.queue)
+            OR NOT pgmq._is_safe_to_touch(v_queue.archive);
+        BEGIN
+            EXECUTE format(
+                'SELECT count(*), min(q.msg_id)'
+                ' FROM (SELECT m.msg_id FROM %s AS m ORDER BY m.msg_id LIMIT 1000) AS q'
+                ' WHERE EXISTS (SELECT FROM %s AS a WHERE a.msg_id = q.msg_id)',
+                v_queue.queue, v_queue.archive
+            ) INTO v_count, v_first;
+            EXECUTE format(
+                'SELECT a.msg_id FROM %s AS a ORDER BY a.msg_id DESC LIMIT 1', v_queue.archive
+            ) INTO v_last;
+            IF v_count > 0 THEN
+                severity := 'critical';
+                queue_name := v_queue.name;
+                finding := format(
+                    '%s message%s among the oldest 1,000 cannot be archived: the archive has their msg_ids'
+                    ' already, as it has msg_id %s; the greatest one there is %s',
+                    v_count, CASE WHEN v_count <> 1 THEN 's' END, v_first, v_last
+                );
+                fix := format(
+                    'Move the archived rows to a table of your own, and have new messages numbered from'
+                    ' there: SELECT setval(%L, greatest(%s, (SELECT max(msg_id) FROM %s)))',
+                    pg_get_serial_sequence(v_queue.queue::text, 'msg_id'), v_last, v_queue.queue
+                );
+                RETURN NEXT;
+            END IF;
+            -- Rolled back, it gives back its locks (see _doctor_queues).
+            RAISE EXCEPTION 'looked' USING ERRCODE = 'PGMQ0';
+        EXCEPTION WHEN SQLSTATE 'PGMQ0' THEN
+            NULL;
+        END;
     END LOOP;
 END
 $$;

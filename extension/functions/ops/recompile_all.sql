@@ -29,7 +29,7 @@ BEGIN
                         ceil(64 + 1.2 * v_locks * current_setting('max_locks_per_transaction')::bigint
                             / v_room)
                     )
-                    ELSE 'CALL pgmq.recompile_queues(), which commits after each queue.'
+                    ELSE 'Call pgmq.recompile() for each queue, in a transaction of its own.'
                 END;
     END IF;
     FOR v_queue IN
@@ -60,6 +60,6 @@ $$;
 COMMENT ON FUNCTION pgmq.recompile_all() IS
 'See to it that every queue has the functions of the installed templates; return how many queues.
 
-What is as it should be is neither replaced nor locked. Sessions that use the queues go on. After a partial restore, and part of every upgrade. For thousands of queues: CALL pgmq.recompile_queues().
+What is as it should be is neither replaced nor locked. Sessions that use the queues go on. After a partial restore, and part of every upgrade. For thousands of queues: recompile, for each in a transaction of its own.
 
 For the owners of queues, and for superusers. Queues of others are left out, with a warning that names them.';

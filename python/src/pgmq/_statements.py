@@ -1009,6 +1009,10 @@ def version() -> Statement[str]:
     return Statement("SELECT pgmq.version()", {}, _value)
 
 
+def recompile(queue: str) -> Statement[bool]:
+    return Statement("SELECT pgmq.recompile(%(queue)s::text)", {"queue": queue}, _value)
+
+
 def recompile_all() -> Statement[int]:
     return Statement("SELECT pgmq.recompile_all()", {}, _value)
 

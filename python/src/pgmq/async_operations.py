@@ -885,6 +885,10 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
         """Return the version of pgmq that is installed in the database."""
         return await self._run(statements.version(), conn)
 
+    async def recompile(self, queue: str, conn: C | None = None) -> bool:
+        """See to it that a queue has today's functions; True when one was replaced."""
+        return await self._run(statements.recompile(queue), conn)
+
     async def recompile_all(self, conn: C | None = None) -> int:
         """Create the functions of every queue anew and return the number of queues."""
         return await self._run(statements.recompile_all(), conn)
