@@ -57,6 +57,21 @@ def test_a_public_function_is_alone_in_the_file_of_its_name() -> None:
         assert internal == file.stem.startswith("_"), file
 
 
+def test_no_function_is_defined_twice() -> None:
+    """The second one would win without a word."""
+    found = Counter(
+        " ".join(signature.split())
+        for path in EXTENSION.glob("functions/**/*.sql")
+        for signature in re.findall(
+            r"^CREATE OR REPLACE (?:FUNCTION|PROCEDURE) (pgmq\.[^(]+\(.*?\))$",
+            path.read_text(),
+            re.MULTILINE | re.DOTALL,
+        )
+    )
+    assert len(found) > 200
+    assert [name for name, count in found.items() if count > 1] == []
+
+
 def test_every_public_function_has_a_comment_that_begins_with_a_short_sentence(
     db: psycopg.Connection,
 ) -> None:

@@ -20,23 +20,6 @@ COMMENT ON FUNCTION pgmq._writers(regclass) IS
 
 Writing is to insert, update or delete.';
 
-CREATE OR REPLACE FUNCTION pgmq._has_written(queue regclass)
-RETURNS boolean
-LANGUAGE sql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    -- The lock would be no proof: PREPARE takes it, and nobody asks for rights before EXECUTE.
-    SELECT coalesce(sum(
-        pg_stat_get_xact_tuples_inserted(t.relid) + pg_stat_get_xact_tuples_updated(t.relid)
-        + pg_stat_get_xact_tuples_deleted(t.relid)
-    ), 0) > 0
-    FROM (SELECT queue::oid UNION SELECT p.relid FROM pg_partition_tree(queue) AS p) AS t (relid)
-$$;
-COMMENT ON FUNCTION pgmq._has_written(regclass) IS
-'Whether this transaction has inserted, updated or deleted rows of this table.
-
-To ask takes the right to do so. (The session''s transactions of the same second may count too. False where track_counts is off.)';
-
 CREATE OR REPLACE FUNCTION pgmq._innermost_xid()
 RETURNS bigint
 LANGUAGE sql VOLATILE
