@@ -30,17 +30,20 @@ DROP = "returns False for a queue that is not there, as pgmq 1.13 does"
 
 # The files that are about the other package's own parts: its HTTP API, its copy of pgmq's SQL and
 # what makes that, its logger on loguru.
-LEFT_OUT = {
+LEFT_OUT: dict[str, set[str]] = {
     "pgmq-py": {
         "tests/temp_test.py", "tests/test_api.py", "tests/test_logger.py",
         "tests/test_sql_conversion.py", "tests/test_vendor_pgmq_sql.py",
     },
     "pgmq-sqlalchemy": set(),
 }  # fmt: skip
-RUNS = {"pgmq-py": [[]], "pgmq-sqlalchemy": [["--driver", "psycopg2"], ["--driver", "psycopg"]]}
+RUNS: dict[str, list[list[str]]] = {
+    "pgmq-py": [[]],
+    "pgmq-sqlalchemy": [["--driver", "psycopg2"], ["--driver", "psycopg"]],
+}
 
-# What fails, and why that stays so: python/README.md says the same to users.
-DIFFERENCES = {
+# What fails, and why that stays so.
+DIFFERENCES: dict[str, dict[str, str]] = {
     "pgmq-py": {
         "test_external_pool": ASYNCPG,
         "test_external_pool_not_closed_by_queue": ASYNCPG,
@@ -102,12 +105,17 @@ def show(suite: str, title: str, report: Path) -> bool:
     if not report.exists():
         print(f"{title}: did not come to its end")
         return False
-    passed, skipped, expected, failed = 0, 0, [], []
+    passed = skipped = 0
+    expected: list[tuple[str, str]] = []
+    failed: list[str] = []
     for case in ET.parse(report).iter("testcase"):  # noqa: S314, our own
         name = case.get("name", "")
         if case.find("failure") is not None or case.find("error") is not None:
             known = DIFFERENCES[suite].get(name.partition("[")[0])
-            (expected if known else failed).append((name, known))
+            if known:
+                expected.append((name, known))
+            else:
+                failed.append(name)
         elif case.find("skipped") is not None:
             skipped += 1
         else:
@@ -117,7 +125,7 @@ def show(suite: str, title: str, report: Path) -> bool:
     )
     for name, reason in expected:
         print(f"  differs: {name}: {reason}")
-    for name, _ in failed:
+    for name in failed:
         print(f"  FAILED: {name}")
     return not failed and passed > 0
 
