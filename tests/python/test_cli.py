@@ -645,3 +645,29 @@ def test_without_rich_the_extra_is_named_and_tables_are_plain(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert run("metrics")[0] == 0
     assert run("top") == (1, "", "pgmq: rich is missing: pip install 'pgmq[cli]'\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl() is Linux's")
+def test_consume_ends_as_the_first_process_of_a_container(
+    db: psycopg.Connection, dsn: str, tmp_path: Path
+) -> None:
+    """What its program started becomes its own child, whose end nobody else takes note of."""
+    db.execute("SELECT pgmq.create('first')")
+    db.execute("SELECT pgmq.send('first', '1')")
+    started = tmp_path / "started"
+    script = f"sleep 60 & touch {started}; sleep 60"
+    become = "import ctypes, sys; ctypes.CDLL(None).prctl(36, 1); from pgmq.cli import main; "
+    command = ["--dsn", dsn, "consume", "first", "--vt", "3", "--", "sh", "-c", script]
+    process = subprocess.Popen([sys.executable, "-c", f"{become}sys.exit(main({command!r}))"])
+    try:
+        while not started.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)  # or two signals are one
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()

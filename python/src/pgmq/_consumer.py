@@ -147,7 +147,7 @@ class Consumer:
                 self._extend(session, message)
         # What it has started may still be at the message, when it was told to end.
         extended = time.monotonic()
-        while self._stops > 1 and _signal(process, 0):
+        while self._stops > 1 and _remains(process):
             time.sleep(0.05)
             if time.monotonic() - extended > self.vt / 3:
                 self._extend(session, message)
@@ -172,6 +172,15 @@ def _signal(process: subprocess.Popen[bytes], number: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+def _remains(process: subprocess.Popen[bytes]) -> bool:
+    """Tell whether what an ended program has started still runs."""
+    # As the first process of a container, we are who has to take note of their end.
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-process.pid, os.WNOHANG)[0]:
+            pass
+    return _signal(process, 0)
 
 
 def _ended(code: int) -> str:
