@@ -3,8 +3,6 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_function CONSTANT text := format('pgmq.%I', pgmq._function_name('scheduled', queue_name));
 BEGIN
     PERFORM pgmq._grantee(queue_name, role_name);
     IF pgmq._has_other_rights((SELECT r.oid FROM pg_roles AS r WHERE r.rolname = role_name)) THEN
@@ -14,7 +12,10 @@ BEGIN
     END IF;
     PERFORM pgmq._grant_schema(role_name);
     PERFORM pgmq._schedule(queue_name);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION %s() TO %I', v_function, role_name);
+    EXECUTE format(
+        'GRANT EXECUTE ON FUNCTION pgmq.%I() TO %I',
+        pgmq._function_name('scheduled', queue_name), role_name
+    );
 END
 $$;
 COMMENT ON FUNCTION pgmq.grant_maintain(text, text) IS
