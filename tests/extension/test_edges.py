@@ -254,3 +254,12 @@ def test_a_great_batch_with_keys_takes_time_in_proportion(queue: psycopg.Connect
     queue.execute(query, {"n": 50000})
     queue.execute("SET statement_timeout = '10s'")
     assert queue.execute(query, {"n": 50000}).fetchone() == (50000,)
+
+
+def test_a_message_that_never_falls_due_is_the_next_one_all_the_same(
+    db: psycopg.Connection,
+) -> None:
+    """Without a time to live it does not expire either, not even then."""
+    db.execute("SELECT pgmq.create('q'), pgmq.set_policy('q', max_receives => 2)")
+    db.execute("SELECT pgmq.send('q', '1', 'infinity'::timestamptz)")
+    assert db.execute("SELECT pgmq.next_visible_at('q')::text").fetchone() == ("infinity",)

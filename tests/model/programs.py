@@ -227,7 +227,8 @@ class Runner:
             else:
                 assert msg_id == known, f"key {key!r} was sent with {known}"
         if window is not None and HOURS[window] == 0:
-            queue.keys.clear()  # one statement later all is out of the window
+            queue.past_keys |= queue.keys  # one statement later all is out of the window
+            queue.keys.clear()
 
     def _settle(self, delay: str) -> None:
         if delay == SOON:
@@ -530,8 +531,12 @@ class Runner:
         self.sql(f"SELECT pgmq.set_policy(%s{shown})", self.name("q"), *arguments.values())
         if policy.dedup_window is None:
             queue.keys.clear()
+            queue.past_keys.clear()
             queue.unsure_keys.clear()
         elif policy.dedup_window != queue.policy.dedup_window:
+            # What was out of a short window is within a longer one, unless upkeep came first.
+            queue.keys = queue.past_keys | queue.keys
+            queue.past_keys.clear()
             queue.unsure_keys.update(queue.keys)
         queue.policy = policy
 

@@ -122,6 +122,7 @@ class Queue:
     archive: dict[int, Message] = field(default_factory=dict)
     keys: dict[str, int] = field(default_factory=dict)
     unsure_keys: set[str] = field(default_factory=set)
+    past_keys: dict[str, int] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
 
     def expired(self, message: Message) -> bool:

@@ -62,7 +62,8 @@ RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
     SELECT (read_ct >= max_receives) IS TRUE
-        OR pgmq._expires_at(enqueued_at, headers, message_ttl) <= as_of
+        OR message_ttl IS NOT NULL
+        AND pgmq._expires_at(enqueued_at, headers, message_ttl) <= as_of
 $$;
 COMMENT ON FUNCTION pgmq._is_dead(integer, timestamptz, jsonb, timestamptz, integer, interval) IS
 'Whether a message that is visible must not be handed out: received too often, or expired.';
