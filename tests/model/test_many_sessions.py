@@ -5,7 +5,7 @@ true. Low-water marks are on their own: their safety net, the sweep, is switched
 for each other only in ways that cannot become a circle (first for messages that others may hold,
 then for keys, and then for nobody), so that any deadlock is a defect.
 
-PGMQ_MODEL_SECONDS=n is how long to go on, for all of tests/model together.
+PGMQ_MODEL_SECONDS=n is how long to go on, for all settings together.
 """
 
 from __future__ import annotations
@@ -467,7 +467,7 @@ def test_what_sessions_were_told_has_one_meaning(
         db.execute(f"SELECT pgmq.set_policy('q', {setting.policies[0]})".encode())
     seed = int(os.environ.get("PGMQ_SEED") or random.SystemRandom().randrange(10**6))
     print(f"PGMQ_SEED={seed} (what a schedule does with it is another matter)")
-    run = Run(connect, setting, seed, max(SECONDS, long / 2 / len(SETTINGS)))
+    run = Run(connect, setting, seed, max(SECONDS, long / len(SETTINGS)))
     work = [_work] * SESSIONS + [_kill, _maintain, _look]
     threads = [run.guarded(kind, number) for number, kind in enumerate(work)]
     for thread in threads:
