@@ -309,8 +309,8 @@ class Engine(ABC):
         self._announced = announced = await self._announcements(listener)
         await self._extend(connection)  # others may have what is in hand since
         beside = [
-            asyncio.create_task(self._beside(self._keep())),
-            asyncio.create_task(self._beside(self._listen(listener, announced))),
+            asyncio.create_task(self._beside(self._keep)),
+            asyncio.create_task(self._beside(lambda: self._listen(listener, announced))),
         ]
         try:
             while True:
@@ -350,11 +350,11 @@ class Engine(ABC):
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._turn.wait(), timeout)
 
-    async def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _beside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         # The main part raises the error when it gets there: it is never interrupted in a read,
         # whose messages would be leased to nobody.
         try:
-            await work
+            await work()
         except Exception as error:  # noqa: BLE001
             self._error = error
             self._turn.set()
