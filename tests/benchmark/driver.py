@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -134,7 +135,11 @@ class Server:
 def backend_seconds(conn: psycopg.Connection) -> float | None:
     """Return the CPU time that a session has taken so far, if its server is local."""
     stat = _local_stat(conn)
-    return None if stat is None else (int(stat[11]) + int(stat[12])) / TICK
+    if stat is None:
+        return None
+    with contextlib.suppress(OSError):  # to the nanosecond, where the kernel counts that
+        return int(Path(f"/proc/{conn.info.backend_pid}/schedstat").read_text().split()[0]) / 1e9
+    return (int(stat[11]) + int(stat[12])) / TICK
 
 
 def _local_stat(conn: psycopg.Connection) -> list[str] | None:

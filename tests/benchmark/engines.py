@@ -68,6 +68,12 @@ class Engine:
     name: str
     conninfo: str
     conn: psycopg.Connection
+    script: str  # that installs it
+
+    def fresh(self) -> contextlib.AbstractContextManager[Engine]:
+        """Install the engine in another database, which is dropped at the end."""
+        database = f"{self.conn.info.dbname}_fresh"
+        return _installed(self.conn, self.name, database, self.conninfo, self.script)
 
     def run(self, sql: str) -> None:
         """Run SQL that the benchmark composed itself."""
@@ -146,30 +152,38 @@ class Engine:
 
 
 @contextlib.contextmanager
+def _installed(
+    admin: psycopg.Connection, name: str, database: str, conninfo: str, script: str
+) -> Iterator[Engine]:
+    admin.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)".encode())
+    admin.execute(f"CREATE DATABASE {database} TEMPLATE template0".encode())
+    try:
+        conninfo = make_conninfo(conninfo, dbname=database)
+        with psycopg.connect(conninfo, autocommit=True) as conn:
+            engine = Engine(name, conninfo, conn, script)
+            engine.run(script)
+            yield engine
+    finally:
+        admin.execute(f"DROP DATABASE {database} WITH (FORCE)".encode())
+
+
+@contextlib.contextmanager
 def open_engines(
     names: tuple[str, ...], dsn: str, *, pgmq_sql: Path, cache: Path
 ) -> Iterator[list[Engine]]:
     """Make a database for each engine, install it there, and drop all of them at the end."""
     # A commit that waits measures the disk; the scenario `durable` does.
     options = "-c synchronous_commit=off -c client_min_messages=error"
+    conninfo = make_conninfo(dsn, options=options, application_name="pgmq_benchmark")
     with contextlib.ExitStack() as stack:
         admin = stack.enter_context(psycopg.connect(dsn, autocommit=True))
         engines = []
         for name in names:
-            database = f"pgmq_benchmark_{name}"
-            admin.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)".encode())
-            admin.execute(f"CREATE DATABASE {database} TEMPLATE template0".encode())
-            stack.callback(admin.execute, f"DROP DATABASE {database} WITH (FORCE)".encode())
-            conninfo = make_conninfo(
-                dsn, dbname=database, options=options, application_name="pgmq_benchmark"
-            )
-            conn = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
-            engine = Engine(name, conninfo, conn)
+            script = "CREATE SCHEMA pgmq"
             if name == "upstream":
-                engine.run(upstream_sql(cache))
+                script = upstream_sql(cache)
             elif name == "pgmq":
-                engine.run(pgmq_sql.read_text())
-            else:
-                engine.run("CREATE SCHEMA pgmq")
-            engines.append(engine)
+                script = pgmq_sql.read_text()
+            database = f"pgmq_benchmark_{name}"
+            engines.append(stack.enter_context(_installed(admin, name, database, conninfo, script)))
         yield engines

@@ -16,6 +16,7 @@ from benchmark import (
     calls,
     cases,
     fifo,
+    many,
     partitions,
     peers,
     plots,
@@ -57,6 +58,7 @@ SCENARIOS = {
     "fifo": ("FIFO groups", fifo.fifo),
     "routing": ("Routing", routing.routing),
     "partitions": ("Partitions", partitions.partitions),
+    "many": ("Many queues", many.many),
     "waking": ("Waking consumers", waking.waking),
     "push": ("Push delivery", push.push),
     "policy": ("Policies", policy.policy),
@@ -65,10 +67,10 @@ SCENARIOS = {
 }
 # What there is time for within an hour, and within five minutes.
 PROOF = (
-    "calls", "payloads", "durable", "layers", "clients", "backlog", "snapshot", "fifo", "waking",
-    "python", "peers",
+    "calls", "payloads", "durable", "layers", "clients", "backlog", "snapshot", "fifo", "many",
+    "waking", "python", "peers",
 )  # fmt: skip
-QUICK = ("calls", "clients", "backlog", "snapshot", "fifo", "waking", "peers")
+QUICK = ("calls", "clients", "backlog", "snapshot", "fifo", "many", "waking", "peers")
 
 
 def listed(known: tuple[str, ...]) -> Any:
