@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import logging
 import struct
 import time
 from dataclasses import dataclass
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Broker", "BrokerError", "Outgoing", "Progress", "RefusedError", "RelayError", "broker"]
 
+_logger = logging.getLogger(__name__)
+
 # What a driver raises before it sends anything, for a header that the protocol cannot carry.
 _NOT_ENCODABLE = (TypeError, ValueError, OverflowError, struct.error)
 _STEP = 0.5  # seconds without a word to the relay
+_PATIENCE = 15.0  # seconds to wait for a confirmation, at least: sending again makes a copy
+_LONGEST_PATIENCE = 600.0
 
 
 class RelayError(Exception):
@@ -59,6 +64,9 @@ class Progress(Protocol):
 
     def pause(self) -> None:
         """Be given a moment, to keep what is in hand."""
+
+    def patient(self) -> bool:
+        """Say whether there is time to wait for a broker that is slow."""
 
 
 class Broker(Protocol):
@@ -188,7 +196,9 @@ class _Kombu:
                     self._publish(message)
                 except self._template.connection_errors:
                     raise
-                except Exception as error:  # noqa: BLE001 (drivers raise what they like)
+                except Exception as error:
+                    if _is_full(error):
+                        raise BrokerError(_reason(error)) from error
                     progress.settled(message, _reason(error))
                 else:
                     progress.settled(message)
@@ -226,11 +236,19 @@ class _RabbitMQ(_Kombu):
     def __init__(self, connection: Any, target: _Target, declared: str, timeout: float) -> None:
         super().__init__(connection, target, timeout)
         self._declared = declared
+        self._patience = _PATIENCE
+        self._blocked: str | None = None
 
     def _options(self, timeout: float) -> dict[str, Any]:
-        return {"read_timeout": timeout, "write_timeout": timeout}
+        return {
+            "read_timeout": timeout,
+            "write_timeout": timeout,
+            "on_blocked": self._on_blocked,
+            "on_unblocked": self._on_unblocked,
+        }
 
     def _open(self) -> None:
+        self._blocked = None
         channel = self._connection.default_channel
         if self._target.exchange:
             channel.exchange_declare(self._target.exchange, "", passive=True)
@@ -261,6 +279,8 @@ class _RabbitMQ(_Kombu):
                     progress.pause()
                     if progress.wanted(message):
                         self._send(message)
+                    if self._blocked is not None:
+                        self._await(progress)
                 self._await(progress)
             except amqp.AMQPError as error:
                 # The channel or the connection is closed, and with it what was known about others.
@@ -277,17 +297,39 @@ class _RabbitMQ(_Kombu):
                 raise BrokerError(_reason(error)) from error
 
     def _await(self, progress: Progress) -> None:
-        """Wait for confirmations, as long as they come."""
+        """Wait for confirmations, as long as they come, or the broker says that it is blocked."""
+        begin = time.monotonic()
         while self._open_tags:
-            deadline = time.monotonic() + self._timeout
             number = len(self._open_tags)
-            while len(self._open_tags) == number:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError("no confirmation")
-                with contextlib.suppress(TimeoutError):
-                    self._connection.drain_events(timeout=min(left, _STEP))
-                progress.pause()
+            self._drain(_STEP)
+            progress.pause()
+            waited = time.monotonic() - begin
+            if len(self._open_tags) < number:
+                # As long as twice as slow a one would take.
+                self._patience = max(_PATIENCE, min(2 * waited, _LONGEST_PATIENCE))
+                begin = time.monotonic()
+                continue
+            patient = progress.patient()
+            if waited > (self._patience if patient else self._timeout) and not (
+                patient and self._blocked
+            ):
+                self._patience = min(2 * self._patience, _LONGEST_PATIENCE)
+                raise TimeoutError(self._blocked or "no confirmation")
+
+    def _drain(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            self._connection.drain_events(timeout=seconds)
+
+    def _on_blocked(self, reason: str) -> None:
+        """Hear that the broker has no memory or disk left, and reads no more for now.
+
+        What is sent stays in buffers: sent again on another connection, it would arrive twice.
+        """
+        self._blocked = f"it takes no messages: {reason}"
+        _logger.warning("%s: %s", self, self._blocked)
+
+    def _on_unblocked(self) -> None:
+        self._blocked = None
 
     def _send(self, message: Outgoing) -> None:
         self._tag += 1
@@ -342,7 +384,7 @@ class _Kafka:
         self._producer: Any = None
         self._config = {
             "client.id": "pgmq-relay",
-            "message.timeout.ms": int(timeout * 1000),
+            "message.timeout.ms": int(_PATIENCE * 1000),
             **options,
             "bootstrap.servers": self._servers,
             "enable.idempotence": True,  # with it acks=all, and no order is lost in retries
@@ -390,9 +432,12 @@ class _Kafka:
             except (*_NOT_ENCODABLE, self._kafka.KafkaException) as error:
                 waiting.discard(message.msg_id)
                 progress.settled(message, _reason(error))
+        # The producer gives up what is not confirmed in time.
         deadline = time.monotonic() + self._timeout
-        while self._producer.flush(min(self._timeout, _STEP)) and time.monotonic() < deadline:
+        while self._producer.flush(min(self._timeout, _STEP)):
             progress.pause()
+            if not progress.patient() and time.monotonic() > deadline:
+                break
         # What one topic or partition cannot take must not keep the others waiting.
         lost = [error for _, error in failed if self._unreachable(error, arrived)]
         if waiting or lost:
@@ -437,6 +482,19 @@ class _Kafka:
             self._producer.purge()
             self._producer.flush(0)
             self._producer = None
+
+
+def _is_full(error: Exception) -> bool:
+    """Tell whether Redis has an error that concerns all messages: no memory, a replica, and so on.
+
+    These have a code in capitals, which the driver makes a class of where it knows it.
+    """
+    if not type(error).__module__.startswith("redis."):
+        return False
+    kind, code = type(error).__name__, str(error).partition(" ")[0]
+    if kind == "ResponseError":
+        return code.isupper() and code not in {"ERR", "WRONGTYPE", "NOPERM"}
+    return kind in {"OutOfMemoryError", "ReadOnlyError", "ClusterDownError", "MasterDownError"}
 
 
 def _header(value: Any) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import logging
 import os
 import signal
 import subprocess
@@ -13,18 +14,25 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, BinaryIO
+from io import TextIOWrapper
+from typing import IO, TYPE_CHECKING
+
+import psycopg
+from psycopg.errors import LockNotAvailable
 
 from pgmq._session import Session, StoppedError, backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pgmq.messages import Message
 
 __all__ = ["Consumer"]
 
 _LONGEST_VARIABLE = 100_000  # bytes; Linux has room for 131,072 with the name
+_LONGEST_LINE = 1 << 16  # characters that are passed on at once
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -52,6 +60,11 @@ class Consumer:
         if self._stops > 1 and self._process is not None:
             _signal(self._process, signal.SIGTERM if self._stops == 2 else signal.SIGKILL)
 
+    def finish(self) -> None:
+        """Have run() return when the program has ended, however often this is called."""
+        self._stops = max(self._stops, 1)
+        self._stop.set()
+
     def run(self, dsn: str, *, until_empty: bool) -> None:
         """Consume until stop() is called, or with until_empty until there is nothing to read."""
         with Session(dsn, name="pgmq consume", stop=self._stop) as session:
@@ -70,67 +83,73 @@ class Consumer:
 
     def _handle(self, session: Session, message: Message) -> None:
         msg_id, read_ct = message.msg_id, message.read_ct
-        error = self._run(session, message)
+        try:
+            error = self._run(session, message)
+        except BaseException:
+            with contextlib.suppress(psycopg.Error, StoppedError):
+                session.nack(self.queue, msg_id, read_ct, 0)
+            raise
         if error is None:
             kept = session.ack(self.queue, msg_id, read_ct)
         else:
-            _say(f"message {msg_id}: {error}")
+            _logger.warning("message %s: %s", msg_id, error)
             kept = session.nack(self.queue, msg_id, read_ct, self.retry_delay, error)
         if not kept:
-            _say(f"message {msg_id}: the lease was lost, and the message may be handled twice")
+            _logger.warning(
+                "message %s: the lease was lost, and the message may be handled twice", msg_id
+            )
+        _reap()
 
     def _run(self, session: Session, message: Message) -> str | None:
-        """Run the program; None when it succeeded, else why not."""
-        environment = {
-            "PGMQ_QUEUE": self.queue,
-            "PGMQ_MSG_ID": str(message.msg_id),
-            "PGMQ_READ_CT": str(message.read_ct),
-            "PGMQ_ENQUEUED_AT": message.enqueued_at.isoformat(),
-        }
-        headers = message.headers or "null"
-        with contextlib.ExitStack() as stack:
-            if len(headers.encode()) < _LONGEST_VARIABLE:
-                environment["PGMQ_HEADERS"] = headers
-            else:
-                file = stack.enter_context(tempfile.NamedTemporaryFile())
-                file.write(headers.encode())
-                file.flush()
-                environment["PGMQ_HEADERS_FILE"] = file.name
-            # In a file: a program need not read all of it, or any.
-            body = stack.enter_context(tempfile.TemporaryFile())
-            body.write((message.message or "null").encode())
-            process = self._start(session, message, body, os.environ | environment)
-            if isinstance(process, str):
-                return process
-            return self._wait(session, message, process)
+        """Run the program; None when it succeeded, else why not.
 
-    def _start(
-        self, session: Session, message: Message, body: IO[bytes], environment: Mapping[str, str]
-    ) -> subprocess.Popen[bytes] | str:
-        """Start the program; while there is none, as when it is being replaced, try again."""
+        While it cannot be started, as when it is being replaced or a disk is full, try again.
+        """
         for attempt in itertools.count(1):
-            body.seek(0)
-            try:
-                self._process = subprocess.Popen(
-                    self.command,
-                    stdin=body,
-                    stderr=subprocess.PIPE,
-                    env=environment,
-                    # Ctrl-C in a terminal is for us; and a group that can be ended as a whole.
-                    start_new_session=True,
-                )
-            except OSError as error:
-                problem = f"{self.command[0]} cannot be run: {error.strerror}"
-                if error.errno == errno.E2BIG:
-                    return problem
-                delay = backoff(attempt, self.vt / 3)
-                _say(f"{problem}; again in {delay:.1f} s")
-                if self._stop.wait(delay):
-                    return problem
-                self._extend(session, message)
-            else:
-                return self._process
+            with contextlib.ExitStack() as stack:
+                try:
+                    self._process = process = self._start(message, stack)
+                except OSError as error:
+                    problem = f"{self.command[0]} cannot be run: {error.strerror or error}"
+                    if error.errno == errno.E2BIG:
+                        return problem
+                else:
+                    return self._wait(session, message, process)
+            delay = backoff(attempt, self.vt / 3)
+            _logger.warning("%s; again in %.1f s", problem, delay)
+            if self._stop.wait(delay):
+                return problem
+            self._extend(session, message)
         raise AssertionError
+
+    def _start(self, message: Message, stack: contextlib.ExitStack) -> subprocess.Popen[bytes]:
+        """Start the program; its files stay until the stack is closed."""
+        headers = (message.headers or "null").encode()
+        environment = {
+            b"PGMQ_QUEUE": self.queue.encode(),
+            b"PGMQ_MSG_ID": str(message.msg_id).encode(),
+            b"PGMQ_READ_CT": str(message.read_ct).encode(),
+            b"PGMQ_ENQUEUED_AT": message.enqueued_at.isoformat().encode(),
+        }
+        if len(headers) < _LONGEST_VARIABLE:
+            environment[b"PGMQ_HEADERS"] = headers
+        else:
+            file = stack.enter_context(tempfile.NamedTemporaryFile())  # noqa: SIM115
+            file.write(headers)
+            file.flush()
+            environment[b"PGMQ_HEADERS_FILE"] = os.fsencode(file.name)
+        # In a file: a program need not read all of it, or any.
+        body = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        body.write((message.message or "null").encode())
+        body.seek(0)
+        return subprocess.Popen(
+            self.command,
+            stdin=body,
+            stderr=subprocess.PIPE,
+            env=os.environb | environment,
+            # Ctrl-C in a terminal is for us; and a group that can be ended as a whole.
+            start_new_session=True,
+        )
 
     def _wait(
         self, session: Session, message: Message, process: subprocess.Popen[bytes]
@@ -160,8 +179,8 @@ class Consumer:
         return last[0] if last else _ended(code)
 
     def _extend(self, session: Session, message: Message) -> None:
-        # Stopped or not, we stay as long as the program runs.
-        with contextlib.suppress(StoppedError):
+        # Stopped or not, locked by somebody else or not, we stay as long as the program runs.
+        with contextlib.suppress(StoppedError, LockNotAvailable), session.impatient():
             session.extend(self.queue, message.msg_id, message.read_ct, self.vt)
 
 
@@ -192,15 +211,20 @@ def _ended(code: int) -> str:
         return f"killed by signal {-code}"
 
 
-def _follow(pipe: BinaryIO, last: list[str]) -> None:
+def _follow(pipe: IO[bytes], last: list[str]) -> None:
     """Pass on what a program complains of, and keep the last line."""
-    with pipe:
-        for line in pipe:
-            text = line.decode(errors="replace")
-            sys.stderr.write(text)
+    with TextIOWrapper(pipe, "utf-8", "replace") as lines:
+        while text := lines.readline(_LONGEST_LINE):
+            # Where nobody can be told, the program must not be the one to suffer.
+            with contextlib.suppress(OSError):
+                sys.stderr.write(text)
             if text.strip():
                 last[:] = [text.strip()[:1000]]
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _reap() -> None:
+    """As the first process of a container, take note of the end of what programs left behind."""
+    if os.getpid() == 1:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import tuple_row
 from psycopg.types.json import set_json_loads
 
@@ -22,7 +23,7 @@ from pgmq._wire import JSONText
 from pgmq.sync_operations import SyncPGMQueueOperationsMixin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import timedelta
 
     from pgmq._statements import Statement
@@ -33,6 +34,7 @@ __all__ = ["Session", "StoppedError", "backoff"]
 T = TypeVar("T")
 
 _STEP = 0.25  # seconds for which a wait does not look at stop
+_LOCKED = 1000  # milliseconds to wait for a lock, at most
 
 _logger = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ def backoff(attempt: int, longest: float = 30.0) -> float:
 
 
 class StoppedError(Exception):
-    """Raised when stop was set while a server could not be reached."""
+    """Raised when stop was set while a server could not be reached, or a message was locked."""
 
 
 class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
@@ -51,7 +53,7 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
 
     JSON comes as JSONText, and is taken as such too. With `stop` the session is for good: a
     connection that breaks is opened anew, and the call repeated, until stop is set, which raises
-    StoppedError. The first connection must succeed.
+    StoppedError. The first connection must succeed. A call that waits for a lock is repeated too.
     """
 
     def __init__(self, dsn: str = "", *, name: str, stop: threading.Event | None = None) -> None:
@@ -61,6 +63,8 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         self._name = name
         self._for_good = stop is not None
         self._served = False  # whether a call has succeeded
+        self._pooled = False  # whether settings would be those of other clients too
+        self._impatient = False  # whether a lock is an error
         self._stop = stop or threading.Event()
         self._ahead: timedelta  # of our clock is the server's
         self._connection: psycopg.Connection[Any] | None = self._connect()
@@ -95,6 +99,9 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         set_json_loads(_text, connection)
         connection.adapters.register_loader("timestamptz", wire.ClampedLoader)
         connection.add_notice_handler(_notice)
+        self._pooled = connection.prepare_threshold is None
+        if self._for_good and not self._pooled:
+            connection.execute(f"SET lock_timeout = {_LOCKED}".encode())
         [(now,)] = connection.execute("SELECT clock_timestamp()").fetchall()
         self._ahead = now - datetime.now(timezone.utc)
         return connection
@@ -106,22 +113,60 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
             try:
                 result = self._execute(statement)
             except psycopg.Error as error:  # noqa: PERF203
-                if not wire.is_passing(error, self._served):
+                locked = isinstance(error, psycopg.errors.LockNotAvailable)
+                if not wire.is_passing(error, self._served) or (locked and self._impatient):
                     raise
-                self.close()
+                if not locked:
+                    self.close()
                 delay = backoff(attempt)
                 _logger.warning("Postgres: %s; again in %.1f s", _first_line(error), delay)
                 if self._stop.wait(delay):
-                    raise StoppedError("stopped before Postgres was back") from error
+                    raise StoppedError(f"stopped, and gave up: {_first_line(error)}") from error
             else:
                 self._served = True
                 return result
         raise AssertionError
 
     def _execute(self, statement: Statement[T]) -> T:
-        with self.connection.cursor() as cursor:
+        with contextlib.ExitStack() as stack:
+            if self._pooled and self._impatient:
+                stack.enter_context(self.connection.transaction())
+                self.connection.execute(f"SET LOCAL lock_timeout = {_LOCKED}".encode())
+            cursor = stack.enter_context(self.connection.cursor())
             cursor.execute(statement.query, statement.parameters)
             return statement.decode(cursor.fetchall() if cursor.description else [])
+
+    @contextlib.contextmanager
+    def impatient(self) -> Iterator[None]:
+        """Have LockNotAvailable raised by a call that waits for somebody else's lock."""
+        self._impatient = True
+        try:
+            yield
+        finally:
+            self._impatient = False
+
+    def unlocked(self, queue: str, msg_ids: list[int]) -> set[int]:
+        """Return which messages nobody else has locked; what is gone is locked by nobody."""
+        table = self._run(
+            statements.Statement(
+                "SELECT pgmq.format_table_name(%(queue)s::text, 'q')",
+                {"queue": queue},
+                lambda rows: sql.Identifier("pgmq", rows[0][0]),
+            ),
+            None,
+        )
+
+        def ids(lock: str) -> set[int]:
+            query = sql.SQL("SELECT msg_id FROM {} WHERE msg_id = ANY (%(ids)s){}")
+            statement = statements.Statement(
+                query.format(table, sql.SQL(lock)).as_string(),
+                {"ids": msg_ids},
+                lambda rows: {row[0] for row in rows},
+            )
+            return self._run(statement, None)
+
+        free = ids(" FOR UPDATE SKIP LOCKED")
+        return set(msg_ids) - (ids("") - free)
 
     def _holds(self, statement: Statement[bool], conn: psycopg.Connection[Any] | None) -> bool:
         with contextlib.suppress(psycopg.errors.RaiseException):

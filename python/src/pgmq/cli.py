@@ -6,6 +6,7 @@ It needs nothing but psycopg. With rich, from the extra `cli`, it draws tables a
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import inspect
 import json
@@ -43,43 +44,57 @@ Options = argparse.Namespace
 
 _commands: dict[str, tuple[Run, Declare]] = {}
 
+_LONGEST_WAIT = 1_000_000  # seconds
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is 1 when it fails, and 2 when it is not understood."""
+    _open_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     program: list[str] = []
-    if "consume" in words and "--" in words:
+    if next((word for word in words if word in _commands), None) == "consume" and "--" in words:
         # What follows is another program's, options included.
         cut = words.index("--")
         words, program = words[:cut], words[cut + 1 :]
     options = _parser().parse_args(
-        words, argparse.Namespace(dsn=os.environ.get("PGMQ_DSN", ""), program=program)
+        [_unicode(word) for word in words],
+        argparse.Namespace(dsn=os.environ.get("PGMQ_DSN", ""), program=program),
     )
     with _logging(options.command in {"consume", "relay"}):
         try:
-            return _commands[options.command][0](options) or 0
+            code = _commands[options.command][0](options) or 0
+            # Here, where a full disk is an error like others.
+            sys.stdout.flush()
         except KeyboardInterrupt:
-            return 130
+            code = 130
         except BrokenPipeError:
-            # Whoever read our output has gone; nor shall the interpreter complain when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
+            code = 1  # whoever read our output has gone
         except psycopg.Error as error:
-            _complain(*_explain(error))
-        except (CommandError, OSError, StoppedError) as error:
-            _complain(str(error))
-        return 1
+            code = _complain(*_explain(error))
+        except UnicodeEncodeError:
+            code = _complain("an argument, or a variable of the environment, is not UTF-8")
+        except OSError as error:
+            name = f"{error.filename}: " if error.filename else ""
+            code = _complain(f"{name}{error.strerror or error}")
+        except (CommandError, StoppedError) as error:
+            code = _complain(str(error))
+    _close_streams()
+    return code
 
 
-def _complain(message: str, hint: str | None = None) -> None:
-    print(f"pgmq: {message}", file=sys.stderr)
-    if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+def _complain(message: str, hint: str | None = None) -> int:
+    with contextlib.suppress(OSError):
+        print(f"pgmq: {message}", file=sys.stderr)
+        if hint:
+            print(f"hint: {hint}", file=sys.stderr)
+    return 1
 
 
 def _explain(error: psycopg.Error) -> tuple[str, str | None]:
     diagnostic = error.diag
     message = diagnostic.message_primary or str(error).strip() or type(error).__name__
+    if diagnostic.message_detail and isinstance(error, psycopg.DataError):
+        message = f"{message}: {diagnostic.message_detail}"
     if isinstance(error, psycopg.errors.InvalidSchemaName) and '"pgmq"' in message:
         return "pgmq is not installed in this database", "Run pgmq install."
     if isinstance(error, psycopg.errors.UndefinedFunction) and "function pgmq." in message:
@@ -94,7 +109,8 @@ def _explain(error: psycopg.Error) -> tuple[str, str | None]:
 # Declaring commands
 
 
-def _parser() -> argparse.ArgumentParser:
+def _server() -> argparse.ArgumentParser:
+    """Declare what says where the server is."""
     server = argparse.ArgumentParser(add_help=False)
     server.add_argument(
         "--dsn",
@@ -103,6 +119,11 @@ def _parser() -> argparse.ArgumentParser:
         " What it leaves open comes from PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSERVICE"
         " and so on",
     )
+    return server
+
+
+def _parser() -> argparse.ArgumentParser:
+    server = _server()
     parser = argparse.ArgumentParser(
         prog="pgmq",
         description="A message queue inside Postgres.",
@@ -155,12 +176,26 @@ def _at_least(least: int) -> Callable[[str], int]:
     return number
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= _LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"must be between 0 and {_LONGEST_WAIT} seconds")
+    return value
+
+
 def _json(text: str) -> JSONText:
     """Check a JSON text, and leave it as it stands."""
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is no number of JSON")
+
     try:
-        json.loads(text)
+        # As text numbers may be as long as they like.
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=refuse)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
+    except RecursionError:
+        pass  # too deep for Python; the server will say
     return JSONText(text)
 
 
@@ -181,6 +216,61 @@ _CONDITIONAL = _arg(
 
 
 # Output and helpers
+
+
+def _open_streams() -> None:
+    """See to it that all standard streams are there, and take every character.
+
+    Cron jobs and services may be started without them. A connection to the server would take the
+    place of one that is closed, and a program that consume starts would write to it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # The wrong way round: to use it is an error, as it was.
+            null = os.open(os.devnull, os.O_RDONLY if number else os.O_WRONLY)
+            os.dup2(null, number)
+            os.set_inheritable(number, True)
+            if null != number:
+                os.close(null)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+    codecs.register_error("pgmq.json", _escape)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="pgmq.json")
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """Write a character that an encoding lacks as JSON does."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+def _close_streams() -> None:
+    """Let go of what cannot be written: the interpreter would complain when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # noqa: PERF203
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _unicode(word: str) -> str:
+    """Take a word of the command line for UTF-8 where it is, whatever the locale says."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        with contextlib.suppress(UnicodeDecodeError):
+            return os.fsencode(word).decode()
+    return word
+
+
+def _path(word: str) -> str | bytes:
+    """Take a word for the name of a file, also where the locale lacks its characters."""
+    try:
+        os.fsencode(word)
+    except UnicodeEncodeError:
+        return word.encode()
+    return word
 
 
 @contextlib.contextmanager
@@ -205,16 +295,26 @@ def _session(options: Options) -> Session:
 
 
 @contextlib.contextmanager
-def _on_signal(action: Callable[[], None]) -> Iterator[None]:
-    """Have SIGTERM and SIGINT do something else than to end the program."""
+def _on_signal(
+    action: Callable[[], None], hang_up: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Have SIGTERM, SIGINT and SIGHUP do something else than to end the program."""
     before = {}
+    actions = {signal.SIGTERM: action, signal.SIGINT: action, signal.SIGHUP: hang_up or action}
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before[number] = signal.signal(number, lambda *_: action())
+        for number in actions:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it, and & in a script
+                before[number] = signal.signal(
+                    number, lambda got, _: actions[signal.Signals(got)]()
+                )
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def _line(message: Message) -> str:
@@ -227,9 +327,16 @@ def _line(message: Message) -> str:
     return "{" + ", ".join(texts) + "}"
 
 
-def _print_messages(messages: Iterable[Message]) -> None:
-    for message in messages:
-        print(_line(message))
+def _print_leased(session: Session, queue: str, messages: Sequence[Message]) -> None:
+    """Print messages; those that cannot be printed are given back."""
+    for number, message in enumerate(messages):
+        try:
+            print(_line(message), flush=True)
+        except BaseException:  # noqa: PERF203
+            unseen = messages[number:]
+            leases = [each.msg_id for each in unseen], [each.read_ct for each in unseen]
+            session.nack_batch(queue, *leases, 0)
+            raise
 
 
 # Queues
@@ -332,7 +439,9 @@ def _purge(options: Options) -> None:
 @_command(
     _QUEUE,
     _arg("messages", metavar="JSON", nargs="*", type=_json, help="messages"),
-    _arg("--file", metavar="FILE", help="send every line of a file (- is standard input)"),
+    _arg(
+        "--file", metavar="FILE", type=_path, help="send every line of a file (- is standard input)"
+    ),
     _arg("--headers", type=_json, metavar="JSON", help="headers of every message"),
     _arg("--delay", type=_at_least(0), default=0, metavar="SECONDS", help="not visible before"),
 )
@@ -351,24 +460,33 @@ def _send(options: Options) -> None:
         if options.messages:
             for msg_id in _send_batch(session, options, options.messages):
                 print(msg_id)
+            sys.stdout.flush()  # what nobody learns of is not sent
             return
         with _lines(options.file) as lines:
-            batch: list[JSONText] = []
+            batch: dict[int, JSONText] = {}
             count = size = 0
             for number, line in enumerate(lines, 1):
                 if not line.strip():
                     continue
                 try:
-                    batch.append(_json(line.decode()))
+                    batch[number] = _json(line.decode())
                 except (argparse.ArgumentTypeError, UnicodeDecodeError) as error:
                     raise CommandError(f"line {number}: {error}; nothing is sent") from error
                 count, size = count + 1, size + len(line)
                 if len(batch) == 1000 or size > 1 << 20:
-                    _send_batch(session, options, batch)
-                    batch, size = [], 0
+                    _send_lines(session, options, batch)
+                    batch, size = {}, 0
             if batch:
-                _send_batch(session, options, batch)
+                _send_lines(session, options, batch)
         print(f"{count} sent", file=sys.stderr)
+
+
+def _send_lines(session: Session, options: Options, batch: dict[int, JSONText]) -> None:
+    try:
+        _send_batch(session, options, list(batch.values()))
+    except psycopg.DataError as error:
+        where = f"lines {min(batch)} to {max(batch)}" if len(batch) > 1 else f"line {min(batch)}"
+        raise CommandError(f"{where}: {_explain(error)[0]}; nothing is sent") from error
 
 
 def _send_batch(session: Session, options: Options, batch: Sequence[JSONText]) -> list[int]:
@@ -391,16 +509,16 @@ def _bar() -> Any:
 
 
 @contextlib.contextmanager
-def _lines(name: str | None) -> Iterator[Iterable[bytes]]:
+def _lines(name: str | bytes | None) -> Iterator[Iterable[bytes]]:
     """Open a file, or standard input; in a terminal, a bar shows how far we are."""
     with contextlib.ExitStack() as stack:
         file: BinaryIO
-        if name in {None, "-"}:
+        if name is None or name == "-":
             if sys.stdin.isatty() and name is None:
                 raise CommandError("no message: give one, or lines in a file or on standard input")
             file, total = sys.stdin.buffer, None
         else:
-            file = stack.enter_context(open(str(name), "rb"))  # noqa: PTH123
+            file = stack.enter_context(open(name, "rb"))  # noqa: PTH123
             total = os.fstat(file.fileno()).st_size or None
         bar = _bar() if sys.stderr.isatty() else None
         if bar is None:
@@ -435,10 +553,11 @@ def _read(options: Options) -> None:
         if options.grouped:
             if options.conditional:
                 raise CommandError("a grouped read takes no --conditional")
-            _print_messages(session.read_grouped(options.queue, options.vt, options.qty))
+            found = session.read_grouped(options.queue, options.vt, options.qty)
         else:
-            found = session.read(options.queue, options.vt, options.qty, options.conditional)
-            _print_messages(found if isinstance(found, list) else [found] if found else [])
+            read = session.read(options.queue, options.vt, options.qty, options.conditional)
+            found = read if isinstance(read, list) else [read] if read else []
+        _print_leased(session, options.queue, found)
 
 
 @_command(_QUEUE, _QTY, _CONDITIONAL)
@@ -448,7 +567,8 @@ def _peek(options: Options) -> None:
     Example: pgmq peek orders --qty 5 --conditional '{"country": "eu"}'
     """
     with _session(options) as session:
-        _print_messages(session.peek(options.queue, options.qty, options.conditional))
+        for message in session.peek(options.queue, options.qty, options.conditional):
+            print(_line(message))
 
 
 @_command(_QUEUE, _arg("msg_ids", metavar="MSG_ID", nargs="+", type=int))
@@ -499,7 +619,7 @@ def _redrive(options: Options) -> None:
     ),
     _arg(
         "--poll",
-        type=float,
+        type=_seconds,
         default=1.0,
         metavar="SECONDS",
         help="look so often into an empty queue without wake-ups (default: 1)",
@@ -513,9 +633,9 @@ def _consume(options: Options) -> None:
     PGMQ_ENQUEUED_AT and PGMQ_HEADERS (JSON; PGMQ_HEADERS_FILE names a file instead where they are
     long) in its environment. Exit code 0 acknowledges the message. After any other it is returned,
     with the last line that the program wrote to standard error. The lease is extended while it
-    runs. SIGTERM or Ctrl-C lets the program finish; a second one ends it and what it has started,
-    a third one kills them. Goes on by itself when the server was restarted. For more messages at a
-    time, start it several times.
+    runs. SIGTERM or Ctrl-C lets the program finish, and so does SIGHUP, when a terminal is closed;
+    a second SIGTERM or Ctrl-C ends it and what it has started, a third one kills them. Goes on by
+    itself when the server was restarted. For more messages at a time, start it several times.
 
     Example: pgmq consume orders --vt 60 -- ./handle-order --verbose
     """
@@ -533,7 +653,7 @@ def _consume(options: Options) -> None:
         options.retry_delay,
         options.poll,
     )
-    with _on_signal(consumer.stop):
+    with _on_signal(consumer.stop, consumer.finish):
         consumer.run(options.dsn, until_empty=options.until_empty)
 
 
@@ -555,7 +675,10 @@ _POLICY: dict[str, tuple[Callable[[str], Any], str, str]] = {
 def _declare_policy(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="show|set", required=True)
     show = actions.add_parser(
-        "show", help="print the policy of queues", description="Example: pgmq policy show orders"
+        "show",
+        help="print the policy of queues",
+        description="Example: pgmq policy show orders",
+        parents=[_server()],
     )
     show.add_argument("queues", metavar="QUEUE", nargs="*", help="default: all")
     show.add_argument("--json", action="store_true", help="print JSON")
@@ -566,6 +689,7 @@ def _declare_policy(parser: argparse.ArgumentParser) -> None:
         " Postgres takes for one, such as '30 seconds' or '7 days'.",
         epilog="Example: pgmq policy set orders --max-receives 5 --dead-letter-queue orders_dead"
         " --retry-delay '10 seconds' --retry-delay-max '1 hour'",
+        parents=[_server()],
     )
     change.add_argument("queue", metavar="QUEUE")
     for name, (kind, metavar, text) in _POLICY.items():
@@ -649,7 +773,7 @@ def _metrics(options: Options) -> None:
 
 @_command(
     _ANY_QUEUES,
-    _arg("--interval", type=float, default=2.0, metavar="SECONDS", help="default: 2"),
+    _arg("--interval", type=_seconds, default=2.0, metavar="SECONDS", help="default: 2"),
     _arg("--count", type=_at_least(1), metavar="N", help="end after so many tables"),
 )
 def _top(options: Options) -> None:
@@ -674,6 +798,10 @@ def _top(options: Options) -> None:
         left = options.count
         while not stop.is_set():
             seen = [Seen(*row) for row in session.connection.execute(TOP)]
+            if not before:
+                names = {each.queue for each in seen}
+                for queue in [name for name in options.queues if name not in names]:
+                    session.metrics(queue)  # which says what is wrong with it
             table = compare(seen, before, options.queues)
             if live:
                 live.update(table.drawn(), refresh=True)
@@ -729,7 +857,7 @@ def _bench(options: Options) -> None:
     """
     queue, count = f"bench_{os.getpid()}", options.messages
     body = JSONText(json.dumps("x" * max(0, options.size - 2)))
-    with _session(options) as session, contextlib.ExitStack() as stack:
+    with _on_signal(_interrupt), _session(options) as session, contextlib.ExitStack() as stack:
         session.create_queue(queue)
         stack.callback(session.drop_queue, queue)
 
@@ -791,7 +919,7 @@ def _demo(options: Options) -> int:
     _arg("--vt", type=_at_least(3), default=30, metavar="SECONDS",
          help="visibility timeout, extended while the broker is away (default: 30)"),
     _arg("--batch", type=_at_least(1), default=100, metavar="N", help="default: 100"),
-    _arg("--poll", type=float, default=1.0, metavar="SECONDS",
+    _arg("--poll", type=_seconds, default=1.0, metavar="SECONDS",
          help="look so often into an empty queue without wake-ups (default: 1)"),
     _arg("--until-empty", action="store_true", help="end when there is nothing to forward"),
 )  # fmt: skip

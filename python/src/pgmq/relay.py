@@ -6,16 +6,21 @@ is sent by the transaction that makes it true, and acknowledged when the broker 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from psycopg.errors import LockNotAvailable
+
 from pgmq._brokers import BrokerError, Outgoing, RefusedError, RelayError, broker
 from pgmq._session import Session, StoppedError, backoff
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pgmq.messages import Message
 
 __all__ = ["Relay", "RelayError"]
@@ -24,6 +29,7 @@ GROUP = "x-pgmq-group"
 ROUTING_KEY = "x-pgmq-routing-key"
 MESSAGE_ID = "x-pgmq-message-id"
 _LONGEST_REFUSAL = 60.0  # seconds until a refused message is tried again, at most
+_LOCKED = 2.0  # seconds until a message that somebody else has locked is tried again
 
 _logger = logging.getLogger(__name__)
 
@@ -61,6 +67,8 @@ class Relay:
         self._session: Session
         self._in_hand: dict[int, Outgoing] = {}
         self._settled: list[tuple[Outgoing, str | None]] = []
+        self._locked: list[Outgoing] = []  # arrived, and to be acknowledged when that is possible
+        self._locked_at = 0.0
         self._leased_at = 0.0
         self._forwarded = 0
 
@@ -78,6 +86,7 @@ class Relay:
         try:
             with Session(self._dsn, name="pgmq relay", stop=self._stop) as self._session:
                 while not self._stop.is_set():
+                    self._flush()
                     messages = (
                         self._read()
                         if until_empty
@@ -87,6 +96,8 @@ class Relay:
                         self._forward(messages)
                     elif until_empty:
                         break
+                self._locked_at = 0.0
+                self._flush()
         except StoppedError:
             pass
         finally:
@@ -148,7 +159,11 @@ class Relay:
 
     def wanted(self, message: Outgoing) -> bool:
         """Say whether a message is still ours to send."""
-        return message.msg_id in self._in_hand
+        return message.msg_id in self._in_hand and not self._stop.is_set()
+
+    def patient(self) -> bool:
+        """Say whether there is time to wait for a broker that is slow."""
+        return not self._stop.is_set()
 
     def settled(self, message: Outgoing, reason: str | None = None) -> None:
         """Note that a message has arrived, or why it was refused."""
@@ -164,21 +179,45 @@ class Relay:
         """Extend the leases of all in hand when it is time to."""
         now = time.monotonic()
         if self._in_hand and now - self._leased_at > self._vt / 6:
-            known = list(self._in_hand.values())
-            kept = self._session.extend_batch(self._queue, *_leases(known), self._vt)
+            kept, locked = self._unless_locked(
+                list(self._in_hand.values()),
+                lambda ids, cts: self._session.extend_batch(self._queue, ids, cts, self._vt),
+            )
             self._leased_at = now
             # Somebody else may be sending what is lost.
-            self._in_hand = {msg_id: self._in_hand[msg_id] for msg_id in kept}
+            ours = {*kept, *(message.msg_id for message in locked)}
+            self._in_hand = {key: each for key, each in self._in_hand.items() if key in ours}
+
+    def _unless_locked(
+        self, messages: list[Outgoing], call: Callable[[list[int], list[int]], list[int]]
+    ) -> tuple[list[int], list[Outgoing]]:
+        """Call for messages, but for those that another session has locked; return these too."""
+        try:
+            with self._session.impatient():
+                return call(*_leases(messages)), []
+        except LockNotAvailable:
+            free = self._session.unlocked(self._queue, _leases(messages)[0])
+            locked = [message for message in messages if message.msg_id not in free]
+            if len(locked) == len(messages) or not locked:
+                return [], messages  # or it was just let go of, or the table is locked
+            others = [message for message in messages if message.msg_id in free]
+            done, more = self._unless_locked(others, call)
+            return done, locked + more
 
     def _flush(self) -> None:
         """Acknowledge what the broker has taken, and return what it has refused."""
         settled, self._settled = self._settled, []
         taken = [message for message, reason in settled if reason is None]
+        self._forwarded += len(taken)
+        if time.monotonic() - self._locked_at > _LOCKED:
+            taken, self._locked, self._locked_at = self._locked + taken, [], time.monotonic()
         if taken:
-            acked = self._session.ack_batch(self._queue, *_leases(taken))
-            self._forwarded += len(taken)
-            if len(acked) < len(taken):
-                _logger.warning("%d leases were lost: expect duplicates", len(taken) - len(acked))
+            acked, locked = self._unless_locked(
+                taken, lambda ids, cts: self._session.ack_batch(self._queue, ids, cts)
+            )
+            self._locked += locked
+            if lost := len(taken) - len(acked) - len(locked):
+                _logger.warning("%d leases were lost: expect duplicates", lost)
         for message, reason in settled:
             self._in_hand.pop(message.msg_id, None)
             if reason is not None:
@@ -187,12 +226,16 @@ class Relay:
     def _return(self, message: Outgoing, reason: str) -> None:
         delay = min(_LONGEST_REFUSAL, 2.0 ** min(message.read_ct - 1, 30))
         _logger.warning("%s refused %s: %s", self._broker, message.message_id, reason)
-        self._session.nack(self._queue, message.msg_id, message.read_ct, int(delay), reason)
+        # If it is locked, its lease has to end.
+        with contextlib.suppress(LockNotAvailable), self._session.impatient():
+            self._session.nack(self._queue, message.msg_id, message.read_ct, int(delay), reason)
 
     def _give_back(self) -> None:
         if self._in_hand:
-            leases = _leases(list(self._in_hand.values()))
-            self._session.nack_batch(self._queue, *leases, 0)
+            self._unless_locked(
+                list(self._in_hand.values()),
+                lambda ids, cts: self._session.nack_batch(self._queue, ids, cts, 0),
+            )
             self._in_hand.clear()
 
     def _outgoing(self, message: Message) -> tuple[Outgoing, str | None]:
