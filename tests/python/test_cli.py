@@ -11,6 +11,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from conftest import Connect
     from pgmq import embedded
     from server import TestServer
 
@@ -208,6 +210,29 @@ def test_a_function_that_the_database_does_not_have_is_named(
     ]
 
 
+def test_any_json_is_sent_as_it_is_and_what_is_none_is_named(
+    run: Run, db: psycopg.Connection
+) -> None:
+    run("create", "orders", "consume")
+    assert run("send", "orders", "1" * 5000, "[" * 2000 + "]" * 2000)[0] == 0
+    assert _rows(db, "SELECT length(message::text) FROM pgmq.q_orders") == [(5000,), (4000,)]
+    assert run("send", "orders", "NaN")[0] == 2
+    code, _, complaint = run("send", "orders", stdin='1\n\n"\\u0000"\n')
+    assert code == 1
+    assert complaint.startswith("pgmq: lines 1 to 3: unsupported Unicode escape sequence: ")
+    # What follows -- is a program for the command consume only.
+    assert run("send", "consume", "--", "-1") == (0, "1\n", "")
+
+
+def test_waits_are_numbers_of_seconds_and_a_queue_that_is_shown_must_be_there(run: Run) -> None:
+    for wrong in ("nan", "inf", "-1", "1e300"):
+        assert run("top", "--count", "1", "--interval", wrong)[0] == 2
+    code, _, complaint = run("top", "nope", "--count", "1")
+    assert (code, complaint.partition(" (")[0]) == (1, 'pgmq: queue "nope" does not exist')
+    run("create", "orders")
+    assert run("policy", "show", "orders")[0] == 0
+
+
 # Consuming
 
 SCRIPT = r"""
@@ -369,6 +394,47 @@ def test_a_program_that_is_missing_for_a_moment_is_waited_for(
     process.terminate()
     assert process.wait(10) == 0
     assert _rows(db, "SELECT read_ct, vt <= clock_timestamp() FROM pgmq.q_jobs") == [(1, True)]
+
+
+def test_what_the_consumer_itself_lacks_costs_no_message(
+    db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for its files is waited for; after any other error the lease is given back."""
+    db.execute("SELECT pgmq.create('jobs'), pgmq.send('jobs', '1'), pgmq.send('jobs', '2')")
+    words = ["consume", "jobs", "--dsn", dsn, "--until-empty", "--", "true"]
+    errors: list[Exception] = [OSError(28, "No space left on device"), OSError(24, "x")]
+    make = tempfile.TemporaryFile
+
+    def fail() -> Any:
+        if errors:
+            raise errors.pop(0)
+        return make()
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", fail)
+    assert cli.main(words) == 0
+    assert _rows(db, "SELECT msg_id FROM pgmq.q_jobs") == []
+    db.execute("SELECT pgmq.send('jobs', '3')")
+    errors.append(MemoryError())
+    with pytest.raises(MemoryError):
+        cli.main(words)
+    assert _rows(db, "SELECT vt <= clock_timestamp() FROM pgmq.q_jobs") == [(True,)]
+
+
+def test_a_message_that_is_locked_holds_up_no_signal(
+    db: psycopg.Connection, connect: Connect, start: Start, tmp_path: Path
+) -> None:
+    db.execute("SELECT pgmq.create('jobs'), pgmq.send('jobs', '1')")
+    script = f"touch {tmp_path}/begun; sleep 0.7"
+    process = start("consume", "jobs", "--vt", "1", "--", "sh", "-c", script)
+    _until((tmp_path / "begun").exists)
+    with connect(autocommit=False) as other:
+        other.execute("SELECT 1 FROM pgmq.q_jobs FOR UPDATE")
+        # When its terminal is closed, it is told so twice: that is no haste.
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(10) == 1
+    assert _rows(db, "SELECT headers FROM pgmq.q_jobs") == [(None,)]
 
 
 @pytest.mark.slow
@@ -602,6 +668,68 @@ def test_a_reader_of_the_output_that_goes_away_is_no_error_to_speak_of(
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait() == 1
+
+
+# A shell's words; the exit code; what is left of two messages: read so often, hidden.
+@pytest.mark.parametrize(
+    ("words", "expected", "left"),
+    [
+        ("metrics >/dev/full", 1, [(0, False)] * 2),
+        ("metrics >&-", 1, [(0, False)] * 2),
+        ("send orders <&-", 1, [(0, False)] * 2),
+        ("send orders 3 >/dev/full", 1, [(0, False)] * 2),
+        ("read orders --qty 2 >/dev/full", 1, [(1, False)] * 2),
+        ("read orders --qty 2 >&-", 1, [(1, False)] * 2),
+        ("send nope 3 2>/dev/full", 1, [(0, False)] * 2),
+        ("consume orders --until-empty -- cat <&- 2>&-", 0, []),
+        ("consume orders --until-empty --retry-delay 9 -- sh -c 'echo x >&2; exit 1' >&- 2>&-", 0,
+         [(1, True)] * 2),
+        ("consume orders --until-empty --retry-delay 9 -- sh -c 'echo x >&2; exit 1' 2>/dev/full",
+         0, [(1, True)] * 2),
+    ],
+)  # fmt: skip
+def test_streams_that_are_closed_or_full_cost_no_message(
+    words: str,
+    expected: int,
+    left: list[Any],
+    db: psycopg.Connection,
+    environment: dict[str, str],
+) -> None:
+    db.execute("SELECT pgmq.create('orders'), pgmq.send_batch('orders', '{1,2}')")
+    command = f"{shlex.join(PROGRAM)} {words}"
+    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (expected, False)
+    assert "pgmq:" not in done.stdout.decode()
+    assert _rows(db, "SELECT read_ct, vt > clock_timestamp() FROM pgmq.q_orders") == left
+
+
+def test_any_character_goes_in_and_out_whatever_the_locale(
+    db: psycopg.Connection, environment: dict[str, str]
+) -> None:
+    db.execute("SELECT pgmq.create('größe')")
+    bare = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    def run(*words: str | bytes) -> bytes:
+        done = subprocess.run(
+            [*PROGRAM, *words], env=environment | bare, capture_output=True, check=False
+        )
+        assert b"Traceback" not in done.stderr
+        return done.stdout if done.returncode == 0 else done.stderr
+
+    assert run("send", "größe", '"日本"', "--headers", '{"k": "日"}') == b"1\n"
+    assert json.loads(run("peek", "größe"))["message"] == "日本"
+    script = "cat; printenv PGMQ_QUEUE PGMQ_HEADERS"
+    printed = run("consume", "größe", "--until-empty", "--", "sh", "-c", script)
+    assert printed.decode() == '"日本"größe\n{"k": "日"}\n'
+    assert b"is not UTF-8" in run("send", "größe", b'"\xff"')
+
+
+def test_bench_that_is_ended_leaves_nothing(db: psycopg.Connection, start: Start) -> None:
+    process = start("bench", "--messages", "10000000")
+    _until(lambda: _rows(db, "SELECT queue_name FROM pgmq.meta"))
+    process.terminate()
+    assert process.wait(10) == 130
+    assert _rows(db, "SELECT queue_name FROM pgmq.meta") == []
 
 
 def test_in_a_terminal_tables_are_drawn_and_a_bar_shows_how_far_we_are(

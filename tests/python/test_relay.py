@@ -416,11 +416,46 @@ def test_a_connection_that_is_closed_for_a_message_is_no_outage(
     assert db.execute("SELECT message, read_ct FROM pgmq.q_orders").fetchall() == [(2, 1)]
 
 
+@pytest.mark.parametrize("says", [False, True])
+def test_confirmations_that_come_late_are_waited_for(
+    says: bool,
+    rabbitmq: RabbitMQ,
+    db: psycopg.Connection,
+    dsn: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sent again, all would arrive twice; a broker without memory says that it is blocked."""
+    amqp: Any = pytest.importorskip("amqp")
+    drain, begin = amqp.Connection.drain_events, time.monotonic()
+    monkeypatch.setattr("pgmq._brokers._PATIENCE", 0.4 if says else 15.0)
+
+    def late(self: Any, timeout: float | None = None) -> Any:
+        if time.monotonic() < begin + 2:
+            if says and not self.heard:
+                self.on_blocked("no disk")
+                self.heard = True
+            time.sleep(timeout or 0)
+            raise TimeoutError
+        if says and self.heard:
+            self.on_unblocked()
+        return drain(self, timeout)
+
+    amqp.Connection.heard = False
+    db.execute("SELECT pgmq.create('orders'), pgmq.send_batch('orders', '{1,2,3}')")
+    forward = Relay(dsn, "orders", f"{rabbitmq.url}?queue=late{says}", vt=3)
+    forward._broker.connect()
+    monkeypatch.setattr(amqp.Connection, "drain_events", late)
+    assert forward.run(until_empty=True) == 3
+    monkeypatch.undo()
+    assert [message.body for message in rabbitmq.drain(f"late{says}")] == ["1", "2", "3"]
+
+
 class _SlowBroker:
     """Takes a message every tenth of a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.1) -> None:
         self.got: list[str] = []
+        self._seconds = seconds
 
     def connect(self) -> None:
         """Be there."""
@@ -432,7 +467,7 @@ class _SlowBroker:
         for message in messages:
             progress.pause()
             if progress.wanted(message):
-                time.sleep(0.1)
+                time.sleep(self._seconds)
                 self.got.append(message.body)
                 progress.settled(message)
 
@@ -452,6 +487,39 @@ def test_leases_last_as_long_as_a_slow_broker_needs_for_a_batch(
     ):
         _until(lambda: _length(db) == 0)
     assert sorted(map(int, slow.got)) == list(range(1, 51))
+
+
+def test_a_relay_that_is_stopped_ends_no_batch_of_a_slow_broker(
+    db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db.execute(
+        "SELECT pgmq.create('orders');"
+        "SELECT pgmq.send('orders', to_jsonb(i)) FROM generate_series(1, 100) AS i"
+    )
+    slow = _SlowBroker()
+    monkeypatch.setattr("pgmq.relay.broker", lambda *_: slow)
+    with _running(Relay(dsn, "orders", "slow://")):
+        _until(lambda: len(slow.got) > 1)
+    assert len(slow.got) < 20
+    left = db.execute("SELECT count(*), bool_or(vt > clock_timestamp()) FROM pgmq.q_orders")
+    assert left.fetchone() == (100 - len(slow.got), False)
+
+
+def test_a_message_that_is_locked_holds_up_no_other_and_is_sent_once(
+    db: psycopg.Connection, connect: Connect, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db.execute("SELECT pgmq.create('orders'), pgmq.send_batch('orders', '{1,2,3}')")
+    slow = _SlowBroker(0.3)
+    monkeypatch.setattr("pgmq.relay.broker", lambda *_: slow)
+    with connect(autocommit=False) as other, _running(Relay(dsn, "orders", "slow://")):
+        _until(lambda: slow.got)
+        other.execute("SELECT 1 FROM pgmq.q_orders WHERE msg_id = 2 FOR UPDATE")
+        _until(lambda: db.execute("SELECT msg_id FROM pgmq.q_orders").fetchall() == [(2,)])
+        db.execute("SELECT pgmq.send('orders', '4', '{\"x-pgmq-group\": \"a\"}'::jsonb)")
+        _until(lambda: slow.got == ["1", "2", "3", "4"])
+        other.rollback()
+        _until(lambda: _length(db) == 0)
+    assert slow.got == ["1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize("codes", [(None, "UNKNOWN_TOPIC_OR_PART"), (None, "_MSG_TIMED_OUT")])
@@ -534,7 +602,10 @@ def test_connections_to_postgres_that_are_cut_are_opened_again(
     assert list(dict.fromkeys(got)) == list(range(200))
 
 
-def test_redis_has_what_was_sent(db: psycopg.Connection, dsn: str, tmp_path: Path) -> None:
+def test_redis_has_what_was_sent(
+    db: psycopg.Connection, dsn: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "pgmq.relay")
     if REDIS is None:
         pytest.skip("there is no redis-server here")
     pytest.importorskip("redis", reason="redis is missing: pip install 'pgmq[relay]'")
@@ -553,6 +624,16 @@ def test_redis_has_what_was_sent(db: psycopg.Connection, dsn: str, tmp_path: Pat
                 message = connection.SimpleQueue("out").get(timeout=5)
                 assert message.body == b"[1.50]"
                 assert message.headers == {"x-pgmq-message-id": "orders/1"}
+                # Without memory it takes nothing, which is no message's fault.
+                client = connection.default_channel.client
+                client.config_set("maxmemory", "1")
+                db.execute("SELECT pgmq.send('orders', '2')")
+                _until(lambda: "; again in" in caplog.text.partition("is back")[2])
+                assert db.execute("SELECT read_ct, headers FROM pgmq.q_orders").fetchall() == [
+                    (1, None)
+                ]
+                client.config_set("maxmemory", "0")
+                _until(lambda: _length(db) == 0)
         finally:
             process.terminate()
             process.wait()

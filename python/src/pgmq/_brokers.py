@@ -303,16 +303,15 @@ class _RabbitMQ(_Kombu):
             number = len(self._open_tags)
             self._drain(_STEP)
             progress.pause()
+            patient = progress.patient()
             waited = time.monotonic() - begin
             if len(self._open_tags) < number:
-                # As long as twice as slow a one would take.
+                # As long as one that is twice as slow would take.
                 self._patience = max(_PATIENCE, min(2 * waited, _LONGEST_PATIENCE))
                 begin = time.monotonic()
-                continue
-            patient = progress.patient()
-            if waited > (self._patience if patient else self._timeout) and not (
-                patient and self._blocked
-            ):
+            elif self._blocked and patient:
+                begin = time.monotonic()
+            elif waited > (self._patience if patient else self._timeout):
                 self._patience = min(2 * self._patience, _LONGEST_PATIENCE)
                 raise TimeoutError(self._blocked or "no confirmation")
 
