@@ -1,3 +1,4 @@
+--# for notify
 -- Announce an insert into the queue, unless that was done within so many milliseconds. When it was
 -- done last, and by which transaction, is one number in a sequence: no row that producers would
 -- wait for each other over. An announcement goes out only when its transaction commits. So one that

@@ -1,3 +1,4 @@
+--# for wakeups
 -- Have commits announced for so many seconds from now, and return when to look again at the latest:
 -- when the next message falls due, or when the time is up. In a tenth of a second, where
 --   * a transaction that writes to the queue has not ended: it may have found the queue unarmed and

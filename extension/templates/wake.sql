@@ -1,3 +1,4 @@
+--# for wakeups
 -- Wake the consumers that have armed the queue (see arm), if any: for messages that arrive, and for
 -- those that become visible sooner.
 CREATE OR REPLACE FUNCTION pgmq._wake_$queue()

@@ -3,8 +3,9 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    PERFORM pgmq._compiled('grouped', queue_name);  -- an unknown queue is an error
+    PERFORM pgmq._compiled('enqueue', queue_name);      -- an unknown queue is an error
     PERFORM pgmq._lay_out_groups(queue_name);
+    PERFORM pgmq._compile(queue_name);
 END
 $$;
 COMMENT ON FUNCTION pgmq.create_fifo_index(text) IS

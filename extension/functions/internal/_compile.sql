@@ -109,7 +109,9 @@ DECLARE
     v_queue record;
     v_policy pgmq.policy;
     v_name text;
-    v_rendered jsonb;           -- for which policy the following are
+    v_features jsonb;
+    v_rendered jsonb;           -- for which features the following are
+    v_wanted boolean[];
     v_names text[];
     v_sqls text[];
     v_heads text[];
@@ -135,13 +137,14 @@ BEGIN
         ORDER BY m.queue_name
     LOOP
         v_policy := pgmq._policy_of(v_queue.name);
+        v_features := pgmq._features(v_queue.name, v_policy) - 'queue_name';
         v_name := v_queue.suffix;
         IF NOT v_queue.is_special THEN
             v_policy.queue_name := v_any;
             v_name := v_any;
         END IF;
-        IF v_queue.is_special OR v_rendered IS DISTINCT FROM to_jsonb(v_policy) THEN
-            v_rendered := CASE WHEN NOT v_queue.is_special THEN to_jsonb(v_policy) END;
+        IF v_queue.is_special OR v_rendered IS DISTINCT FROM v_features THEN
+            v_rendered := CASE WHEN NOT v_queue.is_special THEN v_features END;
             -- Materialized: rendered once each.
             WITH rendered AS MATERIALIZED (
                 SELECT
@@ -151,12 +154,15 @@ BEGIN
                         CASE WHEN v_queue.is_special THEN v_queue.name ELSE v_any END,
                         v_policy
                     ) AS sql,
-                    pgmq._prunes(t.body, v_queue.partition_column) AS prunes
+                    pgmq._prunes(t.body, v_queue.partition_column) AS prunes,
+                    coalesce(pgmq._has_feature(
+                        substring(t.body FROM '^--# for ([^\n]*)'), v_features
+                    ), true) AS is_wanted
                 FROM pgmq.template AS t
             ),
             parts AS MATERIALIZED (
                 SELECT
-                    r.name, r.sql, r.prunes,
+                    r.name, r.sql, r.prunes, r.is_wanted,
                     substr(
                         split_part(r.sql, concat('AS ', v_quote), 1),
                         strpos(r.sql, 'CREATE OR REPLACE')
@@ -165,7 +171,8 @@ BEGIN
                 FROM rendered AS r
             )
             SELECT
-                array_agg(r.name), array_agg(r.sql), array_agg(r.head), array_agg(r.body),
+                array_agg(r.name), array_agg(r.is_wanted), array_agg(r.sql), array_agg(r.head),
+                array_agg(r.body),
                 array_agg((
                     SELECT array_agg(format('%s=%s', s.name, s.value) ORDER BY s.name)::text
                     FROM (
@@ -178,7 +185,7 @@ BEGIN
                         SELECT 'plan_cache_mode', 'force_custom_plan' WHERE r.prunes
                     ) AS s
                 ))
-            INTO v_names, v_sqls, v_heads, v_bodies, v_settings
+            INTO v_names, v_wanted, v_sqls, v_heads, v_bodies, v_settings
             FROM parts AS r;
         END IF;
         RETURN QUERY
@@ -198,11 +205,13 @@ BEGIN
                         FROM unnest(p.proconfig) AS c (setting)
                     ) IS DISTINCT FROM t.settings AS is_stale,
                     p.proowner <> v_queue.owner AS is_foreign
-                FROM unnest(v_names, v_sqls, v_heads, v_bodies, v_settings)
-                    AS t (name, sql, head, body, settings)
+                FROM unnest(v_names, v_wanted, v_sqls, v_heads, v_bodies, v_settings)
+                    AS t (name, is_wanted, sql, head, body, settings)
                 LEFT JOIN pg_proc AS p
                     ON p.proname = format('_%s_%s', t.name, v_queue.suffix)::name
                     AND p.pronamespace = v_namespace
+                -- What was wanted once stays: a call that began then may still ask for it.
+                WHERE t.is_wanted OR p.oid IS NOT NULL
             ) AS d
             WHERE d.id IS NULL OR d.is_stale OR d.is_foreign;
     END LOOP;

@@ -11,4 +11,6 @@ AS $$
     END
 $$;
 COMMENT ON FUNCTION pgmq._compiled(text, text) IS
-'The name of the function that an operation was compiled into for this queue; raises undefined_table for an unknown queue.';
+'The name of the function that an operation was compiled into for this queue; raises undefined_table for an unknown queue.
+
+Null for an operation that only some queues have, where this one has it not.';

@@ -38,6 +38,16 @@ BEGIN
                 HINT = format('Create it with SELECT pgmq.create(%L).', queue_name);
     END IF;
 
+    -- Not every queue has it, and what every queue has is there.
+    IF to_regproc(format('pgmq.%I', pgmq._function_name('enqueue', queue_name))) IS NOT NULL
+        AND EXISTS (
+            SELECT FROM pgmq.template AS t
+            WHERE t.name = operation AND starts_with(t.body, '--# for ')
+        )
+    THEN
+        RETURN null;
+    END IF;
+
     -- A partial restore has left the table without its functions.
     IF NOT has_schema_privilege('pgmq', 'CREATE')
         OR NOT pg_has_role(
@@ -54,10 +64,10 @@ BEGIN
         PERFORM pgmq._lay_out_policy(pgmq._policy_of(queue_name));
         PERFORM pgmq._compile(queue_name);
     END IF;
-    RETURN v_function;
+    RETURN CASE WHEN to_regproc(format('pgmq.%I', v_function)) IS NOT NULL THEN v_function END;
 END
 $$;
 COMMENT ON FUNCTION pgmq._missing(text, text) IS
 'Called when no function bears the name of a queue as it was given.
 
-Finds the queue under its proper name, compiles it, or says that it does not exist.';
+Finds the queue under its proper name, compiles it, or says that it does not exist. Null for an operation that is there only where something is enabled for a queue, and is not.';

@@ -1,3 +1,37 @@
+CREATE OR REPLACE FUNCTION pgmq._features(queue_name text, policy pgmq.policy)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_queue CONSTANT text := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
+    v_key CONSTANT text := pgmq._partition_column(v_queue);
+BEGIN
+    RETURN to_jsonb(policy) || jsonb_build_object(
+        'partitioned', v_key IS NOT NULL,
+        'by_time', v_key = 'enqueued_at',
+        'fifo', to_regclass(format('pgmq.%I', 'fifo_idx_' || pgmq._suffix(queue_name))) IS NOT NULL,
+        'notify', to_regclass(format('pgmq.%I', 'notify_at_' || pgmq._suffix(queue_name))) IS NOT NULL,
+        'wakeups', to_regclass(format('pgmq.%I', 'armed_until_' || pgmq._suffix(queue_name))) IS NOT NULL
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq._features(text, pgmq.policy) IS
+'What templates ask about a queue: what its policy says, and what else was enabled for it.';
+
+CREATE OR REPLACE FUNCTION pgmq._has_feature(conditions text, features jsonb)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM regexp_split_to_table(conditions, ' or ') AS o (name)
+        WHERE coalesce(features ->> o.name, 'false') <> 'false'
+    )
+$$;
+COMMENT ON FUNCTION pgmq._has_feature(text, jsonb) IS
+'Whether one of the conditions of a template ("a or b") holds for a queue with these features.';
+
 CREATE OR REPLACE FUNCTION pgmq._render(body text, queue_name text, policy pgmq.policy)
 RETURNS text
 LANGUAGE plpgsql STABLE
@@ -9,9 +43,7 @@ DECLARE
     v_key text := pgmq._partition_column(
         format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
     );
-    v_policy jsonb := to_jsonb(policy) || jsonb_build_object(
-        'partitioned', v_key IS NOT NULL, 'by_time', v_key = 'enqueued_at'
-    );
+    v_policy CONSTANT jsonb := pgmq._features(queue_name, policy);
     v_first text;
     v_last text;
     v_front text;
@@ -30,15 +62,16 @@ BEGIN
         FOREACH v_line IN ARRAY string_to_array(body, E'\n') LOOP
             v_mark := CASE
                 WHEN strpos(v_line, '--# ') > 0
-                    THEN regexp_match(v_line, '^ *--# (if|unless|end) ?(.*)$')
+                    THEN regexp_match(v_line, '^ *--# (if|unless|end|for) ?(.*)$')
             END;
-            IF v_mark[1] = 'end' THEN
+            IF v_mark[1] = 'for' THEN
+                CONTINUE;       -- for _compile()
+            ELSIF v_mark[1] = 'end' THEN
                 v_kept := v_kept[:cardinality(v_kept) - 1];
             ELSIF v_mark IS NOT NULL THEN
-                v_kept := v_kept || ((v_mark[1] = 'if') = EXISTS (
-                    SELECT FROM regexp_split_to_table(v_mark[2], ' or ') AS o (name)
-                    WHERE coalesce(v_policy ->> o.name, 'false') <> 'false'
-                ));
+                v_kept := v_kept || (
+                    (v_mark[1] = 'if') = pgmq._has_feature(v_mark[2], v_policy)
+                );
             ELSIF true = ALL (v_kept) THEN
                 v_lines := v_lines || v_line;
             END IF;

@@ -3,7 +3,7 @@ RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    v_function text := pgmq._compiled('arm', queue_name);
+    v_function CONSTANT text := pgmq._compiled('arm', queue_name);
     v_until timestamptz;
 BEGIN
     IF seconds IS NULL OR seconds NOT BETWEEN 1 AND 3600 THEN
@@ -11,9 +11,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                 HINT = 'It is for how long the queue is announced, and the longest time to wait.';
     END IF;
-    IF to_regclass(
-        pg_catalog.format('pgmq.%I', 'armed_until_' || pgmq._suffix(queue_name))
-    ) IS NULL THEN
+    IF v_function IS NULL THEN
         RAISE EXCEPTION 'queue "%" does not wake consumers', queue_name
             USING ERRCODE = 'object_not_in_prerequisite_state',
                 HINT = pg_catalog.format(

@@ -5,7 +5,7 @@ SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
 AS $$
 BEGIN
-    PERFORM pgmq._compiled('wake', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
     PERFORM pgmq._drop_trigger('pgmq_wake_sent', queue_name);
     PERFORM pgmq._drop_trigger('pgmq_wake_returned', queue_name);
     EXECUTE format(

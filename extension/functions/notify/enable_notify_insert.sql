@@ -35,8 +35,8 @@ BEGIN
         END IF;
     ELSE
         v_table := pgmq._queue_to_announce(queue_name, 'INSERT');
-        PERFORM pgmq._compiled('announce', queue_name);
         PERFORM pgmq._add_mark('notify_at_', queue_name);
+        PERFORM pgmq._compile(queue_name);
         EXECUTE format(
             $ddl$
             CREATE OR REPLACE TRIGGER trigger_notify_queue_insert_listeners

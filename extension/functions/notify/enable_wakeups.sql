@@ -4,9 +4,11 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_function text := pgmq._compiled('wake', queue_name);
-    v_table regclass := pgmq._queue_to_announce(queue_name, 'READY');
+    v_function CONSTANT text := pgmq._function_name('wake', queue_name);
+    v_table regclass;
 BEGIN
+    PERFORM pgmq._compiled('enqueue', queue_name);      -- an unknown queue is an error
+    v_table := pgmq._queue_to_announce(queue_name, 'READY');
     IF EXISTS (
         SELECT FROM pg_trigger AS t
         WHERE t.tgrelid = v_table AND t.tgname = 'pgmq_wake_returned'
@@ -14,6 +16,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pgmq._add_mark('armed_until_', queue_name);
+    PERFORM pgmq._compile(queue_name);
     EXECUTE format(
         $ddl$
         CREATE TRIGGER pgmq_wake_sent AFTER INSERT ON %s
