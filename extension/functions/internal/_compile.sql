@@ -155,9 +155,9 @@ BEGIN
                         v_policy
                     ) AS sql,
                     pgmq._prunes(t.body, v_queue.partition_column) AS prunes,
-                    coalesce(pgmq._has_feature(
-                        substring(t.body FROM '^--# for ([^\n]*)'), v_features
-                    ), true) AS is_wanted
+                    NOT starts_with(t.body, '--# for ') OR pgmq._has_feature(
+                        substr(split_part(t.body, E'\n', 1), 9), v_features
+                    ) AS is_wanted
                 FROM pgmq.template AS t
             ),
             parts AS MATERIALIZED (
