@@ -130,3 +130,22 @@ def test_a_crash_does_not_make_a_long_queue_a_short_one(
         db.execute("SELECT 1")
         assert 40_001 <= _lengths(db)[0] <= 40_040
         assert len(_lost(db)) == 1
+
+
+@pytest.mark.parametrize("kind", CREATE)
+@pytest.mark.parametrize("sent", [0, 3, 8000])
+def test_metrics_are_the_same_for_one_queue_and_for_all(
+    db: psycopg.Connection, kind: str, sent: int
+) -> None:
+    db.execute(f"SELECT pgmq.{CREATE[kind]}".encode())
+    for number, delay in ((sent, 0), (sent // 3, 3600)):
+        if number:
+            db.execute(BATCH, (number, delay))
+    db.execute("SELECT count(*) FROM pgmq.read('q', 3600, %s)", [sent // 2])
+    with db.transaction():
+        rows = db.execute("SELECT * FROM pgmq.metrics('q')").fetchall()
+        assert db.execute("SELECT * FROM pgmq.metrics_all()").fetchall() == rows
+    assert rows[0][1] == rows[0][4] == sent + sent // 3
+    assert rows[0][6] == sent - sent // 2
+    assert rows[0][7] == (0 if "by" in kind else None)
+    assert [age is not None for age in rows[0][2:4]] == [sent > 0] * 2

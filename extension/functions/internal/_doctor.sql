@@ -429,6 +429,7 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
+    v_callers CONSTANT oid[] := pgmq._powerful_callers();
     v_queue record;
     v_mark bigint;
     v_first bigint;
@@ -439,6 +440,7 @@ BEGIN
         SELECT
             m.queue_name::text AS name,
             to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS queue,
+            NOT m.is_partitioned AS is_plain,
             to_regclass(
                 format('pgmq.%I', 'ready_mark_' || pgmq._suffix(m.queue_name))
             ) AS ready_mark,
@@ -456,7 +458,7 @@ BEGIN
             OR NOT has_column_privilege(v_queue.queue, 'vt', 'SELECT')
             OR NOT has_column_privilege(v_queue.queue, 'enqueued_at', 'SELECT')
             OR NOT has_sequence_privilege(v_queue.ready_mark, 'SELECT');
-        IF NOT pgmq._is_safe_to_touch(v_queue.queue) THEN
+        IF NOT pgmq._is_safe_to_touch(v_queue.queue, v_callers) THEN
             severity := 'info';
             queue_name := v_queue.name;
             finding := 'its messages are not looked at: its owner could use your rights';
@@ -464,6 +466,8 @@ BEGIN
             RETURN NEXT;
             CONTINUE;
         END IF;
+        -- Nothing to pass over, and no dead letters.
+        CONTINUE WHEN v_queue.is_plain AND pg_relation_size(v_queue.queue) = 0;
 
         BEGIN
             v_mark := greatest(pgmq._sequence_value(v_queue.ready_mark), 1);
@@ -540,6 +544,7 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
+    v_callers CONSTANT oid[] := pgmq._powerful_callers();
     v_queue record;
     v_count bigint;
     v_first bigint;
@@ -555,13 +560,14 @@ BEGIN
         ORDER BY m.queue_name
     LOOP
         -- In a partitioned archive a msg_id may be twice.
-        CONTINUE WHEN has_column_privilege(v_queue.queue, 'msg_id', 'SELECT') IS NOT true
+        CONTINUE WHEN pg_relation_size(v_queue.archive) = 0
+            OR has_column_privilege(v_queue.queue, 'msg_id', 'SELECT') IS NOT true
             OR has_column_privilege(v_queue.archive, 'msg_id', 'SELECT') IS NOT true
             OR NOT EXISTS (
                 SELECT FROM pg_index AS i WHERE i.indrelid = v_queue.archive AND i.indisprimary
             )
-            OR NOT pgmq._is_safe_to_touch(v_queue.queue)
-            OR NOT pgmq._is_safe_to_touch(v_queue.archive);
+            OR NOT pgmq._is_safe_to_touch(v_queue.queue, v_callers)
+            OR NOT pgmq._is_safe_to_touch(v_queue.archive, v_callers);
         BEGIN
             EXECUTE format(
                 'SELECT count(*), min(q.msg_id)'
@@ -569,10 +575,10 @@ BEGIN
                 ' WHERE EXISTS (SELECT FROM %s AS a WHERE a.msg_id = q.msg_id)',
                 v_queue.queue, v_queue.archive
             ) INTO v_count, v_first;
-            EXECUTE format(
-                'SELECT a.msg_id FROM %s AS a ORDER BY a.msg_id DESC LIMIT 1', v_queue.archive
-            ) INTO v_last;
             IF v_count > 0 THEN
+                EXECUTE format(
+                    'SELECT a.msg_id FROM %s AS a ORDER BY a.msg_id DESC LIMIT 1', v_queue.archive
+                ) INTO v_last;
                 severity := 'critical';
                 queue_name := v_queue.name;
                 finding := format(
@@ -781,24 +787,27 @@ RETURNS TABLE (severity text, queue_name text, finding text, fix text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+    WITH counters AS MATERIALIZED (
+        SELECT pgmq._counters_began_at() AS began_at
+    )
     SELECT
         'warning', m.queue_name,
         format(
             'the statistics of %s were lost, by a crash, pg_upgrade or a reset, %s:'
             ' metrics are estimated, and autovacuum does not know what there is to do',
-            q.id, to_char(pgmq._counters_began_at(), 'YYYY-MM-DD HH24:MI:SS TZ')
+            q.id, to_char(b.began_at, 'YYYY-MM-DD HH24:MI:SS TZ')
         ),
         format('VACUUM (ANALYZE) %s', q.id)
     FROM pgmq.meta AS m
+    INNER JOIN counters AS b ON m.created_at < b.began_at
     CROSS JOIN to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS q (id)
     -- Small ones are counted, and vacuumed soon. A standby has statistics of its own.
     WHERE NOT pg_is_in_recovery()
-        AND m.created_at < pgmq._counters_began_at() AND NOT pgmq._is_counted(q.id, m.created_at)
-        AND (
-            SELECT sum(pg_relation_size(coalesce(t.relid, q.id)))
-            FROM (VALUES (true)) AS one (row)
-            LEFT JOIN pg_partition_tree(q.id) AS t ON t.isleaf
-        ) > 1000000
+        AND CASE WHEN (
+                SELECT sum(pg_relation_size(coalesce(t.relid, q.id)))
+                FROM (VALUES (true)) AS one (row)
+                LEFT JOIN pg_partition_tree(q.id) AS t ON t.isleaf
+            ) > 1000000 THEN NOT pgmq._is_counted(q.id, m.created_at) END
 $$;
 COMMENT ON FUNCTION pgmq._doctor_statistics() IS
 'Queues of some size of which a crash, pg_upgrade or a reset has left no statistics.';

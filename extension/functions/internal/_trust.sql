@@ -91,26 +91,46 @@ COMMENT ON FUNCTION pgmq._unsafe_owner(text) IS
 
 Cannot, because the caller has not the rights of that owner. Must not, because the caller, or its login, is a superuser or the like and that owner is not: code of the owner''s would run with these rights. Null where all is well.';
 
+CREATE OR REPLACE FUNCTION pgmq._powerful_callers()
+RETURNS oid[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY(SELECT c.id FROM pgmq._callers() AS c (id) WHERE pgmq._is_powerful(c.id))
+$$;
+COMMENT ON FUNCTION pgmq._powerful_callers() IS
+'The current role, and the login, as far as they are superusers or the like.';
+
+CREATE OR REPLACE FUNCTION pgmq._is_safe_to_touch(queue regclass, callers oid[])
+RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN callers = '{}' OR NOT EXISTS (
+        SELECT
+        FROM unnest(callers) AS c (id)
+        CROSS JOIN (
+            SELECT queue AS id
+            UNION
+            SELECT p.relid FROM pg_partition_tree(queue) AS p
+        ) AS t
+        -- Not a join, for which the whole catalog may be read.
+        WHERE NOT pg_has_role(
+            (SELECT r.relowner FROM pg_class AS r WHERE r.oid = t.id), c.id, 'USAGE'
+        )
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq._is_safe_to_touch(regclass, oid[]) IS
+'What _is_safe_to_touch(queue) says, for whoever asks for many tables and these callers.';
+
 CREATE OR REPLACE FUNCTION pgmq._is_safe_to_touch(queue regclass)
 RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT NOT EXISTS (
-        SELECT FROM pgmq._callers() AS c (id)
-        WHERE pgmq._is_powerful(c.id) AND EXISTS (
-            SELECT
-            FROM (
-                SELECT queue AS id
-                UNION
-                SELECT p.relid FROM pg_partition_tree(queue) AS p
-            ) AS t
-            -- Not a join, for which the whole catalog may be read.
-            WHERE NOT pg_has_role(
-                (SELECT r.relowner FROM pg_class AS r WHERE r.oid = t.id), c.id, 'USAGE'
-            )
-        )
-    )
+    SELECT pgmq._is_safe_to_touch(queue, pgmq._powerful_callers())
 $$;
 COMMENT ON FUNCTION pgmq._is_safe_to_touch(regclass) IS
 'Whether a table that the caller has not named may be read or written on the caller''s behalf.

@@ -25,6 +25,7 @@ DECLARE
     v_first_ready bigint;
     v_last_ready bigint;
     v_all_ready bigint;
+    v_metrics pgmq.metrics_result;
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
     v_name := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
@@ -39,6 +40,12 @@ BEGIN
     -- Whoever drops it waits from here on; if that is done already, this is 42P01.
     EXECUTE format('SELECT q.vt FROM %s AS q WHERE false', v_name);
     v_table := v_name::regclass;
+    IF v_policy.max_receives IS NULL AND v_policy.message_ttl IS NULL THEN
+        v_metrics := pgmq._small_metrics(queue_name, v_table);
+        IF v_metrics.queue_name IS NOT NULL THEN
+            RETURN v_metrics;
+        END IF;
+    END IF;
     v_default := pgmq._default_partition(v_table);
     v_last := coalesce(
         pgmq._sequence_value(pg_get_serial_sequence(v_table::text, 'msg_id')::regclass), 0
@@ -174,6 +181,50 @@ queue_length (all messages) and queue_visible_length are exact up to 10,000 read
 Where vacuum has yet to remove more than 100,000 dead rows, messages that are not due are estimated, too, and the ages are of the visible ones and of the last 10,000.
 
 Ages are in seconds, null when the queue is empty; total_messages is the last msg_id drawn; default_partition_length is what the default partition of a partitioned queue holds, null for others. Needs SELECT on the queue''s table and sequences.';
+
+CREATE OR REPLACE FUNCTION pgmq._small_metrics(queue_name text, relation regclass)
+RETURNS pgmq.metrics_result
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    v_name CONSTANT text := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
+    v_size CONSTANT bigint := pg_relation_size(relation);
+    v_metrics pgmq.metrics_result;
+BEGIN
+    IF v_size > 64 * current_setting('block_size')::integer
+        OR (SELECT c.relkind FROM pg_class AS c WHERE c.oid = relation) <> 'r'
+    THEN
+        RETURN null;
+    END IF;
+    -- In one statement: for thousands of queues, it is statements that take the time.
+    EXECUTE format(
+        $sql$
+        SELECT
+            count(*),
+            extract(epoch FROM now() - max(q.enqueued_at))::integer,
+            extract(epoch FROM now() - min(q.enqueued_at))::integer,
+            coalesce((SELECT s.last_value FROM %s AS s WHERE s.is_called), 0),
+            count(*) FILTER (WHERE q.vt <= greatest(q.enqueued_at, clock_timestamp()))
+        FROM %s AS q
+        $sql$,
+        pg_get_serial_sequence(v_name, 'msg_id'),
+        -- A table without a page need not be opened, nor its indexes.
+        CASE
+            WHEN v_size > 0 THEN v_name
+            ELSE '(SELECT NULL::timestamptz AS enqueued_at, NULL::timestamptz AS vt WHERE false)'
+        END
+    ) INTO
+        v_metrics.queue_length, v_metrics.newest_msg_age_sec, v_metrics.oldest_msg_age_sec,
+        v_metrics.total_messages, v_metrics.queue_visible_length;
+    v_metrics.queue_name := queue_name;
+    v_metrics.scrape_time := now();
+    RETURN v_metrics;
+END
+$$;
+COMMENT ON FUNCTION pgmq._small_metrics(text, regclass) IS
+'The metrics of a queue whose policy lets no message die; null unless its table is small and whole.';
 
 CREATE OR REPLACE FUNCTION pgmq._sequence_value(sequence regclass)
 RETURNS bigint

@@ -4,14 +4,21 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_callers CONSTANT oid[] := pgmq._powerful_callers();
     v_queue record;
     v_others text[] := '{}'::text[];
+    v_is_safe boolean;
     v_metrics pgmq.metrics_result;
 BEGIN
     FOR v_queue IN
         SELECT
             m.queue_name,
-            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS relation
+            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS relation,
+            EXISTS (
+                SELECT FROM pgmq.policy AS p
+                WHERE p.queue_name = m.queue_name
+                    AND (p.max_receives IS NOT NULL OR p.message_ttl IS NOT NULL)
+            ) AS lets_die
         FROM pgmq.meta AS m
         WHERE NOT (m.is_unlogged AND pg_is_in_recovery())
         ORDER BY m.queue_name
@@ -19,17 +26,24 @@ BEGIN
         -- Looking at the size has this session notice what has been created and dropped.
         CONTINUE WHEN pg_relation_size(v_queue.relation) IS NULL
             OR has_column_privilege(v_queue.relation, 'vt', 'SELECT') IS NOT true;
-        IF NOT pgmq._is_safe_to_touch(v_queue.relation) THEN
-            v_others := v_others || v_queue.queue_name::text;
-            CONTINUE;
-        END IF;
         BEGIN
-            v_metrics := pgmq.metrics(v_queue.queue_name);
+            v_is_safe := pgmq._is_safe_to_touch(v_queue.relation, v_callers);
+            IF v_is_safe THEN
+                v_metrics := CASE WHEN NOT v_queue.lets_die
+                    THEN pgmq._small_metrics(v_queue.queue_name, v_queue.relation) END;
+                IF v_metrics.queue_name IS NULL THEN
+                    v_metrics := pgmq.metrics(v_queue.queue_name);
+                END IF;
+            END IF;
             -- Rolled back, it gives back its locks: thousands of queues would fill the lock table.
             RAISE EXCEPTION 'measured' USING ERRCODE = 'PGMQ0';
         EXCEPTION
             WHEN SQLSTATE 'PGMQ0' THEN
-                RETURN NEXT v_metrics;
+                IF v_is_safe THEN
+                    RETURN NEXT v_metrics;
+                ELSE
+                    v_others := v_others || v_queue.queue_name::text;
+                END IF;
             WHEN undefined_table OR undefined_function OR undefined_object OR internal_error THEN
                 -- Dropped meanwhile, if nothing else is wrong.
                 IF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = v_queue.relation) THEN
