@@ -82,6 +82,8 @@ class AsyncJob:
         # worker, nor does what is no Exception, such as a panic of an extension in Rust.
         except BaseException as error:  # noqa: BLE001
             interrupted = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
+            if interrupted:  # sync: -
+                await asyncio.sleep(0)  # the worker may be cancelled as well  # sync: -
             if interrupted and not wanted(messages[0]):
                 return RETURNED
             return failure(error, time.perf_counter() - started)

@@ -54,8 +54,8 @@ class Hooks:
     """What a worker reports, for metrics: override what you need.
 
     The methods are called on the worker's event loop, between other things: they should be quick,
-    and what they raise ends the worker. seconds are those that the handler took (of a whole batch,
-    where it takes batches).
+    and what they raise ends the worker, as stop() does: run() raises it when nothing is in hand any
+    more. seconds are those that the handler took (of a whole batch, where it takes batches).
 
         >>> class Count(Hooks):
         ...     done = 0
@@ -194,6 +194,7 @@ class Engine(ABC):
         self._drained = False  # whether the last read found all there was
         self._attempts = 0  # to connect
         self._error: BaseException | None = None  # of what runs beside
+        self._failed: BaseException | None = None  # what run() raises at the end
         self._stop_asked = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -226,6 +227,18 @@ class Engine(ABC):
         """Say whether a message should still be handled; called from any thread."""
         return not self._stop_asked and self._held.get(message.msg_id) is message
 
+    def _fail(self, error: BaseException) -> None:
+        """End as stop() does, and then raise an error."""
+        self._failed = self._failed or error
+        self.stop()
+
+    def _tell(self, what: Callable[..., None], *arguments: Any) -> None:
+        """Log something or call a hook: whatever comes of that, no message must be forgotten."""
+        try:
+            what(*arguments)
+        except BaseException as error:  # noqa: BLE001
+            self._fail(error)
+
     def _stopping(self) -> None:
         """Notice that stop() was called."""
         self._stopped.set()
@@ -247,20 +260,42 @@ class Engine(ABC):
         self._begin()
         try:
             with _signals(self) if signals else contextlib.nullcontext():
-                work = asyncio.create_task(self._persist(until_empty))
+                work = asyncio.create_task(self._work(until_empty))
                 try:
                     await asyncio.shield(work)
-                except asyncio.CancelledError:
-                    self.stop()
+                except asyncio.CancelledError as error:
+                    self._fail(error)
                     for task in self._running:
                         task.cancel()
                     await work
-                    raise
         finally:
             if self._running:
                 await asyncio.wait(self._running)
             await self._end()
             log.info("worker of queue %s has ended", self.queue, extra=extra)
+        if self._failed is not None:
+            raise self._failed
+
+    async def _work(self, until_empty: bool) -> None:
+        """Work, and give back what is in hand, whatever ends that.
+
+        That may also be a cancellation of all tasks: so a loop ends in which sys.exit() was called.
+        """
+        try:
+            await self._persist(until_empty)
+        except BaseException as error:  # noqa: BLE001
+            self._fail(error)
+        if not self._in_hand():
+            return
+        try:
+            await self._persist(False)
+        except BaseException as error:  # noqa: BLE001
+            log.warning(
+                "worker of queue %s: leases are left to end by themselves: %r", self.queue, error
+            )
+
+    def _in_hand(self) -> bool:
+        return bool(self._held or self._done or self._refused or self._locked)
 
     async def _persist(self, until_empty: bool) -> None:
         """Work, and connect again when a connection is lost."""
@@ -280,15 +315,18 @@ class Engine(ABC):
                     raise ValueError(
                         "dsn leads to a pooler: give listen_dsn as well, a direct connection"
                     ) from error
-                in_hand = bool(self._held or self._done or self._refused or self._locked)
-                if self._stop_asked and (not in_hand or (self._attempts and not self._running)):
-                    self._report("leases are left to end by themselves", error, 0.0)
+                if self._stop_asked and not self._in_hand():
+                    return
+                if self._stop_asked and self._attempts and not self._running:
+                    self._tell(self._report, "leases are left to end by themselves", error, 0.0)
+                    self._held.clear()
+                    self._done, self._refused, self._locked = [], [], []
                     return
                 # Not all workers at the same time.
                 longest = min(self.reconnect_interval, 0.1 * 2 ** min(self._attempts, 30))
                 seconds = random.uniform(longest / 2, longest)  # noqa: S311
                 self._attempts += 1
-                self._report("no connection", error, seconds)
+                self._tell(self._report, "no connection", error, seconds)
                 if self._stop_asked:
                     await asyncio.sleep(min(seconds, 1.0))
                 else:
@@ -327,7 +365,7 @@ class Engine(ABC):
                 self._served = True
                 if self._stop_asked and self._locked_tries >= _LAST_TRIES:
                     self._give_up()
-                in_hand = self._held or self._done or self._refused or self._locked
+                in_hand = self._in_hand()
                 if not in_hand and (self._stop_asked or (until_empty and self._drained)):
                     return
                 if until_empty and not in_hand:
@@ -355,7 +393,7 @@ class Engine(ABC):
         # whose messages would be leased to nobody.
         try:
             await work()
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
             self._error = error
             self._turn.set()
 
@@ -402,8 +440,8 @@ class Engine(ABC):
         if not quantity:
             return self._look
         if messages:
-            self.hooks.on_read(self.queue, messages)
             self._held.update((message.msg_id, message) for message in messages)
+            self._tell(self.hooks.on_read, self.queue, messages)
             self._buffer.extend(self._units(self._decoded(messages)))
         if len(messages) == quantity or (self._grouped and messages):
             self._look_again()
@@ -570,9 +608,9 @@ class Engine(ABC):
 
     def _give_up(self) -> None:
         """Leave what is handled, and cannot be acknowledged since somebody else has it locked."""
-        for message in self._locked:
+        locked, self._locked = self._locked, []
+        for message in locked:
             self._lost(message)
-        self._locked = []
 
     def _give_back(self) -> None:
         """Return what no slot has begun."""
@@ -584,15 +622,16 @@ class Engine(ABC):
 
     def _dispatch(self) -> None:
         while self._buffer and len(self._running) < self.concurrency:
-            task = asyncio.create_task(self._handle(self._buffer.popleft()))
+            unit = self._buffer.popleft()
+            task = asyncio.create_task(self._handle(unit))
             self._running.add(task)
-            task.add_done_callback(self._end_of)
+            task.add_done_callback(functools.partial(self._end_of, unit))
 
-    def _end_of(self, task: asyncio.Task[None]) -> None:
+    def _end_of(self, unit: list[Message], task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:  # of a hook
-            self._error = error
+        for message in unit:
+            if self._held.get(message.msg_id) is message:  # it was cancelled before it began
+                self._settle(message, RETURNED)
         self._turn.set()
 
     async def _handle(self, unit: list[Message]) -> None:
@@ -600,7 +639,7 @@ class Engine(ABC):
             outcomes = await self._perform(unit)
         except asyncio.CancelledError:
             outcomes = [RETURNED] * len(unit)
-        except Exception as error:  # noqa: BLE001, that of an executor
+        except BaseException as error:  # noqa: BLE001, that of an executor
             outcomes = [failure(error)] * len(unit)
         seconds = sum(o.seconds for o in (outcomes[:1] if self.batch else outcomes)) / len(unit)
         self._pace = seconds if self._pace is None else 0.7 * self._pace + 0.3 * seconds
@@ -619,16 +658,20 @@ class Engine(ABC):
                 self._done.append(message)
             elif self._grouped:
                 self._look_again()
+        else:
+            # Also what is lost: of a batch only some may be.
+            self._refused.append((message, outcome))
+        if outcome.kind == "lost":
+            self._lost(message)
+        self._tell(self._tell_outcome, message, outcome)
+
+    def _tell_outcome(self, message: Message, outcome: Outcome) -> None:
+        if outcome.kind == "done":
             if log.isEnabledFor(logging.DEBUG):
                 extra = self._extra(message, outcome)
                 log.debug("message %s of queue %s: done", message.msg_id, self.queue, extra=extra)
             self.hooks.on_done(self.queue, message, outcome.seconds)
-            return
-        # Also what is lost: of a batch only some may be.
-        self._refused.append((message, outcome))
-        if outcome.kind == "lost":
-            self._lost(message)
-        if outcome.exception is not None:
+        elif outcome.exception is not None:
             failed = outcome.kind == "failed"
             log.log(
                 logging.ERROR if failed else logging.INFO,
@@ -698,6 +741,9 @@ class Engine(ABC):
         self._lost(message)
 
     def _lost(self, message: Message) -> None:
+        self._tell(self._tell_lost, message)
+
+    def _tell_lost(self, message: Message) -> None:
         extra = self._extra(message, Outcome("lost"))
         log.warning("message %s of queue %s: lease lost", message.msg_id, self.queue, extra=extra)
         self.hooks.on_lost(self.queue, message)
