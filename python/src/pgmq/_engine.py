@@ -12,8 +12,10 @@ import math
 import os
 import random
 import signal
+import socket
 import threading
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
@@ -47,6 +49,8 @@ _UNIT = 0.005  # seconds of work that are handed to a slot at once, where calls 
 _LINGER = 0.05  # seconds that an acknowledgement may wait for others to go with it
 _SOON = 0.1  # seconds, when there is something that cannot be had
 _LOCKED = 1.0  # seconds to wait for a lock, at most, and until what was locked is tried again
+_SILENCE = 60  # seconds until a server that does not answer is taken for dead
+_SILENCE_STOPPING = 5  # the same, when the worker is stopped
 _LAST_TRIES = 3  # to acknowledge what somebody else has locked, when the worker is stopped
 
 
@@ -197,6 +201,7 @@ class Engine(ABC):
         self._failed: BaseException | None = None  # what run() raises at the end
         self._stop_asked = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
 
     def stop(self) -> None:
         """Read no more, finish the calls that run, return the rest to the queue, and end run().
@@ -261,6 +266,7 @@ class Engine(ABC):
         try:
             with _signals(self) if signals else contextlib.nullcontext():
                 work = asyncio.create_task(self._work(until_empty))
+                watch = asyncio.create_task(self._watch())
                 try:
                     await asyncio.shield(work)
                 except asyncio.CancelledError as error:
@@ -268,6 +274,8 @@ class Engine(ABC):
                     for task in self._running:
                         task.cancel()
                     await work
+                finally:
+                    watch.cancel()
         finally:
             if self._running:
                 await asyncio.wait(self._running)
@@ -302,9 +310,9 @@ class Engine(ABC):
         while True:
             try:
                 async with contextlib.AsyncExitStack() as stack:
-                    connection = await _connect(self._dsn, self._pooled)
+                    connection = await self._connect(self._dsn, self._pooled)
                     stack.push_async_callback(connection.close)
-                    listener = await _connect(self._listen_dsn, False)
+                    listener = await self._connect(self._listen_dsn, False)
                     stack.push_async_callback(listener.close)
                     await self._serve(connection, listener, until_empty)
                 return
@@ -696,6 +704,27 @@ class Engine(ABC):
 
     # What runs beside
 
+    async def _connect(self, dsn: str, pooled: bool) -> _Connection:
+        connection = await _Connection.connect(
+            dsn, autocommit=True, prepare_threshold=None if pooled else 5
+        )
+        self._connections.add(connection)
+        await prepare(connection)
+        return connection
+
+    async def _watch(self) -> None:
+        """Cut the connections to a server that does not answer.
+
+        The network's own ways do not notice one that is frozen, or a proxy that has lost it.
+        """
+        while True:
+            await asyncio.sleep(1)
+            longest = _SILENCE_STOPPING if self._stop_asked else _SILENCE
+            for connection in [*self._connections]:
+                connection.silence += 1
+                if connection.asks and connection.silence > longest:
+                    connection.cut()
+
     async def _keep(self) -> None:
         """Keep the leases of what is in hand, on a connection that does nothing else."""
         connection: _Connection | None = None
@@ -703,7 +732,7 @@ class Engine(ABC):
             while True:
                 await asyncio.sleep(self.vt / 3)
                 if self._held:
-                    connection = connection or await _connect(self._dsn, self._pooled)
+                    connection = connection or await self._connect(self._dsn, self._pooled)
                     await self._extend(connection)
         finally:
             if connection is not None:
@@ -820,7 +849,42 @@ class Engine(ABC):
 
 # Statements that only workers need, and connections
 
-_Connection = psycopg.AsyncConnection[Any]
+
+class _Connection(psycopg.AsyncConnection[Any]):
+    """A connection that can tell that the server does not answer."""
+
+    asks = False  # whether it waits for an answer
+    listens = False  # whether it waits for notifications
+    silence = 0  # seconds without a byte, counted by the event loop's time: it may be blocked
+
+    async def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
+        if self.listens:
+            return await super().wait(gen, *arguments, **options)
+        self.asks, self.silence = True, 0
+        try:
+            return await super().wait(self._heard(gen), *arguments, **options)
+        finally:
+            self.asks = False
+
+    def _heard(self, gen: Any) -> Any:
+        ready = None
+        while True:
+            try:
+                wanted = gen.send(ready)
+            except StopIteration as end:
+                return end.value
+            ready = yield wanted
+            if ready:
+                self.silence = 0
+
+    def cut(self) -> None:
+        """Have what waits for an answer raise an OperationalError."""
+        with (
+            contextlib.suppress(OSError, psycopg.OperationalError),
+            socket.socket(fileno=os.dup(self.pgconn.socket)) as copy,
+        ):
+            copy.shutdown(socket.SHUT_RDWR)
+
 
 _READS: dict[str, Callable[[str, int, int], Statement[list[Message]]]] = {
     "read": statements.read,
@@ -919,17 +983,13 @@ async def _run(connection: _Connection, statement: Statement[T]) -> T:
 async def _notified(connection: _Connection, seconds: float) -> bool:
     """Wait for a notification for so long."""
     notified = False
-    async for _ in connection.notifies(timeout=seconds, stop_after=1):
-        notified = True
+    connection.listens = True
+    try:
+        async for _ in connection.notifies(timeout=seconds, stop_after=1):
+            notified = True
+    finally:
+        connection.listens = False
     return notified
-
-
-async def _connect(dsn: str, pooled: bool) -> _Connection:
-    connection = await psycopg.AsyncConnection.connect(
-        dsn, autocommit=True, prepare_threshold=None if pooled else 5
-    )
-    await prepare(connection)
-    return connection
 
 
 def _check_handler(handler: Callable[..., Any], awaits: bool) -> None:
@@ -964,6 +1024,7 @@ def _conninfo(
         "keepalives_idle": "30",
         "keepalives_interval": "10",
         "keepalives_count": "3",
+        "tcp_user_timeout": "60000",  # milliseconds: also while it owes an answer
     }
     return make_conninfo(dsn, **(wanted | given | ({"options": options} if options else {})))
 
