@@ -279,7 +279,7 @@ def test_a_broker_that_is_down_costs_no_receipt_and_stop_gives_back_at_once(
     db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '1'), pgmq.send('orders', '2')")
     [port] = _free_ports(1)
     state = "SELECT read_ct, vt > clock_timestamp() FROM pgmq.q_orders"
-    with _running(Relay(dsn, "orders", f"{scheme}://127.0.0.1:{port}", vt=3)):
+    with _running(Relay(dsn, "orders", f"{scheme}://127.0.0.1:{port}", vt=2)):
         _until(lambda: db.execute(state).fetchall() == [(1, True)] * 2)
         _until(lambda: len(caplog.records) > 3)
         first = db.execute("SELECT min(vt) FROM pgmq.q_orders").fetchone()
@@ -451,9 +451,9 @@ def test_confirmations_that_come_late_are_waited_for(
 
 
 class _SlowBroker:
-    """Takes a message every tenth of a second."""
+    """Takes its time for every message."""
 
-    def __init__(self, seconds: float = 0.1) -> None:
+    def __init__(self, seconds: float = 0.05) -> None:
         self.got: list[str] = []
         self._seconds = seconds
 
@@ -482,8 +482,8 @@ def test_leases_last_as_long_as_a_slow_broker_needs_for_a_batch(
     slow = _SlowBroker()
     monkeypatch.setattr("pgmq.relay.broker", lambda *_: slow)
     with (
-        _running(Relay(dsn, "orders", "slow://", batch=40, vt=2)),
-        _running(Relay(dsn, "orders", "slow://", batch=40, vt=2)),
+        _running(Relay(dsn, "orders", "slow://", batch=40, vt=1)),
+        _running(Relay(dsn, "orders", "slow://", batch=40, vt=1)),
     ):
         _until(lambda: _length(db) == 0)
     assert sorted(map(int, slow.got)) == list(range(1, 51))

@@ -356,7 +356,7 @@ def test_a_worker_arms_its_queue_now_and_then_not_for_every_message(
 ) -> None:
     seen = Seen()
     db.execute("SELECT pgmq.enable_wakeups('jobs')")
-    with _running(Worker(dsn, "jobs", lambda message: None, hooks=seen, poll_interval=8)):
+    with _running(Worker(dsn, "jobs", lambda message: None, hooks=seen, poll_interval=4)):
         # At first others may be about to commit what they have not announced.
         while asked[-10:] != [None] * 10:
             assert len(asked) < 1000
@@ -364,8 +364,8 @@ def test_a_worker_arms_its_queue_now_and_then_not_for_every_message(
             _send(db, 1, number)
             _until(lambda n=number: len(seen.done) > n, 5)  # type: ignore[misc]
         db.execute("SELECT pgmq.send('jobs', '0', 1)")
-        _until(lambda: len(seen.done) > number + 1, 6)  # none of its intervals is that short
-        _until(lambda: asked[-1] == 10)
+        _until(lambda: len(seen.done) > number + 1, 2.9)  # none of its intervals is that short
+        _until(lambda: asked[-1] == 5)
 
 
 def test_a_worker_does_not_miss_what_was_sent_before_it_armed_the_queue(

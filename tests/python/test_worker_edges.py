@@ -8,16 +8,29 @@ import functools
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 import handlers
-from pgmq import AsyncWorker, Hooks, PGMQueue, ProcessWorker, Reject, SQLAlchemyPGMQueue, Worker
+from pgmq import (
+    AsyncWorker,
+    Hooks,
+    PGMQueue,
+    ProcessWorker,
+    Reject,
+    SQLAlchemyPGMQueue,
+    Worker,
+    _engine,
+)
 from pgmq._wire import UndecodableJSON
+from server import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -359,9 +372,14 @@ def test_a_worker_outlasts_what_passes(change: str, db: psycopg.Connection, dsn:
 
 @pytest.mark.parametrize("transactional", [False, True])
 def test_a_message_that_another_session_has_locked_stops_no_other(
-    transactional: bool, db: psycopg.Connection, connect: Connect, dsn: str
+    transactional: bool,
+    db: psycopg.Connection,
+    connect: Connect,
+    dsn: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Neither reading, nor the leases of the rest, nor stop()."""
+    monkeypatch.setattr(_engine, "_LOCKED", 0.3)
     db.execute("SELECT pgmq.set_policy('jobs')")
     db.execute("SELECT pgmq.send_batch('jobs', '{1,2,3}')")
     other = connect(autocommit=False)
@@ -372,7 +390,7 @@ def test_a_message_that_another_session_has_locked_stops_no_other(
             begun.set()
             ended.wait(20)
         if message.message == 2:
-            time.sleep(2.5)
+            time.sleep(1.5)
 
     seen = Errors()
     worker = Worker(
@@ -515,3 +533,70 @@ def test_a_signal_stops_all_workers_of_an_event_loop(db: psycopg.Connection, dsn
 
     asyncio.run(main())
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("kind", [Worker, AsyncWorker, ProcessWorker])
+def test_that_there_is_no_connection_for_a_handler_is_no_failure_of_its_message(
+    kind: type[AsyncWorker | Worker], db: psycopg.Connection, dsn: str
+) -> None:
+    """The message waits, and is not handed out again and again until it is a dead letter."""
+    role = f"{db.info.dbname}_worker"
+    db.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 2".encode())  # for the worker's own
+    try:
+        db.execute("SELECT pgmq.grant_consume('jobs', %s)", [role])
+        db.execute(f"GRANT INSERT ON effect TO {role}".encode())
+        db.execute("SELECT pgmq.send('jobs', '1')")
+        handler: Any = handlers.record
+        if kind is AsyncWorker:
+
+            async def handler(message: Message, connection: psycopg.AsyncConnection) -> None:
+                await connection.execute("INSERT INTO effect VALUES (%s)", [message.msg_id])
+
+        seen = Errors()
+        worker = kind(
+            make_conninfo(dsn, user=role), "jobs", handler, transactional=True, hooks=seen
+        )
+        allow = threading.Timer(0.7, db.execute, [f"ALTER ROLE {role} CONNECTION LIMIT 9".encode()])
+        allow.start()
+        result = worker.run(until_empty=True)
+        if result is not None:
+            asyncio.run(result)
+        allow.join()
+        assert (seen.done, seen.errors) == ([1], [])
+        assert _column(db, "SELECT msg_id FROM effect") == [1]
+    finally:
+        db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+@pytest.mark.parametrize("kind", ["Worker", "ProcessWorker"])
+def test_a_second_ctrl_c_gives_no_message_back_that_is_still_handled(
+    kind: str, db: psycopg.Connection, dsn: str, tmp_path: Path
+) -> None:
+    """Threads are waited for; processes are killed."""
+    db.execute("SELECT pgmq.set_policy('jobs')")
+    db.execute(
+        "SELECT pgmq.send('jobs', jsonb_build_object('touch', %s::text, 'wait', %s::text))",
+        [str(tmp_path / "made"), str(tmp_path / "go")],
+    )
+    child = subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "handlers.py", kind, dsn], stderr=subprocess.PIPE
+    )
+    try:
+        _until((tmp_path / "made").exists)
+        child.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(0.3)
+        child.send_signal(signal.SIGINT)
+        if kind == "Worker":
+            with pytest.raises(subprocess.TimeoutExpired):
+                child.wait(0.5)
+            leased = "SELECT count(*) FROM pgmq.q_jobs WHERE vt > clock_timestamp()"
+            assert _column(db, leased) == [1]
+            (tmp_path / "go").touch()
+        _, errors = child.communicate(timeout=10)
+    finally:
+        child.kill()
+        child.wait()
+    assert b"KeyboardInterrupt" in errors
+    left = _column(db, "SELECT vt <= clock_timestamp() FROM pgmq.q_jobs")
+    assert left == ([] if kind == "Worker" else [True])

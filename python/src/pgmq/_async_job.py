@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import itertools
+import logging
 import os
+import random
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,7 +18,15 @@ from psycopg.pq import TransactionStatus
 
 from pgmq import _statements as statements
 from pgmq._async_connect import prepare
-from pgmq._outcome import RETURNED, HandlerError, LeaseLostError, Outcome, end_process, failure
+from pgmq._outcome import (
+    RETURNED,
+    HandlerError,
+    LeaseLostError,
+    NoConnectionError,
+    Outcome,
+    end_process,
+    failure,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -25,6 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncJob"]
 
+log = logging.getLogger("pgmq.worker")
+
+_LONGEST_PAUSE = 2.0  # seconds between two attempts to connect
 _ENDED = "the handler ended the transaction that it was called in"
 
 
@@ -52,14 +66,14 @@ class AsyncJob:
         if self.batch:
             if not wanted(messages[0]):
                 return [RETURNED] * len(messages)
-            return [await self._handle(messages, messages, wanted)] * len(messages)
+            return [await self._handle(messages, wanted)] * len(messages)
         outcomes: list[Outcome] = []
         blocked = False
         for message in messages:
             if blocked or not wanted(message):
                 outcomes.append(RETURNED)
                 continue
-            outcome = await self._handle(message, [message], wanted)
+            outcome = await self._handle([message], wanted)
             blocked = self.ordered and outcome.kind in ("retry", "failed", "lost")
             outcomes.append(outcome)
         return outcomes
@@ -69,15 +83,36 @@ class AsyncJob:
         while self._free:
             await self._free.pop().close()
 
-    async def _handle(
-        self, argument: Any, messages: list[Message], wanted: Callable[[Message], bool]
-    ) -> Outcome:
+    async def _handle(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
+        """Handle a message, or a batch, as soon as there is a connection to work on.
+
+        That there is none is no failure of the messages: their leases last meanwhile.
+        """
+        for attempt in itertools.count():
+            try:
+                return await self.attempt(messages, wanted)
+            except NoConnectionError as error:
+                seconds = min(_LONGEST_PAUSE, 0.1 * 2 ** min(attempt, 30))
+                seconds *= random.uniform(0.5, 1.0)  # noqa: S311
+                extra = {"queue": self.queue, "attempt": attempt, "seconds": seconds}
+                text = "worker of queue %s: no connection for the handler: %s"
+                log.warning(text, self.queue, error, extra=extra)
+                await asyncio.sleep(seconds)  # sync: time.sleep(seconds)
+            if not wanted(messages[0]):
+                break
+        return RETURNED
+
+    async def attempt(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
+        """Call the handler; raises a NoConnectionError if it cannot be called."""
+        argument = messages if self.batch else messages[0]
         started = time.perf_counter()
         try:
             if self.transactional:
                 await self._with_transaction(argument, messages)
             else:
                 await self._call(argument)
+        except NoConnectionError:
+            raise
         # Whatever a handler raises is a failure of its message: sys.exit() does not end the
         # worker, nor does what is no Exception, such as a panic of an extension in Rust.
         except BaseException as error:  # noqa: BLE001
@@ -144,20 +179,24 @@ class AsyncJob:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 while True:
+                    used = True
                     try:
-                        connection, used = self._free.pop(), True
-                    except IndexError:
-                        connection, used = await self._connect(), False
-                    try:
+                        try:
+                            connection = self._free.pop()
+                        except IndexError:
+                            used = False
+                            connection = await self._connect()
                         await stack.enter_async_context(connection.transaction())
                         cursor = await connection.execute("SELECT now()::text")
                         [(began,)] = await cursor.fetchall()
                         break
-                    except psycopg.OperationalError:
+                    except psycopg.OperationalError as error:
+                        if connection is not None:
+                            await connection.close()
+                        stack.pop_all()
                         # One that has been used may have broken since.
-                        await connection.close()
                         if not used:
-                            raise
+                            raise NoConnectionError(str(error).strip()) from error
                 yield connection, began
         finally:
             if connection is not None:

@@ -45,6 +45,7 @@ Read = Literal["read", "read_grouped", "read_grouped_rr", "read_grouped_head"]
 log = logging.getLogger("pgmq.worker")
 
 _AHEAD = 0.5  # seconds of work that may wait in the worker, where others cannot have it
+_AHEAD_BYTES = 32 << 20  # of JSON that may wait there
 _UNIT = 0.005  # seconds of work that are handed to a slot at once, where calls are short
 _LINGER = 0.05  # seconds that an acknowledgement may wait for others to go with it
 _SOON = 0.1  # seconds, when there is something that cannot be had
@@ -194,6 +195,7 @@ class Engine(ABC):
         self._served = False  # whether the server has done what the worker needs
         self._refused: list[tuple[Message, Outcome]] = []  # to return or reject
         self._pace: float | None = None  # seconds that a message takes
+        self._size = 1.0  # bytes that a message has
         self._look = True  # whether there may be something to read
         self._drained = False  # whether the last read found all there was
         self._attempts = 0  # to connect
@@ -416,7 +418,7 @@ class Engine(ABC):
             # As many as are handled soon: others may be free now. Two batches, so that one can be
             # read while the other is handled.
             waiting = 0.0 if self._pace is None else _AHEAD * self.concurrency / self._pace
-            ahead = int(min(2 * self.batch_size, waiting))
+            ahead = int(min(2 * self.batch_size, waiting, _AHEAD_BYTES / self._size))
             least, most = max(1, ahead // 2), self.batch_size
         wanted = self.concurrency * (self.batch_size if self.batch else 1) + ahead
         room = wanted - len(self._held)
@@ -449,6 +451,7 @@ class Engine(ABC):
             return self._look
         if messages:
             self._held.update((message.msg_id, message) for message in messages)
+            self._size = max(1.0, connection.received / len(messages))
             self._tell(self.hooks.on_read, self.queue, messages)
             self._buffer.extend(self._units(self._decoded(messages)))
         if len(messages) == quantity or (self._grouped and messages):
@@ -507,7 +510,7 @@ class Engine(ABC):
 
     async def _limited(self, connection: _Connection, statement: Statement[T]) -> T:
         """Run a statement that must not wait for a lock for long."""
-        if not self._pooled:  # else it is a setting of the connection
+        if not connection.pooled:  # else it is a setting of the connection
             return await _run(connection, statement)
         async with connection.transaction():
             await connection.execute(
@@ -530,7 +533,7 @@ class Engine(ABC):
         msg_ids = [message.msg_id for message in messages]
         try:
             async with connection.transaction():
-                if self._pooled:
+                if connection.pooled:
                     await connection.execute(
                         "SELECT set_config('lock_timeout', %s, true)", [str(self._lock_timeout)]
                     )
@@ -710,6 +713,7 @@ class Engine(ABC):
         )
         self._connections.add(connection)
         await prepare(connection)
+        connection.pooled = connection.prepare_threshold is None
         return connection
 
     async def _watch(self) -> None:
@@ -853,6 +857,8 @@ class Engine(ABC):
 class _Connection(psycopg.AsyncConnection[Any]):
     """A connection that can tell that the server does not answer."""
 
+    received = 0  # bytes of messages, in the last read
+    pooled = False  # whether its settings are not its own
     asks = False  # whether it waits for an answer
     listens = False  # whether it waits for notifications
     silence = 0  # seconds without a byte, counted by the event loop's time: it may be blocked
@@ -886,6 +892,7 @@ class _Connection(psycopg.AsyncConnection[Any]):
             copy.shutdown(socket.SHUT_RDWR)
 
 
+_BODY = statements.MESSAGE.split(", ").index("message")
 _READS: dict[str, Callable[[str, int, int], Statement[list[Message]]]] = {
     "read": statements.read,
     "read_grouped": statements.read_grouped,
@@ -977,6 +984,10 @@ async def _run(connection: _Connection, statement: Statement[T]) -> T:
         rows = await cursor.fetchall()
     except wire.UNDECODABLE:
         rows = wire.decode_again(cursor)
+    result = cursor.pgresult
+    if result is not None and result.nfields > _BODY:
+        bodies = (result.get_value(row, _BODY) for row in range(result.ntuples))
+        connection.received = sum(len(body or b"") for body in bodies)
     return statement.decode(rows)
 
 

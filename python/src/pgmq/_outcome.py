@@ -14,6 +14,7 @@ __all__ = [
     "RETURNED",
     "HandlerError",
     "LeaseLostError",
+    "NoConnectionError",
     "Outcome",
     "Reject",
     "Retry",
@@ -64,6 +65,10 @@ class Reject(Exception):  # noqa: N818, so does it
     def __init__(self, reason: object = "rejected") -> None:
         super().__init__(reason)
         self.reason = text_of(reason)
+
+
+class NoConnectionError(Exception):
+    """Says that there is no connection for a transactional handler: it was not called."""
 
 
 class LeaseLostError(Exception):

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from pgmq._job import Job
-from pgmq._outcome import HandlerError, Outcome, failure
+from pgmq._outcome import RETURNED, HandlerError, NoConnectionError, Outcome, failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,29 +34,47 @@ class ProcessJob(Job):
     """
 
     _children: list[_Child] = field(default_factory=list)
+    _busy: set[_Child] = field(default_factory=set)
+    _interrupted: bool = False
+
+    def interrupt(self) -> None:
+        """Kill the processes that are at work, whose messages are returned."""
+        self._interrupted = True
+        for child in self._busy.copy():
+            child.process.kill()
 
     def close(self) -> None:
         """End the processes."""
         while self._children:
             self._children.pop().end()
 
-    def _handle(
-        self, argument: Any, messages: list[Message], wanted: Callable[[Message], bool]
-    ) -> Outcome:
+    def attempt(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
+        """Have the handler called in a process."""
         try:
             child = self._children.pop()
         except IndexError:
             child = _Child(self)
-        outcome = child.handle(messages)
+        outcome = self._ask(child, messages)
         if outcome is None:  # it had died before
             child.end()
             child = _Child(self)
-            outcome = child.handle(messages)
+            outcome = self._ask(child, messages)
         if child.process.is_alive():
             self._children.append(child)
         else:
             child.end()
+        if self._interrupted and (outcome is None or outcome.kind == "failed"):
+            return RETURNED
+        if outcome is not None and isinstance(outcome.exception, NoConnectionError):
+            raise outcome.exception
         return outcome or failure(HandlerError("no process for the handler could be started"))
+
+    def _ask(self, child: _Child, messages: list[Message]) -> Outcome | None:
+        self._busy.add(child)
+        try:
+            return None if self._interrupted else child.handle(messages)
+        finally:
+            self._busy.discard(child)
 
 
 class _Child:
@@ -73,6 +91,8 @@ class _Child:
 
     def handle(self, messages: list[Message]) -> Outcome | None:
         """Have the handler called; None when there is no process any more."""
+        if not self.process.is_alive():  # what it has started may hold the pipe open
+            return None
         try:
             self._pipe.send(messages)
         except OSError:
@@ -116,8 +136,11 @@ def _serve(pipe: Connection, arguments: tuple[Any, ...]) -> None:
         except EOFError:
             job.close()
             return
-        outcome = job.run(messages, _always)[0]
-        pipe.send(outcome.portable())
+        try:
+            outcome = job.attempt(messages, _always).portable()
+        except NoConnectionError as error:
+            outcome = Outcome("returned", exception=error)
+        pipe.send(outcome)
 
 
 def _ignore(*_: Any) -> None:

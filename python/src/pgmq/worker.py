@@ -80,10 +80,11 @@ class Worker(Engine):
     def run(self, *, until_empty: bool = False, signals: bool = True) -> None:
         """Work until stop(), SIGTERM or SIGINT; until_empty: or until nothing is left to read.
 
-        A second signal does what it did before. Without `signals` they are left alone, as they are
-        outside the main thread. Raises at the start the error of the server for what cannot be
-        helped by trying again: an unknown queue, a missing privilege. Raises a RuntimeError inside
-        an event loop.
+        A second signal does what it did before; of SIGINT that is a KeyboardInterrupt when the
+        calls that run have ended, and those of a ProcessWorker are killed and returned. Without
+        `signals` they are left alone, as they are outside the main thread. Raises at the start the
+        error of the server for what cannot be helped by trying again: an unknown queue, a missing
+        privilege. Raises a RuntimeError inside an event loop.
         """
         try:
             asyncio.get_running_loop()
@@ -101,7 +102,16 @@ class Worker(Engine):
 
     async def _perform(self, unit: list[Message]) -> list[Outcome]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._job.run, unit, self._wanted)
+        call = loop.run_in_executor(self._executor, self._job.run, unit, self._wanted)
+        while True:
+            try:
+                return await asyncio.shield(call)
+            except asyncio.CancelledError:  # noqa: PERF203
+                # A thread goes on all the same, and its message is nobody else's.
+                self._interrupt()
+
+    def _interrupt(self) -> None:
+        """End the calls that can be ended."""
 
     async def _end(self) -> None:
         self._executor.shutdown()
@@ -115,6 +125,11 @@ class ProcessWorker(Worker):
     arrives as a HandlerError with the traceback as its text. A process that dies in a call is
     replaced; that call's message, or batch, is returned with an error, and no other.
     """
+
+    _job: ProcessJob
+
+    def _interrupt(self) -> None:
+        self._job.interrupt()
 
     def _begin(self) -> None:
         self._job = ProcessJob(*self._job_of)
