@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import psycopg
 from psycopg.types.json import Jsonb
-from sqlalchemy import TextClause, text
+from sqlalchemy import TextClause, event, text
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.types import UserDefinedType
 
 from pgmq import _wire as wire
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
     from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from pgmq._statements import Statement
 
@@ -46,6 +51,32 @@ def _text(query: str) -> TextClause:
     if "message::text" not in query:
         return clause
     return clause.columns(message=_JSON, headers=_JSON)  # type: ignore[return-value]
+
+
+def watch(engine: Engine | AsyncEngine) -> None:
+    """Have an engine replace connections that the server has closed, or another process opened.
+
+    Like the pools of psycopg, without asking the server; other drivers do not say what is closed.
+    """
+    engine = getattr(engine, "sync_engine", engine)
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, record: Any) -> None:
+        record.info["process"] = os.getpid()
+
+    @event.listens_for(engine, "checkout")
+    def checkout(connection: Any, record: Any, proxy: Any) -> None:
+        if record.info["process"] != os.getpid():
+            # After a fork: the parent still uses it.
+            record.dbapi_connection = proxy.dbapi_connection = None
+            raise DisconnectionError("the connection is of another process")
+        pgconn = getattr(record.driver_connection, "pgconn", None)
+        if pgconn is not None:
+            try:
+                for _ in range(2):  # first comes what the server said, and then that it is gone
+                    pgconn.consume_input()
+            except psycopg.Error as error:
+                raise DisconnectionError(str(error)) from error
 
 
 def render(statement: Statement[Any]) -> tuple[TextClause, dict[str, Any]]:

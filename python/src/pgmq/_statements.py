@@ -6,9 +6,10 @@ notation can tell name and type apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
 
 from psycopg.types.json import Jsonb
 
@@ -113,6 +114,13 @@ def _error(text: str | None) -> str | None:
 
 def _type(delay: Delay | None) -> str:
     return "timestamptz" if isinstance(delay, datetime) else "integer"
+
+
+def _list(values: Iterable[Any]) -> list[Any]:
+    # The characters of a text, '12', are meant by nobody.
+    if isinstance(values, str | bytes):
+        raise TypeError(f"a list is wanted, not {values!r}")
+    return list(values)
 
 
 def _match(messages: Sequence[Any], headers: Sequence[Any] | None) -> None:
@@ -293,7 +301,7 @@ def send_once_batch(
         {
             "queue": queue,
             "messages": [_json(message) for message in messages],
-            "dedup_keys": list(dedup_keys),
+            "dedup_keys": _list(dedup_keys),
             "headers": _jsons(headers),
             "delay": delay,
         },
@@ -419,7 +427,7 @@ def read_any(queue_names: Sequence[str], vt: int, qty: int | None) -> Statement[
     return Statement(
         f"SELECT queue_name, {MESSAGE} FROM pgmq.read_any("
         "%(queue_names)s::text[], %(vt)s::integer, %(qty)s::integer)",
-        {"queue_names": list(queue_names), "vt": vt, "qty": qty},
+        {"queue_names": _list(queue_names), "vt": vt, "qty": qty},
         lambda rows: [QueueMessage(row[0], Message(*row[1:])) for row in rows],
     )
 
@@ -467,7 +475,7 @@ def delete(queue: str, msg_id: int) -> Statement[bool]:
 def delete_batch(queue: str, msg_ids: Sequence[int]) -> Statement[list[int]]:
     return Statement(
         "SELECT pgmq.delete(%(queue)s::text, %(msg_ids)s::bigint[])",
-        {"queue": queue, "msg_ids": list(msg_ids)},
+        {"queue": queue, "msg_ids": _list(msg_ids)},
         _column,
     )
 
@@ -483,9 +491,14 @@ def archive(queue: str, msg_id: int) -> Statement[bool]:
 def archive_batch(queue: str, msg_ids: Sequence[int]) -> Statement[list[int]]:
     return Statement(
         "SELECT pgmq.archive(%(queue)s::text, %(msg_ids)s::bigint[])",
-        {"queue": queue, "msg_ids": list(msg_ids)},
+        {"queue": queue, "msg_ids": _list(msg_ids)},
         _column,
     )
+
+
+def is_one(msg_id: object) -> TypeGuard[int]:
+    # NumPy's integers are no int; pgmq-py takes None, which no message has, and a text.
+    return isinstance(msg_id, str) or not isinstance(msg_id, Iterable)
 
 
 def set_vt(queue: str, msg_id: int, vt: Delay) -> Statement[Message | None]:
@@ -501,7 +514,7 @@ def set_vt_batch(queue: str, msg_ids: Sequence[int], vt: Delay) -> Statement[lis
     return Statement(
         f"SELECT {MESSAGE} FROM pgmq.set_vt("
         f"%(queue)s::text, %(msg_ids)s::bigint[], %(vt)s::{_type(vt)})",
-        {"queue": queue, "msg_ids": list(msg_ids), "vt": vt},
+        {"queue": queue, "msg_ids": _list(msg_ids), "vt": vt},
         _messages,
     )
 
@@ -517,7 +530,7 @@ def ack(queue: str, msg_id: int, read_ct: int) -> Statement[bool]:
 def ack_batch(queue: str, msg_ids: Sequence[int], read_cts: Sequence[int]) -> Statement[list[int]]:
     return Statement(
         "SELECT pgmq.ack(%(queue)s::text, %(msg_ids)s::bigint[], %(read_cts)s::integer[])",
-        {"queue": queue, "msg_ids": list(msg_ids), "read_cts": list(read_cts)},
+        {"queue": queue, "msg_ids": _list(msg_ids), "read_cts": _list(read_cts)},
         _column,
     )
 
@@ -551,8 +564,8 @@ def nack_batch(
         " %(delay)s::integer, %(error)s::text)",
         {
             "queue": queue,
-            "msg_ids": list(msg_ids),
-            "read_cts": list(read_cts),
+            "msg_ids": _list(msg_ids),
+            "read_cts": _list(read_cts),
             "delay": delay,
             "error": _error(error),
         },
@@ -575,7 +588,7 @@ def extend_batch(
     return Statement(
         "SELECT pgmq.extend("
         "%(queue)s::text, %(msg_ids)s::bigint[], %(read_cts)s::integer[], %(vt)s::integer)",
-        {"queue": queue, "msg_ids": list(msg_ids), "read_cts": list(read_cts), "vt": vt},
+        {"queue": queue, "msg_ids": _list(msg_ids), "read_cts": _list(read_cts), "vt": vt},
         _column,
     )
 
@@ -590,8 +603,8 @@ def ack_and_read(
             "queue": queue,
             "vt": vt,
             "qty": qty,
-            "msg_ids": list(msg_ids),
-            "read_cts": list(read_cts),
+            "msg_ids": _list(msg_ids),
+            "read_cts": _list(read_cts),
         },
         _messages,
     )

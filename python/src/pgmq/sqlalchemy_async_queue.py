@@ -58,7 +58,9 @@ class PGMQueue(
                 rendering.URL,
                 connect_args=conninfo_to_dict(self.config.dsn),
                 pool_size=self.pool_size,
+                max_overflow=20,
             )
+            rendering.watch(self.engine)
         if self.init_extension:
             await self._init_extensions()
 

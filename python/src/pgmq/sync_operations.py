@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 from pgmq import _statements as statements
 from pgmq import _wire as wire
@@ -172,6 +172,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
             >>> len(queue.send_batch("jobs", [{"id": 2}, {"id": 3}], delay=60))
             2
         """
+        messages = list(messages)
         if not messages:
             return []
         delay = self._delay(delay)
@@ -203,6 +204,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         conn: C | None = None,
     ) -> list[SendOnceResult]:
         """Send messages, each unless one of its key was sent before; see send_once."""
+        messages = list(messages)
         if not messages:
             return []
         return self._run(
@@ -446,9 +448,10 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
 
         Returns the message or None, and for several a list of those that are there.
         """
-        if isinstance(msg_id, int):
+        if statements.is_one(msg_id):
             return self._run(statements.set_vt(queue, msg_id, vt), conn)
-        return self._run(statements.set_vt_batch(queue, msg_id, vt), conn)
+        several = cast("Sequence[int]", msg_id)
+        return self._run(statements.set_vt_batch(queue, several, vt), conn)
 
     def ack(self, queue: str, msg_id: int, read_ct: int, conn: C | None = None) -> bool:
         """Acknowledge a message: remove it if its lease is still the caller's.
@@ -668,6 +671,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         conn: C | None = None,
     ) -> list[BatchTopicResult]:
         """Send messages to every queue with a matching binding and return the copies."""
+        messages = list(messages)
         if not messages:
             return []
         return self._run(statements.send_batch_topic(routing_key, messages, headers, delay), conn)

@@ -23,6 +23,7 @@ class AsyncMethods:
 
     session_maker: Any
     vt: int
+    _checked: bool  # whether pgmq is installed
 
     async def _call_async(
         self,
@@ -34,6 +35,9 @@ class AsyncMethods:
         if session is not None:
             return await operation(*args, session=session, commit=commit)
         async with self.session_maker() as own:
+            if not self._checked:
+                await AsyncOperation.check_pgmq_ext_async(session=own)
+                self._checked = True
             return await operation(*args, session=own, commit=commit)
 
     async def create_queue_async(

@@ -14,14 +14,17 @@ _DURATION = re.compile(
 
 
 def checked(interval: int | str) -> str:
-    """Return an interval as the server takes it; raises ValueError for what cannot be one."""
+    """Return an interval as the server takes it.
+
+    Raises ValueError, in the words of pgmq-sqlalchemy, for what cannot be one.
+    """
     text = str(interval).strip()
     if re.fullmatch(r"[+-]?\d+", text):
         if int(text) < 1:
-            raise ValueError(f"a partition interval must be positive: {text}")
+            raise ValueError(f"Numeric partition interval must be positive: {text}")
     elif not _DURATION.fullmatch(text):
         raise ValueError(
-            f"not a partition interval: {text!r}; it is a number of messages, or a duration such"
-            " as '1 day'"
+            f"Invalid time-based partition interval: {text!r}; an interval is a number of messages"
+            " or a duration such as '1 day'"
         )
     return text

@@ -25,6 +25,7 @@ class Methods:
 
     session_maker: Any
     vt: int
+    _checked: bool  # whether pgmq is installed
 
     def _call(
         self,
@@ -36,6 +37,9 @@ class Methods:
         if session is not None:
             return operation(*args, session=session, commit=commit)
         with self.session_maker() as own:
+            if not self._checked:
+                Operation.check_pgmq_ext(session=own)
+                self._checked = True
             return operation(*args, session=own, commit=commit)
 
     def create_queue(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
+from pgmq import _sqlalchemy as rendering
 from pgmq_sqlalchemy._async_queue import AsyncMethods
 from pgmq_sqlalchemy._queue import Methods
-from pgmq_sqlalchemy.operation import PGMQOperation
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
@@ -22,7 +22,7 @@ class PGMQueue(Methods, AsyncMethods):
 
     `session_maker` wins over `engine`, and that over `dsn`, a SQLAlchemy URL. Without `session` a
     call is a transaction of its own; with it, it is part of that one, and commits it unless
-    `commit` is False. A synchronous client creates the extension unless pgmq is installed.
+    `commit` is False. The first call of its own creates the extension unless pgmq is installed.
     """
 
     def __init__(
@@ -42,20 +42,22 @@ class PGMQueue(Methods, AsyncMethods):
         self.is_async = not issubclass(session_maker.class_, Session)
         self.delay = 0
         self.vt = 30
-        if not self.is_async:
-            with session_maker() as session:
-                PGMQOperation.check_pgmq_ext(session=session)
+        self._checked = False
 
 
 def _engine(dsn: str) -> Engine | AsyncEngine:
     url = make_url(dsn)
     if "+" not in url.drivername:
         url = url.set(drivername="postgresql+psycopg")
-    if not url.get_dialect().is_async:
-        return create_engine(url)
-    from sqlalchemy.ext.asyncio import create_async_engine
+    engine: Engine | AsyncEngine
+    if url.get_dialect().is_async:
+        from sqlalchemy.ext.asyncio import create_async_engine
 
-    return create_async_engine(url)
+        engine = create_async_engine(url)
+    else:
+        engine = create_engine(url)
+    rendering.watch(engine)
+    return engine
 
 
 def _session_maker(engine: Engine | AsyncEngine) -> sessionmaker[Any] | async_sessionmaker[Any]:
