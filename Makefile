@@ -66,7 +66,7 @@ BEGIN { expand("extension/install.sql", 0); exit failed }
 endef
 export EXPAND
 
-.PHONY: help all build test test-matrix lint sync bench docs demo demo-stop check-bodies clean
+.PHONY: help all build test test-matrix suites lint sync bench docs demo demo-stop check-bodies clean
 
 build: $(PLAIN) $(VERSIONED) build/$(EXTENSION).control ## Write build/pgmq.sql and the extension's scripts
 
@@ -110,6 +110,9 @@ test: build .venv/.stamp ## Run the tests (PGMQ_DSN=... on a server you name, AR
 
 test-matrix: build .venv/.stamp ## Run them on each Postgres of VERSIONS (14 15 16 17 18; ARGS=... to pytest)
 	@$(BIN)/python python/tools/matrix.py '$(or $(VERSIONS),14 15 16 17 18)' $(or $(ARGS),$(PYTEST))
+
+suites: build .venv/.stamp ## Run the tests of other projects that use pgmq (SUITES='pgmq-py=DIRECTORY', ARGS)
+	@$(BIN)/python python/tools/suites.py $(SUITES) $(ARGS)
 
 lint: build .venv/.stamp ## Check the SQL and Python sources
 	@$(BIN)/sqlfluff lint --disable-progress-bar $(SQL_LINTED)
