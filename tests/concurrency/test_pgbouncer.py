@@ -112,8 +112,13 @@ def test_the_client_the_command_line_and_workers_work_through_the_pool(
                 for turn in range(10):
                     await other.send("q", turn)
                     assert await other.pop("q")
+            async with pgmq.SQLAlchemyAsyncPGMQueue(address) as last:
+                sent = await asyncio.gather(*(last.send("q", n) for n in range(80)))
+                assert len(await last.pop("q", 80)) == len(sent)
 
         asyncio.run(receive())
+        with pgmq.SQLAlchemyPGMQueue(address) as another:
+            assert len(list(threads.map(lambda n: another.send("q", n), range(160)))) == 160
     with pytest.raises(ValueError, match="give listen_dsn"):
         pgmq.Worker(address, "q", print).run(until_empty=True)
 

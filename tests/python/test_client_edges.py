@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 import warnings
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import pgmq_sqlalchemy
 from pgmq import AsyncPGMQueue, PGMQueue, SQLAlchemyAsyncPGMQueue, SQLAlchemyPGMQueue
-from server import url
+from pgmq.worker import AsyncWorker, ProcessWorker, Worker
+from server import BUILD, url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    import psycopg
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from pgmq import embedded
+    from pgmq.messages import Message
+    from server import TestServer
 
 CLIENTS = [PGMQueue, SQLAlchemyPGMQueue]
 ASYNC_CLIENTS = [AsyncPGMQueue, SQLAlchemyAsyncPGMQueue]
@@ -210,3 +214,125 @@ def test_calls_that_are_cancelled_anywhere_give_their_connection_back(
     with PGMQueue(dsn) as client:
         client.create_queue("none")
     asyncio.run(main())
+
+
+# Encodings and settings of a database
+
+
+@contextmanager
+def _database(server: TestServer, db: psycopg.Connection, options: str) -> Iterator[str]:
+    """Give the connection string of a database with pgmq, made by `options`."""
+    name = f"{db.info.dbname}_other"
+    db.execute(f"CREATE DATABASE {name} TEMPLATE template0 {options}".encode())
+    try:
+        with psycopg.connect(server.dsn(name), autocommit=True) as conn:
+            conn.execute((BUILD / "pgmq.sql").read_bytes())
+        yield server.dsn(name)
+    finally:
+        db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+class _Awaited:
+    """An asynchronous client, whose calls are awaited on the spot."""
+
+    def __init__(self, queue: Any) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._queue = queue
+        self._loop.run_until_complete(queue.init())
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._queue, name)
+        return lambda *args, **kwargs: self._loop.run_until_complete(method(*args, **kwargs))
+
+    def end(self) -> None:
+        self.close()
+        self._loop.close()
+
+
+def _fail(message: Message) -> None:
+    raise ValueError(TEXT)
+
+
+async def _fail_later(message: Message) -> None:
+    raise ValueError(TEXT)
+
+
+TEXT = "na\u00efve \u20ac \u4e2d \ud800 \0 end"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "stored"),
+    [
+        ("LATIN1", r"na\xefve \u20ac \u4e2d \ud800 \x00 end"),
+        ("SQL_ASCII", "na\u00efve \u20ac \u4e2d \\ud800 \ufffd end"),
+    ],
+)
+def test_every_client_and_worker_stores_an_error_that_the_database_cannot_hold(
+    encoding: str,
+    stored: str,
+    server: TestServer,
+    db: psycopg.Connection,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.CRITICAL, logger="pgmq.worker")  # xdist cannot pass that text on
+    with _database(server, db, f"ENCODING '{encoding}' LOCALE 'C'") as dsn, PGMQueue(dsn) as first:
+        first.create_queue("q")
+        engine = create_async_engine(url(dsn, "asyncpg"))
+        sqlalchemy = SQLAlchemyPGMQueue(dsn)
+        awaited = [
+            _Awaited(AsyncPGMQueue(dsn)),
+            _Awaited(SQLAlchemyAsyncPGMQueue(dsn)),
+            _Awaited(SQLAlchemyAsyncPGMQueue(engine=engine)),
+        ]
+        for queue in [first, sqlalchemy, *awaited]:
+            for call in ("nack", "nack_batch"):
+                first.purge("q")
+                first.send("q", 1)
+                message = queue.read("q")
+                lease = (message.msg_id, message.read_ct)
+                if call == "nack":
+                    assert queue.nack("q", *lease, error=TEXT)
+                else:
+                    assert queue.nack_batch("q", [lease[0]], [lease[1]], error=TEXT)
+                (message,) = queue.peek("q", None)
+                assert message.headers == {"x-pgmq-error": stored}, (queue, call)
+        awaited[-1]._loop.run_until_complete(engine.dispose())
+        for queue in awaited:
+            queue.end()
+        sqlalchemy.dispose()
+
+        first.create_queue("dead")
+        first.set_policy("q", max_receives=1, dead_letter_queue="dead")
+        for kind, handler in ((Worker, _fail), (AsyncWorker, _fail_later), (ProcessWorker, _fail)):
+            first.purge("q")
+            first.purge("dead")
+            first.send("q", 1)
+            worker: Any = kind(dsn, "q", handler)
+            if kind is AsyncWorker:
+                asyncio.run(worker.run(until_empty=True))
+            else:
+                worker.run(until_empty=True)
+            (message,) = first.peek("dead", None)
+            text = message.headers["x-pgmq-error"]
+            # A worker has made it plain already.
+            expected = stored.replace(r"\x00", r"\ufffd")
+            assert text == f"ValueError: {expected}", kind
+
+
+def test_clients_of_sqlalchemy_work_whatever_a_database_has_set(
+    server: TestServer, db: psycopg.Connection
+) -> None:
+    with _database(server, db, "") as dsn:
+        name = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
+        for setting in ("datestyle = 'German'", "intervalstyle = 'iso_8601'"):
+            db.execute(f"ALTER DATABASE {name} SET {setting}".encode())
+        with SQLAlchemyPGMQueue(dsn) as queue:
+            queue.create_queue("q")
+            queue.set_policy("q", retry_delay=timedelta(seconds=5))
+            queue.send("q", 1)
+            assert queue.read("q").read_ct == 1
+            assert queue.get_policy("q").retry_delay == timedelta(seconds=5)
+        other = pgmq_sqlalchemy.PGMQueue(url(dsn))
+        other.send("q", 2)
+        assert other.pop("q").message == 2
+        other.engine.dispose()

@@ -6,17 +6,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pgmq import _wire as wire
+
 if TYPE_CHECKING:
     import psycopg
 
 __all__ = ["prepare"]
-
-# What psycopg can read, and what else a database, a role or the environment may have set.
-_SETTINGS = {
-    "DateStyle": ("ISO", "SET datestyle TO ISO"),
-    "IntervalStyle": ("postgres", "SET intervalstyle TO postgres"),
-    "client_encoding": ("UTF8", "SET client_encoding TO 'UTF8'"),
-}
 
 
 def prepare(conn: psycopg.Connection[Any]) -> None:
@@ -26,7 +21,7 @@ def prepare(conn: psycopg.Connection[Any]) -> None:
     1.21 and later keep track of them, if told to.) Such a pooler is known by the pid that it makes
     up for a client, to cancel queries with.
     """
-    for name, (wanted, command) in _SETTINGS.items():
+    for name, (wanted, command) in wire.SETTINGS.items():
         if not (conn.info.parameter_status(name) or wanted).startswith(wanted):
             conn.execute(command)
     if conn.prepare_threshold is not None:

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.json import Jsonb
 from sqlalchemy import TextClause, event, text
 from sqlalchemy.exc import DisconnectionError
@@ -57,12 +58,15 @@ def watch(engine: Engine | AsyncEngine) -> None:
     """Have an engine replace connections that the server has closed, or another process opened.
 
     Like the pools of psycopg, without asking the server; other drivers do not say what is closed.
+    With psycopg, connections are also given what those of the other clients are given.
     """
     engine = getattr(engine, "sync_engine", engine)
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, record: Any) -> None:
         record.info["process"] = os.getpid()
+        if hasattr(record.driver_connection, "pgconn"):
+            _prepare(connection, record.driver_connection)
 
     @event.listens_for(engine, "checkout")
     def checkout(connection: Any, record: Any, proxy: Any) -> None:
@@ -77,6 +81,24 @@ def watch(engine: Engine | AsyncEngine) -> None:
                     pgconn.consume_input()
             except psycopg.Error as error:
                 raise DisconnectionError(str(error)) from error
+
+
+def _prepare(connection: Any, driver: Any) -> None:
+    # As pgmq._connect does.
+    cursor = connection.cursor()
+    for name, (wanted, command) in wire.SETTINGS.items():
+        if not (driver.info.parameter_status(name) or wanted).startswith(wanted):
+            cursor.execute(command)
+    cursor.execute("SELECT pg_backend_pid()")
+    if cursor.fetchone() != (driver.info.backend_pid,):
+        driver.prepare_threshold = None
+    cursor.close()
+    connection.commit()
+
+
+def connect_args(dsn: str) -> dict[str, Any]:
+    """Return what psycopg gets to connect with; SQLAlchemy's first query needs the encoding."""
+    return {"client_encoding": "UTF8"} | conninfo_to_dict(dsn)
 
 
 def render(statement: Statement[Any]) -> tuple[TextClause, dict[str, Any]]:

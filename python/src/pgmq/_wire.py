@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncCursor, Cursor
 
 __all__ = [
+    "SETTINGS",
     "UNDECODABLE",
     "ClampedLoader",
     "JSONText",
@@ -37,6 +38,13 @@ __all__ = [
     "loads",
     "plain",
 ]
+
+# What psycopg can read, and what else a database, a role or the environment may have set.
+SETTINGS = {
+    "DateStyle": ("ISO", "SET datestyle TO ISO"),
+    "IntervalStyle": ("postgres", "SET intervalstyle TO postgres"),
+    "client_encoding": ("UTF8", "SET client_encoding TO 'UTF8'"),
+}
 
 # What psycopg raises for a value that it cannot decode.
 UNDECODABLE = (ValueError, RecursionError, psycopg.DataError)
@@ -138,7 +146,7 @@ def plain(text: str) -> str:
 
 def escaped(text: str) -> str:
     """Make a text that a database with any encoding can store."""
-    return text.encode("ascii", "backslashreplace").decode()
+    return text.encode("ascii", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def lacks_character(error: BaseException) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
@@ -56,7 +55,7 @@ class PGMQueue(
         if self.engine is None:
             self.engine = create_async_engine(
                 rendering.URL,
-                connect_args=conninfo_to_dict(self.config.dsn),
+                connect_args=rendering.connect_args(self.config.dsn),
                 pool_size=self.pool_size,
                 max_overflow=20,
             )
