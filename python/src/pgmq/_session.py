@@ -178,10 +178,14 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
     ) -> list[Message]:
         """Read; when that gives nothing, wait until there may be something, or stop is set.
 
-        That is until the queue wakes its consumers, or where it does not for `poll` seconds.
+        That is until the queue wakes its consumers, or where it does not for `poll` seconds; so
+        through a pooler, where notifications come to whoever has the server's session just then.
         """
         if found := read():
             return found
+        if self._pooled:
+            self._wait(poll)
+            return []
         try:
             due = self._run(statements.await_(queue, 5), None)
         except psycopg.errors.ObjectNotInPrerequisiteState:
