@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import pgmq
 from pgmq import cli
+from pgmq._session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ pool = {server}
 listen_addr =
 unix_socket_dir = {folder}
 auth_type = any
-pool_mode = transaction
+pool_mode = {mode}
 default_pool_size = 2
 query_wait_timeout = 10
 pidfile = {folder}/pid
@@ -45,8 +46,9 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer h
 
 
 @pytest.fixture
-def pooled(dsn: str) -> Iterator[Callable[[], psycopg.Connection]]:
+def pooled(dsn: str, request: pytest.FixtureRequest) -> Iterator[Callable[[], psycopg.Connection]]:
     """Open a session through the pool; as PgBouncer asks for it, without prepared statements."""
+    mode = getattr(request, "param", "transaction")
     assert PROGRAM is not None
     server = conninfo_to_dict(dsn)
     if "password" in server or not str(server.get("host", "")).startswith("/"):
@@ -56,7 +58,8 @@ def pooled(dsn: str) -> Iterator[Callable[[], psycopg.Connection]]:
     user = pwd.getpwuid(Path(str(server["host"])).stat().st_uid).pw_name
     with tempfile.TemporaryDirectory(prefix="pgmq-", dir="/tmp") as name:
         folder = Path(name)
-        (folder / "ini").write_text(CONFIG.format(server=make_conninfo("", **wanted), folder=name))
+        config = CONFIG.format(server=make_conninfo("", **wanted), folder=name, mode=mode)
+        (folder / "ini").write_text(config)
         if os.geteuid() == 0:
             shutil.chown(folder, user)
         (folder / "ini").chmod(0o644)
@@ -121,6 +124,32 @@ def test_the_client_the_command_line_and_workers_work_through_the_pool(
             assert len(list(threads.map(lambda n: another.send("q", n), range(160)))) == 160
     with pytest.raises(ValueError, match="give listen_dsn"):
         pgmq.Worker(address, "q", print).run(until_empty=True)
+
+
+def test_a_program_that_waits_through_the_pool_looks_now_and_then(
+    pooled: Callable[[], psycopg.Connection],
+) -> None:
+    """What it listened to would come to whoever has the server's session just then."""
+    db = pooled()
+    db.execute("SELECT pgmq.create('q'), pgmq.enable_wakeups('q')")
+    with Session(_address(db), name="x", stop=threading.Event()) as session:
+        assert session.next_batch("q", list, 0.1) == []
+        # A lock is waited for a second at most, and the next client has its own settings.
+        with session.impatient():
+            assert session.send("q", 1) == 1
+    assert db.execute("SELECT is_called FROM pgmq.armed_until_q").fetchone() == (False,)
+    assert db.execute("SHOW lock_timeout").fetchone() == ("0",)
+
+
+@pytest.mark.parametrize("pooled", ["statement"], indirect=True)
+def test_a_pool_without_transactions_is_an_error_and_no_outage(
+    pooled: Callable[[], psycopg.Connection], dsn: str
+) -> None:
+    db = pooled()
+    db.execute("SELECT pgmq.create('q'), pgmq.send('q', '1')")
+    worker = pgmq.Worker(_address(db), "q", print, listen_dsn=dsn)
+    with pytest.raises(psycopg.errors.ProtocolViolation, match="statement pooling mode"):
+        worker.run(until_empty=True)
 
 
 def test_everything_but_listen_works_through_the_pool(

@@ -277,7 +277,7 @@ def test_the_exit_code_of_the_program_decides(
 def test_the_lease_lasts_as_long_as_the_program(db: psycopg.Connection, start: Start) -> None:
     db.execute("SELECT pgmq.create('jobs'), pgmq.send('jobs', '1')")
     # Longer than the lease: without extending it, somebody else would read the message.
-    words = ("--until-empty", "--vt", "1", "--", "sh", "-c", "sleep 1.8")
+    words = ("--until-empty", "--vt", "1", "--", "sh", "-c", "sleep 1.3")
     process = start("consume", "jobs", *words)
     leased = "SELECT read_ct FROM pgmq.q_jobs"
     _until(lambda: _rows(db, leased) == [(1,)])

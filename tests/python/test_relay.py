@@ -479,7 +479,7 @@ def test_leases_last_as_long_as_a_slow_broker_needs_for_a_batch(
         "SELECT pgmq.create('orders');"
         "SELECT pgmq.send('orders', to_jsonb(i)) FROM generate_series(1, 50) AS i"
     )
-    slow = _SlowBroker()
+    slow = _SlowBroker(0.06)  # for a batch longer than the lease
     monkeypatch.setattr("pgmq.relay.broker", lambda *_: slow)
     with (
         _running(Relay(dsn, "orders", "slow://", batch=40, vt=1)),

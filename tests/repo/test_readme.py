@@ -112,3 +112,17 @@ def test_psql_is_called_so_that_a_failure_is_one(page: str) -> None:
     for command in re.findall(r"psql (?:\S+ )*?-[1cf]\b.*", text):
         assert command.startswith("psql -X -q -v ON_ERROR_STOP=1 "), command
         assert "pgmq.sql" not in command or " -1 -f " in command
+
+
+def test_what_pages_tell_to_make_or_to_install_is_there() -> None:
+    make = (ROOT / "Makefile").read_text()
+    targets = {*re.findall(r"^(?:# )?([a-z-]+):.*## ", make, re.MULTILINE)}
+    project = (ROOT / "python" / "pyproject.toml").read_text()
+    extras = {
+        *re.findall(r"^(\w+) = \[", project.partition("optional-dependencies]")[2], re.MULTILINE)
+    }
+    for page in ("README.md", "CONTRIBUTING.md", "python/README.md", "CHANGELOG.md"):
+        text = (ROOT / page).read_text()
+        named = re.findall(r"(?:^ {4}|`)make ([a-z-]+)", text, re.MULTILINE)
+        assert {*named} <= targets, page
+        assert {*re.findall(r"pgmq\[(\w+)\]", text)} <= extras, page

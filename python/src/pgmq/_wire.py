@@ -106,6 +106,8 @@ def is_passing(error: psycopg.Error, served: bool = False) -> bool:
     state = error.sqlstate
     if state is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    if state == "08P01" and "statement pooling" in str(error):
+        return False  # PgBouncer's code for everything, but this is its mode
     return (
         state[:2] in _PASSING
         or state in _PASSING_STATES
