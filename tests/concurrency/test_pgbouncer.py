@@ -6,6 +6,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -77,9 +78,11 @@ def pooled(dsn: str, request: pytest.FixtureRequest) -> Iterator[Callable[[], ps
             return session
 
         try:
-            while not (folder / ".s.PGSQL.6432").exists():
-                assert process.poll() is None, (folder / "log").read_text()
-                time.sleep(0.02)
+            with socket.socket(socket.AF_UNIX) as probe:
+                # The file is there before anybody listens.
+                while probe.connect_ex(str(folder / ".s.PGSQL.6432")):
+                    assert process.poll() is None, (folder / "log").read_text()
+                    time.sleep(0.02)
             yield connect
         finally:
             for session in sessions:
