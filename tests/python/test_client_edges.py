@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import time
 import warnings
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -216,6 +218,44 @@ def test_calls_that_are_cancelled_anywhere_give_their_connection_back(
     asyncio.run(main())
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python does not say what was cancelled")
+def test_a_cancellation_that_the_pool_loses_is_not_lost(dsn: str) -> None:
+    """As psycopg_pool 3.3 may, when a connection comes at that moment."""
+
+    class Pool(AsyncConnectionPool[Any]):
+        async def getconn(self, timeout: float | None = None) -> Any:
+            conn = await super().getconn(timeout)
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.2)
+            return conn
+
+    async def main() -> None:
+        async with Pool(dsn, min_size=1, max_size=1, open=False) as pool:
+            queue = AsyncPGMQueue(pool=pool)
+            await queue.init()
+            await queue.create_queue("q")
+            call = asyncio.create_task(queue.send("q", 1))
+            await asyncio.sleep(0.1)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert await queue.peek("q", None) == []
+
+            async def tidy_up() -> int:
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    return await queue.send("q", 2)  # what is meant to be done after all
+                return 0
+
+            task = asyncio.create_task(tidy_up())
+            await asyncio.sleep(0)
+            task.cancel()
+            assert await task == 1
+
+    asyncio.run(main())
+
+
 # Encodings and settings of a database
 
 
@@ -284,7 +324,8 @@ def test_every_client_and_worker_stores_an_error_that_the_database_cannot_hold(
             _Awaited(SQLAlchemyAsyncPGMQueue(dsn)),
             _Awaited(SQLAlchemyAsyncPGMQueue(engine=engine)),
         ]
-        for queue in [first, sqlalchemy, *awaited]:
+        every: list[Any] = [first, sqlalchemy, *awaited]
+        for queue in every:
             for call in ("nack", "nack_batch"):
                 first.purge("q")
                 first.send("q", 1)
@@ -330,9 +371,13 @@ def test_clients_of_sqlalchemy_work_whatever_a_database_has_set(
             queue.create_queue("q")
             queue.set_policy("q", retry_delay=timedelta(seconds=5))
             queue.send("q", 1)
-            assert queue.read("q").read_ct == 1
+            message = queue.read("q")
+            assert message is not None
+            assert message.read_ct == 1
             assert queue.get_policy("q").retry_delay == timedelta(seconds=5)
         other = pgmq_sqlalchemy.PGMQueue(url(dsn))
         other.send("q", 2)
-        assert other.pop("q").message == 2
+        sent = other.pop("q")
+        assert sent is not None
+        assert sent.message == 2
         other.engine.dispose()

@@ -27,6 +27,7 @@ __all__ = [
     "ClampedLoader",
     "JSONText",
     "UndecodableJSON",
+    "cancellations",
     "check_kind",
     "current_loop",
     "current_process",
@@ -86,6 +87,12 @@ def check_kind(name: str, given: Any, wanted: type, method: str) -> None:
             f"{name} must be a {wanted.__module__.partition('.')[0]} {wanted.__name__},"
             f" not {type(given).__name__}"
         )
+
+
+def cancellations() -> int:
+    """Count how often the current task was asked to end; Python 3.10 does not say."""
+    task: Any = asyncio.current_task()
+    return task.cancelling() if hasattr(task, "cancelling") else 0
 
 
 def current_loop() -> Any:

@@ -114,6 +114,7 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
         if conn is not None:
             return await _execute(conn, statement)
         pool = self._opened()
+        cancelled = wire.cancellations()  # sync: -
         try:
             conn = await pool.getconn()
         except PoolTimeout:
@@ -122,6 +123,9 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
                 await self._connect_once()
             raise
         try:
+            if wire.cancellations() > cancelled:  # sync: -
+                # While it waited, the pool can lose that, and the task would never end.  # sync: -
+                raise asyncio.CancelledError  # sync: -
             if conn.autocommit:
                 return await _execute(conn, statement)
             # One statement needs no BEGIN and no COMMIT: two round trips less.
