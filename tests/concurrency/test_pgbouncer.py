@@ -37,7 +37,8 @@ listen_addr =
 unix_socket_dir = {folder}
 auth_type = any
 pool_mode = {mode}
-default_pool_size = 2
+default_pool_size = {size}
+ignore_startup_parameters = {ignored}
 query_wait_timeout = 10
 pidfile = {folder}/pid
 logfile = {folder}/log
@@ -59,7 +60,14 @@ def pooled(dsn: str, request: pytest.FixtureRequest) -> Iterator[Callable[[], ps
     user = pwd.getpwuid(Path(str(server["host"])).stat().st_uid).pw_name
     with tempfile.TemporaryDirectory(prefix="pgmq-", dir="/tmp") as name:
         folder = Path(name)
-        config = CONFIG.format(server=make_conninfo("", **wanted), folder=name, mode=mode)
+        session = mode == "session"
+        config = CONFIG.format(
+            server=make_conninfo("", **wanted),
+            folder=name,
+            mode=mode,
+            size=9 if session else 2,
+            ignored="options" if session else "extra_float_digits",
+        )
         (folder / "ini").write_text(config)
         if os.geteuid() == 0:
             shutil.chown(folder, user)
@@ -250,3 +258,32 @@ def test_a_worker_works_through_the_pool_and_is_woken_beside_it(
     assert producer.execute("SELECT count(*), count(DISTINCT msg_id) FROM effect").fetchone() == (
         (len(done), len(done))
     )
+
+
+@pytest.mark.parametrize("pooled", ["session"], indirect=True)
+def test_a_worker_waits_for_no_lock_where_the_pool_ignores_its_options(
+    pooled: Callable[[], psycopg.Connection], connect: Connect
+) -> None:
+    db, other = connect(), connect(autocommit=False)
+    db.execute("SELECT pgmq.create('q'), pgmq.send_batch('q', '{1,2,3}')")
+    done: list[int] = []
+
+    def handler(message: pgmq.Message) -> None:
+        if message.message == 1:
+            other.execute("SELECT FROM pgmq.q_q WHERE msg_id = 1 FOR UPDATE")
+        done.append(message.message)
+
+    worker = pgmq.Worker(_address(pooled()), "q", handler, vt=2)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        end = time.monotonic() + 10
+        while db.execute("SELECT array_agg(msg_id) FROM pgmq.q_q").fetchone() != ([1],):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert done[:3] == [1, 2, 3]
+    finally:
+        other.rollback()
+        worker.stop()
+        thread.join(10)
+    assert not thread.is_alive()

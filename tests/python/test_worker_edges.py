@@ -186,6 +186,23 @@ def test_whatever_a_handler_raises_is_a_failure_of_its_message(
     assert _dead(db) == ["SystemExit: ", "KeyboardInterrupt: ", "PanicError"]
 
 
+def test_an_exception_that_cannot_be_logged_ends_no_worker(
+    db: psycopg.Connection, dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class HiddenError(Exception):
+        @property
+        def __cause__(self) -> BaseException:  # type: ignore[override]
+            raise SystemExit
+
+    def handler(message: Message) -> None:
+        raise HiddenError("secret")
+
+    db.execute("SELECT pgmq.send('jobs', '1')")
+    _run(Worker, dsn, "jobs", handler)
+    assert _dead(db) == ["HiddenError: secret"]
+    assert "failed: HiddenError: secret" in caplog.text
+
+
 def test_a_process_that_ends_costs_its_own_message_a_receive(
     db: psycopg.Connection, dsn: str
 ) -> None:
@@ -265,6 +282,22 @@ def test_what_python_cannot_decode_is_that_messages_failure(
     assert seen.done == [1, 2]
     assert len(seen.errors) == 3
     assert all("cannot decode" in error for error in _dead(db))
+
+
+def test_of_large_messages_few_are_read_ahead(
+    db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+
+    class Reads(Hooks):
+        def on_read(self, queue: str, messages: Any) -> None:
+            reads.append(len(messages))
+
+    monkeypatch.setattr(_engine, "_AHEAD_BYTES", 4000)
+    db.execute("SELECT pgmq.send('jobs', to_jsonb(repeat('x', 990))) FROM generate_series(1, 20)")
+    _run(Worker, dsn, "jobs", lambda message: None, hooks=Reads())
+    assert sum(reads) == 20
+    assert max(reads) <= 1 + 4
 
 
 def test_times_that_python_has_not_are_its_last_and_first(

@@ -683,18 +683,26 @@ class Engine(ABC):
                 log.debug("message %s of queue %s: done", message.msg_id, self.queue, extra=extra)
             self.hooks.on_done(self.queue, message, outcome.seconds)
         elif outcome.exception is not None:
-            failed = outcome.kind == "failed"
-            log.log(
-                logging.ERROR if failed else logging.INFO,
-                "message %s of queue %s: %s: %s",
-                message.msg_id,
-                self.queue,
-                outcome.kind,
-                outcome.error,
-                extra=self._extra(message, outcome),
-                exc_info=outcome.exception if failed else None,
-            )
+            try:
+                self._log_failure(message, outcome, outcome.exception)
+            except BaseException:  # noqa: BLE001, perhaps of an exception that cannot be shown
+                self._log_failure(message, outcome, None)
             self.hooks.on_error(self.queue, message, outcome.seconds, outcome.exception)
+
+    def _log_failure(
+        self, message: Message, outcome: Outcome, exception: BaseException | None
+    ) -> None:
+        failed = outcome.kind == "failed"
+        log.log(
+            logging.ERROR if failed else logging.INFO,
+            "message %s of queue %s: %s: %s",
+            message.msg_id,
+            self.queue,
+            outcome.kind,
+            outcome.error,
+            extra=self._extra(message, outcome),
+            exc_info=exception if failed else None,
+        )
 
     def _extra(self, message: Message, outcome: Outcome) -> dict[str, Any]:
         return {

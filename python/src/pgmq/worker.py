@@ -101,12 +101,13 @@ class Worker(Engine):
         self._executor = ThreadPoolExecutor(self.concurrency, f"pgmq {self.queue}")
 
     async def _perform(self, unit: list[Message]) -> list[Outcome]:
-        loop = asyncio.get_running_loop()
-        call = loop.run_in_executor(self._executor, self._job.run, unit, self._wanted)
+        call = self._executor.submit(self._job.run, unit, self._wanted)
         while True:
             try:
-                return await asyncio.shield(call)
+                return await asyncio.wrap_future(call)
             except asyncio.CancelledError:  # noqa: PERF203
+                if call.cancelled():
+                    raise
                 # A thread goes on all the same, and its message is nobody else's.
                 self._interrupt()
 
