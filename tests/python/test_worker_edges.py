@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import functools
 import logging
 import os
@@ -201,6 +202,32 @@ def test_an_exception_that_cannot_be_logged_ends_no_worker(
     _run(Worker, dsn, "jobs", handler)
     assert _dead(db) == ["HiddenError: secret"]
     assert "failed: HiddenError: secret" in caplog.text
+
+
+def test_an_exception_that_a_thread_gets_too_late_costs_no_message(
+    db: psycopg.Connection, dsn: str
+) -> None:
+    """What limits the time of a call may raise it in the thread when the call has returned."""
+
+    class LateError(BaseException):
+        pass
+
+    def handler(message: Message) -> None:
+        threads.append(threading.get_ident())
+
+    threads: list[int] = []
+    seen = Errors()
+    worker = Worker(dsn, "jobs", handler, hooks=seen, poll_interval=0.2)
+    thread, raised = _beside(worker)
+    for number in range(3):
+        db.execute("SELECT pgmq.send('jobs', to_jsonb(%s::integer))", [number])
+        _until(lambda n=number: len(seen.done) > n)  # type: ignore[misc]
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(threads[-1]), ctypes.py_object(LateError)
+        )
+    worker.stop()
+    thread.join(10)
+    assert (thread.is_alive(), raised, seen.errors) == (False, [], [])
 
 
 def test_a_process_that_ends_costs_its_own_message_a_receive(

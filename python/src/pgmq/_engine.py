@@ -650,7 +650,7 @@ class Engine(ABC):
             outcomes = await self._perform(unit)
         except asyncio.CancelledError:
             outcomes = [RETURNED] * len(unit)
-        except BaseException as error:  # noqa: BLE001, that of an executor
+        except BaseException as error:  # noqa: BLE001, that of a thread
             outcomes = [failure(error)] * len(unit)
         seconds = sum(o.seconds for o in (outcomes[:1] if self.batch else outcomes)) / len(unit)
         self._pace = seconds if self._pace is None else 0.7 * self._pace + 0.3 * seconds

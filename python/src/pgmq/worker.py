@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pgmq._async_job import AsyncJob
@@ -17,6 +16,7 @@ from pgmq._engine import Engine, Hooks
 from pgmq._job import Job
 from pgmq._outcome import HandlerError, Outcome, Reject, Retry
 from pgmq._process_job import ProcessJob
+from pgmq._threads import Threads
 
 if TYPE_CHECKING:
     from pgmq.messages import Message
@@ -98,24 +98,25 @@ class Worker(Engine):
 
     def _begin(self) -> None:
         self._job = Job(*self._job_of)
-        self._executor = ThreadPoolExecutor(self.concurrency, f"pgmq {self.queue}")
+        self._threads = Threads(f"pgmq {self.queue}")
 
     async def _perform(self, unit: list[Message]) -> list[Outcome]:
-        call = self._executor.submit(self._job.run, unit, self._wanted)
-        while True:
+        call = self._threads.begin(self._job.run, unit, self._wanted)
+        while not call.over:
             try:
-                return await asyncio.wrap_future(call)
+                await call.told
             except asyncio.CancelledError:  # noqa: PERF203
-                if call.cancelled():
-                    raise
                 # A thread goes on all the same, and its message is nobody else's.
                 self._interrupt()
+                call.told = asyncio.get_running_loop().create_future()
+        outcomes: list[Outcome] = call.result()
+        return outcomes
 
     def _interrupt(self) -> None:
         """End the calls that can be ended."""
 
     async def _end(self) -> None:
-        self._executor.shutdown()
+        self._threads.close()
         self._job.close()
 
 
@@ -135,4 +136,4 @@ class ProcessWorker(Worker):
     def _begin(self) -> None:
         self._job = ProcessJob(*self._job_of)
         pickle.dumps(self._job_of)  # else every message would fail
-        self._executor = ThreadPoolExecutor(self.concurrency, f"pgmq {self.queue}")
+        self._threads = Threads(f"pgmq {self.queue}")
