@@ -96,6 +96,19 @@ def test_idle_connections_that_died_cost_no_call(
         assert len(queue.read_batch("q", batch_size=5)) == 3
 
 
+def test_many_connections_that_died_cost_no_time(dsn: str, db: psycopg.Connection) -> None:
+    with PGMQueue(dsn, pool_size=8) as queue:
+        pool = queue.pool
+        assert pool is not None
+        taken = [pool.getconn() for _ in range(8)]
+        for conn in taken:
+            pool.putconn(conn)
+        _end_others(db)
+        started = time.monotonic()
+        queue.create_queue("q")
+        assert time.monotonic() - started < 5  # it was half a minute, and then an error
+
+
 @pytest.mark.parametrize("kind", ASYNC_CLIENTS)
 def test_idle_connections_that_died_cost_no_awaited_call(
     kind: Any, dsn: str, db: psycopg.Connection

@@ -61,12 +61,11 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
         try:
             if self.pool is None:
                 self._home = wire.current_loop()
-                self.pool = AsyncConnectionPool(
+                self.pool = _Pool(
                     self.config.dsn,
                     min_size=int(self.init_extension),
                     max_size=self.pool_size,
                     open=False,
-                    check=_check,
                     configure=_configure,
                 )
                 # Nothing may be opened beside, and the pool's tasks must have begun to wait: an
@@ -151,6 +150,27 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
                 return await self._run(statement, conn)
         except psycopg.errors.RaiseException:
             return False
+
+
+class _Pool(AsyncConnectionPool[Any]):
+    """A pool that goes on at once when the server has closed a connection.
+
+    The `check` of psycopg's waits after each such one, twice as long every time.
+    """
+
+    async def getconn(self, timeout: float | None = None) -> psycopg.AsyncConnection[Any]:
+        conn: psycopg.AsyncConnection[Any]
+        for _ in range(self.max_size):
+            conn = await super().getconn(timeout)
+            try:
+                await _check(conn)
+            except psycopg.Error:
+                await conn.close()
+                await self.putconn(conn)
+            else:
+                return conn
+        conn = await super().getconn(timeout)
+        return conn
 
 
 async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:

@@ -62,12 +62,11 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
         try:
             if self.pool is None:
                 self._home = wire.current_process()
-                self.pool = ConnectionPool(
+                self.pool = _Pool(
                     self.config.dsn,
                     min_size=int(self.init_extension),
                     max_size=self.pool_size,
                     open=False,
-                    check=_check,
                     configure=_configure,
                 )
                 # Nothing may be opened beside, and the pool's tasks must have begun to wait: an
@@ -143,6 +142,27 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
                 return self._run(statement, conn)
         except psycopg.errors.RaiseException:
             return False
+
+
+class _Pool(ConnectionPool[Any]):
+    """A pool that goes on at once when the server has closed a connection.
+
+    The `check` of psycopg's waits after each such one, twice as long every time.
+    """
+
+    def getconn(self, timeout: float | None = None) -> psycopg.Connection[Any]:
+        conn: psycopg.Connection[Any]
+        for _ in range(self.max_size):
+            conn = super().getconn(timeout)
+            try:
+                _check(conn)
+            except psycopg.Error:
+                conn.close()
+                self.putconn(conn)
+            else:
+                return conn
+        conn = super().getconn(timeout)
+        return conn
 
 
 def _configure(conn: psycopg.Connection[Any]) -> None:
