@@ -56,7 +56,7 @@ def test_nothing_that_looks_at_all_queues_runs_out_of_locks(
         db.execute("COMMIT")
         assert one(db, written) == before
 
-        db.execute("UPDATE pgmq.template SET body = replace(body, 'RETURN null;', 'RETURN NULL;')")
+        db.execute("UPDATE pgmq.template SET body = replace(body, 'BEGIN', 'BEGIN ')")
         with pytest.raises(errors.ConfigurationLimitExceeded, match="takes 130 locks") as raised:
             db.execute("SELECT pgmq.recompile_all()")
         assert "pgmq.recompile()" in str(raised.value.diag.message_hint)
@@ -65,6 +65,14 @@ def test_nothing_that_looks_at_all_queues_runs_out_of_locks(
         assert one(db, "SELECT count(*) FROM pgmq.doctor() WHERE queue_name <> ''") == 0
         db.execute(EACH.replace("CALL", "maintain"))
         assert one(db, "SELECT pgmq.recompile_all()") == QUEUES
+
+    # Others' plans are looked through at every drop: this session has none.
+    with psycopg.connect(server.dsn(), autocommit=True) as db:
+        with pytest.raises(errors.OutOfMemory, match="cannot be dropped") as dropped:
+            db.execute("SELECT pgmq.drop_queue(queue_name) FROM pgmq.list_queues()")
+        assert "Commit after each queue" in str(dropped.value.diag.message_hint)
+        db.execute(EACH.replace("CALL", "drop_queue"))
+        assert one(db, "SELECT count(*) FROM pgmq.list_queues()") == 0
 
 
 def test_what_one_queue_costs_does_not_grow_with_the_catalog(db: psycopg.Connection) -> None:

@@ -52,10 +52,16 @@ BEGIN
             PERFORM set_config('lock_timeout', v_short::text, true);
             PERFORM pgmq._drop_queue(queue_name);
             EXIT;
-        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-            IF NOT v_has_table OR v_attempts = 1000 THEN
-                RAISE;
-            END IF;
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                IF NOT v_has_table OR v_attempts = 1000 THEN
+                    RAISE;
+                END IF;
+            WHEN out_of_memory THEN
+                RAISE EXCEPTION 'queue "%" cannot be dropped: %', queue_name, SQLERRM
+                    USING ERRCODE = 'out_of_memory',
+                        HINT = 'A transaction keeps the locks of all that it drops. Commit after each'
+                            ' queue, or raise max_locks_per_transaction and restart the server.';
         END;
         PERFORM pg_sleep(least(0.01 * v_attempts, 0.5));
     END LOOP;
@@ -66,7 +72,7 @@ $$;
 COMMENT ON FUNCTION pgmq.drop_queue(text) IS
 'Drop a queue with its messages, its archive and its functions.
 
-False, with a notice, when there is none. Also removes what is left of a queue whose table was dropped by hand. Waits for the transactions that use the queue. Raises dependent_objects_still_exist for the dead-letter queue of another.';
+False, with a notice, when there is none. Also removes what is left of a queue whose table was dropped by hand. Waits for the transactions that use the queue. Takes some 60 locks until the transaction ends: to drop hundreds of queues, commit after each. Raises dependent_objects_still_exist for the dead-letter queue of another.';
 
 CREATE OR REPLACE FUNCTION pgmq._drop_queue(queue_name text)
 RETURNS void
