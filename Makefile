@@ -24,15 +24,25 @@ PYTEST = -n $(WORKERS) --dist worksteal -q
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
 
-# Expands `\ir FILE` (relative to the file it stands in), and `\template FILE` to a row of
-# pgmq.template; any other psql meta-command is an error, since the result must suit every driver.
+# Expands `\ir FILE` (relative to the file it stands in), `\quoted FILE` to a list of literals, one for
+# each file that FILE includes, and `\template FILE` to a row of pgmq.template; any other psql
+# meta-command is an error, since the result must suit every driver.
 define EXPAND
 function fail(text) {
     print text > "/dev/stderr"
     failed = 1
     exit 1
 }
-function quote(path, file,    line, name, body, status) {
+function open_literal() {
+    if (!quoting || in_literal) return
+    print (literals++ ? "," : "") "$$source$$"
+    in_literal = 1
+}
+function close_literal() {
+    if (in_literal) print "$$source$$"
+    in_literal = 0
+}
+function template(path, file,    line, name, body, status) {
     name = file
     sub(/^.*\//, "", name)
     sub(/\.sql$$/, "", name)
@@ -41,8 +51,10 @@ function quote(path, file,    line, name, body, status) {
     if (status < 0) fail(path ": cannot be read")
     close(path)
     if (index(body, "$$template$$")) fail(path ": contains $$template$$, which quotes it")
+    open_literal()
     printf "INSERT INTO pgmq.template (name, body) VALUES ('%s', $$template$$%s$$template$$)\n", name, body
     print "ON CONFLICT (name) DO UPDATE SET body = EXCLUDED.body WHERE template.body <> EXCLUDED.body;"
+    close_literal()
 }
 function expand(path, depth,    folder, line, word, status, number) {
     if (path in seen) fail(path ": included a second time")
@@ -52,14 +64,22 @@ function expand(path, depth,    folder, line, word, status, number) {
     if (depth) print "-- " substr(path, length("extension/") + 1)
     while ((status = (getline line < path)) > 0) {
         number++
-        if (line !~ /^\\/) { gsub(/@EXTVERSION@/, version, line); print line; continue }
+        if (line !~ /^\\/) {
+            if (quoting && line ~ /\$$(source|install)\$$/) fail(path ": contains what quotes it")
+            if (line !~ /^(--.*)?$$/) open_literal()
+            gsub(/@EXTVERSION@/, version, line)
+            print line
+            continue
+        }
         split(line, word, /[ \t]+/)
         if (word[1] == "\\ir") expand(folder word[2], depth + 1)
-        else if (word[1] == "\\template") quote(folder word[2], word[2])
+        else if (word[1] == "\\quoted") { quoting = 1; expand(folder word[2], depth + 1); quoting = 0 }
+        else if (word[1] == "\\template") template(folder word[2], word[2])
         else fail(path ":" number ": " word[1] " is for psql only")
     }
     if (status < 0) fail(path ": cannot be read")
     close(path)
+    close_literal()
     if (depth) print ""
 }
 BEGIN { expand("extension/install.sql", 0); exit failed }

@@ -50,15 +50,21 @@ BEGIN
             PERFORM pgmq.enable_notify_insert(v_queue.queue_name, v_queue.throttle_interval_ms);
         END IF;
     END LOOP;
-    PERFORM pgmq._drop_compiled('notify', m.queue_name) FROM pgmq.meta AS m;
-    -- By its arguments: of a queue called "batch", it has the name of a function of pgmq 1.
-    FOR v_queue IN SELECT m.queue_name FROM pgmq.meta AS m LOOP
-        EXECUTE format(
-            'DROP FUNCTION IF EXISTS pgmq.%I(jsonb, jsonb, timestamptz)',
-            pgmq._function_name('send', v_queue.queue_name)
-        );
-    END LOOP;
-    DELETE FROM pgmq.template AS t WHERE t.name IN ('notify', 'send');
+    IF EXISTS (SELECT FROM pgmq.template AS t WHERE t.name IN ('notify', 'send')) THEN
+        PERFORM pgmq._drop_compiled('notify', m.queue_name) FROM pgmq.meta AS m;
+        -- By its arguments: of a queue called "batch", it has the name of a function of pgmq 1.
+        FOR v_queue IN
+            SELECT to_regprocedure(format(
+                'pgmq.%I(jsonb, jsonb, timestamptz)', pgmq._function_name('send', m.queue_name)
+            )) AS send
+            FROM pgmq.meta AS m
+        LOOP
+            IF v_queue.send IS NOT NULL THEN
+                EXECUTE format('DROP FUNCTION %s', v_queue.send);
+            END IF;
+        END LOOP;
+        DELETE FROM pgmq.template AS t WHERE t.name IN ('notify', 'send');
+    END IF;
 
     IF to_regclass('pgmq.notify_insert_throttle_of_1') IS NULL THEN
         RETURN;

@@ -2,6 +2,7 @@
 -- A file holds one public name with its overloads, or one helper.
 
 -- helpers
+\ir functions/internal/_installed_state.sql
 \ir functions/internal/_suffix.sql
 \ir functions/internal/_trust.sql
 \ir functions/internal/_group.sql

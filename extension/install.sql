@@ -19,23 +19,48 @@ END
 $$;
 \ir schema/older.sql
 \ir schema/lock.sql
-\ir schema/schema.sql
-\ir schema/types.sql
-\ir schema/meta.sql
-\ir schema/policy.sql
-\ir schema/partitioning.sql
-\ir schema/look.sql
-\ir schema/template.sql
-\ir schema/notify.sql
-\ir schema/topics.sql
-\ir schema/exchanges.sql
-\ir schema/channels.sql
-\ir templates.sql
-\ir functions.sql
-\ir upstream.sql
-\ir privileges.sql
+-- What the sources have made here stays as it is if nobody has changed it since: to write a function
+-- anew has every session look through its plans, and to comment on a table locks it.
+DO $install$
+DECLARE
+    v_sources CONSTANT text[] := ARRAY[
+\quoted sources.sql
+    ];
+    v_digest CONSTANT text := md5(array_to_string(v_sources, ''));
+    v_source text;
+    v_is_installed boolean := false;
+BEGIN
+    IF to_regclass('pgmq.installation') IS NOT NULL THEN
+        -- (CREATE EXTENSION over an installation without one has yet to take in what there is.)
+        SELECT pgmq._installed_state(i.names) = i.state AND EXISTS (
+            SELECT FROM pg_extension AS e WHERE e.extname = 'pgmq'
+        ) = EXISTS (
+            SELECT FROM pg_depend AS d
+            WHERE d.classid = 'pg_class'::regclass AND d.objid = 'pgmq.installation'::regclass
+                AND d.deptype = 'e'
+        )
+        INTO v_is_installed
+        FROM pgmq.installation AS i
+        WHERE i.digest = v_digest;
+    END IF;
+    IF v_is_installed THEN
+        RETURN;
+    END IF;
+    FOREACH v_source IN ARRAY v_sources LOOP
+        EXECUTE v_source;
+    END LOOP;
+    DELETE FROM pgmq.installation;
+    INSERT INTO pgmq.installation (digest, names)
+    SELECT v_digest, array_agg(DISTINCT m.match[1])
+    FROM unnest(v_sources) AS s (source)
+    CROSS JOIN regexp_matches(s.source, '\mpgmq[.]"?(\w+)', 'g') AS m (match);
+END
+$install$;
 \ir adopt.sql
 \ir recompile.sql
+UPDATE pgmq.installation AS i
+SET state = pgmq._installed_state(i.names)
+WHERE i.state IS DISTINCT FROM pgmq._installed_state(i.names);
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pgmq') THEN

@@ -32,7 +32,7 @@ IGNORED = {"build"}
 
 
 def _included(manifest: Path) -> list[Path]:
-    lines = re.findall(r"^\\(?:ir|template)\s+(\S+)", manifest.read_text(), re.MULTILINE)
+    lines = re.findall(r"^\\(?:ir|quoted|template)\s+(\S+)", manifest.read_text(), re.MULTILINE)
     return [(manifest.parent / line).resolve() for line in lines]
 
 

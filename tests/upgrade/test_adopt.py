@@ -327,12 +327,59 @@ def test_the_table_of_bindings_is_after_an_upgrade_what_it_is_in_a_new_database(
         assert in_extension == db.execute(configured).fetchall()
 
 
-def test_running_the_file_again_changes_nothing(db: psycopg.Connection, server: TestServer) -> None:
+def test_running_the_file_again_changes_and_locks_nothing(
+    db: psycopg.Connection, server: TestServer
+) -> None:
     db.execute("SELECT pgmq.create('q'); SELECT pgmq.create_unlogged('Other Queue')")
     db.execute("SELECT pgmq.set_policy('Other Queue', dedup_window => '1 s', max_in_flight => 1)")
+    db.execute("SELECT pgmq.create_partitioned('p', '100', '1000')")
+    db.execute("SELECT pgmq.create_fifo_index('q'), pgmq.enable_notify_insert('q')")
+    db.execute("SELECT pgmq.enable_wakeups('p'), pgmq.enable_push('q')")
     before = server.dump(db.info.dbname)
-    db.execute((BUILD / "pgmq.sql").read_text().encode())
+    with db.transaction():
+        db.execute((BUILD / "pgmq.sql").read_bytes())
+        assert db.execute("SELECT pg_current_xact_id_if_assigned()").fetchone() == (None,)
+        # None that keeps anybody from using anything.
+        locks = db.execute(
+            "SELECT DISTINCT mode FROM pg_locks"
+            " WHERE pid = pg_backend_pid() AND locktype <> 'virtualxid'"
+        ).fetchall()
+        assert set(locks) == {("AccessShareLock",), ("RowExclusiveLock",)}
     assert server.dump(db.info.dbname) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE OR REPLACE FUNCTION pgmq.version() RETURNS text LANGUAGE sql AS 'SELECT 1::text'",
+        "ALTER FUNCTION pgmq.list_queues() SET work_mem = '1MB'",
+        "DROP FUNCTION pgmq.peek(text, integer, jsonb)",
+        "DROP TRIGGER change ON pgmq.notify_insert_throttle",
+        "REVOKE SELECT ON pgmq.meta FROM public",
+        "REVOKE SELECT (vt) ON pgmq.channel FROM pg_monitor",
+        "UPDATE pgmq.template SET body = replace(body, 'BEGIN', 'begin')",
+        "DROP TABLE pgmq.look",
+        "DROP INDEX pgmq.ready_idx_q",
+        "REVOKE SELECT (vt) ON pgmq.q_q FROM pg_monitor",
+        "DROP FUNCTION pgmq._peek_q",
+    ],
+)
+def test_running_the_file_again_puts_right_what_somebody_has_changed(
+    server: TestServer, change: str
+) -> None:
+    text = (BUILD / "pgmq.sql").read_bytes()
+    with (
+        server.database(None) as dbname,
+        psycopg.connect(server.dsn(dbname), autocommit=True) as db,
+    ):
+        db.execute(text)
+        db.execute("SELECT pgmq.create('q')")
+        before = server.dump(dbname, "--schema-only", "--no-comments")
+        db.execute(change.encode())
+        assert change.startswith("UPDATE") or server.dump(dbname, "--schema-only") != before
+        db.execute(text)
+        assert server.dump(dbname, "--schema-only", "--no-comments") == before
+        assert db.execute("SELECT FROM pgmq.doctor() WHERE queue_name = 'q'").fetchall() == []
 
 
 def test_a_queue_whose_functions_were_lost_heals_or_says_how(

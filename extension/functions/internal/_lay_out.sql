@@ -69,11 +69,21 @@ BEGIN
     END IF;
 
     -- Whoever monitors sees how a queue is doing, and no payload.
-    EXECUTE format(
-        'GRANT SELECT (msg_id, read_ct, enqueued_at, last_read_at, vt) ON pgmq.%I TO pg_monitor',
-        v_queue
-    );
-    EXECUTE format('GRANT SELECT ON SEQUENCE %s TO pg_monitor', v_ids);
+    IF EXISTS (
+        SELECT FROM unnest(ARRAY['msg_id', 'read_ct', 'enqueued_at', 'last_read_at', 'vt']) AS c (name)
+        WHERE NOT has_column_privilege(
+            'pg_monitor', format('pgmq.%I', v_queue)::regclass, c.name, 'SELECT'
+        )
+    )
+    THEN
+        EXECUTE format(
+            'GRANT SELECT (msg_id, read_ct, enqueued_at, last_read_at, vt) ON pgmq.%I TO pg_monitor',
+            v_queue
+        );
+    END IF;
+    IF NOT has_sequence_privilege('pg_monitor', v_ids, 'SELECT') THEN
+        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO pg_monitor', v_ids);
+    END IF;
     -- _look_at() reads the next id.
     IF NOT has_sequence_privilege(v_looker, v_ids, 'SELECT') THEN
         EXECUTE format('GRANT SELECT ON SEQUENCE %s TO %s', v_ids, v_looker::regrole);

@@ -960,6 +960,7 @@ SET client_min_messages = warning
 AS $$
 DECLARE
     v_queue CONSTANT text := pgmq.format_table_name(queue_name, 'q');
+    v_ids CONSTANT text := pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id');
     v_mark text;
 BEGIN
     EXECUTE format(
@@ -973,10 +974,9 @@ BEGIN
         PERFORM pgmq._add_mark(v_mark, queue_name);
     END LOOP;
     -- It says where the last partition with messages is, to whoever may read them.
-    EXECUTE format(
-        'GRANT SELECT ON SEQUENCE %s TO public',
-        pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id')
-    );
+    IF NOT has_sequence_privilege('public', v_ids, 'SELECT') THEN
+        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO public', v_ids);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq._lay_out_partitions(text) IS
