@@ -31,7 +31,10 @@ DECLARE
     v_queue record;
     v_view record;
     v_grant record;
+    v_is_2_0_0 boolean;
 BEGIN
+    DELETE FROM pgmq.template AS t WHERE t.name IN ('notify', 'send');
+    v_is_2_0_0 := FOUND;
     FOR v_queue IN
         SELECT m.queue_name, t.tgrelid::regclass AS name, t.tgconstraint <> 0 AS is_upstreams,
             CASE WHEN t.tgnargs = 1 THEN encode(
@@ -50,7 +53,7 @@ BEGIN
             PERFORM pgmq.enable_notify_insert(v_queue.queue_name, v_queue.throttle_interval_ms);
         END IF;
     END LOOP;
-    IF EXISTS (SELECT FROM pgmq.template AS t WHERE t.name IN ('notify', 'send')) THEN
+    IF v_is_2_0_0 THEN
         PERFORM pgmq._drop_compiled('notify', m.queue_name) FROM pgmq.meta AS m;
         -- By its arguments: of a queue called "batch", it has the name of a function of pgmq 1.
         FOR v_queue IN
@@ -63,7 +66,6 @@ BEGIN
                 EXECUTE format('DROP FUNCTION %s', v_queue.send);
             END IF;
         END LOOP;
-        DELETE FROM pgmq.template AS t WHERE t.name IN ('notify', 'send');
     END IF;
 
     IF to_regclass('pgmq.notify_insert_throttle_of_1') IS NULL THEN

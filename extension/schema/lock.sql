@@ -17,6 +17,17 @@ DECLARE
         FROM pg_settings AS s
         WHERE s.name = 'deadlock_timeout'
     );
+    v_room CONSTANT bigint := current_setting('max_locks_per_transaction')::bigint * (
+        current_setting('max_connections')::bigint
+        + current_setting('max_prepared_transactions')::bigint
+    );
+    -- Locks for each queue: what is locked now and what is made for it; and in an extension's script
+    -- its functions, which enter and leave the extension.
+    v_each CONSTANT integer := CASE WHEN EXISTS (
+        SELECT FROM pg_extension AS e WHERE e.extname = 'pgmq'
+    ) THEN 50 ELSE 12 END;
+    v_queues bigint;
+    v_tables oid[];
     v_time integer;
     v_slow oid[] := '{}'::oid[];
     v_given_up boolean := false;
@@ -27,6 +38,19 @@ DECLARE
 BEGIN
     IF to_regclass('pgmq.meta') IS NULL OR to_regclass('pgmq.template') IS NOT NULL THEN
         RETURN;
+    END IF;
+
+    SELECT count(*) INTO v_queues FROM pgmq.meta;
+    IF v_queues * v_each > v_room THEN
+        RAISE EXCEPTION 'to bring % queues here takes about % locks, of which the server has %',
+            v_queues, v_queues * v_each, v_room
+            USING ERRCODE = 'configuration_limit_exceeded',
+                HINT = format(
+                    'Set max_locks_per_transaction = %s, restart the server and run this again;'
+                    ' afterwards it may be what it was.',
+                    ceil(64 + 1.2 * v_queues * v_each
+                        * current_setting('max_locks_per_transaction')::bigint / v_room)
+                );
     END IF;
 
     -- Not as a notice, which nobody sees of an extension's script.
@@ -52,6 +76,14 @@ BEGIN
             USING HINT = 'extension/prepare.sql builds them beforehand, and nobody waits.';
     END LOOP;
 
+    v_tables := ARRAY(
+        SELECT to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, k.kind)))
+        FROM pgmq.meta AS m
+        CROSS JOIN (VALUES ('q'), ('a')) AS k (kind)
+        UNION ALL
+        SELECT to_regclass(format('pgmq.%I', t.name))
+        FROM unnest(ARRAY['meta', 'topic_bindings', 'notify_insert_throttle']) AS t (name)
+    );
     FOR v_attempt IN 1..500 LOOP
         v_time := CASE
             WHEN v_attempt % 5 = 0 AND v_slow = '{}' THEN v_short ELSE ceil(v_short / 20.0)
@@ -59,17 +91,9 @@ BEGIN
         v_end := null;
         BEGIN
             FOR v_table IN
-                SELECT c.oid, format('pgmq.%I', c.relname) AS name, m.queue_name
+                SELECT c.oid, format('pgmq.%I', c.relname) AS name
                 FROM pg_class AS c
-                LEFT JOIN pgmq.meta AS m ON c.oid IN (
-                    to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))),
-                    to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'a')))
-                )
-                WHERE m.queue_name IS NOT NULL OR c.oid IN (
-                    'pgmq.meta'::regclass,
-                    to_regclass('pgmq.topic_bindings'),
-                    to_regclass('pgmq.notify_insert_throttle')
-                )
+                WHERE c.oid = ANY (v_tables)
                 -- Else as senders come to them.
                 ORDER BY
                     array_position(v_slow, c.oid),

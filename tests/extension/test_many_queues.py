@@ -64,6 +64,13 @@ def test_nothing_that_looks_at_all_queues_runs_out_of_locks(
         assert one(db, written) > before
         assert one(db, "SELECT count(*) FROM pgmq.doctor() WHERE queue_name <> ''") == 0
         db.execute(EACH.replace("CALL", "maintain"))
+        warnings: list[psycopg.errors.Diagnostic] = []
+        db.add_notice_handler(warnings.append)
+        assert one(db, "SELECT pgmq.maintain()") == 0
+        assert ["leaves out all queues but 19" in str(w.message_primary) for w in warnings] == [
+            True
+        ]
+        assert "commit after each" in str(warnings[0].message_hint)
         assert one(db, "SELECT pgmq.recompile_all()") == QUEUES
 
     # Others' plans are looked through at every drop: this session has none.

@@ -8,6 +8,7 @@ DECLARE
     v_others text[] := '{}'::text[];
     v_moved bigint;
     v_count bigint := 0;
+    v_done integer := 0;
 BEGIN
     IF queue_name IS NOT NULL THEN
         PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
@@ -22,7 +23,15 @@ BEGIN
                     );
         END IF;
     ELSE
-        FOR v_queue_name IN SELECT m.queue_name FROM pgmq.meta AS m ORDER BY m.queue_name LOOP
+        -- By chance, for those of which there are too many for one call: so each has its turn.
+        FOR v_queue_name IN SELECT m.queue_name FROM pgmq.meta AS m ORDER BY random() LOOP
+            IF v_done % 20 = 19 AND pgmq._locks_run_short() THEN
+                RAISE WARNING 'maintain() leaves out all queues but %, or its locks would be too many',
+                    v_done
+                    USING HINT = 'Call it for each queue, and commit after each.';
+                EXIT;
+            END IF;
+            v_done := v_done + 1;
             -- One that cannot be maintained must not keep the others from it.
             BEGIN
                 v_moved := pgmq._try_maintain(v_queue_name);
@@ -48,7 +57,7 @@ $$;
 COMMENT ON FUNCTION pgmq.maintain(text) IS
 'Do at once, for one queue or (null) for all of the caller''s, what other calls do in small steps.
 
-It moves away the messages that were received too often or have expired, wherever in the queue they are, removes what archive_retention and dedup_window keep no longer, puts right the low-water marks (after a restore, or a takeover from logical replication), adds, fills and drops the partitions of partitioned queues, and closes dead channels. Returns how many messages and keys it moved or removed, in one transaction.
+It moves away the messages that were received too often or have expired, wherever in the queue they are, removes what archive_retention and dedup_window keep no longer, puts right the low-water marks (after a restore, or a takeover from logical replication), adds, fills and drops the partitions of partitioned queues, and closes dead channels. Returns how many messages and keys it moved or removed, in one transaction. Where there are too many queues for that, for the locks, it does as many as it can, by chance, with a warning: then call it for each queue, and commit after each.
 
 For a scheduler, such as pg_cron; reads go on meanwhile, except on a partitioned queue of which partitions are added or dropped, or messages moved from the default one: it is locked until the transaction ends, for an addition against writers alone, and for one of later times not at all. What cannot be locked within half a second is a warning, and left. Where one of all queues fails, that is a warning.
 

@@ -6,10 +6,7 @@ AS $$
 DECLARE
     v_queue record;
     v_in_script CONSTANT boolean := pgmq._in_extension_script();
-    v_room CONSTANT bigint := current_setting('max_locks_per_transaction')::bigint * (
-        current_setting('max_connections')::bigint
-        + current_setting('max_prepared_transactions')::bigint
-    );
+    v_room CONSTANT bigint := pgmq._room_for_locks();
     v_differing jsonb;
     v_locks bigint;
     v_others text[] := '{}'::text[];
