@@ -19,8 +19,8 @@ END
 $$;
 \ir schema/older.sql
 \ir schema/lock.sql
--- What the sources have made here stays as it is if nobody has changed it since: to write a function
--- anew has every session look through its plans, and to comment on a table locks it.
+-- What the sources have made here stays as it is if nobody has changed it since: writing a function
+-- anew has every session look through its plans, a comment on a table locks it.
 DO $install$
 DECLARE
     v_sources CONSTANT text[] := ARRAY[

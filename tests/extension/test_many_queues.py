@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -64,13 +65,10 @@ def test_nothing_that_looks_at_all_queues_runs_out_of_locks(
         assert one(db, written) > before
         assert one(db, "SELECT count(*) FROM pgmq.doctor() WHERE queue_name <> ''") == 0
         db.execute(EACH.replace("CALL", "maintain"))
-        warnings: list[psycopg.errors.Diagnostic] = []
-        db.add_notice_handler(warnings.append)
+        said: list[str] = []
+        db.add_notice_handler(lambda d: said.append(f"{d.message_primary} {d.message_hint}"))
         assert one(db, "SELECT pgmq.maintain()") == 0
-        assert ["leaves out all queues but 19" in str(w.message_primary) for w in warnings] == [
-            True
-        ]
-        assert "commit after each" in str(warnings[0].message_hint)
+        assert re.search("leaves out all queues but [0-9]+9,.* commit after each", said[-1])
         assert one(db, "SELECT pgmq.recompile_all()") == QUEUES
 
     # Others' plans are looked through at every drop: this session has none.

@@ -272,13 +272,18 @@ BEGIN
     END IF;
     FOR v_difference IN
         SELECT
-            d.template, d.sql, d.is_stale IS NOT false AS is_stale,
+            d.template, d.sql, d.function IS NULL AS is_missing,
+            d.is_stale IS NOT false AS is_stale,
             pgmq._prunes(t.body, v_column) AS prunes,
             format('pgmq.%I', pgmq._function_name(d.template, _compile.queue_name)) AS function_name
         FROM pgmq._differences(_compile.queue_name) AS d
         INNER JOIN pgmq.template AS t ON d.template = t.name
     LOOP
-        IF v_difference.is_stale THEN
+        -- No savepoint where none is needed: its end goes through all files that this transaction has
+        -- made, which are tens of thousands in an upgrade.
+        IF v_difference.is_missing THEN
+            EXECUTE v_difference.sql;
+        ELSIF v_difference.is_stale THEN
             IF v_in_script THEN
                 PERFORM pgmq._enter_compiled(v_difference.template, queue_name);
             END IF;
