@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgmq import __version__, cli
 from pgmq._tables import Seen, compare
@@ -394,6 +394,25 @@ def test_a_program_that_is_missing_for_a_moment_is_waited_for(
     process.terminate()
     assert process.wait(10) == 0
     assert _rows(db, "SELECT read_ct, vt <= clock_timestamp() FROM pgmq.q_jobs") == [(1, True)]
+
+
+@pytest.mark.parametrize("words", ["consume jobs -- true", "relay jobs memory://"])
+def test_what_cannot_be_acknowledged_is_not_read(
+    words: str, run: Run, db: psycopg.Connection, server: TestServer
+) -> None:
+    """Else it would be handled again and again."""
+    db.execute("SELECT pgmq.create('jobs'), pgmq.send('jobs', '1')")
+    role = f"reader_{os.getpid()}"
+    db.execute(f"CREATE ROLE {role} LOGIN".encode())
+    try:
+        db.execute(f"SELECT pgmq.grant_consume('jobs', '{role}')".encode())
+        db.execute(f"REVOKE DELETE ON pgmq.q_jobs FROM {role}".encode())
+        dsn = make_conninfo(server.dsn(db.info.dbname), user=role)
+        code, _, complaint = run(*words.split(), server=dsn)
+        assert (code, "permission denied for table q_jobs" in complaint) == (1, True)
+    finally:
+        db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+    assert _rows(db, "SELECT read_ct FROM pgmq.q_jobs") == [(0,)]
 
 
 def test_what_the_consumer_itself_lacks_costs_no_message(

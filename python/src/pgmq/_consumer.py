@@ -68,6 +68,7 @@ class Consumer:
     def run(self, dsn: str, *, until_empty: bool) -> None:
         """Consume until stop() is called, or with until_empty until there is nothing to read."""
         with Session(dsn, name="pgmq consume", stop=self._stop) as session:
+            session.check(self.queue)
 
             def read() -> list[Message]:
                 if self.grouped:

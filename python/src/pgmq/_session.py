@@ -168,6 +168,13 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         free = ids(" FOR UPDATE SKIP LOCKED")
         return set(msg_ids) - (ids("") - free)
 
+    def check(self, queue: str) -> None:
+        """Raise what would keep messages from being acknowledged: a right, an older pgmq."""
+        calls: list[Callable[..., Any]] = [self.ack_batch, self.nack_batch, self.extend_batch]
+        for call in calls:
+            call(queue, [], [])
+            self._served = False
+
     def _holds(self, statement: Statement[bool], conn: psycopg.Connection[Any] | None) -> bool:
         with contextlib.suppress(psycopg.errors.RaiseException):
             return self._run(statement, None)

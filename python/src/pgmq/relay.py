@@ -85,6 +85,7 @@ class Relay:
         _logger.info("from queue %s to %s", self._queue, self._broker)
         try:
             with Session(self._dsn, name="pgmq relay", stop=self._stop) as self._session:
+                self._session.check(self._queue)
                 while not self._stop.is_set():
                     self._flush()
                     messages = (
