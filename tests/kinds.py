@@ -96,7 +96,7 @@ def contents(session: psycopg.Connection, *, without: str = "-") -> dict[str, An
             CASE c.relkind WHEN 'S' THEN '(t.last_value, t.is_called)' ELSE 't' END
         FROM pg_class AS c
         WHERE c.relnamespace = 'pgmq'::regnamespace AND c.relkind IN ('r', 'S')
-            AND c.relname <> 'installation' AND c.relname !~ %s ORDER BY c.relname
+            AND c.relname !~ '^(installation$|look)' AND c.relname !~ %s ORDER BY c.relname
         """,
         [without],
     ).fetchall()

@@ -1,4 +1,4 @@
-"""How often a test's database is swept: a matter of the database, which no session can set."""
+"""When the low-water marks of a test's queue move, and how often its database is swept."""
 
 from __future__ import annotations
 
@@ -28,3 +28,16 @@ def stop_sweeps(session: psycopg.Connection, *queues: str) -> None:
             " pgmq._microseconds(now() + interval '6 months'))",
             (queue,),
         )
+
+
+def let_look(session: psycopg.Connection, queue: str = "q") -> None:
+    """Have the next call that may move the marks do so, as if none had done so for a while."""
+    # In a transaction of its own.
+    session.execute("UPDATE pgmq.look SET next_at = null")
+    session.execute(
+        "SELECT setval(m.name, least("
+        " coalesce(pg_sequence_last_value(m.name), 0),"
+        " pgmq._microseconds(clock_timestamp() - interval '2 s')))"
+        " FROM (SELECT format('pgmq.%%I', 'parked_mark_' || %s::text)::regclass AS name) AS m",
+        (queue,),
+    )

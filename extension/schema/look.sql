@@ -13,8 +13,16 @@ BEGIN
             ready_limit bigint,
             live_limit bigint,
             parked_limit bigint,
+            next_at bigint,             -- nobody looks again before
             PRIMARY KEY (queue, epoch)
         );
+    END IF;
+    -- 2.0.0 had none.
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = 'pgmq.look'::regclass AND a.attname = 'next_at'
+    ) THEN
+        ALTER TABLE pgmq.look ADD COLUMN next_at bigint;
     END IF;
     -- Not owned by the column: each member of the extension may change its owner on its own.
     IF to_regclass('pgmq.look_epoch') IS NULL THEN

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from sweeps import sweep_every
+from sweeps import let_look, sweep_every
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +66,7 @@ def _use(session: psycopg.Connection) -> None:
     session.execute(FILL)
     while session.execute(DRAIN).fetchall():
         pass
-    session.execute("SELECT setval('pgmq.look_due_q', 0)")
+    let_look(session)
     session.execute("SELECT pgmq._advance_q()")
 
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from plans import touched
+from sweeps import let_look
 
 if TYPE_CHECKING:
     from conftest import Connect
@@ -171,7 +172,7 @@ def test_a_step_costs_the_same_whatever_was_redriven_before_or_lies_behind(
     assert touched(queues, *call) <= 2200
     for _ in range(8):
         assert _redrive(queues, qty=1000) == 1000
-        queues.execute("SELECT setval('pgmq.look_due_dead', 0)")
+        let_look(queues, "dead")
     assert touched(queues, *call) <= 1200
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from sweeps import stop_sweeps
+from sweeps import let_look, stop_sweeps
 
 if TYPE_CHECKING:
     from conftest import Connect
@@ -305,7 +305,7 @@ def test_reads_and_deletes_touch_only_partitions_with_messages(
     db.execute(f"SELECT pgmq.create_partitioned('q', {interval}, {keep}, 12)".encode())
     _send(db, 95)
     db.execute("SELECT pgmq.pop('q', 82)")
-    db.execute("SELECT setval('pgmq.look_due_q', 0)")
+    let_look(db)
     db.execute("SELECT pgmq._advance_q()")
     stop_sweeps(db, "q")
     session = connect(autocommit=False)
@@ -388,7 +388,7 @@ def test_no_plan_outlives_the_marks_it_was_made_with(
                 queue.execute("SELECT pgmq.read('q', 60, 1)")
             assert _ids(session, call.format(msg_id)) == [msg_id], call
             queue.execute("DELETE FROM pgmq.q_q")
-            queue.execute("SELECT setval('pgmq.look_due_q', 0)")
+            let_look(queue)
             queue.execute("SELECT pgmq._advance_q()")
 
 
@@ -396,7 +396,7 @@ def test_no_plan_outlives_the_marks_it_was_made_with(
 def test_what_lies_outside_the_marks_is_found_by_a_sweep(queue: psycopg.Connection) -> None:
     _send(queue, 3)
     queue.execute("SELECT pgmq.pop('q', 3)")
-    queue.execute("SELECT setval('pgmq.look_due_q', 0)")
+    let_look(queue)
     queue.execute("SELECT pgmq._advance_q()")
     # Before the first one and after the last one, whichever column counts.
     queue.execute(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plans import touched
-from sweeps import stop_sweeps
+from sweeps import let_look, stop_sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,6 @@ CALLS = {
     "nack": "SELECT pgmq.nack('q', 9, 1, 10)",
     "extend": "SELECT pgmq.extend('q', 9, 1, 10)",
     "ack_and_read": "SELECT * FROM pgmq.ack_and_read('q', 30, 2, '{9}', '{1}')",
-    "let a look be due": "SELECT setval('pgmq.look_due_q', 0)",
     "advance": "SELECT pgmq._advance_q()",
     # Its order of locks is that of the primary key.
     "purge": "SELECT pgmq.purge_queue('q')",
@@ -109,7 +108,7 @@ def _between(text: str, start: str, end: str) -> str:
 
 
 def _advance(session: psycopg.Connection) -> None:
-    session.execute("SELECT setval('pgmq.look_due_q', 0)")  # in a transaction of its own
+    let_look(session)
     session.execute("SELECT pgmq._advance_q()")
 
 

@@ -46,8 +46,8 @@ DECLARE
         FROM pgmq.meta AS m
         CROSS JOIN (
             SELECT unnest(ARRAY[
-                '_message_', 'ready_mark_', 'parked_mark_', 'live_mark_', 'look_due_',
-                'floor_mark_', 'top_mark_', 'tend_due_', 'sweep_due_', 'notify_at_', 'armed_until_', 'dedup_'
+                '_message_', 'ready_mark_', 'parked_mark_', 'live_mark_', 'floor_mark_',
+                'top_mark_', 'tend_due_', 'sweep_due_', 'notify_at_', 'armed_until_', 'dedup_'
             ])
             UNION ALL
             SELECT format('_%s_', t.name) FROM pgmq.template AS t
@@ -307,6 +307,7 @@ BEGIN
             EXECUTE format('ALTER FUNCTION %s OWNER TO %s', v_function, v_owner::regrole);
         END IF;
     END LOOP;
+    PERFORM pgmq._clear_look_due(queue_name);
 END
 $$;
 COMMENT ON FUNCTION pgmq._compile(text) IS

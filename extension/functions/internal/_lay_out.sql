@@ -50,7 +50,7 @@ BEGIN
         );
     END IF;
 
-    FOREACH v_mark IN ARRAY ARRAY['ready_mark_', 'parked_mark_', 'look_due_', 'sweep_due_'] LOOP
+    FOREACH v_mark IN ARRAY ARRAY['ready_mark_', 'parked_mark_', 'sweep_due_'] LOOP
         PERFORM pgmq._add_mark(v_mark, queue_name);
     END LOOP;
     IF pgmq._partition_column(format('pgmq.%I', v_queue)) IS NOT NULL THEN
@@ -145,6 +145,33 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._add_mark(text, text) IS 'Create one low-water mark of a queue unless it is there.';
+
+CREATE OR REPLACE FUNCTION pgmq._clear_look_due(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_wanted CONSTANT text := current_setting('lock_timeout');
+    v_mark CONSTANT text := format('pgmq.%I', 'look_due_' || pgmq._suffix(queue_name));
+BEGIN
+    IF to_regclass(v_mark) IS NULL THEN
+        RETURN;
+    END IF;
+    -- Whoever still runs the function of then has locked the table first.
+    PERFORM set_config('lock_timeout', '100ms', true);
+    EXECUTE format(
+        'LOCK TABLE ONLY pgmq.%I IN SHARE ROW EXCLUSIVE MODE',
+        pgmq.format_table_name(queue_name, 'q')
+    );
+    EXECUTE format('DROP SEQUENCE %s', v_mark);
+    PERFORM set_config('lock_timeout', v_wanted, true);
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    NULL;       -- another time: it does no harm
+END
+$$;
+COMMENT ON FUNCTION pgmq._clear_look_due(text) IS
+'Drop the sequence by which 2.0.0 spaced looks, unless the queue is in use.';
 
 CREATE OR REPLACE FUNCTION pgmq._add_index(prefix text, queue_name text)
 RETURNS void

@@ -4,6 +4,9 @@
 -- transaction that stays open. Whoever may use the schema may call this: nothing is taken from the
 -- caller, so that it merely takes a look. One in a transaction that stays open or rolls back is not
 -- seen by others, who take their own.
+--
+-- The list of locks grows with the number of sessions: while the newest look is recent, others are
+-- told what it has found, and looks take at most a twentieth of the time.
 CREATE OR REPLACE FUNCTION pgmq._look_at(
     queue regclass,
     OUT busy boolean,
@@ -19,13 +22,16 @@ AS $$
 DECLARE
     -- A row stays below the size at which Postgres moves a column out of it.
     v_most CONSTANT integer := 400;
-    v_pause CONSTANT bigint := 20000;       -- between two looks that are noted, in microseconds
+    v_pause CONSTANT bigint := 20000;       -- between two looks, in microseconds
     v_ids regclass;
     v_file oid;
     v_next_id bigint;
     v_now bigint;
     v_writers integer[];
     v_last pgmq.look;
+    v_new pgmq.look;
+    v_is_valid boolean;
+    v_took bigint;
     v_epoch bigint;
 BEGIN
     IF queue::text !~ '^"?pgmq"?\."?q_' THEN
@@ -38,45 +44,59 @@ BEGIN
         v_next_id := 1 + coalesce(pg_sequence_last_value(v_ids), 0);
     END IF;
     v_now := pgmq._microseconds(clock_timestamp());
-    v_writers := ARRAY(SELECT hashtext(w) FROM unnest(pgmq._writers(queue)) AS w);
-    busy := v_writers <> '{}';
-    IF NOT busy OR v_next_id IS NULL THEN
-        RETURN;
-    END IF;
-
     SELECT * INTO v_last
     FROM pgmq.look AS l
     WHERE l.queue = _look_at.queue
     ORDER BY l.queue DESC, l.epoch DESC
     LIMIT 1;
     -- Not if ids have begun again since, or the clock was set back.
-    IF v_last.ids_file = v_file AND v_last.next_id <= v_next_id AND v_last.looked_at <= v_now THEN
+    v_is_valid := v_last.ids_file = v_file AND v_last.next_id <= v_next_id
+        AND v_last.looked_at <= v_now;
+    IF v_is_valid THEN
         ready_limit := v_last.ready_limit;
         live_limit := v_last.live_limit;
         parked_limit := v_last.parked_limit;
-        IF NOT v_last.writers && v_writers THEN
-            ready_limit := v_last.next_id;
-            live_limit := v_last.next_id;
-            parked_limit := v_last.looked_at;
-        ELSIF v_now > v_last.looked_at + 100000
-            AND v_now > v_last.looked_at + pgmq._sweep_interval()
-        THEN
-            ready_limit := v_last.next_id;
-            parked_limit := v_last.looked_at;
-        ELSE
-            RETURN;             -- somebody of then is still at it
-        END IF;
-        IF v_now < v_last.looked_at + v_pause THEN
+        IF v_now < v_last.next_at THEN
             RETURN;
         END IF;
     END IF;
 
+    v_writers := ARRAY(SELECT hashtext(w) FROM unnest(pgmq._writers(queue)) AS w);
+    v_took := pgmq._microseconds(clock_timestamp()) - v_now;
+    busy := v_writers <> '{}';
+    IF v_next_id IS NULL OR NOT busy AND v_took < v_pause / 20 THEN
+        RETURN;
+    END IF;
     v_epoch := nextval('pgmq.look_epoch');
-    INSERT INTO pgmq.look VALUES (
+    v_new := ROW(
         queue, v_epoch, v_file, v_next_id, v_now,
         CASE WHEN cardinality(v_writers) <= v_most THEN v_writers END,
-        ready_limit, live_limit, parked_limit
+        ready_limit, live_limit, parked_limit, null
     );
+    IF NOT busy THEN
+        v_new.ready_limit := v_next_id;
+        v_new.live_limit := v_next_id;
+        v_new.parked_limit := v_now;
+    ELSIF v_is_valid THEN
+        IF NOT v_last.writers && v_writers THEN
+            v_new.ready_limit := v_last.next_id;
+            v_new.live_limit := v_last.next_id;
+            v_new.parked_limit := v_last.looked_at;
+        ELSIF v_now > v_last.looked_at + 100000
+            AND v_now > v_last.looked_at + pgmq._sweep_interval()
+        THEN
+            v_new.ready_limit := v_last.next_id;
+            v_new.parked_limit := v_last.looked_at;
+        ELSE
+            v_new := v_last;    -- somebody of then is still at it
+            v_new.epoch := v_epoch;
+        END IF;
+    END IF;
+    v_new.next_at := v_now + greatest(v_pause, 20 * v_took);
+    INSERT INTO pgmq.look SELECT v_new.*;
+    ready_limit := v_new.ready_limit;
+    live_limit := v_new.live_limit;
+    parked_limit := v_new.parked_limit;
     IF v_last.epoch IS NOT NULL THEN
         -- The one before, and now and then all that was left over by sessions that looked at once.
         DELETE FROM pgmq.look AS l
@@ -103,7 +123,7 @@ $$;
 COMMENT ON FUNCTION pgmq._look_at(regclass) IS
 'Look who else writes to a queue, and say below which msg_id and which time all is settled.
 
-Times are microseconds since 1970. busy is whether anybody else writes. If nobody does, all below the next id and the clock that the caller has read before is settled. Else ready_limit and parked_limit come from earlier looks: those who wrote then have ended, or the look is older than the interval of sweeps; live_limit does not count the latter.';
+Times are microseconds since 1970. busy is whether anybody else writes; null where the newest look is so recent that this was not found out. If nobody does, all below the next id and the clock that the caller has read before is settled. Else ready_limit and parked_limit come from looks: those who wrote then have ended, or the look is older than the interval of sweeps; live_limit does not count the latter.';
 
 CREATE OR REPLACE FUNCTION pgmq._sweep_interval()
 RETURNS bigint

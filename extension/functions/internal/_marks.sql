@@ -94,6 +94,38 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._last_time(regclass) IS 'No message of a queue that is partitioned by enqueued_at has a greater one.';
 
+-- For dynamic SQL, which is planned each time anyhow, and for what templates become.
+CREATE OR REPLACE FUNCTION pgmq._bounds(
+    queue regclass,
+    suffix text,
+    OUT key name,
+    OUT first text,
+    OUT last text
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_floor_mark CONSTANT text := format('pgmq.%I', 'floor_mark_' || suffix);
+    v_top_mark CONSTANT text := format('pgmq.%I', 'top_mark_' || suffix);
+BEGIN
+    key := pgmq._partition_column(queue::text);
+    IF key = 'msg_id' THEN
+        first := format('pgmq._first_id(%L)', v_floor_mark);
+        last := format(
+            'pgmq._last_id(%L, %L)', v_top_mark, pg_get_serial_sequence(queue::text, 'msg_id')
+        );
+    ELSIF key IS NOT NULL THEN
+        first := format('pgmq._first_time(%L)', v_floor_mark);
+        last := format('pgmq._last_time(%L)', v_top_mark);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._bounds(regclass, text) IS
+'The column that a queue is partitioned by, and the SQL of its least and greatest value among the messages.
+
+Nulls for a queue that is not partitioned.';
+
 CREATE OR REPLACE FUNCTION pgmq._id_front(
     floor_mark regclass,
     ready_mark regclass,

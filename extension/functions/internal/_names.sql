@@ -99,8 +99,8 @@ BEGIN
     FROM unnest(ARRAY[
         'ready_idx_', 'parked_idx_', 'msg_id_idx_', 'part_idx_', 'fifo_idx_', 'in_flight_idx_',
         'archived_at_idx_', 'archived_id_idx_', 'sent_at_idx_', 'dedup_', 'ready_mark_',
-        'parked_mark_', 'live_mark_', 'floor_mark_', 'top_mark_', 'look_due_', 'sweep_due_',
-        'tend_due_', 'notify_at_', 'armed_until_', '_message_'
+        'parked_mark_', 'live_mark_', 'floor_mark_', 'top_mark_', 'sweep_due_', 'tend_due_',
+        'notify_at_', 'armed_until_', '_message_'
     ]) AS p (prefix)
     INNER JOIN pg_class AS c ON c.oid = to_regclass(format('pgmq.%I', p.prefix || v_suffix))
     LEFT JOIN pg_index AS i ON i.indexrelid = c.oid

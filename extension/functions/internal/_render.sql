@@ -88,14 +88,11 @@ BEGIN
             SELECT t.partition_interval FROM pgmq.partitioning AS t
             WHERE lower(t.queue_name) = lower(_render.queue_name) AND NOT t.is_archive
         );
+        SELECT b.first, b.last INTO v_first, v_last
+        FROM pgmq._bounds(
+            format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass, '$queue'
+        ) AS b;
         IF v_key = 'msg_id' THEN
-            v_first := $sql$pgmq._first_id('pgmq.floor_mark_$queue')$sql$;
-            v_last := format(
-                'pgmq._last_id(''pgmq.top_mark_$queue'', %L)',
-                pg_get_serial_sequence(
-                    format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')), 'msg_id'
-                )
-            );
             -- A mark may be some hundreds of messages behind.
             v_front := format(
                 'pgmq._id_front(''pgmq.floor_mark_$queue'', ''pgmq.ready_mark_$queue'', %s, %s)',
@@ -103,8 +100,6 @@ BEGIN
             );
             body := regexp_replace(body, '\$timely\(\w+\)\s+AND ', '', 'g');
         ELSE
-            v_first := $sql$pgmq._first_time('pgmq.floor_mark_$queue')$sql$;
-            v_last := $sql$pgmq._last_time('pgmq.top_mark_$queue')$sql$;
             v_front := format(
                 'pgmq._time_front(''pgmq.floor_mark_$queue'', %L, %s)',
                 coalesce(v_interval, '1 day'), v_last

@@ -1,0 +1,374 @@
+-- No ready message has a smaller msg_id than ready_mark, no parked one a smaller vt than
+-- parked_mark (microseconds since 1970), and, where there is an index of FIFO groups, no message at
+-- all a smaller msg_id than live_mark.
+--
+-- A mark may pass a place only when nobody is left who could still bring a message to it. Whoever
+-- inserts or updates holds a RowExclusiveLock on the table before it draws an id or reads the
+-- clock. So:
+--   1. look: the next id, the time, and then who holds such a lock;
+--   2. when all of those have ended (at once on a quiet server, else in a later call of any
+--      session: _look_at() keeps the look), whatever lies below that id and that time is committed,
+--      visible to a new snapshot, or gone;
+--   3. set each mark to the first message that a new snapshot shows, or to what the look saw where
+--      there is none.
+-- A lock held for longer than the interval of sweeps is no longer waited for, so that a forgotten
+-- transaction does not stop the marks. But live_mark waits: a message that it had passed would not
+-- hold back those behind it in its group.
+--
+-- Leases, set_vt and nack never bring a message behind the clock, nor back to ready. A message that
+-- no rule covers (an id drawn by hand, a clock set back, a restored dump) is found by a sweep of
+-- what lies below the marks, every 10 s (pgmq.sweep_interval, of the database). It begins at the
+-- marks, since what a held snapshot keeps from vacuum lies there, and goes down in steps, which
+-- become longer as long as they are quick. After a few milliseconds a later call goes on: at most a
+-- fiftieth of the time is spent so.
+--
+-- sweep_due is when the next sweep is due (microseconds since 1970), or, negative, how far one has
+-- come that is under way: of the number without its sign, the first two bits are what is swept
+-- (1 ready messages, 2 parked ones, 3 all), 13 are when to go on (64ths of a second, round
+-- and round), and 48 are the place above which that is done (an id; of times, sixteenths of their
+-- microseconds).
+--
+-- Nobody can take the turn to sweep away from others: a step counts when it is done, and under
+-- REPEATABLE READ only in a transaction that has just begun.
+--
+-- Of a partitioned queue, two more marks say between which partition keys messages are, so that the
+-- others' partitions are not touched: floor_mark moves as live_mark does (of a time, it stays five
+-- minutes behind: enqueued_at is when a transaction began, which may be before the look), and
+-- top_mark is set by a sweep that finds a message beyond the last id drawn, or beyond now. A sweep
+-- goes over all its partitions at once, at most a fiftieth of the time, but once a minute at least.
+--
+-- All queues share this, and it is called seldom: the statements that look at the queue's table are
+-- planned on each call, for the values that they have then. These stand in subqueries, or the
+-- planner would look for them in the indexes, from the ends where the dead entries are.
+CREATE OR REPLACE FUNCTION pgmq._advance(
+    queue regclass,
+    ready_mark regclass,
+    parked_mark regclass,
+    sweep_due regclass,
+    sweep boolean
+)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_budget CONSTANT bigint := 3000;
+    v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
+    v_ready_mark CONSTANT bigint := pgmq._id_mark(ready_mark);
+    v_parked_mark timestamptz := pgmq._parked_mark(parked_mark);
+    v_sweep_due CONSTANT bigint := coalesce(pg_sequence_last_value(sweep_due), 0);
+    v_next_id bigint;
+    v_committed CONSTANT boolean := current_setting('transaction_isolation') = 'read committed';
+    v_may_look CONSTANT boolean := v_committed AND pg_current_xact_id_if_assigned() IS NULL;
+    v_queue record;
+    v_interval bigint := 10000000;
+    v_longest bigint;
+    v_sweep boolean := sweep;
+    v_whole boolean := sweep;       -- without a pause
+    v_moment CONSTANT bigint := v_now / 15625;
+    v_look record;
+    v_ready_limit bigint;           -- what looks allow; null while they are no use
+    v_parked_limit timestamptz;
+    v_live_limit bigint;
+    v_ready bigint;
+    v_parked timestamptz;
+    v_live_name regclass;
+    v_live_mark bigint;
+    v_live bigint;
+    v_moved boolean := false;
+    v_back boolean := false;
+    v_phase bigint := 1;
+    v_phases bigint := 2;
+    v_place bigint;
+    v_from bigint;
+    v_step bigint;
+    v_start bigint;
+    v_found bigint;
+    v_found_time timestamptz;
+    -- Of a partitioned queue; as the marks hold them: ids, or times.
+    v_live_parts text := '';
+    v_key name;
+    v_first_key text;
+    v_last_key text;
+    v_floor_name regclass;
+    v_floor_limit bigint;
+    v_floor_mark bigint;
+    v_floor bigint;
+    v_top bigint;
+BEGIN
+    SELECT
+        q.relkind = 'p' AS is_partitioned,
+        substr(m.relname, length('ready_mark_') + 1) AS suffix
+    INTO v_queue
+    FROM pg_class AS q
+    INNER JOIN pg_class AS m ON m.oid = ready_mark
+    WHERE q.oid = queue;
+    v_longest := CASE WHEN v_queue.is_partitioned THEN 60000000 ELSE v_interval END;
+    IF v_sweep_due > v_now + v_longest THEN
+        -- Unless it is configured so, the clock was set back.
+        v_interval := pgmq._sweep_interval();
+        v_longest := greatest(v_interval, v_longest);
+    END IF;
+    IF v_sweep_due < 0 THEN
+        v_place := -v_sweep_due;
+        v_phase := v_place >> 61;
+        -- When to go on is a second ahead at most.
+        v_start := ((v_place >> 48) - v_moment) & 8191;
+        v_place := v_place & 281474976710655;
+        v_sweep := v_sweep OR v_start NOT BETWEEN 1 AND 65;
+    ELSE
+        v_sweep := v_sweep OR v_sweep_due NOT BETWEEN v_now + 1 AND v_now + v_longest;
+    END IF;
+    -- An old snapshot shows too little, and what was consumed since. Such a call only steps in
+    -- where nobody else has swept for half a minute.
+    IF NOT v_committed AND now() < clock_timestamp() - interval '1 second' THEN
+        v_sweep := v_sweep AND CASE
+            WHEN v_sweep_due < 0 THEN v_start BETWEEN 66 AND 8192 - 1920
+            ELSE v_sweep_due NOT BETWEEN v_now - 30000000 AND v_now + v_longest
+        END;
+        IF NOT v_sweep THEN
+            RETURN false;
+        END IF;
+    END IF;
+    -- FORCE ROW LEVEL SECURITY: the mark must not pass what only others see.
+    IF current_setting('transaction_read_only') = 'on' OR row_security_active(queue) THEN
+        RETURN false;
+    END IF;
+    v_found := v_now - pgmq._microseconds(v_parked_mark);
+    IF v_found < 0 THEN
+        -- The clock was set back: what has been leased since may be anywhere below.
+        v_parked_mark := to_timestamp(0);
+        PERFORM setval(parked_mark, 0);
+        v_moved := true;
+        v_back := true;
+    ELSIF NOT v_sweep THEN
+        -- A transaction that has written would take its own leases for consumed messages, and an
+        -- old snapshot shows too little. And nearly always, little has come since marks were moved:
+        -- that was when parked_mark says, unless a message that is due lies there.
+        IF NOT v_may_look
+            OR v_found < 10000
+            OR v_found < 100000 AND v_queue.is_partitioned
+        THEN
+            RETURN false;
+        END IF;
+    END IF;
+    v_next_id := 1 + coalesce(
+        pg_sequence_last_value(pg_get_serial_sequence(queue::text, 'msg_id')), 0
+    );
+    IF NOT v_sweep AND NOT v_back AND v_found < 1000000 AND v_next_id - 128 < v_ready_mark THEN
+        RETURN false;
+    END IF;
+
+    IF v_may_look THEN
+        SELECT * INTO v_look FROM pgmq._look_at(queue) AS l;
+        -- Whoever has looked just now has moved the marks, as a rule.
+        IF v_look.busy IS NULL AND NOT v_sweep AND NOT v_back AND random() > 0.125 THEN
+            RETURN false;
+        END IF;
+        IF v_look.busy IS NOT FALSE THEN
+            v_ready_limit := v_look.ready_limit;
+            v_live_limit := v_look.live_limit;
+            v_parked_limit := to_timestamp(v_look.parked_limit / 1e6);
+        ELSE
+            v_ready_limit := v_next_id;
+            v_live_limit := v_next_id;
+            v_parked_limit := to_timestamp(v_now / 1e6);
+        END IF;
+    END IF;
+    IF v_queue.is_partitioned THEN
+        v_whole := true;
+        SELECT b.key, b.first, b.last INTO v_key, v_first_key, v_last_key
+        FROM pgmq._bounds(queue, v_queue.suffix) AS b;
+        v_floor_limit := v_live_limit;
+        IF v_key = 'enqueued_at' THEN
+            v_floor_limit := pgmq._microseconds(v_parked_limit - interval '5 minutes');
+        END IF;
+        -- A sweep also looks into the partitions that marks leave out.
+        IF NOT v_sweep THEN
+            v_live_parts := format(
+                'q.%I BETWEEN %s AND %s AND ', v_key, v_first_key, v_last_key
+            );
+        END IF;
+    END IF;
+
+    -- Forwards; parked ones no further than the look's time: what lies behind is leased, and dead
+    -- once acknowledged.
+    v_live_name := to_regclass(format('pgmq.%I', 'live_mark_' || v_queue.suffix));
+    IF v_live_name IS NOT NULL THEN
+        v_live_mark := pgmq._id_mark(v_live_name);
+        v_phases := 3;
+    END IF;
+    v_ready := v_ready_mark;
+    v_parked := v_parked_mark;
+    v_live := v_live_mark;
+    IF v_ready_limit > v_ready_mark OR v_parked_limit > v_parked_mark OR v_live_limit > v_live_mark
+    THEN
+        EXECUTE concat(
+            'SELECT ',
+            CASE WHEN v_ready_limit > v_ready_mark THEN format(
+                '(SELECT q.msg_id FROM %s AS q WHERE %s q.vt <= q.enqueued_at'
+                ' AND q.msg_id >= (SELECT $1) ORDER BY q.msg_id LIMIT 1)', queue, v_live_parts
+            ) ELSE 'null' END,
+            CASE WHEN v_parked_limit > v_parked_mark THEN format(
+                ', (SELECT q.vt FROM %s AS q WHERE %s q.vt > q.enqueued_at'
+                ' AND q.vt >= (SELECT $2) AND q.vt <= (SELECT $3) ORDER BY q.vt LIMIT 1)',
+                queue, v_live_parts
+            ) ELSE ', null' END,
+            CASE WHEN v_live_limit > v_live_mark THEN format(
+                ', (SELECT q.msg_id FROM %s AS q WHERE %s q.msg_id >= (SELECT $4)'
+                ' ORDER BY q.msg_id LIMIT 1)', queue, v_live_parts
+            ) ELSE ', null' END
+        )
+        INTO v_found, v_found_time, v_start
+        USING v_ready_mark, v_parked_mark, v_parked_limit, v_live_mark;
+        IF v_ready_limit > v_ready_mark THEN
+            v_ready := least(v_ready_limit, v_found);
+        END IF;
+        IF v_parked_limit > v_parked_mark THEN
+            v_parked := least(v_parked_limit, v_found_time);
+        END IF;
+        IF v_live_limit > v_live_mark THEN
+            v_live := least(v_live_limit, v_start);
+        END IF;
+    END IF;
+
+    -- Backwards, from the marks as they were. What a step passes is done in this sweep.
+    IF v_sweep THEN
+        IF v_sweep_due >= 0 OR v_whole OR v_phase = 0 THEN       -- 0: 2.0.0 noted places otherwise
+            v_phase := 1;
+            v_place := null;
+        ELSIF v_phase = 2 THEN
+            v_place := v_place << 4;
+        END IF;
+        v_whole := v_whole OR greatest(v_next_id, v_ready_mark, v_live_mark) > 281474976710655;
+        v_start := v_now;
+        <<phases>>
+        WHILE v_phase <= v_phases LOOP
+            v_place := least(v_place, CASE v_phase
+                WHEN 1 THEN v_ready_mark
+                WHEN 2 THEN pgmq._microseconds(v_parked_mark)
+                ELSE v_live_mark
+            END);
+            v_step := CASE v_phase WHEN 2 THEN 100000 ELSE 4096 END;
+            LOOP
+                -- Below 1 there is little: ids by hand, times before 1970.
+                v_from := CASE
+                    WHEN v_whole OR v_place <= v_step THEN '-9223372036854775808'::bigint
+                    ELSE v_place - v_step
+                END;
+                IF v_phase = 2 THEN
+                    EXECUTE format(
+                        'SELECT q.vt FROM %s AS q WHERE q.vt > q.enqueued_at'
+                        ' AND q.vt >= (SELECT $1) AND q.vt < (SELECT $2) ORDER BY q.vt LIMIT 1',
+                        queue
+                    )
+                    INTO v_found_time
+                    USING
+                        CASE WHEN v_from < 0 THEN '-infinity' ELSE to_timestamp(v_from / 1e6) END,
+                        -- Half a microsecond is lost in between.
+                        to_timestamp(v_place / 1e6) + interval '1 microsecond';
+                    v_parked := least(v_parked, v_found_time);
+                ELSE
+                    EXECUTE format(
+                        'SELECT q.msg_id FROM %s AS q WHERE %s'
+                        ' q.msg_id >= (SELECT $1) AND q.msg_id < (SELECT $2)'
+                        ' ORDER BY q.msg_id LIMIT 1',
+                        queue, CASE v_phase WHEN 1 THEN 'q.vt <= q.enqueued_at AND' END
+                    )
+                    INTO v_found
+                    USING v_from, v_place;
+                    IF v_phase = 1 THEN
+                        v_ready := least(v_ready, v_found);
+                    ELSE
+                        v_live := least(v_live, v_found);
+                    END IF;
+                END IF;
+                EXIT WHEN v_from < 0;
+                v_place := v_from;
+                v_found := pgmq._microseconds(clock_timestamp());
+                EXIT phases WHEN v_found NOT BETWEEN v_now AND v_now + v_budget;
+                v_step := CASE
+                    WHEN v_found - v_start > 1200 THEN greatest(v_step / 4, 64)
+                    WHEN v_found - v_start < 400 THEN v_step * 16
+                    ELSE v_step
+                END;
+                v_start := v_found;
+            END LOOP;
+            v_phase := v_phase + 1;
+            v_place := null;
+        END LOOP phases;
+    END IF;
+
+    -- Not forwards from where another has just moved it back.
+    IF v_ready < v_ready_mark
+        OR v_ready > v_ready_mark AND v_ready_mark = pgmq._id_mark(ready_mark)
+    THEN
+        v_moved := true;
+        PERFORM setval(ready_mark, v_ready);
+    END IF;
+    -- A second more does not matter, and setval gives this transaction an xid: the polls of an idle
+    -- queue do it seldom.
+    IF v_parked < v_parked_mark
+        OR (v_parked > v_parked_mark + interval '1 second' OR v_moved AND v_parked > v_parked_mark)
+        AND v_parked_mark = pgmq._parked_mark(parked_mark)
+    THEN
+        PERFORM setval(parked_mark, pgmq._microseconds(v_parked));
+    END IF;
+    IF v_live < v_live_mark
+        OR v_live > v_live_mark AND v_live_mark = pgmq._id_mark(v_live_name)
+    THEN
+        PERFORM setval(v_live_name, v_live);
+    END IF;
+    v_back := v_back OR v_ready < v_ready_mark OR v_parked < v_parked_mark;
+
+    IF v_queue.is_partitioned AND (v_sweep OR v_floor_limit IS NOT NULL) THEN
+        v_floor_name := format('pgmq.%I', 'floor_mark_' || v_queue.suffix);
+        v_floor_mark := pgmq._id_mark(v_floor_name);
+        EXECUTE concat(
+            'SELECT ',
+            CASE WHEN v_key IS NOT NULL THEN format(
+                '(SELECT pgmq._partition_key(q.%I) FROM %s AS q WHERE %s true'
+                ' ORDER BY q.%I LIMIT 1)', v_key, queue, v_live_parts, v_key
+            ) END,
+            CASE WHEN v_sweep THEN format(
+                ', (SELECT pgmq._partition_key(q.%I) FROM %s AS q WHERE q.%I > %s'
+                ' ORDER BY q.%I DESC LIMIT 1)', v_key, queue, v_key, v_last_key, v_key
+            ) ELSE ', null' END
+        )
+        INTO v_found, v_top;
+        v_floor := least(greatest(v_floor_limit, v_floor_mark), v_found);
+        IF v_floor <> v_floor_mark THEN
+            PERFORM setval(v_floor_name, v_floor);
+        END IF;
+        IF v_top IS NOT NULL THEN
+            PERFORM setval(format('pgmq.%I', 'top_mark_' || v_queue.suffix)::regclass, v_top);
+        END IF;
+        v_back := v_back OR v_floor < v_floor_mark OR v_top IS NOT NULL;
+    END IF;
+
+    IF v_sweep THEN
+        v_found := greatest(pgmq._microseconds(clock_timestamp()) - v_now, 0);
+        IF v_phase > v_phases THEN
+            v_interval := pgmq._sweep_interval();
+            IF v_queue.is_partitioned THEN
+                v_interval := greatest(v_interval, least(60000000, 51 * v_found));
+            END IF;
+            PERFORM setval(sweep_due, v_now + CASE
+                WHEN v_committed OR now() > clock_timestamp() - interval '1 second' THEN v_interval
+                ELSE 0
+            END);
+        ELSE
+            v_start := (v_now + least(1000000, 51 * v_found)) / 15625 + 1;
+            v_place := CASE v_phase WHEN 2 THEN (v_place + 15) >> 4 ELSE v_place END;
+            PERFORM setval(sweep_due, -((v_phase << 61) | ((v_start & 8191) << 48) | v_place));
+        END IF;
+    END IF;
+    RETURN v_back;
+END
+$$;
+COMMENT ON FUNCTION pgmq._advance(regclass, regclass, regclass, regclass, boolean) IS
+'Move the low-water marks of a queue as far as is safe; sweep now, or when it is due.
+
+Returns whether a mark was moved back. With the caller''s rights: the queue''s function of this name runs it with those of the owner.';
