@@ -21,11 +21,8 @@ DECLARE
         current_setting('max_connections')::bigint
         + current_setting('max_prepared_transactions')::bigint
     );
-    -- Locks for each queue: what is locked now and what is made for it; and in an extension's script
-    -- its functions, which enter and leave the extension.
-    v_each CONSTANT integer := CASE WHEN EXISTS (
-        SELECT FROM pg_extension AS e WHERE e.extname = 'pgmq'
-    ) THEN 50 ELSE 12 END;
+    v_each integer;
+    v_is_2_0_0 boolean := false;
     v_queues bigint;
     v_tables oid[];
     v_time integer;
@@ -36,10 +33,21 @@ DECLARE
     v_queue record;
     v_holders integer[];
 BEGIN
-    IF to_regclass('pgmq.meta') IS NULL OR to_regclass('pgmq.template') IS NOT NULL THEN
+    IF to_regclass('pgmq.meta') IS NULL THEN
         RETURN;
     END IF;
+    IF to_regclass('pgmq.template') IS NOT NULL THEN
+        v_is_2_0_0 := EXISTS (SELECT FROM pgmq.template AS t WHERE t.name = 'send');
+        IF NOT v_is_2_0_0 THEN
+            RETURN;
+        END IF;
+    END IF;
 
+    -- What is locked and made for each queue; in an extension's script, its functions, too, which
+    -- enter and leave the extension.
+    v_each := CASE WHEN v_is_2_0_0 THEN 35 ELSE 12 END + CASE WHEN EXISTS (
+        SELECT FROM pg_extension AS e WHERE e.extname = 'pgmq'
+    ) THEN 40 ELSE 0 END;
     SELECT count(*) INTO v_queues FROM pgmq.meta;
     IF v_queues * v_each > v_room THEN
         RAISE EXCEPTION 'to bring % queues here takes about % locks, of which the server has %',
@@ -51,6 +59,9 @@ BEGIN
                     ceil(64 + 1.2 * v_queues * v_each
                         * current_setting('max_locks_per_transaction')::bigint / v_room)
                 );
+    END IF;
+    IF v_is_2_0_0 THEN
+        RETURN;
     END IF;
 
     -- Not as a notice, which nobody sees of an extension's script.

@@ -80,6 +80,28 @@ def test_nothing_that_looks_at_all_queues_runs_out_of_locks(
         assert one(db, "SELECT count(*) FROM pgmq.list_queues()") == 0
 
 
+def test_an_upgrade_says_beforehand_how_many_locks_it_takes(
+    new_server: Callable[..., embedded.Server], upstream_sql: str
+) -> None:
+    settings = {"max_connections": "12", "max_prepared_transactions": "0"}
+    server = new_server(max_locks_per_transaction="10", **settings)
+    text = (BUILD / "pgmq.sql").read_bytes()
+    with psycopg.connect(server.dsn(), autocommit=True) as db:
+        db.execute(upstream_sql.encode())
+        for number in range(60):
+            db.execute("SELECT pgmq.create(%s)", [f"q{number}"])
+        with pytest.raises(errors.ConfigurationLimitExceeded, match="takes about 720") as raised:
+            db.execute(text)
+        found = re.search(r"max_locks_per_transaction = (\d+)", str(raised.value.diag.message_hint))
+        assert found
+        db.execute(f"ALTER SYSTEM SET max_locks_per_transaction = {found[1]}".encode())
+    server.restart()
+    with psycopg.connect(server.dsn(), autocommit=True) as db:
+        db.execute(text)
+        assert one(db, "SELECT count(*) FROM pgmq.metrics_all()") == 60
+        assert one(db, "SELECT count(*) FROM pgmq.doctor() WHERE queue_name <> ''") == 0
+
+
 def test_what_one_queue_costs_does_not_grow_with_the_catalog(db: psycopg.Connection) -> None:
     db.execute("SELECT pgmq.create('q')")
     scanned = "SELECT pg_stat_get_xact_tuples_returned('pg_catalog.pg_class'::regclass)"

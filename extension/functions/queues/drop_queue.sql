@@ -72,7 +72,7 @@ $$;
 COMMENT ON FUNCTION pgmq.drop_queue(text) IS
 'Drop a queue with its messages, its archive and its functions.
 
-False, with a notice, when there is none. Also removes what is left of a queue whose table was dropped by hand. Waits for the transactions that use the queue. Takes some 60 locks until the transaction ends: to drop hundreds of queues, commit after each. Raises dependent_objects_still_exist for the dead-letter queue of another.';
+False, with a notice, when there is none. Also removes what is left of a queue whose table was dropped by hand. Waits for the transactions that use the queue. It keeps dozens of locks until the transaction ends: to drop hundreds of queues, commit after each. Raises dependent_objects_still_exist for the dead-letter queue of another.';
 
 CREATE OR REPLACE FUNCTION pgmq._drop_queue(queue_name text)
 RETURNS void
