@@ -20,9 +20,9 @@ WHERE t.partrelid IN (
 SELECT pgmq._drop_compiled(t.name, m.queue_name)
 FROM pgmq.template AS t
 CROSS JOIN pgmq.meta AS m
-WHERE t.name = 'reserve';
+WHERE t.name IN ('next', 'peek', 'reserve');
 DELETE FROM pgmq.template
-WHERE name = 'reserve';
+WHERE name IN ('next', 'peek', 'reserve');
 
 -- Upstream keeps the settings of notifications in a table. 2.0.0 had a trigger function for each
 -- queue, and what is its enqueue function now was called send.

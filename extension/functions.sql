@@ -27,6 +27,7 @@
 \ir functions/internal/_proof.sql
 \ir functions/internal/_look_at.sql
 \ir functions/internal/_advance.sql
+\ir functions/internal/_next.sql
 \ir functions/internal/_poll.sql
 \ir functions/internal/_routing.sql
 

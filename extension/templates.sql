@@ -13,8 +13,6 @@
 \template templates/admit.sql
 \template templates/redrive.sql
 \template templates/pop.sql
-\template templates/peek.sql
-\template templates/next.sql
 \template templates/groupfront.sql
 \template templates/groupsearch.sql
 \template templates/groupplan.sql

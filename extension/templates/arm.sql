@@ -43,7 +43,7 @@ BEGIN
             RAISE;
         END;
     END IF;
-    v_next := pgmq._next_$queue(v_until);
+    v_next := pgmq._next(queue_name$policy, v_until);
     IF v_next <= clock_timestamp() THEN
         v_next := clock_timestamp() + v_soon;
     END IF;

@@ -361,7 +361,7 @@ def test_running_the_file_again_changes_and_locks_nothing(
         "DROP TABLE pgmq.look",
         "DROP INDEX pgmq.ready_idx_q",
         "REVOKE SELECT (vt) ON pgmq.q_q FROM pg_monitor",
-        "DROP FUNCTION pgmq._peek_q",
+        "DROP FUNCTION pgmq._pop_q",
     ],
 )
 def test_running_the_file_again_puts_right_what_somebody_has_changed(

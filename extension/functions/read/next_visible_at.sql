@@ -2,11 +2,8 @@ CREATE OR REPLACE FUNCTION pgmq.next_visible_at(queue_name text)
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
 AS $$
-DECLARE
-    v_next timestamptz;
 BEGIN
-    EXECUTE pg_catalog.format('SELECT pgmq.%I()', pgmq._compiled('next', queue_name)) INTO v_next;
-    RETURN v_next;
+    RETURN pgmq._next(queue_name, 'infinity'::timestamptz);
 END
 $$;
 COMMENT ON FUNCTION pgmq.next_visible_at(text) IS

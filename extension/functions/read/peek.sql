@@ -5,11 +5,54 @@ CREATE OR REPLACE FUNCTION pgmq.peek(
 )
 RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+DECLARE
+    v_visible CONSTANT text := pgmq._compiled('visible', queue_name);
+    v_name CONSTANT text := pgmq.format_table_name(queue_name, 'q');
+    v_table CONSTANT regclass := to_regclass(format('pgmq.%I', v_name));
+    v_policy CONSTANT pgmq.policy := pgmq._policy_of(queue_name);
+    v_has_dead CONSTANT boolean := coalesce(
+        v_policy.max_receives::text, v_policy.message_ttl::text
+    ) IS NOT NULL;
+    v_quantity CONSTANT integer := coalesce(qty, 2147483647);
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_key name;
+    v_first text;
+    v_last text;
+    v_ids bigint[];
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('peek', queue_name)
-    ) USING coalesce(qty, 2147483647), conditional;
+    IF NOT has_column_privilege(v_table, 'message', 'SELECT') THEN
+        PERFORM pgmq._may('SELECT', queue_name, v_table);
+    END IF;
+    PERFORM pgmq._check_read(0, v_quantity);
+    EXECUTE format('SELECT FROM pgmq.%I WHERE false', v_name);      -- locked first: see drop_queue
+    IF (SELECT c.relkind = 'p' FROM pg_class AS c WHERE c.oid = v_table) THEN
+        IF pgmq._keeps_snapshot() THEN
+            PERFORM pgmq._check_snapshot(v_table);
+        END IF;
+        SELECT b.key, b.first, b.last INTO v_key, v_first, v_last
+        FROM pgmq._bounds(v_table, pgmq._suffix(queue_name)) AS b;
+    END IF;
+    -- Where there is such a policy some more: a read would pass over those that must not be handed
+    -- out.
+    EXECUTE format('SELECT pgmq.%I($1, $2, $3)', v_visible)
+    INTO v_ids
+    USING v_now, v_quantity + CASE WHEN v_has_dead THEN 1000::bigint ELSE 0 END,
+        nullif(conditional, '{}');
+    RETURN QUERY EXECUTE concat(
+        'SELECT m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers',
+        format(' FROM pgmq.%I AS m WHERE m.msg_id = ANY ($1)', v_name),
+        CASE WHEN v_key = 'enqueued_at' THEN format(
+            ' AND m.enqueued_at BETWEEN %s AND %s', v_first, v_last
+        ) END,
+        CASE WHEN v_has_dead THEN
+            ' AND NOT pgmq._is_dead(m.read_ct, m.enqueued_at, m.headers, $2, $3, $4)'
+        END,
+        ' ORDER BY m.msg_id LIMIT $5'
+    )
+    USING v_ids, v_now, v_policy.max_receives, v_policy.message_ttl, v_quantity;
 END
 $$;
 COMMENT ON FUNCTION pgmq.peek(text, integer, jsonb) IS
