@@ -16,13 +16,15 @@ WHERE t.partrelid IN (
     CROSS JOIN (VALUES ('q'), ('a')) AS k (kind)
 );
 
--- What was compiled into each queue by 2.0.0 and is no template any more.
-SELECT pgmq._drop_compiled(t.name, m.queue_name)
-FROM pgmq.template AS t
-CROSS JOIN pgmq.meta AS m
-WHERE t.name IN ('next', 'peek', 'reserve');
+-- 2.0.0 has compiled everything into every queue, and gave it a type for the results.
+SELECT pgmq._shed(m.queue_name, (SELECT array_agg(t.name) FROM pgmq.template AS t))
+FROM pgmq.meta AS m
+WHERE to_regtype(format('pgmq.%I', '_message_' || pgmq._suffix(m.queue_name))) IS NOT null;
 DELETE FROM pgmq.template
-WHERE name IN ('next', 'peek', 'reserve');
+WHERE name IN (
+    'ack', 'ackbatch', 'ackread', 'extend', 'groupchoose', 'groupclaim', 'grouped', 'nack', 'next',
+    'peek', 'redrive', 'reserve', 'setvt', 'upkeep', 'visible'
+);
 
 -- Upstream keeps the settings of notifications in a table. 2.0.0 had a trigger function for each
 -- queue, and what is its enqueue function now was called send.

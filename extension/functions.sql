@@ -13,6 +13,7 @@
 \ir functions/internal/_lay_out.sql
 \ir functions/internal/_render.sql
 \ir functions/internal/_headers.sql
+\ir functions/internal/_times.sql
 \ir functions/internal/_holds_up_writers.sql
 \ir functions/internal/_leases.sql
 \ir functions/internal/_policy.sql
@@ -21,10 +22,15 @@
 \ir functions/internal/_names.sql
 \ir functions/internal/_missing.sql
 \ir functions/internal/_compiled.sql
+\ir functions/internal/_claim.sql
+\ir functions/internal/_visible.sql
+\ir functions/internal/_upkeep.sql
+\ir functions/internal/_redrive.sql
 \ir functions/internal/_create.sql
 \ir functions/internal/_check.sql
 \ir functions/internal/_writers.sql
 \ir functions/internal/_proof.sql
+\ir functions/internal/_fifo.sql
 \ir functions/internal/_look_at.sql
 \ir functions/internal/_advance.sql
 \ir functions/internal/_next.sql

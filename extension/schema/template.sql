@@ -7,6 +7,8 @@ BEGIN
             body text NOT NULL
         );
     END IF;
+    ALTER TABLE pgmq.template
+    ADD COLUMN IF NOT EXISTS plain text;    -- rendered, for a queue without a policy
 END
 $$;
 COMMENT ON TABLE pgmq.template IS 'The SQL that is compiled into each queue; filled by the installation, rendered by pgmq._compile().';

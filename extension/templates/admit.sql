@@ -1,5 +1,6 @@
+--# for max_in_flight
 -- Choose and lock as many messages as max_in_flight leaves room for: as claim does, or, where a
--- kind is given, groupchoose.
+-- kind is given, _fifo_choose().
 --
 -- In flight is what is leased and committed, which an index counts, and what other transactions
 -- have leased and not committed yet: for that a transaction leaves an advisory lock behind, whose
@@ -43,6 +44,14 @@ DECLARE
     v_now timestamptz;
     v_ids bigint[];
 BEGIN
+    ASSERT pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue');
+    --# unless max_in_flight
+    -- It was switched off.
+    RETURN CASE
+        WHEN kind IS NULL THEN pgmq._claim(queue_name$policy, quantity, condition)
+        ELSE pgmq._fifo_choose(queue_name$policy, quantity, kind, group_name)
+    END;
+    --# end
     LOCK TABLE ONLY pgmq.q_$queue IN ROW EXCLUSIVE MODE;
     BEGIN
         -- Got, given up and noted in single statements within the block: a cancel comes between two.
@@ -93,9 +102,9 @@ BEGIN
         IF quantity <= 0 THEN
             v_ids := '{}';
         ELSIF kind IS NULL THEN
-            v_ids := pgmq._claim_$queue(quantity, condition);
+            v_ids := pgmq._claim(queue_name$policy, quantity, condition);
         ELSE
-            v_ids := pgmq._groupchoose_$queue(quantity, kind, group_name);
+            v_ids := pgmq._fifo_choose(queue_name$policy, quantity, kind, group_name);
         END IF;
         v_own := v_own + cardinality(v_ids);
         IF v_ids <> '{}' AND v_own > v_said THEN

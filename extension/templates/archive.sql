@@ -4,10 +4,11 @@ RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
 AS $$
+--# if archive_retention
 DECLARE
     v_found boolean;
+--# end
 BEGIN
-    ASSERT pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue');
     --# if partitioned
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');
@@ -16,17 +17,20 @@ BEGIN
     WITH removed AS (
         DELETE FROM pgmq.q_$queue AS m
         WHERE $timely(m) AND m.msg_id = id
+            AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
     )
     INSERT INTO pgmq.a_$queue (msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers)
-    SELECT r.msg_id, r.read_ct, r.enqueued_at, r.last_read_at, r.vt, r.message, r.headers
-    FROM removed AS r;
-    v_found := FOUND;
+    SELECT r.* FROM removed AS r;
     --# if archive_retention
+    v_found := FOUND;
     IF pgmq._chance(1, 32) THEN
-        PERFORM pgmq._upkeep_$queue(1);
+        PERFORM pgmq._upkeep(queue_name$policy, 1);
     END IF;
-    --# end
     RETURN v_found;
+    --# end
+    --# unless archive_retention
+    RETURN FOUND;
+    --# end
 END
 $$;

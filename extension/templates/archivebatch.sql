@@ -1,12 +1,12 @@
--- Move messages, leased or not, to the archive.
-CREATE OR REPLACE FUNCTION pgmq._archivebatch_$queue(msg_ids bigint[])
+-- Move messages to the archive: leased or not, or (with receipts, their read_cts) those whose lease
+-- is still the caller's. (IS TRUE keeps the list of leases a hash table: see shift.)
+CREATE OR REPLACE FUNCTION pgmq._archivebatch_$queue(msg_ids bigint[], receipts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
-    ASSERT pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue');
     --# if partitioned
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');
@@ -16,17 +16,20 @@ BEGIN
         WITH removed AS (
             DELETE FROM pgmq.q_$queue AS m
             WHERE $timely(m) AND m.msg_id = ANY (msg_ids)
+                AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
+                    SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
+                )) IS TRUE)
+                AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
             RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
         )
         INSERT INTO pgmq.a_$queue AS a (
             msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers
         )
-        SELECT r.msg_id, r.read_ct, r.enqueued_at, r.last_read_at, r.vt, r.message, r.headers
-        FROM removed AS r
+        SELECT r.* FROM removed AS r
         RETURNING a.msg_id;
     --# if archive_retention
     IF pgmq._chance(pg_catalog.cardinality(msg_ids), 32) THEN
-        PERFORM pgmq._upkeep_$queue(pg_catalog.cardinality(msg_ids));
+        PERFORM pgmq._upkeep(queue_name$policy, pg_catalog.cardinality(msg_ids));
     END IF;
     --# end
 END

@@ -1,3 +1,4 @@
+--# for max_receives or message_ttl
 -- Of these messages, move away what must not be handed out: what was received too often, or has
 -- expired, goes to the dead-letter queue, or to the archive of a queue without one. Where there is
 -- such a message there may be more: what is to be read next is looked through as well, so that a
@@ -37,7 +38,7 @@ BEGIN
     THEN
         RETURN v_dead;
     END IF;
-    msg_ids := msg_ids || pgmq._visible_$queue(v_now, 200, null);
+    msg_ids := msg_ids || pgmq._visible(queue_name$policy, v_now, 200, null);
     v_dead := ARRAY(
         SELECT q.msg_id
         FROM pgmq.q_$queue AS q
@@ -98,7 +99,7 @@ BEGIN
         WHERE $timely(m) AND m.msg_id = ANY (v_moved);
         --# if archive_retention
         IF pgmq._chance(cardinality(v_moved), 32) THEN
-            PERFORM pgmq._upkeep_$queue(cardinality(v_moved));
+            PERFORM pgmq._upkeep(queue_name$policy, cardinality(v_moved));
         END IF;
         --# end
         --# end

@@ -1,5 +1,6 @@
--- Remove messages, leased or not.
-CREATE OR REPLACE FUNCTION pgmq._deletebatch_$queue(msg_ids bigint[])
+-- Remove messages: leased or not, or (with receipts, their read_cts) those whose lease is still the
+-- caller's. (IS TRUE keeps the list of leases a hash table: see shift.)
+CREATE OR REPLACE FUNCTION pgmq._deletebatch_$queue(msg_ids bigint[], receipts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
@@ -10,7 +11,12 @@ DECLARE
     v_count integer;
 --# end
 BEGIN
-    ASSERT pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue');
+    --# if ack_archives
+    IF receipts IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM pgmq._archivebatch_$queue(msg_ids, receipts);
+        RETURN;
+    END IF;
+    --# end
     --# if partitioned
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');
@@ -21,6 +27,10 @@ BEGIN
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
         WHERE $front(m) AND m.msg_id = ANY (msg_ids) AND m.tableoid IS DISTINCT FROM $default
+            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
+            )) IS TRUE)
+            AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
         RETURNING m.msg_id;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     IF v_count = pg_catalog.cardinality(msg_ids) THEN
@@ -30,6 +40,10 @@ BEGIN
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
         WHERE $timely(m) AND m.msg_id = ANY (msg_ids)
+            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
+            )) IS TRUE)
+            AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
         RETURNING m.msg_id;
 END
 $$;

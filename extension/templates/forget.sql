@@ -1,3 +1,4 @@
+--# for archive_retention or dedup_window
 -- Remove what the policy keeps no longer, the oldest first, up to so many of a kind; returns how
 -- many those were. (SECURITY DEFINER: a consumer may have no right to the archive. Nothing for
 -- others: until they commit, they would hold keys that senders wait for.)

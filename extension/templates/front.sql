@@ -1,3 +1,4 @@
+--# for partitioned
 -- Of a partitioned queue: lock the visible messages with the smallest msg_id and return their ids,
 -- as claim does, but look at the first partitions only, however many have messages. What is visible
 -- there comes before all others (of times, as nearly as a transaction is short). Nothing, when that
@@ -9,22 +10,20 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_ids bigint[] := '{}'::bigint[];
-    --# if partitioned
-    v_now timestamptz := clock_timestamp();
-    --# end
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_ids bigint[];
 BEGIN
-    --# if partitioned
     v_ids := ARRAY(
         SELECT q.msg_id
         FROM pgmq.q_$queue AS q
         WHERE $front(q) AND q.vt <= q.enqueued_at
-            AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_$queue'))
+            AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_$queue')
             AND NOT EXISTS (
                 SELECT FROM pgmq.q_$queue AS d
                 WHERE $front(d) AND d.vt > d.enqueued_at AND d.vt <= v_now
-                    AND d.vt >= (SELECT pgmq._parked_mark('pgmq.parked_mark_$queue'))
+                    AND d.vt >= pgmq._parked_mark('pgmq.parked_mark_$queue')
             )
+            AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
         ORDER BY q.msg_id
         LIMIT quantity
         FOR UPDATE SKIP LOCKED
@@ -34,10 +33,6 @@ BEGIN
     THEN
         RETURN '{}'::bigint[];
     END IF;
-    --# end
-    --# unless partitioned
-    v_ids := pgmq._claim_$queue(quantity, null);
-    --# end
     RETURN v_ids;
 END
 $$;

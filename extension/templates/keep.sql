@@ -1,3 +1,4 @@
+--# for partitioned
 -- Keep the partitions of the queue and its archive, while a transaction commits: by one session at
 -- a time, and without ever failing what that transaction is for.
 CREATE OR REPLACE FUNCTION pgmq._keep_$queue()

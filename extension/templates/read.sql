@@ -1,150 +1,108 @@
--- Lease the visible messages with the smallest msg_id for some seconds, and return them in msg_id
--- order: the scan of the primary key for = ANY of an array is in that order, whatever the array's
--- (a sort would cost a tenth of the call). Not so over several partitions.
-CREATE OR REPLACE FUNCTION pgmq._read_$queue(seconds integer, quantity integer, condition jsonb)
-RETURNS SETOF pgmq."_message_$queue"
+-- The quick way to read: while no parked message is due, the ready ones are all that is visible.
+-- Lease those with the smallest msg_id for some seconds, and return them in msg_id order: the scan
+-- of the primary key for = ANY of an array is in that order, whatever the array's (a sort would
+-- cost a tenth of the call). Nothing, when that is not so, and where max_in_flight has to be looked
+-- at first: then see _choose().
+--
+-- A lease ends neither behind the clock, which is read under the table's lock (the parked mark may
+-- have passed an earlier time), nor where the message would count as ready again (the clock may
+-- have been set back). ARRAY() locks before the update looks a message up, whatever the planner
+-- does. The marks are read in the statement itself: the table is locked first, as whoever drops the
+-- queue does, so that who comes too late learns that it is gone.
+--
+-- alike says what the rows are like: a null of type message_record. So the function does not depend
+-- on that type, which is the extension's, and DROP EXTENSION does not stumble over it.
+CREATE OR REPLACE FUNCTION pgmq._read_$queue(seconds integer, quantity integer, alike anyelement)
+RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+--# unless max_in_flight
+--# if message_ttl
+--# unless partitioned
 DECLARE
-    --# if max_receives or message_ttl
     v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
-    --# end
-    --# unless max_in_flight or partitioned
-    v_now timestamptz;
-    --# if message_ttl
     v_count bigint;
-    --# end
-    --# end
-    v_ids bigint[] := '{}'::bigint[];
+--# end
+--# end
+--# if partitioned
+--# unless message_ttl
+DECLARE
+    v_ids bigint[];
     --# if by_time
-    v_top timestamptz;
+    v_front timestamptz;
     --# end
+--# end
+--# end
+--# end
 BEGIN
-    ASSERT pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue');
-    IF seconds IS NULL OR quantity < 0 THEN
-        PERFORM pgmq._check_read(seconds, quantity);
-    END IF;
-    --# if partitioned
-    IF pgmq._keeps_snapshot() THEN
-        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
-    END IF;
-    --# end
-    IF pgmq._chance(quantity, 32) THEN
-        PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
-        PERFORM pgmq._advance_$queue();
-        --# if archive_retention or dedup_window
-        PERFORM pgmq._upkeep_$queue(quantity);
-        --# end
-    END IF;
-
-    -- A lease ends neither behind the clock, which is read under the table's lock (the parked mark
-    -- may have passed an earlier time), nor where the message would count as ready again (the clock
-    -- may have been set back).
     --# unless max_in_flight or partitioned
-    IF condition IS NULL OR condition = '{}' THEN
-        v_now := clock_timestamp();
-        RETURN QUERY
-            UPDATE pgmq.q_$queue AS m
-            SET read_ct = least(m.read_ct, 2147483646) + 1,
-                last_read_at = clock_timestamp(),
-                vt = greatest(
-                    clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
-                    m.enqueued_at + interval '1 microsecond'
-                )
-            -- Nothing parked is due (one probe): then the ready messages are all that is visible.
-            -- ARRAY() locks before the update looks a message up, whatever the planner does. The marks
-            -- are read in the statement itself: the table is locked first, as whoever drops the
-            -- queue does, so that who comes too late learns that it is gone.
-            WHERE m.msg_id = ANY (ARRAY(
+    RETURN QUERY
+        UPDATE pgmq.q_$queue AS m
+        SET read_ct = pgmq._next_receipt(m.read_ct),
+            last_read_at = clock_timestamp(),
+            vt = pgmq._lease_end(seconds, m.enqueued_at)
+        WHERE m.msg_id = ANY (ARRAY(
                 SELECT q.msg_id
                 FROM pgmq.q_$queue AS q
                 WHERE q.vt <= q.enqueued_at
-                    AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_$queue'))
+                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_$queue')
                     AND NOT EXISTS (
                         SELECT FROM pgmq.q_$queue AS d
-                        WHERE d.vt > d.enqueued_at AND d.vt <= v_now
-                            AND d.vt >= (SELECT pgmq._parked_mark('pgmq.parked_mark_$queue'))
+                        WHERE d.vt > d.enqueued_at
+                            AND d.vt >= pgmq._parked_mark('pgmq.parked_mark_$queue')
+                            AND d.vt <= pgmq._clock()
                     )
                 ORDER BY q.msg_id
                 LIMIT quantity
                 FOR UPDATE SKIP LOCKED
             ))
-                --# if message_ttl
-                AND pgmq._expires_at(m.enqueued_at, m.headers, message_ttl$policy) > v_now
-                --# end
-            RETURNING
-                m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-        IF FOUND THEN
             --# if message_ttl
-            GET DIAGNOSTICS v_count = ROW_COUNT;
-            IF v_count < quantity THEN      -- expired ones may be in front
-                PERFORM pgmq._bury_$queue(
-                    pgmq._visible_$queue(v_now, least(quantity, 200), null)
-                );
-                PERFORM pgmq._restore_search_path(v_path);
-            END IF;
+            AND pgmq._expires_at(m.enqueued_at, m.headers, message_ttl$policy) > pgmq._clock()
             --# end
-            RETURN;
-        END IF;
+            AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
+    --# if message_ttl
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    IF v_count BETWEEN 1 AND quantity - 1 THEN      -- expired ones may be in front
+        PERFORM pgmq._bury_$queue(
+            pgmq._visible(queue_name$policy, clock_timestamp(), least(quantity, 200), null)
+        );
+        PERFORM pgmq._restore_search_path(v_path);
     END IF;
     --# end
-
-    --# unless max_in_flight
+    --# end
     --# if partitioned
-    --# unless message_ttl
-    IF condition IS NULL OR condition = '{}' THEN
-        v_ids := pgmq._front_$queue(quantity);
+    --# unless max_in_flight or message_ttl
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
     END IF;
-    --# end
-    --# if by_time
-    v_top := (SELECT $front WHERE v_ids IS NOT NULL);
-    --# end
-    --# end
-    IF pg_catalog.cardinality(v_ids) = 0 THEN
-        v_ids := pgmq._claim_$queue(quantity, nullif(condition, '{}'));
-        --# if by_time
-        v_top := (SELECT $top WHERE v_ids IS NOT NULL);
-        --# end
-    END IF;
-    --# end
-    --# if max_in_flight
-    v_ids := pgmq._admit_$queue(quantity, nullif(condition, '{}'), null, null);
-    --# if by_time
-    v_top := (SELECT $top WHERE v_ids IS NOT NULL);
-    --# end
-    --# end
-    --# if max_receives or message_ttl
-    PERFORM pgmq._restore_search_path(v_path);      -- triggers on dead letters
-    --# end
+    v_ids := pgmq._front_$queue(quantity);
     IF pg_catalog.cardinality(v_ids) = 0 THEN
         RETURN;
     END IF;
+    --# if by_time
+    v_front := (SELECT $front WHERE v_ids IS NOT NULL);
+    --# end
     RETURN QUERY
-        --# if partitioned
-        WITH m AS (
-        --# end
-        UPDATE pgmq.q_$queue AS m
-        SET read_ct = least(m.read_ct, 2147483646) + 1,
-            last_read_at = clock_timestamp(),
-            vt = greatest(
-                clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
-                m.enqueued_at + interval '1 microsecond'
-            )
-        WHERE m.msg_id = ANY (v_ids)
-            --# if by_time
-            AND m.enqueued_at BETWEEN $first AND v_top
-            --# end
-        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
-        --# if partitioned
-        ) SELECT m.* FROM m ORDER BY m.msg_id
-        --# end
-        ;
-    --# if partitioned
+        WITH leased AS (
+            UPDATE pgmq.q_$queue AS m
+            SET read_ct = pgmq._next_receipt(m.read_ct),
+                last_read_at = clock_timestamp(),
+                vt = pgmq._lease_end(seconds, m.enqueued_at)
+            WHERE m.msg_id = ANY (v_ids)
+                --# if by_time
+                AND m.enqueued_at BETWEEN $first AND v_front
+                --# end
+                AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
+            RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+        )
+        SELECT l.* FROM leased AS l ORDER BY l.msg_id;
     IF pgmq._chance(quantity, 32) THEN
         PERFORM pgmq._tend_$queue();
     END IF;
+    --# end
     --# end
 END
 $$;

@@ -1,3 +1,4 @@
+--# for dedup_window
 -- Of each key, the message that was sent with it within dedup_window, or null where there is none:
 -- none that is committed, or this transaction's. Nothing is locked: duplicates do not wait for each
 -- other, nor for upkeep.

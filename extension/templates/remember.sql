@@ -1,3 +1,4 @@
+--# for dedup_window
 -- Of each of these messages, which this transaction has just stored, the one that counts as sent
 -- with its key: itself, which takes the key; or another that was committed meanwhile, and then this
 -- one is removed again. Others with the key wait for the end of this transaction, and find out what

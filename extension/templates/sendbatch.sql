@@ -8,7 +8,6 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
-    ASSERT pgmq._may('INSERT', queue_name$policy, 'pgmq.q_$queue');
     --# if dedup_window
     IF EXISTS (
         SELECT FROM pg_catalog.unnest(msg_headers) AS u (header)
@@ -21,17 +20,11 @@ BEGIN
         RETURN;
     END IF;
     --# end
-    IF visible_at IS NULL THEN
-        PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
-    END IF;
     RETURN QUERY
         INSERT INTO pgmq.q_$queue (enqueued_at, vt, message, headers)
-        SELECT
-            now(),
-            CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END,
-            u.msg,
-            u.msg_header
+        SELECT now(), pgmq._visible_from(visible_at), u.msg, u.msg_header
         FROM unnest(msgs, msg_headers) AS u (msg, msg_header)
+        WHERE pgmq._may('INSERT', queue_name$policy, 'pgmq.q_$queue')
         RETURNING msg_id;
     --# if partitioned
     IF pgmq._chance(pg_catalog.cardinality(msgs), 256) THEN

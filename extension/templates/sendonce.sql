@@ -1,3 +1,4 @@
+--# for dedup_window
 -- Store one message unless one with the same key (header x-pgmq-dedup-id) was sent within
 -- dedup_window; return which it is, and whether it is this one. (The settings are for what is
 -- called here too.) Without a window it is new, or an error if the caller needs one.
@@ -42,7 +43,7 @@ BEGIN
         is_new := msg_id IS NOT DISTINCT FROM v_stored;
         --# if dedup_window
         IF pgmq._chance(1, 32) THEN
-            PERFORM pgmq._upkeep_$queue(1);
+            PERFORM pgmq._upkeep(queue_name$policy, 1);
         END IF;
         --# end
     END IF;

@@ -1,3 +1,4 @@
+--# for dedup_window
 -- As sendonce, for the messages of an array, in its order. Those without a key are new; of several
 -- with the same key, only the first in the array can be.
 CREATE OR REPLACE FUNCTION pgmq._sendoncebatch_$queue(
@@ -66,7 +67,7 @@ BEGIN
     v_counts := pgmq._remember_$queue(v_msg_ids);
     --# if dedup_window
     IF pgmq._chance(pg_catalog.cardinality(v_keys), 32) THEN
-        PERFORM pgmq._upkeep_$queue(pg_catalog.cardinality(v_keys));
+        PERFORM pgmq._upkeep(queue_name$policy, pg_catalog.cardinality(v_keys));
     END IF;
     --# end
     RETURN QUERY

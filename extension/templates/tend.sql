@@ -1,3 +1,4 @@
+--# for partitioned
 -- See whether the partitions of the queue and its archive are to be kept, once a second or a
 -- fiftieth of the time at most, on the back of some other call. It is done at the commit: see
 -- _defer_upkeep.

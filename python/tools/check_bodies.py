@@ -38,7 +38,26 @@ CROSS JOIN LATERAL plpgsql_check_function_tb(
 ) AS f
 WHERE p.pronamespace = 'pgmq'::regnamespace AND l.lanname = 'plpgsql'
     AND (p.prorettype <> 'trigger'::regtype OR t.oid IS NOT NULL)
+    AND p.prorettype <> 'anyelement'::regtype
 ORDER BY 1, 2
+"""
+
+# What returns anything is checked as what it returns when it is called.
+AS_CALLED = """
+DO $$
+DECLARE
+    v_function oid;
+BEGIN
+    FOR v_function IN
+        SELECT p.oid FROM pg_catalog.pg_proc AS p
+        WHERE p.pronamespace = 'pgmq'::regnamespace AND p.prorettype = 'anyelement'::regtype
+    LOOP
+        EXECUTE replace(
+            pg_catalog.pg_get_functiondef(v_function), 'anyelement', 'pgmq.message_record'
+        );
+    END LOOP;
+END
+$$
 """
 
 # What plpgsql_check says and we know better: (part of the function's name, text, reason).
@@ -57,7 +76,19 @@ ACCEPTED = (
     ("_remember_", 'unused parameter "msg_ids"', "only where the policy has a window"),
     ("_sendonce", 'unused parameter "needs_window"', "only where the policy has none"),
     ("_groupplan_", "should be STABLE", "it must see what is committed since its caller began"),
+    ("_claim", "should be STABLE", "it locks"),
+    ("_read_", "should be STABLE", "where there is no quick way to read"),
+    ("_read_", "unused parameter", "where there is no quick way to read"),
+    ("_pop_", "unused parameter", "where there is no quick way to pop"),
+    ("pgmq._visible(", "should be STABLE", "the marks it reads move while a statement runs"),
+    ("pgmq._visible(", "text type variable is not sanitized", "made by format()"),
+    ("pgmq._redrive(", "text type variable is not sanitized", "made by format()"),
+    ("pgmq._redrive(", "cannot determinate a result of dynamic SQL", "names of its own variables"),
+    ("", 'unused parameter "alike"', "for its type"),
+    ("_groupfront_", "should be STABLE", "the marks it reads move while a statement runs"),
     ("_groupsearch_", "should be STABLE", "the marks it reads move while a statement runs"),
+    ("pgmq._fifo_scan_lock(", "should be STABLE", "it locks"),
+    ("pgmq._fifo_", "text type variable is not sanitized", "made by format()"),
     ("pgmq._planned_rows(", "text type variable is not sanitized", "it is a query of our own"),
     ("pgmq._planned_rows(", "should be STABLE", "EXPLAIN is not allowed in a stable function"),
     ("pgmq.doctor(", "should be STABLE", "locks and marks are looked at as they are now"),
@@ -165,6 +196,7 @@ def check_names(connection: psycopg.Connection) -> list[Finding]:
             AND l.lanname IN ('sql', 'plpgsql')
             AND NOT coalesce(p.proconfig::text LIKE '%search_path=%', false)
             AND (p.prorettype <> 'trigger'::regtype OR t.oid IS NOT NULL)
+            AND p.prorettype <> 'anyelement'::regtype
         """
     ).fetchall()
     connection.execute("SET allow_system_table_mods = on")
@@ -231,6 +263,7 @@ def check(connection: psycopg.Connection) -> tuple[int, list[Finding]]:
     count = connection.execute(
         "SELECT count(*) FROM pg_proc WHERE pronamespace = 'pgmq'::regnamespace"
     ).fetchone()
+    connection.execute(AS_CALLED)
     with connection.cursor(row_factory=class_row(Finding)) as cursor:
         findings = cursor.execute(CHECK).fetchall()
     findings = [finding for finding in findings if not finding.accepted]

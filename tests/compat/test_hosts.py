@@ -86,7 +86,9 @@ ALTER EXTENSION pgmq ADD FUNCTION pgmq.drop_queue(text);
 OBJECTS = """
     SELECT 'relation', relname::text FROM pg_class WHERE relnamespace = 'pgmq'::regnamespace
     UNION ALL
-    SELECT 'function', proname::text FROM pg_proc WHERE pronamespace = 'pgmq'::regnamespace
+    -- Not what is put aside for the next queue.
+    SELECT 'function', proname::text FROM pg_proc
+    WHERE pronamespace = 'pgmq'::regnamespace AND proname NOT LIKE 'spare %'
     UNION ALL
     SELECT 'type', typname::text FROM pg_type WHERE typnamespace = 'pgmq'::regnamespace
     UNION ALL

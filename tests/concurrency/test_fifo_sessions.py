@@ -215,9 +215,9 @@ def test_a_head_that_is_not_the_first_any_more_when_it_is_locked_gives_nothing(
     """What happens between looking for heads and locking them: a smaller id commits."""
     _send(queue, ["a", "a", "a", "b"])
     queue.execute("SELECT pgmq.set_vt('q', 1, 60)")
-    has_index = "pgmq._has_fifo_index('pgmq.fifo_idx_q', 'pgmq.live_mark_q')"
+    compiled = "(SELECT 'q' WHERE to_regclass('pgmq.fifo_idx_q') IS NOT NULL)"
     name = "b" if kind == "group" else None
-    call = f"SELECT pgmq._groupclaim_q(clock_timestamp(), '{{2,4}}', 9, %s, %s, {has_index})"
+    call = f"SELECT pgmq._fifo_claim('q', {compiled}, clock_timestamp(), '{{2,4}}', 9, %s, %s)"
     assert queue.execute(call.encode(), (kind, name)).fetchone() == ([4],)
 
 

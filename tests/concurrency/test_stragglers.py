@@ -234,6 +234,7 @@ def test_a_look_in_a_transaction_that_stays_open_stops_nobody(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     stop_sweeps(queue, "q")
+    queue.execute("DELETE FROM pgmq.look")
     writer, open_one = connect(), connect()
     writer.execute("BEGIN; SELECT pgmq.send('q', '1')")
     open_one.execute("BEGIN; SELECT pgmq._look_at('pgmq.q_q')")

@@ -182,10 +182,10 @@ PROVOKED = {
         True,
     ),
     "missing functions": (
-        "DROP FUNCTION pgmq._ack_q, pgmq._pop_q",
+        "DROP FUNCTION pgmq._delete_q, pgmq._pop_q",
         "critical",
         "q",
-        "compiled functions are missing: ack, pop",
+        "compiled functions are missing: delete, pop",
         True,
     ),
     "replaced function": (

@@ -162,6 +162,30 @@ def test_the_index_is_made_once_and_replaces_upstreams(db: psycopg.Connection) -
     assert db.execute(INDEXES).fetchall() == [every[0], every[2]]
 
 
+def test_only_a_queue_with_the_index_has_functions_for_groups(db: psycopg.Connection) -> None:
+    functions = """
+        SELECT proname FROM pg_proc
+        WHERE pronamespace = 'pgmq'::regnamespace AND proname ~ '^_(group|fifo).*_q$' ORDER BY 1
+    """
+    read = "SELECT msg_id FROM pgmq.read_grouped_rr('q', 0, 9)"
+    order = [1, 3, 4, 2, 5]
+    db.execute("SELECT pgmq.create('q')")
+    _send_groups(db, "aabca")
+    assert not _ids(db, functions)
+    assert _ids(db, read) == order
+    db.execute("SELECT pgmq.create_fifo_index('q')")
+    names: list[Any] = [f"_group{name}_q" for name in ("front", "plan", "search")]
+    assert _ids(db, functions) == names
+    assert _ids(db, read) == order
+    db.execute("DROP INDEX pgmq.fifo_idx_q")
+    assert _ids(db, read) == order
+    db.execute("SELECT pgmq.create_fifo_index('q')")
+    assert _ids(db, functions) == names
+    assert _ids(db, read) == order
+    db.execute("SELECT pgmq.drop_queue('q')")
+    assert _ids(db, functions) == []
+
+
 def test_the_index_is_not_used_to_look_messages_up_by_msg_id(db: psycopg.Connection) -> None:
     db.execute("SELECT pgmq.create('q')")
     db.execute("SELECT pgmq.create_fifo_index('q')")

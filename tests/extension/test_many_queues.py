@@ -57,7 +57,10 @@ def test_nothing_that_looks_at_all_queues_runs_out_of_locks(
         db.execute("COMMIT")
         assert one(db, written) == before
 
-        db.execute("UPDATE pgmq.template SET body = replace(body, 'BEGIN', 'BEGIN ')")
+        db.execute(
+            "UPDATE pgmq.template SET"
+            " body = replace(body, 'BEGIN', 'BEGIN '), plain = replace(plain, 'BEGIN', 'BEGIN ')"
+        )
         with pytest.raises(errors.ConfigurationLimitExceeded, match="takes 130 locks") as raised:
             db.execute("SELECT pgmq.recompile_all()")
         assert "pgmq.recompile()" in str(raised.value.diag.message_hint)

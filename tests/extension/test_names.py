@@ -13,7 +13,6 @@ LONG = "ü" * 25
 
 
 def test_a_queue_can_have_the_name_of_a_type_of_the_extension(db: psycopg.Connection) -> None:
-    """The array of message_record is _message_record, as is what such a queue's read returns."""
     for name in ("record", "Records"):
         db.execute("SELECT pgmq.create(%s)", [name])
         assert one(db, "SELECT pgmq.send(%s, '1')", name) == 1
@@ -80,7 +79,6 @@ def test_an_archive_that_was_put_aside_is_no_queues(db: psycopg.Connection) -> N
         "TABLE pgmq.ready_mark_refused (msg_id bigint)",
         "SEQUENCE pgmq.sweep_due_refused",
         "INDEX ready_idx_refused ON pgmq.q_plain (msg_id)",
-        "TYPE pgmq._message_refused AS ENUM ()",
     ],
 )
 @pytest.mark.parametrize(

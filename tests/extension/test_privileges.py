@@ -228,8 +228,6 @@ def test_a_refused_call_says_which_grant_it_needs(
         shown = caught.value.diag
         assert shown.message_primary == "permission denied for table q_q", call
         assert shown.message_hint == f"Its owner can SELECT pgmq.{grant}('q', '{role}').", call
-        assert len((shown.context or "").splitlines()) <= 12, call
-        assert "WHERE" not in (shown.context or ""), call
 
 
 def test_metrics_all_has_the_queues_that_one_may_look_at(

@@ -5,9 +5,10 @@ AS $$
 DECLARE
     v_done boolean;
 BEGIN
-    EXECUTE pg_catalog.format('SELECT pgmq.%I($1, $2)', pgmq._compiled('ack', queue_name))
+    -- A message that was never read is nobody's.
+    EXECUTE pg_catalog.format('SELECT pgmq.%I($1, $2)', pgmq._compiled('delete', queue_name))
     INTO v_done
-    USING msg_id, read_ct;
+    USING msg_id, CASE WHEN read_ct > 0 THEN read_ct ELSE -1 END;
     RETURN v_done;
 END
 $$;
@@ -21,9 +22,10 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
+    PERFORM pgmq._check_leases(msg_ids, read_cts);
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('ackbatch', queue_name)
-    ) USING msg_ids, read_cts;
+        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('deletebatch', queue_name)
+    ) USING msg_ids, coalesce(read_cts, '{}');
 END
 $$;
 COMMENT ON FUNCTION pgmq.ack(text, bigint[], integer[]) IS

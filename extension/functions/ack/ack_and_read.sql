@@ -9,9 +9,15 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, $3, $4)', pgmq._compiled('ackread', queue_name)
-    ) USING vt, coalesce(qty, 2147483647), msg_ids, read_cts;
+    -- The marks move only before this transaction has written anything.
+    IF pgmq._chance(qty, 32) THEN
+        PERFORM pgmq._look_after(queue_name, qty);
+    END IF;
+    PERFORM pgmq._check_leases(msg_ids, read_cts);
+    EXECUTE pg_catalog.format(
+        'SELECT FROM pgmq.%I($1, $2)', pgmq._compiled('deletebatch', queue_name)
+    ) USING msg_ids, coalesce(read_cts, '{}');
+    RETURN QUERY SELECT * FROM pgmq.read(queue_name, vt, qty);
 END
 $$;
 COMMENT ON FUNCTION pgmq.ack_and_read(text, integer, integer, bigint[], integer[]) IS

@@ -5,7 +5,7 @@ AS $$
 DECLARE
     v_done boolean;
 BEGIN
-    EXECUTE pg_catalog.format('SELECT pgmq.%I($1)', pgmq._compiled('delete', queue_name))
+    EXECUTE pg_catalog.format('SELECT pgmq.%I($1, null)', pgmq._compiled('delete', queue_name))
     INTO v_done
     USING msg_id;
     RETURN v_done;
@@ -22,7 +22,7 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1)', pgmq._compiled('deletebatch', queue_name)
+        'SELECT * FROM pgmq.%I($1, null)', pgmq._compiled('deletebatch', queue_name)
     ) USING msg_ids;
 END
 $$;

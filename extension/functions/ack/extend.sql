@@ -5,8 +5,9 @@ AS $$
 DECLARE
     v_msg_id bigint;
 BEGIN
+    PERFORM pgmq._check_extension(vt);
     EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('extend', queue_name)
+        'SELECT * FROM pgmq.%I($1, $2, $3, false, null)', pgmq._compiled('shift', queue_name)
     )
     INTO v_msg_id
     USING ARRAY[msg_id], ARRAY[read_ct], vt;
@@ -28,8 +29,9 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
+    PERFORM pgmq._check_leases(msg_ids, read_cts), pgmq._check_extension(vt);
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('extend', queue_name)
+        'SELECT * FROM pgmq.%I($1, $2, $3, false, null)', pgmq._compiled('shift', queue_name)
     ) USING msg_ids, read_cts, vt;
 END
 $$;

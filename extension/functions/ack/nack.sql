@@ -12,7 +12,7 @@ DECLARE
     v_msg_id bigint;
 BEGIN
     EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, $3, $4)', pgmq._compiled('nack', queue_name)
+        'SELECT * FROM pgmq.%I($1, $2, $3, true, $4)', pgmq._compiled('shift', queue_name)
     )
     INTO v_msg_id
     USING ARRAY[msg_id], ARRAY[read_ct], delay, error;
@@ -35,8 +35,9 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
+    PERFORM pgmq._check_leases(msg_ids, read_cts);
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, $3, $4)', pgmq._compiled('nack', queue_name)
+        'SELECT * FROM pgmq.%I($1, $2, $3, true, $4)', pgmq._compiled('shift', queue_name)
     ) USING msg_ids, read_cts, delay, error;
 END
 $$;

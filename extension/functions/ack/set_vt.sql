@@ -4,8 +4,8 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('setvt', queue_name)
-    ) USING ARRAY[msg_id], clock_timestamp() + pg_catalog.make_interval(secs => vt);
+        'SELECT * FROM pgmq.%I($1, $2, false, $3)', pgmq._compiled('park', queue_name)
+    ) USING ARRAY[msg_id], pgmq._visible_at(vt), null::pgmq.message_record;
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint, integer) IS
@@ -19,8 +19,8 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('setvt', queue_name)
-    ) USING ARRAY[msg_id], vt;
+        'SELECT * FROM pgmq.%I($1, $2, false, $3)', pgmq._compiled('park', queue_name)
+    ) USING ARRAY[msg_id], pgmq._visible_at(vt), null::pgmq.message_record;
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint, timestamptz) IS
@@ -34,8 +34,8 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('setvt', queue_name)
-    ) USING msg_ids, clock_timestamp() + pg_catalog.make_interval(secs => vt);
+        'SELECT * FROM pgmq.%I($1, $2, false, $3)', pgmq._compiled('park', queue_name)
+    ) USING msg_ids, pgmq._visible_at(vt), null::pgmq.message_record;
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint[], integer) IS
@@ -47,8 +47,8 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('setvt', queue_name)
-    ) USING msg_ids, vt;
+        'SELECT * FROM pgmq.%I($1, $2, false, $3)', pgmq._compiled('park', queue_name)
+    ) USING msg_ids, pgmq._visible_at(vt), null::pgmq.message_record;
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint[], timestamptz) IS

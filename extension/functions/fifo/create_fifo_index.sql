@@ -5,7 +5,9 @@ AS $$
 BEGIN
     PERFORM pgmq._compiled('enqueue', queue_name);      -- an unknown queue is an error
     PERFORM pgmq._lay_out_groups(queue_name);
-    PERFORM pgmq._compile(queue_name);
+    IF pgmq._compiled('groupfront', queue_name) IS NULL THEN
+        PERFORM pgmq._compile(queue_name);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.create_fifo_index(text) IS

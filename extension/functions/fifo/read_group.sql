@@ -8,9 +8,9 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, %L, $3)', pgmq._compiled('grouped', queue_name), 'group'
-    ) USING vt, coalesce(qty, 2147483647), group_name;
+    RETURN QUERY SELECT * FROM pgmq._fifo_read(
+        queue_name, vt, coalesce(qty, 2147483647), 'group', group_name
+    );
 END
 $$;
 COMMENT ON FUNCTION pgmq.read_group(text, text, integer, integer) IS

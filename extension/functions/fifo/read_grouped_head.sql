@@ -3,9 +3,9 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, %L, null)', pgmq._compiled('grouped', queue_name), 'head'
-    ) USING vt, coalesce(qty, 2147483647);
+    RETURN QUERY SELECT * FROM pgmq._fifo_read(
+        queue_name, vt, coalesce(qty, 2147483647), 'head', null
+    );
 END
 $$;
 COMMENT ON FUNCTION pgmq.read_grouped_head(text, integer, integer) IS

@@ -14,6 +14,18 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._check_read(integer, integer) IS 'Raise the error that a null vt or a negative qty deserves.';
 
+CREATE OR REPLACE FUNCTION pgmq._check_extension(vt integer)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    IF vt IS NULL THEN
+        PERFORM pgmq._raise_null('vt', 'Give the number of seconds to keep the message for.');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_extension(integer) IS 'Raise the error that a null vt of extend() deserves.';
+
 CREATE OR REPLACE FUNCTION pgmq._check_leases(msg_ids bigint[], read_cts integer[])
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE

@@ -46,8 +46,8 @@ DECLARE
         FROM pgmq.meta AS m
         CROSS JOIN (
             SELECT unnest(ARRAY[
-                '_message_', 'ready_mark_', 'parked_mark_', 'live_mark_', 'floor_mark_',
-                'top_mark_', 'tend_due_', 'sweep_due_', 'notify_at_', 'armed_until_', 'dedup_'
+                'ready_mark_', 'parked_mark_', 'live_mark_', 'floor_mark_', 'top_mark_',
+                'tend_due_', 'sweep_due_', 'notify_at_', 'armed_until_', 'dedup_'
             ])
             UNION ALL
             SELECT format('_%s_', t.name) FROM pgmq.template AS t
@@ -84,9 +84,18 @@ COMMENT ON FUNCTION pgmq._release_members() IS
 
 A queue''s objects are the user''s, and a dump must carry them.';
 
+CREATE OR REPLACE FUNCTION pgmq._any_queue()
+RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT 'any_queue_9d2f64c1'
+$$;
+COMMENT ON FUNCTION pgmq._any_queue() IS
+'A name that is no queue''s, to render templates for.';
+
 -- Rendering takes its time. Queues that are called nothing unusual, not partitioned and under one
 -- policy have the same functions but for their names, so these are rendered once, for a name that
--- is no queue's.
+-- is no queue's; and those without a policy, when the extension is installed.
 CREATE OR REPLACE FUNCTION pgmq._differences(queue_name text DEFAULT null)
 RETURNS TABLE (
     queue varchar,
@@ -103,12 +112,13 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_any CONSTANT text := 'any_queue_9d2f64c1';
+    v_any CONSTANT text := pgmq._any_queue();
     v_quote CONSTANT text := repeat('$', 2);
     v_namespace CONSTANT oid := 'pgmq'::regnamespace;
     v_queue record;
     v_policy pgmq.policy;
     v_name text;
+    v_plain CONSTANT jsonb := pgmq._features(v_any, pgmq._policy_of(v_any)) - 'queue_name';
     v_features jsonb;
     v_rendered jsonb;           -- for which features the following are
     v_wanted boolean[];
@@ -149,16 +159,28 @@ BEGIN
             WITH rendered AS MATERIALIZED (
                 SELECT
                     t.name,
-                    pgmq._render(
-                        t.body,
-                        CASE WHEN v_queue.is_special THEN v_queue.name ELSE v_any END,
-                        v_policy
-                    ) AS sql,
+                    CASE
+                        WHEN v_features = v_plain AND NOT v_queue.is_special AND t.plain IS NOT NULL
+                            THEN t.plain
+                        ELSE pgmq._render(
+                            t.body,
+                            CASE WHEN v_queue.is_special THEN v_queue.name ELSE v_any END,
+                            v_policy
+                        )
+                    END AS sql,
                     pgmq._prunes(t.body, v_queue.partition_column) AS prunes,
-                    NOT starts_with(t.body, '--# for ') OR pgmq._has_feature(
-                        substr(split_part(t.body, E'\n', 1), 9), v_features
-                    ) AS is_wanted
-                FROM pgmq.template AS t
+                    t.is_wanted
+                FROM (
+                    SELECT
+                        b.name, b.body, b.plain,
+                        NOT starts_with(b.body, '--# for ') OR pgmq._has_feature(
+                            substr(split_part(b.body, E'\n', 1), 9), v_features
+                        ) AS is_wanted
+                    FROM pgmq.template AS b
+                ) AS t
+                -- What was wanted once stays: a call that began then may still ask for it.
+                WHERE t.is_wanted OR _differences.queue_name IS NULL
+                    OR pgmq._enabled(t.name, v_queue.name) IS NOT NULL
             ),
             parts AS MATERIALIZED (
                 SELECT
@@ -210,7 +232,6 @@ BEGIN
                 LEFT JOIN pg_proc AS p
                     ON p.proname = format('_%s_%s', t.name, v_queue.suffix)::name
                     AND p.pronamespace = v_namespace
-                -- What was wanted once stays: a call that began then may still ask for it.
                 WHERE t.is_wanted OR p.oid IS NOT NULL
             ) AS d
             WHERE d.id IS NULL OR d.is_stale OR d.is_foreign;
@@ -250,16 +271,12 @@ DECLARE
     );
     v_in_script boolean := pgmq._in_extension_script();
     v_dedup text := format('pgmq.%I', 'dedup_' || pgmq._suffix(queue_name));
-    v_type text := format('pgmq.%I', '_message_' || pgmq._suffix(queue_name));
     v_difference record;
     v_function regproc;
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
     IF (SELECT c.relowner FROM pg_class AS c WHERE c.oid = to_regclass(v_dedup)) <> v_owner THEN
         EXECUTE format('ALTER TABLE %s OWNER TO %s', v_dedup, v_owner::regrole);
-    END IF;
-    IF (SELECT t.typowner FROM pg_type AS t WHERE t.oid = to_regtype(v_type)) <> v_owner THEN
-        EXECUTE format('ALTER TYPE %s OWNER TO %s', v_type, v_owner::regrole);
     END IF;
     -- (In an extension's script nothing but its members can be replaced.)
     IF NOT v_in_script AND EXISTS (
@@ -269,6 +286,9 @@ BEGIN
     )
     THEN
         PERFORM pgmq._schedule(queue_name);
+    END IF;
+    IF NOT v_in_script AND pgmq._enabled('enqueue', queue_name) IS NULL THEN
+        PERFORM pgmq._reuse(queue_name, v_owner);
     END IF;
     FOR v_difference IN
         SELECT
@@ -368,3 +388,121 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._drop_compiled(text, text) IS
 'Drop what an operation was compiled into for this queue.';
+
+-- PL/pgSQL keeps what it has made of a function for as long as a session lasts, and frees it only
+-- when that function, by its oid, is called again and is another one by then. So some functions of
+-- queues that are dropped are put aside, and become those of the next queues of the same owner: or
+-- sessions that use very many queues, one after another, would grow and grow.
+CREATE OR REPLACE FUNCTION pgmq._retire(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_most CONSTANT integer := 32;      -- sets of functions of an owner
+    v_first record;
+    v_is_kept boolean;
+    v_function record;
+BEGIN
+    SELECT p.oid, p.proowner AS owner INTO v_first
+    FROM pgmq._all_compiled('enqueue', queue_name) AS f (id)
+    INNER JOIN pg_proc AS p ON f.id = p.oid
+    LIMIT 1;
+    v_is_kept := (SELECT count(*) FROM pgmq._spares(v_first.owner)) < v_most
+        AND to_regproc(format('pgmq.%I', format('spare enqueue %s', v_first.oid))) IS NULL;
+    FOR v_function IN
+        SELECT
+            p.oid::regprocedure AS id,
+            format('spare %s %s', t.name, v_first.oid) AS name,
+            v_is_kept AND t.plain IS NOT NULL AND p.proacl IS NULL
+            AND p.proowner = v_first.owner AS is_kept
+        FROM pgmq.template AS t
+        INNER JOIN pg_proc AS p
+            ON p.proname = pgmq._function_name(t.name, _retire.queue_name)::name
+            AND p.pronamespace = 'pgmq'::regnamespace
+    LOOP
+        IF v_function.is_kept THEN
+            EXECUTE format('ALTER FUNCTION %s RENAME TO %I', v_function.id, v_function.name);
+        ELSE
+            EXECUTE format('DROP FUNCTION %s', v_function.id);
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._retire(text) IS
+'Put the compiled functions of a queue aside for the next ones of its owner, or drop them.';
+
+CREATE OR REPLACE FUNCTION pgmq._spares(owner oid)
+RETURNS SETOF text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+        SELECT split_part(p.proname, ' ', 3)
+        FROM pg_proc AS p
+        WHERE p.proname >= 'spare enqueue '::name AND p.proname < 'spare enqueue :'::name
+            AND p.pronamespace = 'pgmq'::regnamespace AND p.proowner = owner;
+END
+$$;
+COMMENT ON FUNCTION pgmq._spares(oid) IS
+'The sets of functions that were put aside of this owner''s queues: what their names end in.';
+
+CREATE OR REPLACE FUNCTION pgmq._reuse(queue_name text, owner oid)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_set CONSTANT text := (
+        SELECT s.number
+        FROM pgmq._spares(owner) AS s (number)
+        -- Two queues must not take one.
+        WHERE pg_try_advisory_xact_lock(hashtext('pgmq.spare'), hashtext(s.number))
+        LIMIT 1
+    );
+    v_spare record;
+BEGIN
+    IF v_set IS NULL THEN
+        RETURN;
+    END IF;
+    -- By their names: they may be the functions of a queue by now, and have others.
+    FOR v_spare IN
+        SELECT format('spare %s %s', t.name, v_set) AS name, t.name AS operation
+        FROM pgmq.template AS t
+        WHERE t.plain IS NOT NULL
+    LOOP
+        IF to_regproc(format('pgmq.%I', v_spare.name)) IS NOT NULL THEN
+            EXECUTE format(
+                'ALTER FUNCTION pgmq.%I RENAME TO %I',
+                v_spare.name, pgmq._function_name(v_spare.operation, queue_name)
+            );
+        END IF;
+    END LOOP;
+EXCEPTION WHEN undefined_function THEN
+    NULL;
+END
+$$;
+COMMENT ON FUNCTION pgmq._reuse(text, oid) IS
+'Give a queue the functions that were put aside, if there are any, to be replaced by its own.';
+
+CREATE OR REPLACE FUNCTION pgmq._shed(queue_name text, operations text[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_operation text;
+BEGIN
+    FOREACH v_operation IN ARRAY operations LOOP
+        BEGIN
+            PERFORM pgmq._drop_compiled(v_operation, queue_name);
+        EXCEPTION WHEN dependent_objects_still_exist THEN
+            NULL;       -- a trigger's
+        END;
+    END LOOP;
+    EXECUTE format('DROP TYPE IF EXISTS pgmq.%I', concat('_message_', pgmq._suffix(queue_name)));
+END
+$$;
+COMMENT ON FUNCTION pgmq._shed(text, text[]) IS
+'Drop what 2.0.0 has compiled into a queue, whether it uses it or not, and the type of its results.';

@@ -11,18 +11,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgmq._group(jsonb) IS 'The FIFO group that headers put a message into, as a number.';
 
-CREATE OR REPLACE FUNCTION pgmq._has_fifo_index(fifo_index text, live_mark text)
-RETURNS boolean
-LANGUAGE sql STABLE
-AS $$
-    -- Not while CREATE INDEX CONCURRENTLY is at work, nor when it has failed.
-    SELECT to_regclass(live_mark) IS NOT NULL AND EXISTS (
-        SELECT FROM pg_catalog.pg_index AS i
-        WHERE i.indexrelid = to_regclass(fifo_index)::oid AND i.indisvalid
-    )
-$$;
-COMMENT ON FUNCTION pgmq._has_fifo_index(text, text) IS 'Whether create_fifo_index() has prepared the queue with these relations.';
-
 CREATE OR REPLACE FUNCTION pgmq._lay_out_groups(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE

@@ -8,34 +8,9 @@ DECLARE
     v_queue text := pgmq.format_table_name(queue_name, 'q');
     v_suffix text := pgmq._suffix(queue_name);
     v_ids text := pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id');
-    v_owner oid := (
-        SELECT c.relowner FROM pg_class AS c WHERE c.oid = format('pgmq.%I', v_queue)::regclass
-    );
     v_mark text;
     v_looker oid := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = 'pgmq.look'::regclass);
 BEGIN
-    -- What the compiled functions return. It equals message_record, but is not the extension's:
-    -- DROP EXTENSION must not stumble over the functions of a queue. (A named type is looked up, a
-    -- list of columns is built, 10 us a call.)
-    -- Not to_regtype: the array of message_record is called _message_record, and makes room.
-    IF to_regclass(format('pgmq.%I', '_message_' || v_suffix)) IS NULL THEN
-        EXECUTE format(
-            $ddl$
-            CREATE TYPE pgmq.%I AS (
-                msg_id bigint,
-                read_ct integer,
-                enqueued_at timestamptz,
-                last_read_at timestamptz,
-                vt timestamptz,
-                message jsonb,
-                headers jsonb
-            )
-            $ddl$,
-            '_message_' || v_suffix
-        );
-        EXECUTE format('ALTER TYPE pgmq.%I OWNER TO %s', '_message_' || v_suffix, v_owner::regrole);
-    END IF;
-
     -- Ready: never read and not delayed. Parked: delayed, in flight or returned. A lease moves a
     -- message from one to the other.
     PERFORM pgmq._add_index('ready_idx_', queue_name);
@@ -137,10 +112,15 @@ DECLARE
     v_mark text := format('pgmq.%I', prefix || pgmq._suffix(queue_name));
 BEGIN
     IF to_regclass(v_mark) IS NULL THEN
-        EXECUTE format('CREATE SEQUENCE %s MINVALUE -9223372036854775808', v_mark);
+        EXECUTE format(
+            'CREATE SEQUENCE %s MINVALUE -9223372036854775808 %s', v_mark,
+            CASE WHEN v_owner = current_user::regrole THEN format('OWNED BY %s.vt', v_queue) END
+        );
         EXECUTE format('GRANT SELECT ON SEQUENCE %s TO public', v_mark);
-        EXECUTE format('ALTER SEQUENCE %s OWNER TO %s', v_mark, v_owner);
-        EXECUTE format('ALTER SEQUENCE %s OWNED BY %s.vt', v_mark, v_queue);
+        IF v_owner <> current_user::regrole THEN
+            EXECUTE format('ALTER SEQUENCE %s OWNER TO %s', v_mark, v_owner);
+            EXECUTE format('ALTER SEQUENCE %s OWNED BY %s.vt', v_mark, v_queue);
+        END IF;
     END IF;
 END
 $$;

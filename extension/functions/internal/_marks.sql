@@ -1,20 +1,25 @@
--- How templates read the low-water marks: one expression each, so that a call is inlined. A
--- sequence that has not been set yet has no value: then nothing may be passed over.
+-- How templates read the low-water marks. STABLE, so that a mark may bound an index scan: it is
+-- read when that begins, after the table was locked. A sequence that has not been set yet has no
+-- value: then nothing may be passed over.
 CREATE OR REPLACE FUNCTION pgmq._id_mark(mark regclass)
 RETURNS bigint
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql STABLE
 AS $$
-    SELECT coalesce(pg_catalog.pg_sequence_last_value(mark), '-9223372036854775808'::bigint)
+BEGIN
+    RETURN coalesce(pg_catalog.pg_sequence_last_value(mark), '-9223372036854775808'::bigint);
+END
 $$;
 COMMENT ON FUNCTION pgmq._id_mark(regclass) IS 'No message of the kind that the mark is for has a smaller msg_id.';
 
 CREATE OR REPLACE FUNCTION pgmq._parked_mark(mark regclass)
 RETURNS timestamptz
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql STABLE
 AS $$
-    SELECT to_timestamp(
+BEGIN
+    RETURN to_timestamp(
         coalesce(pg_catalog.pg_sequence_last_value(mark), 0)::double precision / '1e6'
-    )
+    );
+END
 $$;
 COMMENT ON FUNCTION pgmq._parked_mark(regclass) IS 'No parked message has a smaller vt.';
 
@@ -25,6 +30,21 @@ AS $$
     SELECT (extract(epoch FROM moment) * '1000000')::bigint
 $$;
 COMMENT ON FUNCTION pgmq._microseconds(timestamptz) IS 'A time as a sequence can hold it: microseconds since 1970.';
+
+CREATE OR REPLACE FUNCTION pgmq._is_sweep_due(
+    as_of timestamptz,
+    parked_mark regclass,
+    sweep_due regclass
+)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    -- A parked mark ahead of the clock: that was set back.
+    SELECT pgmq._parked_mark(parked_mark) > as_of OR pgmq._microseconds(as_of)
+        >= coalesce(pg_catalog.pg_sequence_last_value(sweep_due), 0)
+$$;
+COMMENT ON FUNCTION pgmq._is_sweep_due(timestamptz, regclass, regclass) IS
+'Whether what lies below the marks of a queue is to be looked at, for stragglers.';
 
 CREATE OR REPLACE FUNCTION pgmq._announced_at(announcement bigint)
 RETURNS timestamptz

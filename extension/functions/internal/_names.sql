@@ -100,7 +100,7 @@ BEGIN
         'ready_idx_', 'parked_idx_', 'msg_id_idx_', 'part_idx_', 'fifo_idx_', 'in_flight_idx_',
         'archived_at_idx_', 'archived_id_idx_', 'sent_at_idx_', 'dedup_', 'ready_mark_',
         'parked_mark_', 'live_mark_', 'floor_mark_', 'top_mark_', 'sweep_due_', 'tend_due_',
-        'notify_at_', 'armed_until_', '_message_'
+        'notify_at_', 'armed_until_'
     ]) AS p (prefix)
     INNER JOIN pg_class AS c ON c.oid = to_regclass(format('pgmq.%I', p.prefix || v_suffix))
     LEFT JOIN pg_index AS i ON i.indexrelid = c.oid
@@ -113,7 +113,6 @@ BEGIN
             )
             WHEN 'I' THEN i.indrelid IN (v_queue, v_archive)
             WHEN 'S' THEN d.refobjid = v_queue
-            WHEN 'c' THEN p.prefix = '_message_'
             WHEN 'r' THEN p.prefix = 'dedup_'
                 AND EXISTS (
                     SELECT FROM pg_attribute AS a

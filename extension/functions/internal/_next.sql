@@ -8,7 +8,6 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_visible CONSTANT text := pgmq._compiled('visible', queue_name);
     v_name CONSTANT text := pgmq.format_table_name(queue_name, 'q');
     v_table regclass;
     v_suffix CONSTANT text := pgmq._suffix(queue_name);
@@ -26,7 +25,6 @@ DECLARE
     v_place timestamptz := v_began;
     v_found timestamptz;
     v_next timestamptz;
-    v_many integer;
 BEGIN
     EXECUTE format('SELECT FROM pgmq.%I WHERE false', v_name);      -- locked first: see drop_queue
     v_table := format('pgmq.%I', v_name);
@@ -57,10 +55,7 @@ BEGIN
     USING v_ready, v_began, v_policy.max_receives, v_policy.message_ttl;
     -- Reads must clear away so many before any other is seen.
     IF v_has_dead AND v_next IS NULL THEN
-        EXECUTE format('SELECT cardinality(pgmq.%I($1, 1000, null))', v_visible)
-        INTO v_many
-        USING v_began;
-        IF v_many = 1000 THEN
+        IF cardinality(pgmq._visible(queue_name, v_began, 1000, null)) = 1000 THEN
             RETURN now();
         END IF;
     END IF;

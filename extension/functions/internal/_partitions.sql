@@ -14,6 +14,28 @@ $$;
 COMMENT ON FUNCTION pgmq._partition_column(text) IS
 'The column whose ranges a table is partitioned by; null for any other table.';
 
+CREATE OR REPLACE FUNCTION pgmq._live_range(queue_name text)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_bounds record;
+BEGIN
+    SELECT b.* INTO v_bounds
+    FROM pgmq._bounds(
+        to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))),
+        pgmq._suffix(queue_name)
+    ) AS b;
+    IF v_bounds.key IS NULL THEN
+        RETURN 'true';
+    END IF;
+    RETURN format('q.%I BETWEEN %s AND %s', v_bounds.key, v_bounds.first, v_bounds.last);
+END
+$$;
+COMMENT ON FUNCTION pgmq._live_range(text) IS
+'A condition in SQL, on q, that confines a scan of a queue to the partitions with messages.';
+
 CREATE OR REPLACE FUNCTION pgmq._is_id_interval(partition_interval text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

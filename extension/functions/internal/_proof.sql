@@ -74,7 +74,7 @@ BEGIN
         WHEN 'DELETE' THEN has_table_privilege(queue, 'DELETE')
         WHEN 'SELECT' THEN has_column_privilege(queue, 'message', 'SELECT')
         ELSE has_any_column_privilege(queue, privilege)
-    END)
+    END) IS NOT FALSE       -- null for a table that has just been dropped
     THEN
         RETURN true;
     END IF;

@@ -78,6 +78,8 @@ BEGIN
         END LOOP;
         body := array_to_string(v_lines, E'\n');
     END IF;
+    -- Sessions keep the text of what they call; its comments are here.
+    body := regexp_replace(body, '^ *-- .*\n', '', 'gn');
     -- "$live(q) AND" confines a scan of a partitioned queue to the partitions where messages are;
     -- "$timely(q) AND" is for what looks messages up by msg_id, which itself says where they are,
     -- unless the partitions are those of times; "$front(q) AND" is for the first ones with messages.

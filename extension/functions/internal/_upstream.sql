@@ -130,18 +130,15 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_message text := format('pgmq.%I', '_message_' || pgmq._suffix(old.queue_name));
     v_dedup text := format('pgmq.%I', 'dedup_' || pgmq._suffix(old.queue_name));
 BEGIN
-    -- The functions need the type: where it is gone, so are they.
-    IF to_regtype(v_message) IS NULL
+    IF pgmq._enabled('enqueue', old.queue_name) IS NULL
         OR to_regclass(format('pgmq.%I', pgmq.format_table_name(old.queue_name, 'q'))) IS NOT NULL
     THEN
         RETURN null;
     END IF;
-    PERFORM pgmq._drop_compiled(t.name, old.queue_name) FROM pgmq.template AS t;
+    PERFORM pgmq._retire(old.queue_name);
     PERFORM pgmq._drop_compiled('scheduled', old.queue_name);
-    EXECUTE format('DROP TYPE %s', v_message);
     IF to_regclass(v_dedup) IS NOT NULL THEN
         EXECUTE format('DROP TABLE %s', v_dedup);
     END IF;

@@ -7,6 +7,7 @@ RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
+    v_path text;
     v_moved bigint;
 BEGIN
     IF queue_name IS NOT NULL THEN
@@ -15,11 +16,12 @@ BEGIN
     IF qty < 0 THEN
         PERFORM pgmq._check_read(0, qty);
     END IF;
-    EXECUTE pg_catalog.format(
-        'SELECT pgmq.%I($1, $2)', pgmq._compiled('redrive', dead_letter_queue)
-    )
-    INTO v_moved
-    USING queue_name, coalesce(qty, 9223372036854775807);
+    PERFORM pgmq._compiled('enqueue', dead_letter_queue);       -- an unknown queue is an error
+    v_path := pg_catalog.current_setting('search_path'::text);
+    v_moved := pgmq._redrive(
+        dead_letter_queue, queue_name, coalesce(qty, 9223372036854775807)
+    );
+    PERFORM pgmq._restore_search_path(v_path);      -- triggers of the queues
     RETURN v_moved;
 END
 $$;

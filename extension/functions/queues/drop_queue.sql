@@ -90,9 +90,8 @@ BEGIN
     EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_queue);
     EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_archive);
     EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', 'dedup_' || v_suffix);
-    PERFORM pgmq._drop_compiled(t.name, queue_name) FROM pgmq.template AS t;
+    PERFORM pgmq._retire(queue_name);
     PERFORM pgmq._drop_compiled('scheduled', queue_name);
-    EXECUTE format('DROP TYPE IF EXISTS pgmq.%I', '_message_' || v_suffix);
     DELETE FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(_drop_queue.queue_name);
 END
 $$;

@@ -9,13 +9,10 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_visible CONSTANT text := pgmq._compiled('visible', queue_name);
-    v_name CONSTANT text := pgmq.format_table_name(queue_name, 'q');
-    v_table CONSTANT regclass := to_regclass(format('pgmq.%I', v_name));
-    v_policy CONSTANT pgmq.policy := pgmq._policy_of(queue_name);
-    v_has_dead CONSTANT boolean := coalesce(
-        v_policy.max_receives::text, v_policy.message_ttl::text
-    ) IS NOT NULL;
+    v_name text;
+    v_table regclass;
+    v_policy pgmq.policy;
+    v_has_dead boolean;
     v_quantity CONSTANT integer := coalesce(qty, 2147483647);
     v_now CONSTANT timestamptz := clock_timestamp();
     v_key name;
@@ -23,6 +20,11 @@ DECLARE
     v_last text;
     v_ids bigint[];
 BEGIN
+    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    v_name := pgmq.format_table_name(queue_name, 'q');
+    v_table := to_regclass(format('pgmq.%I', v_name));
+    v_policy := pgmq._policy_of(queue_name);
+    v_has_dead := coalesce(v_policy.max_receives::text, v_policy.message_ttl::text) IS NOT NULL;
     IF NOT has_column_privilege(v_table, 'message', 'SELECT') THEN
         PERFORM pgmq._may('SELECT', queue_name, v_table);
     END IF;
@@ -37,10 +39,10 @@ BEGIN
     END IF;
     -- Where there is such a policy some more: a read would pass over those that must not be handed
     -- out.
-    EXECUTE format('SELECT pgmq.%I($1, $2, $3)', v_visible)
-    INTO v_ids
-    USING v_now, v_quantity + CASE WHEN v_has_dead THEN 1000::bigint ELSE 0 END,
-        nullif(conditional, '{}');
+    v_ids := pgmq._visible(
+        queue_name, v_now, v_quantity + CASE WHEN v_has_dead THEN 1000::bigint ELSE 0 END,
+        nullif(conditional, '{}')
+    );
     RETURN QUERY EXECUTE concat(
         'SELECT m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers',
         format(' FROM pgmq.%I AS m WHERE m.msg_id = ANY ($1)', v_name),

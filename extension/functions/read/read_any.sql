@@ -19,12 +19,11 @@ BEGIN
         FROM pg_catalog.unnest(queue_names) AS u (name)
         ORDER BY random()
         LIMIT 1;
-        EXECUTE pg_catalog.format('SELECT pgmq.%I()', pgmq._compiled('advance', v_name));
+        PERFORM pgmq._look_after(v_name, v_wanted::integer);
     END IF;
     FOREACH v_name IN ARRAY queue_names LOOP
-        RETURN QUERY EXECUTE pg_catalog.format(
-            'SELECT $1, m.* FROM pgmq.%I($2, $3, null) AS m', pgmq._compiled('read', v_name)
-        ) USING v_name, vt, v_wanted::integer;
+        RETURN QUERY
+            SELECT v_name, m.* FROM pgmq.read(v_name, vt, v_wanted::integer) AS m;
         GET DIAGNOSTICS v_found = ROW_COUNT;
         v_wanted := v_wanted - v_found;
         EXIT WHEN v_wanted <= 0;

@@ -33,7 +33,7 @@ AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
-    ) USING msg, null::jsonb, clock_timestamp() + pg_catalog.make_interval(secs => delay);
+    ) USING msg, null::jsonb, pgmq._delayed(delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, integer) IS
@@ -48,7 +48,7 @@ AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
-    ) USING msg, null::jsonb, delay;
+    ) USING msg, null::jsonb, pgmq._delayed(delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, timestamptz) IS
@@ -63,7 +63,7 @@ AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
-    ) USING msg, headers, clock_timestamp() + pg_catalog.make_interval(secs => delay);
+    ) USING msg, headers, pgmq._delayed(delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, jsonb, integer) IS
@@ -76,7 +76,7 @@ AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
-    ) USING msg, headers, delay;
+    ) USING msg, headers, pgmq._delayed(delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, jsonb, timestamptz) IS

@@ -38,7 +38,7 @@ BEGIN
     PERFORM pgmq._validate_batch_params(msgs, null);
     RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
-    ) USING msgs, null::jsonb[], clock_timestamp() + pg_catalog.make_interval(secs => delay);
+    ) USING msgs, null::jsonb[], pgmq._delayed(delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], integer) IS
@@ -54,7 +54,7 @@ BEGIN
     PERFORM pgmq._validate_batch_params(msgs, null);
     RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
-    ) USING msgs, null::jsonb[], delay;
+    ) USING msgs, null::jsonb[], pgmq._delayed(delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], timestamptz) IS
@@ -75,7 +75,7 @@ BEGIN
     PERFORM pgmq._validate_batch_params(msgs, headers);
     RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
-    ) USING msgs, headers, clock_timestamp() + pg_catalog.make_interval(secs => delay);
+    ) USING msgs, headers, pgmq._delayed(delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], jsonb[], integer) IS
@@ -94,7 +94,7 @@ BEGIN
     PERFORM pgmq._validate_batch_params(msgs, headers);
     RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('sendbatch', queue_name)
-    ) USING msgs, headers, delay;
+    ) USING msgs, headers, pgmq._delayed(delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], jsonb[], timestamptz) IS

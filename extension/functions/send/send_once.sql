@@ -8,11 +8,17 @@ CREATE OR REPLACE FUNCTION pgmq.send_once(
 RETURNS TABLE (msg_id bigint, is_new boolean)
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
+DECLARE
+    v_function CONSTANT text := pgmq._compiled('sendonce', queue_name);
+    v_headers CONSTANT jsonb := pgmq._with_dedup_key(headers, dedup_key);
 BEGIN
+    IF v_function IS NULL THEN
+        PERFORM pgmq._raise_no_window(queue_name);
+    END IF;
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, $3, true)', pgmq._compiled('sendonce', queue_name)
+        'SELECT * FROM pgmq.%I($1, $2, $3, true)', v_function
     ) USING
-        msg, pgmq._with_dedup_key(headers, dedup_key),
+        msg, v_headers,
         clock_timestamp() + pg_catalog.make_interval(secs => delay);
 END
 $$;
@@ -52,6 +58,9 @@ CREATE OR REPLACE FUNCTION pgmq.send_once(
 RETURNS TABLE (msg_id bigint, is_new boolean)
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
+DECLARE
+    v_function CONSTANT text := pgmq._compiled('sendoncebatch', queue_name);
+    v_headers jsonb[];
 BEGIN
     PERFORM pgmq._validate_batch_params(msgs, headers);
     IF coalesce(pg_catalog.cardinality(dedup_keys), 0) <> pg_catalog.cardinality(msgs) THEN
@@ -59,16 +68,17 @@ BEGIN
             pg_catalog.cardinality(msgs), coalesce(pg_catalog.cardinality(dedup_keys), 0)
             USING ERRCODE = 'array_subscript_error', HINT = 'Each message has a key.';
     END IF;
+    v_headers := ARRAY(
+        SELECT pgmq._with_dedup_key(u.header, u.dedup_key)
+        FROM unnest(headers, dedup_keys) WITH ORDINALITY AS u (header, dedup_key, place)
+        ORDER BY u.place
+    );
+    IF v_function IS NULL THEN
+        PERFORM pgmq._raise_no_window(queue_name);
+    END IF;
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, $3, true)', pgmq._compiled('sendoncebatch', queue_name)
-    ) USING
-        msgs,
-        ARRAY(
-            SELECT pgmq._with_dedup_key(u.header, u.dedup_key)
-            FROM unnest(headers, dedup_keys) WITH ORDINALITY AS u (header, dedup_key, place)
-            ORDER BY u.place
-        ),
-        clock_timestamp() + pg_catalog.make_interval(secs => delay);
+        'SELECT * FROM pgmq.%I($1, $2, $3, true)', v_function
+    ) USING msgs, v_headers, clock_timestamp() + pg_catalog.make_interval(secs => delay);
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_once(text, jsonb[], text[], jsonb[], integer) IS

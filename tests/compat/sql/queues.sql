@@ -101,12 +101,12 @@ BEGIN;
 SELECT pgmq.acquire_queue_lock('q');
 SELECT pgmq.acquire_queue_lock(queue_name => 'A$b');
 SELECT classid::bigint, objid::bigint, objsubid, mode, granted
-    FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+    FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND pid = pg_backend_pid();
 COMMIT;
 SELECT classid::bigint, objid::bigint, objsubid, mode, granted
-    FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+    FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND pid = pg_backend_pid();
 BEGIN;
 SELECT pgmq.create('q');
 SELECT classid::bigint, objid::bigint, objsubid, mode, granted
-    FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+    FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND pid = pg_backend_pid();
 COMMIT;

@@ -1,8 +1,12 @@
--- Return leased messages: visible again after some seconds, the error kept in the headers.
-CREATE OR REPLACE FUNCTION pgmq._nack_$queue(
+-- Change when messages are visible again whose lease, the pair (msg_id, read_ct), is still the
+-- caller's: keep them for longer, or give them back, and then with what went wrong in the headers.
+-- Every read increments read_ct; a message that was never read is nobody's. (IS TRUE keeps the list
+-- of leases a hash table to look up: as a join, it could cost a scan of the queue.)
+CREATE OR REPLACE FUNCTION pgmq._shift_$queue(
     msg_ids bigint[],
     read_cts integer[],
     seconds integer,
+    gives_back boolean,
     error text
 )
 RETURNS SETOF bigint
@@ -11,8 +15,6 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
-    ASSERT pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue');
-    PERFORM pgmq._check_leases(msg_ids, read_cts);
     --# if partitioned
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');
@@ -20,7 +22,7 @@ BEGIN
     --# end
     RETURN QUERY
         UPDATE pgmq.q_$queue AS m
-        SET vt = greatest(
+        SET vt = pgmq._parked_until(
                 clock_timestamp() + pg_catalog.make_interval(secs => coalesce(
                     seconds,
                     --# if retry_delay
@@ -30,20 +32,16 @@ BEGIN
                     --# end
                     0
                 )),
-                clock_timestamp(),
-                m.enqueued_at + interval '1 microsecond'
+                m.enqueued_at
             ),
             -- It is no lease any more: see admit, and _free_slot_at_once.
-            last_read_at = null,
-            headers = CASE
-                WHEN error IS NULL THEN m.headers
-                ELSE pgmq._headers(m.headers)
-                    || pg_catalog.jsonb_build_object('x-pgmq-error', error)
-            END
+            last_read_at = CASE WHEN NOT gives_back THEN m.last_read_at END,
+            headers = pgmq._with_error(m.headers, error)
         WHERE $timely(m) AND m.msg_id = ANY (msg_ids) AND m.read_ct > 0
             AND ((m.msg_id, m.read_ct) IN (
                 SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
             )) IS TRUE
+            AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
         RETURNING m.msg_id;
 END
 $$;

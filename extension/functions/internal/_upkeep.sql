@@ -2,14 +2,21 @@
 -- failing what that call is for. About one call in 32 / quantity should do it, where quantity is
 -- how many messages that call takes or how many rows it adds: so more than twice as many are
 -- removed as are added, whatever the size of batches.
-CREATE OR REPLACE FUNCTION pgmq._upkeep_$queue(quantity integer DEFAULT 1)
+CREATE OR REPLACE FUNCTION pgmq._upkeep(queue_name text, quantity integer)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_space CONSTANT integer := 'pgmq.q_$queue'::regclass::oid::bigint - 2147483648;
+    v_forget CONSTANT text := pgmq._enabled('forget', queue_name);
+    v_space CONSTANT integer := to_regclass(
+        format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
+    )::oid::bigint - 2147483648;
     v_alone boolean := false;
 BEGIN
+    IF v_forget IS NULL THEN
+        RETURN;
+    END IF;
     -- An old snapshot shows what others have removed already.
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RETURN;
@@ -18,17 +25,22 @@ BEGIN
         -- Got, given up and noted in single statements within the block: a cancel comes between two.
         v_alone := pg_try_advisory_lock(v_space, -2);
         IF v_alone THEN
-            PERFORM pgmq._forget_$queue(greatest(100, least(quantity, 5000) * 2));
+            EXECUTE format('SELECT pgmq.%I($1)', v_forget)
+            USING greatest(100, least(quantity, 5000) * 2);
             v_alone := NOT pg_advisory_unlock(v_space, -2);
         END IF;
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
         IF v_alone THEN
             PERFORM pg_advisory_unlock(v_space, -2);
         END IF;
-        IF SQLSTATE = '57014'::text THEN
+        IF SQLSTATE = '57014' THEN
             RAISE;
         END IF;
-        RAISE WARNING 'upkeep of queue "%" failed: %', queue_name$policy, SQLERRM;
+        RAISE WARNING 'upkeep of queue "%" failed: %', queue_name, SQLERRM;
     END;
 END
 $$;
+COMMENT ON FUNCTION pgmq._upkeep(text, integer) IS
+'A step of upkeep, on the back of some other call that takes or adds so many messages.
+
+Removes archived messages and deduplication keys that the policy keeps no longer. A failure is a warning.';

@@ -1,0 +1,157 @@
+-- Which messages a call takes, where the quick way (see the templates read and pop) does not do.
+CREATE OR REPLACE FUNCTION pgmq._choose(queue_name text, quantity integer, condition jsonb)
+RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_admit CONSTANT text := pgmq._enabled('admit', queue_name);
+    v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
+    v_ids bigint[];
+BEGIN
+    IF v_admit IS NULL THEN
+        RETURN pgmq._claim(queue_name, quantity, condition);
+    END IF;
+    EXECUTE pg_catalog.format('SELECT pgmq.%I($1, $2, null, null)', v_admit)
+    INTO v_ids
+    USING quantity, condition;
+    PERFORM pgmq._restore_search_path(v_path);      -- triggers on dead letters
+    RETURN v_ids;
+END
+$$;
+COMMENT ON FUNCTION pgmq._choose(text, integer, jsonb) IS
+'Lock the visible messages with the smallest msg_id and return their ids, as many as max_in_flight allows.';
+
+CREATE OR REPLACE FUNCTION pgmq._claim(
+    queue_name text,
+    quantity integer,
+    condition jsonb,
+    rounds integer DEFAULT 5
+)
+RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_step CONSTANT text := pg_catalog.format(
+        'SELECT * FROM pgmq.%I($1, $2, $3, $4)', pgmq._compiled('claim', queue_name)
+    );
+    v_now CONSTANT timestamptz := clock_timestamp();
+    -- Some more than are asked for, unless a condition may make each dear to find.
+    v_breadth bigint := quantity::bigint + CASE WHEN condition IS NULL THEN 20 ELSE 0 END;
+    v_looked_at integer;
+    v_ids bigint[];
+    v_is_sweep_due boolean;
+    v_left bigint[];
+    v_moved boolean;
+BEGIN
+    -- Due and ready messages can only be locked together once they are merged. So where others hold
+    -- some of these, look again, further each time: the work is a multiple of what they hold.
+    FOR v_round IN 1..12 LOOP
+        EXECUTE v_step
+        INTO v_looked_at, v_ids, v_is_sweep_due
+        USING v_now, quantity, condition, v_breadth;
+        EXIT WHEN pg_catalog.cardinality(v_ids) = least(quantity, v_looked_at)
+            OR v_looked_at < v_breadth;
+        v_breadth := 6 * v_breadth;
+    END LOOP;
+
+    -- Where others must not be handed out, what is left may be less than there is; nothing, when
+    -- more than a call clears away lies in front.
+    IF pg_catalog.cardinality(v_ids) <> 0 THEN
+        v_left := pgmq._without_dead(queue_name, v_ids);
+        IF pg_catalog.cardinality(v_left) = 0 AND rounds > 1 THEN
+            RETURN pgmq._claim(queue_name, quantity, condition, rounds - 1);
+        END IF;
+        RETURN v_left;
+    END IF;
+
+    -- The polls of an idle queue keep its marks up too, and find a straggler as soon as a sweep is
+    -- due.
+    IF v_is_sweep_due OR pgmq._chance(1, 8) THEN
+        EXECUTE pg_catalog.format('SELECT pgmq.%I()', pgmq._compiled('advance', queue_name))
+        INTO v_moved;
+        IF v_moved THEN
+            RETURN pgmq._claim(queue_name, quantity, condition);
+        END IF;
+    END IF;
+    RETURN v_ids;
+END
+$$;
+COMMENT ON FUNCTION pgmq._claim(text, integer, jsonb, integer) IS
+'Lock the visible messages with the smallest msg_id and return their ids, in no order.
+
+Due ones and ready ones are merged; where others hold some of them, the next free ones are taken.';
+
+CREATE OR REPLACE FUNCTION pgmq._without_dead(queue_name text, msg_ids bigint[])
+RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_bury CONSTANT text := pgmq._enabled('bury', queue_name);
+    v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
+    v_dead bigint[];
+BEGIN
+    IF v_bury IS NULL THEN
+        RETURN msg_ids;
+    END IF;
+    EXECUTE pg_catalog.format('SELECT pgmq.%I($1)', v_bury) INTO v_dead USING msg_ids;
+    PERFORM pgmq._restore_search_path(v_path);      -- triggers on dead letters
+    IF pg_catalog.cardinality(v_dead) = 0 THEN
+        RETURN msg_ids;
+    END IF;
+    RETURN ARRAY(
+        SELECT u.id
+        FROM pg_catalog.unnest(msg_ids) WITH ORDINALITY AS u (id, place)
+        WHERE (u.id IN (SELECT d.id FROM pg_catalog.unnest(v_dead) AS d (id))) IS NOT TRUE
+        ORDER BY u.place
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq._without_dead(text, bigint[]) IS
+'What may be handed out of these messages, in their order; the others are moved away.';
+
+CREATE OR REPLACE FUNCTION pgmq._look_after(queue_name text, quantity integer)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_advance CONSTANT text := pgmq._compiled('advance', queue_name);
+    v_table CONSTANT text := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
+BEGIN
+    IF NOT has_any_column_privilege(to_regclass(v_table), 'SELECT') THEN
+        RETURN;         -- the call itself will say so
+    END IF;
+    -- The table is locked before the marks: see drop_queue.
+    EXECUTE format('SELECT FROM %s WHERE false', v_table);
+    EXECUTE format('SELECT pgmq.%I()', v_advance);
+    PERFORM pgmq._upkeep(queue_name, quantity);
+END
+$$;
+COMMENT ON FUNCTION pgmq._look_after(text, integer) IS
+'What about one read in 32 does beside: move the marks, and remove what the policy keeps no longer.';
+
+CREATE OR REPLACE FUNCTION pgmq._take(queue_name text, msg_ids bigint[])
+RETURNS SETOF pgmq.message_record
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_function CONSTANT text := pgmq._enabled('take', queue_name);
+BEGIN
+    IF v_function IS NOT NULL THEN
+        RETURN QUERY EXECUTE format('SELECT * FROM pgmq.%I($1, $2)', v_function)
+            USING msg_ids, null::pgmq.message_record;
+    ELSE
+        RETURN QUERY EXECUTE format(
+            $sql$
+            DELETE FROM pgmq.%I AS m
+            WHERE m.msg_id = ANY ($1)
+            RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+            $sql$,
+            pgmq.format_table_name(queue_name, 'q')
+        ) USING msg_ids;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._take(text, bigint[]) IS 'Remove messages and return them, in msg_id order.';

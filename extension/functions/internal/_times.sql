@@ -1,0 +1,117 @@
+-- What templates say of a message that they change: one expression each, so that a call is inlined
+-- when the statement is planned, and the statement that each session keeps stays small.
+CREATE OR REPLACE FUNCTION pgmq._visible_from(visible_at timestamptz)
+RETURNS timestamptz
+LANGUAGE sql VOLATILE
+AS $$
+    -- Equal times (enqueued_at is now() too) make the message ready.
+    SELECT CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END
+$$;
+COMMENT ON FUNCTION pgmq._visible_from(timestamptz) IS
+'The vt of a message that is sent: when it becomes visible, or now if that is past.';
+
+CREATE OR REPLACE FUNCTION pgmq._lease_end(seconds integer, enqueued_at timestamptz)
+RETURNS timestamptz
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT greatest(
+        clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
+        enqueued_at + interval '1 microsecond'
+    )
+$$;
+COMMENT ON FUNCTION pgmq._lease_end(integer, timestamptz) IS
+'The vt of a message that is leased for some seconds: not behind the clock, and not that of a ready one.';
+
+CREATE OR REPLACE FUNCTION pgmq._parked_until(visible_at timestamptz, enqueued_at timestamptz)
+RETURNS timestamptz
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT greatest(visible_at, clock_timestamp(), enqueued_at + interval '1 microsecond')
+$$;
+COMMENT ON FUNCTION pgmq._parked_until(timestamptz, timestamptz) IS
+'The vt of a message that is parked until a time: not behind the clock, and not that of a ready one.';
+
+CREATE OR REPLACE FUNCTION pgmq._next_receipt(read_ct integer)
+RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT least(read_ct, 2147483646) + 1
+$$;
+COMMENT ON FUNCTION pgmq._next_receipt(integer) IS
+'The read_ct of a message that is read once more; it stops at the largest integer.';
+
+CREATE OR REPLACE FUNCTION pgmq._with_error(headers jsonb, error text)
+RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT CASE
+        WHEN error IS NULL THEN headers
+        ELSE pgmq._headers(headers) || pg_catalog.jsonb_build_object('x-pgmq-error', error)
+    END
+$$;
+COMMENT ON FUNCTION pgmq._with_error(jsonb, text) IS
+'The headers of a message that was given back, with what went wrong unless that is null.';
+
+-- STABLE, so that it may bound an index scan: it is then evaluated when that begins.
+CREATE OR REPLACE FUNCTION pgmq._clock()
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN clock_timestamp();
+END
+$$;
+COMMENT ON FUNCTION pgmq._clock() IS 'What the clock says, for a condition that an index scan begins with.';
+
+-- The time that a delay ends at: what the public functions take, a number of seconds or a time.
+CREATE OR REPLACE FUNCTION pgmq._delayed(delay integer)
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    IF delay IS NULL THEN
+        PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
+    END IF;
+    RETURN clock_timestamp() + pg_catalog.make_interval(secs => delay);
+END
+$$;
+COMMENT ON FUNCTION pgmq._delayed(integer) IS 'The time in so many seconds; raise an error for null.';
+
+CREATE OR REPLACE FUNCTION pgmq._delayed(delay timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    IF delay IS NULL THEN
+        PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
+    END IF;
+    RETURN delay;
+END
+$$;
+COMMENT ON FUNCTION pgmq._delayed(timestamptz) IS 'That time; raise an error for null.';
+
+CREATE OR REPLACE FUNCTION pgmq._visible_at(vt integer)
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    IF vt IS NULL THEN
+        PERFORM pgmq._raise_null('vt', 'Give seconds or a time.');
+    END IF;
+    RETURN clock_timestamp() + pg_catalog.make_interval(secs => vt);
+END
+$$;
+COMMENT ON FUNCTION pgmq._visible_at(integer) IS 'The time in so many seconds; raise an error for null.';
+
+CREATE OR REPLACE FUNCTION pgmq._visible_at(vt timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    IF vt IS NULL THEN
+        PERFORM pgmq._raise_null('vt', 'Give seconds or a time.');
+    END IF;
+    RETURN vt;
+END
+$$;
+COMMENT ON FUNCTION pgmq._visible_at(timestamptz) IS 'That time; raise an error for null.';
