@@ -45,7 +45,7 @@ BEGIN
 
     -- What is locked and made for each queue; in an extension's script, its functions, too, which
     -- enter and leave the extension.
-    v_each := CASE WHEN v_is_2_0_0 THEN 35 ELSE 12 END + CASE WHEN EXISTS (
+    v_each := CASE WHEN v_is_2_0_0 THEN 48 ELSE 12 END + CASE WHEN EXISTS (
         SELECT FROM pg_extension AS e WHERE e.extname = 'pgmq'
     ) THEN 40 ELSE 0 END;
     SELECT count(*) INTO v_queues FROM pgmq.meta;

@@ -1,5 +1,6 @@
 -- Look at some visible messages with the smallest msg_id, due ones and ready ones merged, and lock
--- as many of them as are wanted; how many these were, and which are locked. Of many due messages,
+-- as many of them as are wanted beside those that are held already: how many were looked at, and
+-- which are locked. (What was locked and not taken, nobody else would get.) Of many due messages,
 -- those that fell due first take part: the work is bounded. Also whether the marks must be looked
 -- after: a sweep is due, or the clock was set back. This is a step of _claim(); what is ready and
 -- nothing else, read and pop take in one statement of their own.
@@ -8,6 +9,7 @@ CREATE OR REPLACE FUNCTION pgmq._claim_$queue(
     quantity integer,
     condition jsonb,
     breadth bigint,
+    held bigint[],
     OUT looked_at integer,
     OUT locked bigint[],
     OUT is_sweep_due boolean
@@ -23,6 +25,7 @@ BEGIN
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
             WHERE $timely(q) AND q.msg_id = ANY (l.msg_ids)
+                AND (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
                 AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
                 AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
             ORDER BY q.msg_id

@@ -32,13 +32,14 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     v_step CONSTANT text := pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, $3, $4)', pgmq._compiled('claim', queue_name)
+        'SELECT * FROM pgmq.%I($1, $2, $3, $4, $5)', pgmq._compiled('claim', queue_name)
     );
     v_now CONSTANT timestamptz := clock_timestamp();
     -- Some more than are asked for, unless a condition may make each dear to find.
     v_breadth bigint := quantity::bigint + CASE WHEN condition IS NULL THEN 20 ELSE 0 END;
     v_looked_at integer;
-    v_ids bigint[];
+    v_locked bigint[];
+    v_ids bigint[] := '{}'::bigint[];
     v_is_sweep_due boolean;
     v_left bigint[];
     v_moved boolean;
@@ -47,8 +48,10 @@ BEGIN
     -- some of these, look again, further each time: the work is a multiple of what they hold.
     FOR v_round IN 1..12 LOOP
         EXECUTE v_step
-        INTO v_looked_at, v_ids, v_is_sweep_due
-        USING v_now, quantity, condition, v_breadth;
+        INTO v_looked_at, v_locked, v_is_sweep_due
+        USING
+            v_now, quantity - pg_catalog.cardinality(v_ids), condition, v_breadth, v_ids;
+        v_ids := pg_catalog.array_cat(v_ids, v_locked);
         EXIT WHEN pg_catalog.cardinality(v_ids) = least(quantity, v_looked_at)
             OR v_looked_at < v_breadth;
         v_breadth := 6 * v_breadth;

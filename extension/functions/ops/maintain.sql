@@ -45,7 +45,8 @@ BEGIN
             END;
         END LOOP;
         PERFORM pgmq._warn_of_others(
-            'maintain()', v_others,
+            'maintain()',
+            ARRAY(SELECT o.name FROM pg_catalog.unnest(v_others) AS o (name) ORDER BY o.name),
             'Their owners call it, or a role without other rights that grant_maintain was called for.'
         );
     END IF;
