@@ -92,6 +92,12 @@ INNER JOIN acked USING (msg_id)
 """
 
 
+# Counted: pgmq.metrics() estimates where vacuum has very many dead rows to remove.
+PROGRESS = f"""
+    SELECT (SELECT count(*) FROM demo.result), (SELECT count(*) FROM pgmq.q_{QUEUE})
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Digest:
     """What a worker finds out about a file."""
@@ -426,10 +432,7 @@ def drain(connection: psycopg.Connection[Any], found: Found, fleet: Fleet) -> No
                 sent += len(batch)
             else:
                 time.sleep(min(0.2, len(paths) / 50_000))
-            [(done, left)] = connection.execute(
-                "SELECT (SELECT count(*) FROM demo.result), queue_length FROM pgmq.metrics(%s)",
-                [QUEUE],
-            ).fetchall()
+            [(done, left)] = connection.execute(PROGRESS).fetchall()
             if fleet.killed is None and done >= KILL_AT * len(paths):
                 fleet.try_to_kill(connection)
             fleet.check()
@@ -507,10 +510,9 @@ def examine(connection: psycopg.Connection[Any], found: Found, fleet: Fleet) -> 
         FROM demo.result
         """
     ).fetchall()
-    [(redelivered, left)] = connection.execute(
-        "SELECT (SELECT count(*) FROM demo.result WHERE read_ct > 1), queue_length "
-        "FROM pgmq.metrics(%s)",
-        [QUEUE],
+    [(_, left)] = connection.execute(PROGRESS).fetchall()
+    [(redelivered,)] = connection.execute(
+        "SELECT count(*) FROM demo.result WHERE read_ct > 1"
     ).fetchall()
     by_worker = connection.execute(
         "SELECT worker, count(*) FROM demo.result GROUP BY worker ORDER BY worker"
