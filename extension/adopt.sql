@@ -125,6 +125,7 @@ $$;
 -- Helpers of 2.0.0 that have other arguments now.
 DROP FUNCTION IF EXISTS pgmq._push(text), pgmq._lease_to_push(text, integer);
 DROP FUNCTION IF EXISTS pgmq._close(text), pgmq._close_dead(text);
+DROP FUNCTION IF EXISTS pgmq._render(text, text, pgmq.policy);
 
 -- Patterns of exchanges that 2.0.0 has stored with more wildcards than they need.
 INSERT INTO pgmq.binding (exchange_name, queue_name, channel, pattern, kind, bound_at)

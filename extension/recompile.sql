@@ -1,15 +1,27 @@
 -- Rendering takes its time: for most queues it is done here.
-UPDATE pgmq.template AS t
-SET plain = r.sql
-FROM (
+WITH plain AS (
+    SELECT
+        n.name,
+        p AS policy,
+        pgmq._features(n.name, p) AS features
+    FROM pgmq._any_queue() AS n (name)
+    CROSS JOIN pgmq._policy_of(n.name) AS p
+),
+
+rendered AS (
     SELECT
         b.name,
         CASE
             WHEN NOT starts_with(b.body, '--# for ')
-                THEN pgmq._render(b.body, pgmq._any_queue(), pgmq._policy_of(pgmq._any_queue()))
+                THEN pgmq._render(b.body, a.name, a.policy, a.features)
         END AS sql
     FROM pgmq.template AS b
-) AS r
+    CROSS JOIN plain AS a
+)
+
+UPDATE pgmq.template AS t
+SET plain = r.sql
+FROM rendered AS r
 WHERE t.name = r.name AND t.plain IS DISTINCT FROM r.sql;
 
 -- Give every queue the functions that the templates above describe.

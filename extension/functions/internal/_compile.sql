@@ -165,7 +165,7 @@ BEGIN
                         ELSE pgmq._render(
                             t.body,
                             CASE WHEN v_queue.is_special THEN v_queue.name ELSE v_any END,
-                            v_policy
+                            v_policy, v_features
                         )
                     END AS sql,
                     pgmq._prunes(t.body, v_queue.partition_column) AS prunes,

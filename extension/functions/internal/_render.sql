@@ -32,7 +32,12 @@ $$;
 COMMENT ON FUNCTION pgmq._has_feature(text, jsonb) IS
 'Whether one of the conditions of a template ("a or b") holds for a queue with these features.';
 
-CREATE OR REPLACE FUNCTION pgmq._render(body text, queue_name text, policy pgmq.policy)
+CREATE OR REPLACE FUNCTION pgmq._render(
+    body text,
+    queue_name text,
+    policy pgmq.policy,
+    features jsonb
+)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -43,7 +48,7 @@ DECLARE
     v_key text := pgmq._partition_column(
         format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
     );
-    v_policy CONSTANT jsonb := pgmq._features(queue_name, policy);
+    v_policy CONSTANT jsonb := features || to_jsonb(policy);
     v_first text;
     v_last text;
     v_front text;
@@ -160,7 +165,7 @@ BEGIN
     RETURN body;
 END
 $$;
-COMMENT ON FUNCTION pgmq._render(text, text, pgmq.policy) IS
+COMMENT ON FUNCTION pgmq._render(text, text, pgmq.policy, jsonb) IS
 'A template as it is for this queue.
 
 The queue''s identifiers stand in place of those of "$queue", what its policy says in place of "...$policy", and, where it is partitioned, the partitions to look at in place of "$live(...)" and its like.';

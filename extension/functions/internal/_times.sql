@@ -63,55 +63,49 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._clock() IS 'What the clock says, for a condition that an index scan begins with.';
 
--- The time that a delay ends at: what the public functions take, a number of seconds or a time.
-CREATE OR REPLACE FUNCTION pgmq._delayed(delay integer)
+-- The times that the public functions take, as a time or as a number of seconds from now.
+CREATE OR REPLACE FUNCTION pgmq._not_null(moment timestamptz, argument text, hint text)
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    IF delay IS NULL THEN
-        PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
+    IF moment IS NULL THEN
+        PERFORM pgmq._raise_null(argument, hint);
     END IF;
-    RETURN clock_timestamp() + pg_catalog.make_interval(secs => delay);
+    RETURN moment;
 END
 $$;
-COMMENT ON FUNCTION pgmq._delayed(integer) IS 'The time in so many seconds; raise an error for null.';
+COMMENT ON FUNCTION pgmq._not_null(timestamptz, text, text) IS
+'That time; raise an error for a null argument of this name.';
 
 CREATE OR REPLACE FUNCTION pgmq._delayed(delay timestamptz)
 RETURNS timestamptz
-LANGUAGE plpgsql VOLATILE
+LANGUAGE sql VOLATILE
 AS $$
-BEGIN
-    IF delay IS NULL THEN
-        PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
-    END IF;
-    RETURN delay;
-END
+    SELECT pgmq._not_null(delay, 'delay'::text, 'Give seconds or a time, or leave delay out.'::text)
 $$;
-COMMENT ON FUNCTION pgmq._delayed(timestamptz) IS 'That time; raise an error for null.';
+COMMENT ON FUNCTION pgmq._delayed(timestamptz) IS 'The time that a delay ends at; raise an error for null.';
 
-CREATE OR REPLACE FUNCTION pgmq._visible_at(vt integer)
+CREATE OR REPLACE FUNCTION pgmq._delayed(delay integer)
 RETURNS timestamptz
-LANGUAGE plpgsql VOLATILE
+LANGUAGE sql VOLATILE
 AS $$
-BEGIN
-    IF vt IS NULL THEN
-        PERFORM pgmq._raise_null('vt', 'Give seconds or a time.');
-    END IF;
-    RETURN clock_timestamp() + pg_catalog.make_interval(secs => vt);
-END
+    SELECT pgmq._delayed(clock_timestamp() + pg_catalog.make_interval(secs => delay))
 $$;
-COMMENT ON FUNCTION pgmq._visible_at(integer) IS 'The time in so many seconds; raise an error for null.';
+COMMENT ON FUNCTION pgmq._delayed(integer) IS 'The time that a delay of so many seconds ends at; raise an error for null.';
 
 CREATE OR REPLACE FUNCTION pgmq._visible_at(vt timestamptz)
 RETURNS timestamptz
-LANGUAGE plpgsql VOLATILE
+LANGUAGE sql VOLATILE
 AS $$
-BEGIN
-    IF vt IS NULL THEN
-        PERFORM pgmq._raise_null('vt', 'Give seconds or a time.');
-    END IF;
-    RETURN vt;
-END
+    SELECT pgmq._not_null(vt, 'vt'::text, 'Give seconds or a time.'::text)
 $$;
-COMMENT ON FUNCTION pgmq._visible_at(timestamptz) IS 'That time; raise an error for null.';
+COMMENT ON FUNCTION pgmq._visible_at(timestamptz) IS 'The time that set_vt() is given; raise an error for null.';
+
+CREATE OR REPLACE FUNCTION pgmq._visible_at(vt integer)
+RETURNS timestamptz
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT pgmq._visible_at(clock_timestamp() + pg_catalog.make_interval(secs => vt))
+$$;
+COMMENT ON FUNCTION pgmq._visible_at(integer) IS 'The time that set_vt() is given in seconds from now; raise an error for null.';

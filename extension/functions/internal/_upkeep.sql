@@ -9,9 +9,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_forget CONSTANT text := pgmq._enabled('forget', queue_name);
-    v_space CONSTANT integer := to_regclass(
-        format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
-    )::oid::bigint - 2147483648;
+    v_space integer;
     v_alone boolean := false;
 BEGIN
     IF v_forget IS NULL THEN
@@ -21,6 +19,9 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RETURN;
     END IF;
+    v_space := to_regclass(
+        format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
+    )::oid::bigint - 2147483648;
     BEGIN
         -- Got, given up and noted in single statements within the block: a cancel comes between two.
         v_alone := pg_try_advisory_lock(v_space, -2);
