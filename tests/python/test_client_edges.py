@@ -221,7 +221,10 @@ def test_calls_that_are_cancelled_anywhere_give_their_connection_back(
                 await asyncio.wait_for(queue.read_with_poll("none", max_poll_seconds=60), 0.2)
             assert await asyncio.wait_for(queue.send("q", "last"), 10)
             # No transaction is open, and nothing is committed in part.
-            idle = "SELECT state FROM pg_stat_activity WHERE query LIKE '%pgmq.send%' AND pid <> "
+            idle = (
+                "SELECT state FROM pg_stat_activity WHERE query LIKE '%pgmq.send%'"
+                " AND datname = current_database() AND pid <> "
+            )
             states = {row[0] for row in db.execute(idle + "pg_backend_pid()").fetchall()}
             assert states <= {"idle"}
             assert (await queue.read_batch("q", batch_size=99))[-1].message == "last"

@@ -857,9 +857,15 @@ def _bench(options: Options) -> None:
     """
     queue, count = f"bench_{os.getpid()}", options.messages
     body = JSONText(json.dumps("x" * max(0, options.size - 2)))
+
+    def drop() -> None:
+        # On a connection of its own: an interrupt may leave the other in the middle of a command.
+        with _session(options) as other:
+            other.drop_queue(queue)
+
     with _on_signal(_interrupt), _session(options) as session, contextlib.ExitStack() as stack:
         session.create_queue(queue)
-        stack.callback(session.drop_queue, queue)
+        stack.callback(drop)
 
         def measure(name: str, call: Callable[[], int]) -> None:
             taken: list[float] = []
