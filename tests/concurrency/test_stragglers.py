@@ -59,10 +59,13 @@ def _moment(session: psycopg.Connection) -> int:
 
 
 def _delivered(
-    session: psycopg.Connection, quantity: int = 1, read: str = "read('q', 60, 1)"
+    session: psycopg.Connection,
+    quantity: int = 1,
+    read: str = "read('q', 60, 1)",
+    within: float = BOUND,
 ) -> list[int]:
     """Poll as a consumer does, for as long as the documented bound allows."""
-    end = time.monotonic() + BOUND
+    end = time.monotonic() + within
     ids: list[int] = []
     over = False
     while len(ids) < quantity and not over:
@@ -276,7 +279,8 @@ def test_a_sweep_over_very_many_consumed_messages_is_spread(
     row = queue.execute("SELECT last_value FROM pgmq.sweep_due_q").fetchone()
     assert row is not None
     assert row[0] < 0  # a place: there is more to do
-    assert _delivered(queue) == [7]
+    # At most a fiftieth of the time is spent so: how long that takes, the machine says.
+    assert _delivered(queue, within=30) == [7]
 
 
 def test_a_transaction_that_has_leased_does_not_move_the_marks_past_its_leases(

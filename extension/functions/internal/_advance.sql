@@ -81,6 +81,7 @@ DECLARE
     v_back boolean := false;
     v_phase bigint := 1;
     v_phases bigint := 2;
+    v_mark bigint;
     v_place bigint;
     v_from bigint;
     v_step bigint;
@@ -246,12 +247,17 @@ BEGIN
         v_start := v_now;
         <<phases>>
         WHILE v_phase <= v_phases LOOP
-            v_place := least(v_place, CASE v_phase
+            v_mark := CASE v_phase
                 WHEN 1 THEN v_ready_mark
                 WHEN 2 THEN pgmq._microseconds(v_parked_mark)
                 ELSE v_live_mark
-            END);
-            v_step := CASE v_phase WHEN 2 THEN 100000 ELSE 4096 END;
+            END;
+            v_place := least(v_place, v_mark);
+            -- The further, the longer: a sweep must come to its end also where a call, of a slow
+            -- machine, has time for one step.
+            v_step := greatest(
+                CASE v_phase WHEN 2 THEN 100000 ELSE 4096 END, (v_mark - v_place) / 16
+            );
             LOOP
                 -- Below 1 there is little: ids by hand, times before 1970.
                 v_from := CASE
@@ -292,7 +298,7 @@ BEGIN
                 v_step := CASE
                     WHEN v_found - v_start > 1200 THEN greatest(v_step / 4, 64)
                     WHEN v_found - v_start < 400 THEN v_step * 16
-                    ELSE v_step
+                    ELSE v_step * 2
                 END;
                 v_start := v_found;
             END LOOP;
