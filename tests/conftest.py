@@ -1,4 +1,4 @@
-"""Fixtures that every test may use; what they stand on is in server.py."""
+"""Fixtures that every test may use; what they stand on is in support/server.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psycopg
 import pytest
 
-import server as servers
+from support import server as servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -23,7 +23,7 @@ from pgmq import embedded
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from kinds import KINDS  # noqa: E402
+from support.queues import KINDS  # noqa: E402
 
 # A trigger function is checked with every table that it is a trigger of.
 CHECK = """

@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from benchmark.cases import MESSAGE
 from benchmark.driver import Work
-from server import upstream_sql
+from support.server import upstream_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark import report
 from benchmark.engines import ROOT
 from benchmark.report import progress, spread, times
-from server import UPSTREAM
+from support.server import UPSTREAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

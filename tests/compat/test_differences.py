@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-import server as servers
 from compat.both import Side
 from compat.differences import DIFFERENCES, Difference, Error, Expected
+from support import server as servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-import kinds
-from server import BUILD, control
+from support import queries, queues
+from support.server import BUILD, control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import Connect
-    from server import TestServer
+    from support.server import TestServer
 
 # Supabase gives every member of an extension to a role of its own, in this order and by these
 # commands; an array type follows its element, and a row type its table.
@@ -140,8 +140,8 @@ def test_every_member_can_be_given_to_another_role(db: psycopg.Connection, owner
 
 def test_every_kind_of_queue_works_for_the_new_owner(db: psycopg.Connection, owner: str) -> None:
     db.execute(f"SET SESSION AUTHORIZATION {owner}")
-    kinds.fill(db)
-    kinds.works(db)
+    queues.fill(db)
+    queues.works(db)
     db.execute(
         "SELECT pgmq.set_policy('work'); SELECT pgmq.drop_queue(queue_name) FROM pgmq.list_queues()"
     )
@@ -152,7 +152,7 @@ def test_the_new_owner_can_upgrade(server: TestServer, db: psycopg.Connection, o
     if server.embedded is None:
         pytest.skip("needs the embedded server, to put a script into it")
     db.execute(f"SET SESSION AUTHORIZATION {owner}")
-    kinds.fill(db)
+    queues.fill(db)
     plain = (BUILD / "pgmq.sql").read_text()
     version = control()["default_version"]
     script = server.embedded.extension_dir / f"pgmq--{version}--{owner}.sql"
@@ -162,7 +162,7 @@ def test_the_new_owner_can_upgrade(server: TestServer, db: psycopg.Connection, o
     finally:
         script.unlink()
     db.execute(plain.encode())
-    kinds.works(db)
+    queues.works(db)
 
 
 @pytest.mark.parametrize("by", ["a host's drop_queue", "hand"])
@@ -172,22 +172,22 @@ def test_a_queue_that_is_dropped_by_others_leaves_nothing_behind(
     """Then a queue of that name is a new one."""
     db.execute(REPLACE.encode() if by != "hand" else b"")
     before = sorted(db.execute(OBJECTS).fetchall())
-    kinds.fill(db)
+    queues.fill(db)
     db.execute(f"SELECT pgmq.create('{47 * 'x'}')".encode())
     db.execute("SELECT pgmq.create_partitioned('by id', '100', '1000')")
     db.execute("SELECT pgmq.create_partitioned('by time', '1 day', '5 days')")
     db.execute("SELECT pgmq.set_policy('work')")
-    names = kinds.ids(db, "SELECT queue_name FROM pgmq.list_queues()")
+    names = queries.ids(db, "SELECT queue_name FROM pgmq.list_queues()")
     for name in names:
         if by == "hand":
             db.execute(f'DROP TABLE pgmq."q_{name.lower()}", pgmq."a_{name.lower()}"'.encode())
             db.execute("DELETE FROM pgmq.meta WHERE queue_name = %s", [name])
         else:
-            assert kinds.one(db, "SELECT pgmq.drop_queue(%s)", name)
+            assert queries.one(db, "SELECT pgmq.drop_queue(%s)", name)
     db.execute("SELECT pgmq.drop_exchange('e')")
     assert sorted(db.execute(OBJECTS).fetchall()) == before
-    kinds.fill(db)
-    kinds.works(db)
+    queues.fill(db)
+    queues.works(db)
 
 
 def test_a_consumer_that_enables_what_is_enabled_waits_for_nobody(
@@ -263,9 +263,9 @@ def test_pg_tle_takes_the_plain_file_as_a_literal(server: TestServer) -> None:
             "SELECT pgtle.install_extension('pgmq', '2', 'A message queue',"
             f" $_pgtle_${plain}$_pgtle_$)"
         )
-        assert kinds.one(db, call)
-        assert kinds.one(db, "SELECT sql FROM pgtle.script") == plain
+        assert queries.one(db, call)
+        assert queries.one(db, "SELECT sql FROM pgtle.script") == plain
         # Its functions run what they are given by EXECUTE, in a function's transaction.
         db.execute("DO $$ BEGIN EXECUTE (SELECT sql FROM pgtle.script); END $$")
-        kinds.fill(db)
-        kinds.works(db)
+        queues.fill(db)
+        queues.works(db)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from compat.both import Both, equal
-from server import ROOT
+from support.server import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from server import BUILD
+from support.server import BUILD
 
 PACKAGE = "@electric-sql/pglite"
 VERSION = "0.5.17"

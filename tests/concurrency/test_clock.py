@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from sweeps import let_look, sweep_every
+from support.sweeps import let_look, sweep_every
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from waiting import Waiting
+from support.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from sweeps import stop_sweeps, sweep_every
+from support.sweeps import stop_sweeps, sweep_every
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

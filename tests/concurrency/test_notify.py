@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-import server as servers
+from support import server as servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kinds import ids
+from support.queries import ids
 
 if TYPE_CHECKING:
     import psycopg

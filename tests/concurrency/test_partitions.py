@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from waiting import Waiting
+from support.waiting import Waiting
 
 if TYPE_CHECKING:
     from conftest import Connect

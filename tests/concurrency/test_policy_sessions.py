@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from waiting import Waiting
+from support.waiting import Waiting
 
 if TYPE_CHECKING:
     from conftest import Connect

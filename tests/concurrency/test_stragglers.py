@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from sweeps import let_look, stop_sweeps, sweep_every
+from support.sweeps import let_look, stop_sweeps, sweep_every
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import Connect
     from pgmq import embedded
-    from server import TestServer
+    from support.server import TestServer
 
 BOUND = 1.5
 INTERVAL = "0.5 s"

@@ -9,14 +9,14 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from plans import touched
+from support.plans import touched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from conftest import Connect
     from pgmq import embedded
-    from server import TestServer
+    from support.server import TestServer
 
 HEADER = "x-pgmq-dedup-id"
 # The read that would hand it out again moves it to the dead-letter queue.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from conftest import Connect
     from pgmq import embedded
-    from server import TestServer
+    from support.server import TestServer
 
 Finding = tuple[str, str | None, str, str]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from kinds import ids, one
+from support.queries import ids, one
 
 if TYPE_CHECKING:
     from conftest import Connect

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-import server as servers
-from kinds import KINDS
+from support import server as servers
+from support.queues import KINDS
 
 PLANT = (servers.ROOT / "python" / "tools" / "hostile.sql").read_bytes()
 

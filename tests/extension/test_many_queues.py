@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from kinds import one
-from server import BUILD
+from support.queries import one
+from support.server import BUILD
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from plans import touched
-from sweeps import let_look
+from support.plans import touched
+from support.sweeps import let_look
 
 if TYPE_CHECKING:
     from conftest import Connect

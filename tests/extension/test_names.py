@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from kinds import one
+from support.queries import one
 
 # 50 bytes: what belongs to the queue is named by its md5.
 LONG = "ü" * 25

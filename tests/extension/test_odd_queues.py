@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from kinds import ids, one
+from support.queries import ids, one
 
 if TYPE_CHECKING:
     from conftest import Connect

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-import server as servers
+from support import server as servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from sweeps import let_look, stop_sweeps
+from support.sweeps import let_look, stop_sweeps
 
 if TYPE_CHECKING:
     from conftest import Connect

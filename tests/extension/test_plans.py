@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plans import touched
-from sweeps import let_look, stop_sweeps
+from support.plans import touched
+from support.sweeps import let_look, stop_sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

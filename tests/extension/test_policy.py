@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from plans import touched
+from support.plans import touched
 
 if TYPE_CHECKING:
     from conftest import Connect

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-import server as servers
 from pgmq import _tables as tables
+from support import server as servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

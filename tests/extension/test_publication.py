@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from kinds import fill, one, works
-from server import BUILD
+from support.queries import one
+from support.queues import fill, works
+from support.server import BUILD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from plans import touched
-from sweeps import stop_sweeps
+from support.plans import touched
+from support.sweeps import stop_sweeps
 
 if TYPE_CHECKING:
     from conftest import Connect

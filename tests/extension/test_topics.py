@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from plans import touched
+from support.plans import touched
 
 if TYPE_CHECKING:
     import psycopg

@@ -21,7 +21,7 @@ from model.programs import Deviation, Kind, Maker, Runner, Step
 from model.reference import Policy
 
 if TYPE_CHECKING:
-    from server import TestServer
+    from support.server import TestServer
 
 STEPS = 150
 LETTERS = Policy(

@@ -21,7 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgmq import __version__, cli
 from pgmq._tables import Seen, compare
-from server import ROOT
+from support.server import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from conftest import Connect
     from pgmq import embedded
-    from server import TestServer
+    from support.server import TestServer
 
 Run = Any  # (*words, stdin) -> (exit code, standard output, standard error)
 Start = Any  # (*words, **options of Popen) -> Popen

@@ -32,14 +32,14 @@ from pgmq.base import PGMQConfig, resolve_pgmq_config
 from pgmq.logger import LoggingManager, log_with_context
 from pgmq.messages import Message, QueueMetrics
 from pgmq.notify_listener import AsyncNotificationListener, SyncNotificationListener
-from server import ROOT, control
+from support.server import ROOT, control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Connect
-    from server import TestServer
+    from support.server import TestServer
 
 
 @pytest.fixture

@@ -21,14 +21,14 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import pgmq_sqlalchemy
 from pgmq import AsyncPGMQueue, PGMQueue, SQLAlchemyAsyncPGMQueue, SQLAlchemyPGMQueue
 from pgmq.worker import AsyncWorker, ProcessWorker, Worker
-from server import BUILD, url
+from support.server import BUILD, url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from pgmq import embedded
     from pgmq.messages import Message
-    from server import TestServer
+    from support.server import TestServer
 
 CLIENTS = [PGMQueue, SQLAlchemyPGMQueue]
 ASYNC_CLIENTS = [AsyncPGMQueue, SQLAlchemyAsyncPGMQueue]

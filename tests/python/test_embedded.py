@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from pgmq import embedded
-from server import BUILD, control
+from support.server import BUILD, control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

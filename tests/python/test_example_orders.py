@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import server as servers
+from support import server as servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ import pytest
 
 import pgmq
 from pgmq import PGMQueue, base
-from server import ROOT
+from support.server import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

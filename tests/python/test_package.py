@@ -13,7 +13,7 @@ import pytest
 import sync
 
 from pgmq import get_embedded_install_sql
-from server import BUILD, ROOT
+from support.server import BUILD, ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

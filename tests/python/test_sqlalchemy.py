@@ -19,7 +19,7 @@ import pgmq_sqlalchemy
 from pgmq import SQLAlchemyAsyncPGMQueue, SQLAlchemyPGMQueue
 from pgmq.decorators import sqlalchemy_async_transaction, sqlalchemy_transaction
 from pgmq_sqlalchemy import PGMQueue, op
-from server import url
+from support.server import url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

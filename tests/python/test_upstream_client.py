@@ -19,7 +19,7 @@ import pgmq
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from server import TestServer
+    from support.server import TestServer
 
 _PROGRAM = Path(__file__).with_name("upstream_client.py")
 _spec = importlib.util.spec_from_file_location("upstream_client", _PROGRAM)

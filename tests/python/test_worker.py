@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-import handlers
 from pgmq import AsyncWorker, Hooks, ProcessWorker, Reject, Retry, Worker, _engine
-from server import ROOT
+from support import handlers
+from support.server import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pgmq import Message, embedded
-    from server import TestServer
+    from support.server import TestServer
 
 READS = ("read_grouped", "read_grouped_rr", "read_grouped_head")
 
@@ -465,7 +465,8 @@ def test_sigterm_finishes_what_runs_and_returns_the_rest(
         [f"{tmp_path}/", f"{tmp_path}/go"],
     )
     child = subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "handlers.py", kind, dsn], start_new_session=True
+        [sys.executable, ROOT / "tests" / "support" / "handlers.py", kind, dsn],
+        start_new_session=True,
     )
     try:
         _until((tmp_path / "3").exists)
@@ -544,7 +545,7 @@ def test_processes_end_with_a_worker_that_is_killed(
         [str(tmp_path / "made"), str(tmp_path / "never")],
     )
     child = subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "handlers.py", "ProcessWorker", dsn],
+        [sys.executable, ROOT / "tests" / "support" / "handlers.py", "ProcessWorker", dsn],
         stdout=subprocess.PIPE,
         start_new_session=True,
     )

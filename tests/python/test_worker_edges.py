@@ -19,7 +19,6 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-import handlers
 from pgmq import (
     AsyncWorker,
     Hooks,
@@ -31,7 +30,8 @@ from pgmq import (
     _engine,
 )
 from pgmq._wire import UndecodableJSON
-from server import ROOT
+from support import handlers
+from support.server import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from conftest import Connect
     from pgmq import Message
-    from server import TestServer
+    from support.server import TestServer
 
 
 class Errors(Hooks):
@@ -639,7 +639,8 @@ def test_a_second_ctrl_c_gives_no_message_back_that_is_still_handled(
         [str(tmp_path / "made"), str(tmp_path / "go")],
     )
     child = subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "handlers.py", kind, dsn], stderr=subprocess.PIPE
+        [sys.executable, ROOT / "tests" / "support" / "handlers.py", kind, dsn],
+        stderr=subprocess.PIPE,
     )
     try:
         _until((tmp_path / "made").exists)

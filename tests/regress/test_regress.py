@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from server import BUILD
+from support.server import BUILD
 
 if TYPE_CHECKING:
-    from server import TestServer
+    from support.server import TestServer
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = sorted((HERE / "sql").glob("*.sql"))

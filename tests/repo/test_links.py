@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from server import ROOT
+from support.server import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

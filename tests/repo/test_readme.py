@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from server import ROOT
+from support.server import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import psycopg
 
-    from server import TestServer
+    from support.server import TestServer
 
 PAGES = [
     *("README.md", "CONTRIBUTING.md", "Makefile", "python/README.md", "extension/install.sql"),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import reference
 
-from server import ROOT
+from support.server import ROOT
 
 if TYPE_CHECKING:
     import psycopg

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import reference
 
-import server as servers
-from server import BUILD, ROOT
+from support import server as servers
+from support.server import BUILD, ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

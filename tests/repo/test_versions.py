@@ -4,8 +4,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-import server as servers
 from pgmq import __version__
+from support import server as servers
 
 if TYPE_CHECKING:
     import psycopg

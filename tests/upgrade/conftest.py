@@ -13,7 +13,7 @@ from upgrade import older
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from server import TestServer
+    from support.server import TestServer
 
 
 @pytest.fixture

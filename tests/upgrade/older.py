@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from server import BUILD
+from support.server import BUILD
 
 if TYPE_CHECKING:
     import psycopg
 
-    from server import TestServer
+    from support.server import TestServer
 
 VERSIONS = ["1.13.0", "1.13.1", "plain SQL"]
 

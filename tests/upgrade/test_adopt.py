@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from server import BUILD, control
+from support.server import BUILD, control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from server import TestServer
+    from support.server import TestServer
 
 QUEUES = ["plain", "Mixed Case", "fleeting"]
 FILL = """

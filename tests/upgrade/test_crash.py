@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-import kinds
-from load import NO_SWEEP, Load
+from support import queries, queues
+from support.load import NO_SWEEP, Load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,10 +37,10 @@ def test_nothing_is_lost_hidden_or_delivered_twice(
         assert load.received.total() > received, number
         with psycopg.connect(server.dsn(), autocommit=True) as db:
             load.check(db)
-            live = kinds.one(db, "SELECT coalesce(min(msg_id), 0) FROM pgmq.q_q")
-            assert kinds.one(db, "SELECT last_value FROM pgmq.live_mark_q") <= live
+            live = queries.one(db, "SELECT coalesce(min(msg_id), 0) FROM pgmq.q_q")
+            assert queries.one(db, "SELECT last_value FROM pgmq.live_mark_q") <= live
     with psycopg.connect(server.dsn(), autocommit=True) as db:
-        assert kinds.one(db, "SELECT last_value FROM pgmq.ready_mark_q") > 1
+        assert queries.one(db, "SELECT last_value FROM pgmq.ready_mark_q") > 1
 
 
 def test_an_unlogged_queue_is_usable_and_its_archive_is_kept(
@@ -57,13 +57,13 @@ def test_an_unlogged_queue_is_usable_and_its_archive_is_kept(
             time.sleep(0.3)
             server.restart(mode="immediate")
         with psycopg.connect(server.dsn(), autocommit=True) as db:
-            assert kinds.ids(db, "SELECT msg_id FROM pgmq.q_q") == []
-            archived = {("q", i) for i in kinds.ids(db, "SELECT msg_id FROM pgmq.a_q")}
+            assert queries.ids(db, "SELECT msg_id FROM pgmq.q_q") == []
+            archived = {("q", i) for i in queries.ids(db, "SELECT msg_id FROM pgmq.a_q")}
             assert load.archived <= archived
-            new = kinds.one(db, "SELECT pgmq.send('q', '1')")
+            new = queries.one(db, "SELECT pgmq.send('q', '1')")
             assert ("q", new) > max(archived)
-            assert kinds.ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 9)") == [new]
-            assert kinds.one(db, "SELECT pgmq.archive('q', %s::bigint)", new)
+            assert queries.ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 9)") == [new]
+            assert queries.one(db, "SELECT pgmq.archive('q', %s::bigint)", new)
 
 
 def test_every_kind_of_queue_works_afterwards(new_server: Callable[..., embedded.Server]) -> None:
@@ -71,12 +71,12 @@ def test_every_kind_of_queue_works_afterwards(new_server: Callable[..., embedded
     with psycopg.connect(server.dsn(), autocommit=True) as db:
         db.execute(NO_SWEEP)
         db.execute("CREATE EXTENSION pgmq")
-        kinds.fill(db)
+        queues.fill(db)
         db.execute("SELECT pgmq.open_channel('dead')")
         unlogged = "^(channel|look|q_fleeting|dedup_fleeting)|_seq$"
-        before = kinds.contents(db, without=unlogged)
+        before = queues.contents(db, without=unlogged)
         server.restart(mode="immediate")
     with psycopg.connect(server.dsn(), autocommit=True) as db:
-        assert kinds.contents(db, without=unlogged) == before
-        assert kinds.ids(db, "SELECT channel FROM pgmq.list_channels()") == []
-        kinds.works(db, emptied=True)
+        assert queues.contents(db, without=unlogged) == before
+        assert queries.ids(db, "SELECT channel FROM pgmq.list_channels()") == []
+        queues.works(db, emptied=True)

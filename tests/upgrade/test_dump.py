@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-import kinds
-from server import BUILD
-from sweeps import sweep_every
+from support import queries, queues
+from support.server import BUILD
+from support.sweeps import sweep_every
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from server import TestServer
+    from support.server import TestServer
 
 
 @pytest.fixture(params=["extension", "plain SQL"])
@@ -32,7 +32,7 @@ def original(request: pytest.FixtureRequest, server: TestServer) -> Iterator[psy
             pytest.skip("needs the embedded server, in which pgmq is an extension")
         else:
             session.execute("CREATE EXTENSION pgmq")
-        kinds.fill(session)
+        queues.fill(session)
         yield session
 
 
@@ -48,8 +48,8 @@ def test_every_kind_of_queue_comes_back(
             done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
             assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
-            assert kinds.contents(copy) == kinds.contents(original)
-            kinds.works(copy)
+            assert queues.contents(copy) == queues.contents(original)
+            queues.works(copy)
 
 
 def test_maintain_finds_what_was_consumed_while_the_dump_was_taken(
@@ -58,9 +58,9 @@ def test_maintain_finds_what_was_consumed_while_the_dump_was_taken(
     """A dump has the rows of its first moment, but the marks, which are sequences, of a later."""
     with psycopg.connect(original.info.dsn) as dumper:
         dumper.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        snapshot = kinds.one(dumper, "SELECT pg_export_snapshot()")
+        snapshot = queries.one(dumper, "SELECT pg_export_snapshot()")
         sweep_every(original, "1 year")
-        assert kinds.ids(original, "SELECT pgmq.delete('plain', '{2,3,4,5}'::bigint[])") == [
+        assert queries.ids(original, "SELECT pgmq.delete('plain', '{2,3,4,5}'::bigint[])") == [
             2,
             3,
             4,
@@ -73,7 +73,7 @@ def test_maintain_finds_what_was_consumed_while_the_dump_was_taken(
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
             copy.execute("SELECT pgmq.maintain()")
-            assert kinds.ids(copy, "SELECT msg_id FROM pgmq.peek('plain', 9)") == [3, 4]
+            assert queries.ids(copy, "SELECT msg_id FROM pgmq.peek('plain', 9)") == [3, 4]
 
 
 def _pg_restore(server: TestServer, source: str, target: str, file: Path) -> None:

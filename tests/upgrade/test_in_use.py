@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from kinds import ids, one
-from server import BUILD, ROOT
+from support.queries import ids, one
+from support.server import BUILD, ROOT
+from support.waiting import Waiting
 from upgrade import older
-from waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from server import TestServer
+    from support.server import TestServer
 
 QUEUES = ["a", "Mixed Case", "noisy", "quiet", "fifo", "fleeting"]
 FILL = """

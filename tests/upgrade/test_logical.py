@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-import kinds
-from load import NO_SWEEP
+from support import queries
+from support.load import NO_SWEEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ ROWS = "SELECT q::text FROM pgmq.q_q AS q UNION ALL SELECT a::text FROM pgmq.a_q
 
 def _until_equal(source: psycopg.Connection, target: psycopg.Connection) -> None:
     end = time.monotonic() + 20
-    while kinds.ids(source, ROWS) != kinds.ids(target, ROWS):
+    while queries.ids(source, ROWS) != queries.ids(target, ROWS):
         assert time.monotonic() < end
         time.sleep(0.05)
 
@@ -57,11 +57,11 @@ def test_the_other_side_takes_over_after_setval_and_maintain(
 
         other.execute("DROP SUBSCRIPTION s")
         # The ids begin anew, though the archive has this one.
-        assert kinds.one(other, "SELECT pgmq.send('q', '6')") == 1
-        assert kinds.one(other, "SELECT pgmq.delete('q', 1::bigint)")
-        last = kinds.one(source, "SELECT total_messages FROM pgmq.metrics('q')")
+        assert queries.one(other, "SELECT pgmq.send('q', '6')") == 1
+        assert queries.one(other, "SELECT pgmq.delete('q', 1::bigint)")
+        last = queries.one(source, "SELECT total_messages FROM pgmq.metrics('q')")
         other.execute("SELECT setval(pg_get_serial_sequence('pgmq.q_q', 'msg_id'), %s)", (last,))
         other.execute("SELECT pgmq.maintain()")
-        assert kinds.one(other, "SELECT pgmq.send('q', '7')") == 7
-        assert kinds.ids(other, "SELECT msg_id FROM pgmq.read('q', 60, 9)") == [3, 5, 7]
-        assert kinds.one(other, "SELECT pgmq.ack('q', 2, 1)")  # of a lease from over there
+        assert queries.one(other, "SELECT pgmq.send('q', '7')") == 7
+        assert queries.ids(other, "SELECT msg_id FROM pgmq.read('q', 60, 9)") == [3, 5, 7]
+        assert queries.one(other, "SELECT pgmq.ack('q', 2, 1)")  # of a lease from over there

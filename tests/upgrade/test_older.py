@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from server import BUILD, control
+from support.server import BUILD, control
 
 if TYPE_CHECKING:
-    from server import TestServer
+    from support.server import TestServer
 
 # What 1.13 has added.
 MAKE_OLDER = "ALTER TYPE pgmq.metrics_result DROP ATTRIBUTE default_partition_length CASCADE"

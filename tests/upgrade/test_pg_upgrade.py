@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-import kinds
 from pgmq import embedded
+from support import queues
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,8 @@ def test_every_kind_of_queue_survives_pg_upgrade(
         pytest.skip(f"needs a pg_upgrade to more than Postgres {major}")
     with psycopg.connect(old.dsn(), autocommit=True) as session:
         session.execute("CREATE EXTENSION pgmq")
-        kinds.fill(session)
-        before = kinds.contents(session, without="^template$")
+        queues.fill(session)
+        before = queues.contents(session, without="^template$")
         # Debian's 15.20 gives every column of any table an option that no other Postgres knows.
         session.execute("SET allow_system_table_mods = on")
         session.execute(
@@ -56,8 +56,8 @@ def test_every_kind_of_queue_survives_pg_upgrade(
     )
     new.start()
     with psycopg.connect(new.dsn(), autocommit=True) as session:
-        assert kinds.contents(session, without="^template$") == before
-        kinds.works(session)
+        assert queues.contents(session, without="^template$") == before
+        queues.works(session)
 
 
 def _run(server: embedded.Server, program: str, *arguments: str | Path, check: bool = True) -> None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from server import BUILD
+from support.server import BUILD
 from upgrade import older
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from server import TestServer
+    from support.server import TestServer
 
 # What upstream has too, made before an upgrade ...
 OLD = """

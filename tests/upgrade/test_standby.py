@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-import kinds
-from load import NO_SWEEP, Load
+from support import queries, queues
+from support.load import NO_SWEEP, Load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ def pair(
         db.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
         db.execute("ALTER SYSTEM SET synchronous_commit = 'remote_apply'")
         db.execute("SELECT pg_reload_conf()")
-        while kinds.one(db, "SHOW synchronous_commit") != "remote_apply":
+        while queries.one(db, "SHOW synchronous_commit") != "remote_apply":
             time.sleep(0.01)
     return primary, standby
 
@@ -56,7 +56,7 @@ def pair(
 def _promote(primary: embedded.Server, standby: embedded.Server) -> None:
     primary.stop(mode="immediate")
     with psycopg.connect(standby.dsn(), autocommit=True) as db:
-        assert kinds.one(db, "SELECT pg_promote()")
+        assert queries.one(db, "SELECT pg_promote()")
 
 
 def test_a_standby_answers_what_only_looks_and_refuses_the_rest(
@@ -79,7 +79,7 @@ def test_a_standby_answers_what_only_looks_and_refuses_the_rest(
         psycopg.connect(primary.dsn(), autocommit=True) as db,
         psycopg.connect(standby.dsn(), autocommit=True) as copy,
     ):
-        kinds.fill(db)
+        queues.fill(db)
         for look in looks:
             found = [row for row in db.execute(look.encode()).fetchall() if row[0] != "fleeting"]
             assert found, look
@@ -113,8 +113,8 @@ def test_nothing_is_lost_or_hidden_when_the_standby_takes_over(
     with psycopg.connect(standby.dsn(), autocommit=True) as db:
         load.check(db)
         assert len(load.archived) > 10
-        assert kinds.one(db, "SELECT last_value FROM pgmq.ready_mark_q") > 1
-        assert ("q", kinds.one(db, "SELECT pgmq.send('q', '1')")) > max(load.sent)
+        assert queries.one(db, "SELECT last_value FROM pgmq.ready_mark_q") > 1
+        assert ("q", queries.one(db, "SELECT pgmq.send('q', '1')")) > max(load.sent)
 
 
 def test_every_kind_of_queue_works_once_it_has_taken_over(
@@ -122,10 +122,10 @@ def test_every_kind_of_queue_works_once_it_has_taken_over(
 ) -> None:
     primary, standby = pair
     with psycopg.connect(primary.dsn(), autocommit=True) as db:
-        kinds.fill(db)
-        before = kinds.contents(db, without="^(channel|q_fleeting|dedup_fleeting)|_seq$")
+        queues.fill(db)
+        before = queues.contents(db, without="^(channel|q_fleeting|dedup_fleeting)|_seq$")
     _promote(primary, standby)
     with psycopg.connect(standby.dsn(), autocommit=True) as db:
-        after = kinds.contents(db, without="^(channel|q_fleeting|dedup_fleeting)|_seq$")
+        after = queues.contents(db, without="^(channel|q_fleeting|dedup_fleeting)|_seq$")
         assert after == before
-        kinds.works(db, emptied=True)
+        queues.works(db, emptied=True)

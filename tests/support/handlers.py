@@ -1,6 +1,6 @@
 """Handlers that a fresh process can import, and a worker in a process of its own.
 
-    python tests/handlers.py CLASS DSN
+    python tests/support/handlers.py CLASS DSN
 
 Their messages name files: {"touch": what to make, "wait": what to wait for before that}.
 """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from support.queries import ids, one
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -68,15 +70,6 @@ FILL = """
     SELECT pgmq.read(queue_name, 0, 1) FROM pgmq.list_queues() WHERE queue_name <> 'dead';
     SELECT pgmq.send_once('work', '6', 'key'), pgmq.send_once('fleeting', '6', 'key');
 """
-
-
-def one(session: psycopg.Connection, query: str, *arguments: Any) -> Any:
-    row = session.execute(query.encode(), arguments or None).fetchone()
-    return row[0] if row else None
-
-
-def ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[Any]:
-    return [row[0] for row in session.execute(query.encode(), arguments or None).fetchall()]
 
 
 def fill(session: psycopg.Connection) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-import kinds
+from support import queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ class Load:
             while not self.stopped.is_set():
                 for queue in self.queues:
                     call = "SELECT pgmq.send_batch(%s, '{1,2,3}', 0)"
-                    new = kinds.ids(session, call, queue)
+                    new = queries.ids(session, call, queue)
                     self.sent.update((queue, msg_id) for msg_id in new)
 
     def _consume(self) -> None:
@@ -42,10 +42,12 @@ class Load:
             while not self.stopped.is_set():
                 for queue in self.queues:
                     call = "SELECT msg_id FROM pgmq.read(%s, 3600, 2)"
-                    for msg_id in kinds.ids(session, call, queue):
+                    for msg_id in queries.ids(session, call, queue):
                         self.received[queue, msg_id] += 1
                         if msg_id % 4:
-                            kinds.one(session, "SELECT pgmq.archive(%s, %s::bigint)", queue, msg_id)
+                            queries.one(
+                                session, "SELECT pgmq.archive(%s, %s::bigint)", queue, msg_id
+                            )
                             self.archived.add((queue, msg_id))
 
     @contextlib.contextmanager
@@ -73,11 +75,13 @@ class Load:
     def drain(self, session: psycopg.Connection) -> None:
         """Receive all that is visible, and look past the marks whether that was all."""
         for queue in self.queues:
-            while found := kinds.ids(session, "SELECT msg_id FROM pgmq.read(%s, 3600, 99)", queue):
+            while found := queries.ids(
+                session, "SELECT msg_id FROM pgmq.read(%s, 3600, 99)", queue
+            ):
                 self.received.update((queue, msg_id) for msg_id in found)
-            table = kinds.one(session, "SELECT format('pgmq.%%I', 'q_' || %s)", queue)
+            table = queries.one(session, "SELECT format('pgmq.%%I', 'q_' || %s)", queue)
             left = f"SELECT count(*) FROM {table} WHERE vt <= clock_timestamp()"
-            assert kinds.one(session, left) == 0
+            assert queries.one(session, left) == 0
 
     def check(self, session: psycopg.Connection) -> None:
         """Nothing that was sent is lost, nothing leased was received by another."""
@@ -86,7 +90,7 @@ class Load:
             (queue, msg_id)
             for queue in self.queues
             for prefix in "qa"
-            for msg_id in kinds.ids(session, f"SELECT msg_id FROM pgmq.{prefix}_{queue}")
+            for msg_id in queries.ids(session, f"SELECT msg_id FROM pgmq.{prefix}_{queue}")
         }
         assert self.sent <= kept
         assert self.received.total() == len(self.received)

@@ -30,7 +30,7 @@ from pgmq import embedded
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 UPSTREAM = "pgmq==1.1.4"  # the PyPI package; its SQL is upstream's version 1.13.0
 

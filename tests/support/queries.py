@@ -1,0 +1,17 @@
+"""What a query returns: its one value, or the first value of each of its rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+def one(session: psycopg.Connection, query: str, *arguments: Any) -> Any:
+    row = session.execute(query.encode(), arguments or None).fetchone()
+    return row[0] if row else None
+
+
+def ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[Any]:
+    return [row[0] for row in session.execute(query.encode(), arguments or None).fetchall()]
