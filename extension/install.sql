@@ -17,8 +17,8 @@ BEGIN
     END IF;
 END
 $$;
-\ir schema/older.sql
-\ir schema/lock.sql
+\ir upgrade/refuse_older.sql
+\ir upgrade/lock_queues.sql
 -- What the sources have made here stays as it is if nobody has changed it since: writing a function
 -- anew has every session look through its plans, a comment on a table locks it.
 DO $install$
@@ -56,8 +56,8 @@ BEGIN
     CROSS JOIN regexp_matches(s.source, '\mpgmq[.]"?(\w+)', 'g') AS m (match);
 END
 $install$;
-\ir adopt.sql
-\ir recompile.sql
+\ir upgrade/adopt.sql
+\ir upgrade/recompile.sql
 UPDATE pgmq.installation AS i
 SET state = pgmq._installed_state(i.names)
 WHERE i.state IS DISTINCT FROM pgmq._installed_state(i.names);

@@ -11,6 +11,7 @@
 \ir schema/topics.sql
 \ir schema/exchanges.sql
 \ir schema/channels.sql
+\ir schema/dumped.sql
 \ir templates.sql
 \ir functions.sql
 \ir upstream.sql

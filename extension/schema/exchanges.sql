@@ -44,12 +44,6 @@ BEGIN
     THEN
         ALTER TABLE pgmq.binding ADD COLUMN id uuid PRIMARY KEY DEFAULT gen_random_uuid();
     END IF;
-    BEGIN
-        PERFORM pg_extension_config_dump('pgmq.exchange', '');
-        PERFORM pg_extension_config_dump('pgmq.binding', '');
-    EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
-        NULL;
-    END;
 END
 $$;
 COMMENT ON TABLE pgmq.exchange IS 'One row for each exchange.';

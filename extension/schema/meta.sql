@@ -17,13 +17,6 @@ BEGIN
     THEN
         ALTER TABLE pgmq.meta REPLICA IDENTITY FULL;
     END IF;
-    -- A dump of the database carries the rows.
-    -- Outside an extension's script there is nothing to configure.
-    BEGIN
-        PERFORM pg_extension_config_dump('pgmq.meta', '');
-    EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
-        NULL;
-    END;
 END
 $$;
 COMMENT ON TABLE pgmq.meta IS 'One row for each queue.';

@@ -1,5 +1,5 @@
--- Upstream keeps the settings of notifications in a table. Its name is a view's now, and adopt.sql
--- takes over what is in it.
+-- Upstream keeps the settings of notifications in a table. Its name is a view's now, and
+-- upgrade/adopt.sql takes over what is in it.
 DO $$
 BEGIN
     IF EXISTS (

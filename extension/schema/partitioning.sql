@@ -17,11 +17,6 @@ BEGIN
             PRIMARY KEY (queue_name, is_archive)
         );
     END IF;
-    BEGIN
-        PERFORM pg_extension_config_dump('pgmq.partitioning', '');
-    EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
-        NULL;
-    END;
 END
 $$;
 COMMENT ON TABLE pgmq.partitioning IS 'One row for each partitioned table of a queue: how, how long, and what retention has dropped.

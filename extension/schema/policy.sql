@@ -19,11 +19,6 @@ BEGIN
         );
         CREATE INDEX policy_dead_letter_queue_idx ON pgmq.policy (dead_letter_queue);
     END IF;
-    BEGIN
-        PERFORM pg_extension_config_dump('pgmq.policy', '');
-    EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
-        NULL;
-    END;
 END
 $$;
 COMMENT ON TABLE pgmq.policy IS 'One row for each queue with a policy; pgmq.set_policy() writes it and compiles it.

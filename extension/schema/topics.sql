@@ -48,11 +48,6 @@ BEGIN
         ALTER TABLE pgmq.topic_bindings
         REPLICA IDENTITY USING INDEX topic_bindings_unique_pattern_queue;
     END IF;
-    BEGIN
-        PERFORM pg_extension_config_dump('pgmq.topic_bindings', '');
-    EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
-        NULL;
-    END;
 END
 $$;
 -- What a routing key must begin with to match; for a pattern that begins with a wildcard, what it

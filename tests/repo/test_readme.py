@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PAGES = [
     *("README.md", "CONTRIBUTING.md", "Makefile", "python/README.md", "extension/install.sql"),
-    *("extension/HOW_IT_WORKS.md", "extension/REFERENCE.md", "extension/prepare.sql"),
+    *("extension/HOW_IT_WORKS.md", "extension/REFERENCE.md", "extension/upgrade/prepare.sql"),
 ]
 # What comments show: a table as psql prints it, or at the end of a line its only value.
 TABLE = r"^-- .*\n-- -[-+]+\n(?:-- .*\n)*"

@@ -187,7 +187,7 @@ def test_producers_and_consumers_notice_nothing_of_an_upgrade(
 
 
 def prepare(server: TestServer, session: psycopg.Connection) -> None:
-    file = ROOT / "extension" / "prepare.sql"
+    file = ROOT / "extension" / "upgrade" / "prepare.sql"
     done = server.run_psql(session.info.dbname, "-v", "ON_ERROR_STOP=1", "-f", file)
     assert (done.returncode, done.stdout) == (0, "")
 

@@ -4,7 +4,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- What meta.sql has called already; refused anywhere else.
+    -- What dumped.sql calls, too; refused anywhere else.
     PERFORM pg_extension_config_dump('pgmq.meta', '');
     RETURN true;
 EXCEPTION

@@ -175,7 +175,7 @@ BEGIN
     THEN
         RETURN;
     END IF;
-    CASE prefix     -- prepare.sql has the same definitions
+    CASE prefix     -- upgrade/prepare.sql has the same definitions
         WHEN 'ready_idx_' THEN
             EXECUTE format(
                 'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id) WHERE vt <= enqueued_at',

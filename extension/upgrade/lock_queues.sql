@@ -84,7 +84,7 @@ BEGIN
     LOOP
         RAISE INFO 'queue "%": indexes of % MB of messages are built while all its clients wait,'
             ' for about % s', v_queue.queue_name, v_queue.size, v_queue.size / 100 + 1
-            USING HINT = 'extension/prepare.sql builds them beforehand, and nobody waits.';
+            USING HINT = 'extension/upgrade/prepare.sql builds them beforehand, and nobody waits.';
     END LOOP;
 
     v_tables := ARRAY(

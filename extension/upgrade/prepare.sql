@@ -1,7 +1,7 @@
 -- For psql, on a database with upstream's pgmq 1.13 in use: builds the indexes that an upgrade
 -- would otherwise build while all clients of a queue wait. Nobody waits for these.
 --
---     psql -X -q -v ON_ERROR_STOP=1 -f extension/prepare.sql
+--     psql -X -q -v ON_ERROR_STOP=1 -f extension/upgrade/prepare.sql
 --
 -- Run it again if it is interrupted: what that leaves, it drops. Without the last line it prints
 -- the statements instead. What it leaves out here, and what is made later, the upgrade builds.

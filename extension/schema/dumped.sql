@@ -1,0 +1,18 @@
+-- A dump of a database with the extension carries the rows of these tables. (The others hold what a
+-- session or a running server knows, or what the sources write.)
+DO $$
+DECLARE
+    v_table regclass;
+BEGIN
+    FOREACH v_table IN ARRAY ARRAY[
+        'pgmq.meta', 'pgmq.policy', 'pgmq.partitioning', 'pgmq.topic_bindings', 'pgmq.exchange',
+        'pgmq.binding'
+    ]::regclass[] LOOP
+        BEGIN
+            PERFORM pg_extension_config_dump(v_table, '');
+        EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
+            NULL;       -- this is no script of the extension, or the table is no member of it
+        END;
+    END LOOP;
+END
+$$;
