@@ -11,7 +11,7 @@ from compat.both import Both
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import server as servers
+    from support import server as servers
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from support.server import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import server as servers
+    from support import server as servers
 
 CREATE = [
     "SELECT pgmq.create_partitioned('q')",
