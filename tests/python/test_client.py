@@ -28,11 +28,12 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 import pgmq
 from pgmq import AsyncPGMQueue, PGMQueue, async_transaction, transaction
+from pgmq import _statements as statements
 from pgmq.base import PGMQConfig, resolve_pgmq_config
 from pgmq.logger import LoggingManager, log_with_context
 from pgmq.messages import Message, QueueMetrics
 from pgmq.notify_listener import AsyncNotificationListener, SyncNotificationListener
-from support.server import ROOT, control
+from support.server import control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,13 @@ if TYPE_CHECKING:
 
     from conftest import Connect
     from support.server import TestServer
+
+QUERIES = [
+    call.query
+    for value in vars(statements).values()
+    for call in (value, getattr(value, "in_seconds", None), getattr(value, "at_a_time", None))
+    if isinstance(call, statements.Call)
+]
 
 
 @pytest.fixture
@@ -421,10 +429,7 @@ def test_messages_are_pushed_to_the_connection_that_opens_a_channel(
 def test_every_public_function_has_a_statement_and_every_statement_a_function(
     db: psycopg.Connection,
 ) -> None:
-    source = (ROOT / "python" / "src" / "pgmq" / "_statements.py").read_text()
-    used = set(re.findall(r"pgmq\.(\w+)\(", source)) | set(
-        re.findall(r'"(read_grouped\w*)"', source)
-    )
+    used = {found[1] for query in QUERIES if (found := re.search(r"pgmq\.(\w+)\(", query))}
     rows = db.execute(
         """
         SELECT DISTINCT proname FROM pg_proc
@@ -436,9 +441,15 @@ def test_every_public_function_has_a_statement_and_every_statement_a_function(
     assert public - used == {
         "acquire_queue_lock",
         "create_non_partitioned",
-        "format_table_name",
         "notify_queue_listeners",
     }
+
+
+def test_every_statement_fits_a_function_of_the_server(db: psycopg.Connection) -> None:
+    """PREPARE looks up the function, and does not call it."""
+    for number, query in enumerate(QUERIES):
+        text = re.sub(r"%\(\w+\)s", "NULL", query)
+        db.execute(f"PREPARE statement_{number} AS {text}".encode())
 
 
 # Decorators

@@ -1,16 +1,18 @@
-"""The statements: for each call its SQL, its parameters, and what its rows mean. No I/O here.
+"""Every statement: for each call its SQL, its parameters, and what its rows mean. No I/O here.
 
-Every parameter is written `%(name)s::type`: psycopg takes it as it stands, and what needs another
-notation can tell name and type apart.
+No other module has SQL that calls pgmq (tests/repo sees to it). Every parameter is written
+`%(name)s::type`: psycopg takes it as it stands, and what needs another notation can tell name and
+type apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeGuard, TypeVar
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from pgmq import _wire as wire
@@ -31,11 +33,9 @@ from pgmq.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import timedelta
+    from collections.abc import Sequence
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 Row = tuple[Any, ...]
 Delay = int | datetime
@@ -50,70 +50,47 @@ class Statement(Generic[T]):
     decode: Callable[[list[Row]], T]
 
 
-# Columns, in the order of the fields of the class.
-
-MESSAGE = "msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers"
-METRICS = (
-    "queue_name, queue_length, newest_msg_age_sec, oldest_msg_age_sec, total_messages, "
-    "scrape_time, queue_visible_length"
-)
-BINDING = "exchange_name, queue_name, channel, pattern, kind, bound_at"
-CHANNEL = "channel, queue_name, maximum_messages, vt, in_flight, pid, opened_at"
-FINDING = "severity, queue_name, finding, fix"
-POLICY = (
-    "queue_name, max_receives, dead_letter_queue, retry_delay, retry_delay_max, retry_jitter, "
-    "message_ttl, archive_retention, dedup_window, max_in_flight, ack_archives"
-)
+# What rows mean
 
 
-# What rows mean.
+@dataclass(frozen=True, slots=True)
+class _Rows(Generic[T]):
+    """What a function returns: a value, or columns."""
+
+    decode: Callable[[list[Row]], T]
+    columns: str = ""
 
 
-def _nothing(rows: list[Row]) -> None:
-    return None
+def _columns(record: Any) -> str:
+    return ", ".join(field.name for field in fields(record))
 
 
-def _value(rows: list[Row]) -> Any:
-    return rows[0][0]
+def _many(record: Callable[..., T]) -> _Rows[list[T]]:
+    return _Rows(lambda rows: [record(*row) for row in rows], _columns(record))
 
 
-def _column(rows: list[Row]) -> list[Any]:
-    return [row[0] for row in rows]
+def _one(record: Callable[..., T]) -> _Rows[T]:
+    return _Rows(lambda rows: record(*rows[0]), _columns(record))
 
 
-def _many(cls: Callable[..., R]) -> Callable[[list[Row]], list[R]]:
-    return lambda rows: [cls(*row) for row in rows]
+MESSAGE = _columns(Message)
+
+_NOTHING: _Rows[None] = _Rows(lambda rows: None)
+_VALUE: _Rows[Any] = _Rows(lambda rows: rows[0][0])
+_COLUMN: _Rows[Any] = _Rows(lambda rows: [row[0] for row in rows])
+_MESSAGES = _many(Message)
+_FIRST: _Rows[Message | None] = _Rows(lambda rows: Message(*rows[0]) if rows else None, MESSAGE)
 
 
-def _one(cls: Callable[..., R]) -> Callable[[list[Row]], R]:
-    return lambda rows: cls(*rows[0])
-
-
-_messages = _many(Message)
-
-
-def _first(rows: list[Row]) -> Message | None:
-    return Message(*rows[0]) if rows else None
+# Parameters on their way
 
 
 def _json(value: Any) -> Jsonb:
     return Jsonb(value, wire.dumps)
 
 
-def _headers(value: Any) -> Jsonb | None:
+def _json_or_null(value: Any) -> Jsonb | None:
     return None if value is None else _json(value)
-
-
-def _jsons(values: Sequence[Any] | None) -> list[Jsonb | None] | None:
-    return None if values is None else [_headers(value) for value in values]
-
-
-def _error(text: str | None) -> str | None:
-    return None if text is None else wire.plain(text)
-
-
-def _type(delay: Delay | None) -> str:
-    return "timestamptz" if isinstance(delay, datetime) else "integer"
 
 
 def _list(values: Iterable[Any]) -> list[Any]:
@@ -123,9 +100,81 @@ def _list(values: Iterable[Any]) -> list[Any]:
     return list(values)
 
 
+# A parameter of this name and type is converted by this; others are passed on as they are.
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {
+    "conditional jsonb": lambda value: _json(value or {}),
+    "dedup_keys text[]": _list,
+    "error text": lambda text: None if text is None else wire.plain(text),
+    "headers jsonb": _json_or_null,
+    "headers jsonb[]": lambda values: values and [_json_or_null(value) for value in values],
+    "message jsonb": _json,
+    "messages jsonb[]": lambda values: [_json(value) for value in values],
+    "msg_ids bigint[]": _list,
+    "partition_interval text": str,
+    "queue_names text[]": _list,
+    "read_cts integer[]": _list,
+    "retention_interval text": str,
+}
+
+
+class Call(Generic[T]):
+    """A function with its parameters and their types; called with values, it makes a statement."""
+
+    def __init__(self, call: str, rows: _Rows[T]) -> None:
+        function, _, declared = call.removesuffix(")").partition("(")
+        parameters = [parameter.split(" ") for parameter in declared.split(", ") if parameter]
+        arguments = ", ".join(f"%({name})s::{kind}" for name, kind in parameters)
+        columns = f"{rows.columns} FROM " if rows.columns else ""
+        self.query = f"SELECT {columns}pgmq.{function}({arguments})"
+        self._names = [name for name, _ in parameters]
+        self._conversions = [
+            (name, _CONVERSIONS[f"{name} {kind}"])
+            for name, kind in parameters
+            if f"{name} {kind}" in _CONVERSIONS
+        ]
+        self._decode = rows.decode
+
+    def __call__(self, *values: Any) -> Statement[T]:
+        if len(values) != len(self._names):
+            raise TypeError(f"{len(values)} values for {self.query}")
+        parameters = dict(zip(self._names, values))  # noqa: B905, it costs a third more
+        for name, convert in self._conversions:
+            parameters[name] = convert(parameters[name])
+        return Statement(self.query, parameters, self._decode)
+
+
+class _Timed(Generic[T]):
+    """Two calls in one: the last parameter is a number of seconds, or a time."""
+
+    def __init__(self, call: str, rows: _Rows[T]) -> None:
+        self.in_seconds = Call(call.replace("integer|timestamptz", "integer"), rows)
+        self.at_a_time = Call(call.replace("integer|timestamptz", "timestamptz"), rows)
+
+    def __call__(self, *values: Any) -> Statement[T]:
+        call = self.at_a_time if isinstance(values[-1], datetime) else self.in_seconds
+        return call(*values)
+
+
 def _match(messages: Sequence[Any], headers: Sequence[Any] | None) -> None:
     if headers is not None and len(headers) != len(messages):
         raise ValueError("headers list must match messages list length")
+
+
+class _Leased(Protocol):
+    @property
+    def msg_id(self) -> int: ...
+
+    @property
+    def read_ct(self) -> int: ...
+
+
+def leases(messages: Iterable[_Leased]) -> tuple[list[int], list[int]]:
+    """Return the msg_ids and the read_cts, as ack_batch and its like want them."""
+    messages = list(messages)
+    return [each.msg_id for each in messages], [each.read_ct for each in messages]
+
+
+# Installing
 
 
 def ensure_extension() -> Statement[None]:
@@ -148,143 +197,68 @@ def ensure_extension() -> Statement[None]:
         $$
         """,
         {},
-        _nothing,
+        _NOTHING.decode,
     )
 
 
 def ensure_partman() -> Statement[None]:
-    return Statement("CREATE EXTENSION IF NOT EXISTS pg_partman", {}, _nothing)
+    return Statement("CREATE EXTENSION IF NOT EXISTS pg_partman", {}, _NOTHING.decode)
 
 
 # Queues
 
+_create = Call[None]("create(queue text)", _NOTHING)
+_create_unlogged = Call[None]("create_unlogged(queue text)", _NOTHING)
+create_partitioned_queue = Call[None](
+    "create_partitioned(queue text, partition_interval text, retention_interval text)", _NOTHING
+)
+convert_archive_partitioned = Call[None](
+    "convert_archive_partitioned(queue text, partition_interval text, retention_interval text,"
+    " leading_partition integer)",
+    _NOTHING,
+)
+drop_queue = Call[bool]("drop_queue(queue text)", _VALUE)
+purge = Call[int]("purge_queue(queue text)", _VALUE)
+detach_archive = Call[None]("detach_archive(queue text)", _NOTHING)
+list_queues = Call[list[QueueRecord]]("list_queues()", _many(QueueRecord))
+validate_queue_name = Call[bool]("validate_queue_name(queue_name text)", _Rows(lambda rows: True))
+queue_table = Call[str]("format_table_name(queue text, prefix text)", _VALUE)
+
 
 def create_queue(queue: str, unlogged: bool) -> Statement[None]:
-    query = (
-        "SELECT pgmq.create_unlogged(%(queue)s::text)"
-        if unlogged
-        else "SELECT pgmq.create(%(queue)s::text)"
-    )
-    return Statement(query, {"queue": queue}, _nothing)
-
-
-def create_partitioned_queue(
-    queue: str, partition_interval: int | str, retention_interval: int | str
-) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.create_partitioned("
-        "%(queue)s::text, %(partition_interval)s::text, %(retention_interval)s::text)",
-        {
-            "queue": queue,
-            "partition_interval": str(partition_interval),
-            "retention_interval": str(retention_interval),
-        },
-        _nothing,
-    )
-
-
-def convert_archive_partitioned(
-    queue: str,
-    partition_interval: int | str,
-    retention_interval: int | str,
-    leading_partition: int,
-) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.convert_archive_partitioned(%(queue)s::text, %(partition_interval)s::text,"
-        " %(retention_interval)s::text, %(leading_partition)s::integer)",
-        {
-            "queue": queue,
-            "partition_interval": str(partition_interval),
-            "retention_interval": str(retention_interval),
-            "leading_partition": leading_partition,
-        },
-        _nothing,
-    )
-
-
-def drop_queue(queue: str) -> Statement[bool]:
-    return Statement("SELECT pgmq.drop_queue(%(queue)s::text)", {"queue": queue}, _value)
-
-
-def purge(queue: str) -> Statement[int]:
-    return Statement("SELECT pgmq.purge_queue(%(queue)s::text)", {"queue": queue}, _value)
-
-
-def detach_archive(queue: str) -> Statement[None]:
-    return Statement("SELECT pgmq.detach_archive(%(queue)s::text)", {"queue": queue}, _nothing)
-
-
-def list_queues() -> Statement[list[QueueRecord]]:
-    return Statement(
-        "SELECT queue_name, is_partitioned, is_unlogged, created_at FROM pgmq.list_queues()",
-        {},
-        _many(QueueRecord),
-    )
-
-
-def validate_queue_name(queue_name: str) -> Statement[bool]:
-    return Statement(
-        "SELECT pgmq.validate_queue_name(%(queue_name)s::text)",
-        {"queue_name": queue_name},
-        lambda rows: True,
-    )
+    return _create_unlogged(queue) if unlogged else _create(queue)
 
 
 # Sending
 
+_send_now = Call[int]("send(queue text, message jsonb)", _VALUE)
+_send = _Timed[int](
+    "send(queue text, message jsonb, headers jsonb, delay integer|timestamptz)", _VALUE
+)
+_send_batch = _Timed[list[int]](
+    "send_batch(queue text, messages jsonb[], headers jsonb[], delay integer|timestamptz)", _COLUMN
+)
+send_once = Call[SendOnceResult](
+    "send_once(queue text, message jsonb, dedup_key text, headers jsonb, delay integer)",
+    _one(SendOnceResult),
+)
+_send_once_batch = Call[list[SendOnceResult]](
+    "send_once(queue text, messages jsonb[], dedup_keys text[], headers jsonb[], delay integer)",
+    _many(SendOnceResult),
+)
+
 
 def send(queue: str, message: Any, headers: Any, delay: Delay | None) -> Statement[int]:
     if headers is None and delay is None:
-        return Statement(
-            "SELECT pgmq.send(%(queue)s::text, %(message)s::jsonb)",
-            {"queue": queue, "message": _json(message)},
-            _value,
-        )
-    return Statement(
-        "SELECT pgmq.send(%(queue)s::text, %(message)s::jsonb, %(headers)s::jsonb,"
-        f" %(delay)s::{_type(delay)})",
-        {
-            "queue": queue,
-            "message": _json(message),
-            "headers": _headers(headers),
-            "delay": 0 if delay is None else delay,
-        },
-        _value,
-    )
+        return _send_now(queue, message)
+    return _send(queue, message, headers, delay or 0)
 
 
 def send_batch(
     queue: str, messages: Sequence[Any], headers: Sequence[Any] | None, delay: Delay | None
 ) -> Statement[list[int]]:
     _match(messages, headers)
-    return Statement(
-        "SELECT pgmq.send_batch(%(queue)s::text, %(messages)s::jsonb[], %(headers)s::jsonb[],"
-        f" %(delay)s::{_type(delay)})",
-        {
-            "queue": queue,
-            "messages": [_json(message) for message in messages],
-            "headers": _jsons(headers),
-            "delay": 0 if delay is None else delay,
-        },
-        _column,
-    )
-
-
-def send_once(
-    queue: str, message: Any, dedup_key: str, headers: Any, delay: int
-) -> Statement[SendOnceResult]:
-    return Statement(
-        "SELECT msg_id, is_new FROM pgmq.send_once(%(queue)s::text, %(message)s::jsonb,"
-        " %(dedup_key)s::text, %(headers)s::jsonb, %(delay)s::integer)",
-        {
-            "queue": queue,
-            "message": _json(message),
-            "dedup_key": dedup_key,
-            "headers": _headers(headers),
-            "delay": delay,
-        },
-        _one(SendOnceResult),
-    )
+    return _send_batch(queue, messages, headers, delay or 0)
 
 
 def send_once_batch(
@@ -295,205 +269,81 @@ def send_once_batch(
     delay: int,
 ) -> Statement[list[SendOnceResult]]:
     _match(messages, headers)
-    return Statement(
-        "SELECT msg_id, is_new FROM pgmq.send_once(%(queue)s::text, %(messages)s::jsonb[],"
-        " %(dedup_keys)s::text[], %(headers)s::jsonb[], %(delay)s::integer)",
-        {
-            "queue": queue,
-            "messages": [_json(message) for message in messages],
-            "dedup_keys": _list(dedup_keys),
-            "headers": _jsons(headers),
-            "delay": delay,
-        },
-        _many(SendOnceResult),
-    )
+    return _send_once_batch(queue, messages, dedup_keys, headers, delay)
 
 
 # Reading
 
+_POLL = "max_poll_seconds integer, poll_interval_ms integer"
+
+_read = Call[list[Message]](
+    "read(queue text, vt integer, qty integer, conditional jsonb)", _MESSAGES
+)
+read_with_poll = Call[list[Message]](
+    f"read_with_poll(queue text, vt integer, qty integer, {_POLL}, conditional jsonb)", _MESSAGES
+)
+read_grouped = Call[list[Message]]("read_grouped(queue text, vt integer, qty integer)", _MESSAGES)
+read_grouped_rr = Call[list[Message]](
+    "read_grouped_rr(queue text, vt integer, qty integer)", _MESSAGES
+)
+read_grouped_head = Call[list[Message]](
+    "read_grouped_head(queue text, vt integer, qty integer)", _MESSAGES
+)
+read_grouped_with_poll = Call[list[Message]](
+    f"read_grouped_with_poll(queue text, vt integer, qty integer, {_POLL})", _MESSAGES
+)
+read_grouped_rr_with_poll = Call[list[Message]](
+    f"read_grouped_rr_with_poll(queue text, vt integer, qty integer, {_POLL})", _MESSAGES
+)
+read_grouped_head_with_poll = Call[list[Message]](
+    f"read_grouped_head_with_poll(queue text, vt integer, qty integer, {_POLL})", _MESSAGES
+)
+read_group = Call[list[Message]](
+    "read_group(queue text, group_name text, vt integer, qty integer)", _MESSAGES
+)
+read_any = Call[list[QueueMessage]](
+    "read_any(queue_names text[], vt integer, qty integer)",
+    _Rows(
+        lambda rows: [QueueMessage(row[0], Message(*row[1:])) for row in rows],
+        f"queue_name, {MESSAGE}",
+    ),
+)
+pop = Call[list[Message]]("pop(queue text, qty integer)", _MESSAGES)
+peek = Call[list[Message]]("peek(queue text, qty integer, conditional jsonb)", _MESSAGES)
+get = Call[Message | None]("get(queue text, msg_id bigint)", _FIRST)
+next_visible_at = Call[datetime | None]("next_visible_at(queue text)", _VALUE)
+
 
 def read(queue: str, vt: int, qty: int | None, conditional: Any = None) -> Statement[list[Message]]:
-    return Statement(
-        f"SELECT {MESSAGE} FROM pgmq.read(%(queue)s::text, %(vt)s::integer, %(qty)s::integer,"
-        " %(conditional)s::jsonb)",
-        {"queue": queue, "vt": vt, "qty": qty, "conditional": _json(conditional or {})},
-        _messages,
-    )
-
-
-def read_with_poll(
-    queue: str,
-    vt: int,
-    qty: int | None,
-    max_poll_seconds: int | None,
-    poll_interval_ms: int | None,
-    conditional: Any,
-) -> Statement[list[Message]]:
-    return Statement(
-        f"SELECT {MESSAGE} FROM pgmq.read_with_poll(%(queue)s::text, %(vt)s::integer,"
-        " %(qty)s::integer, %(max_poll_seconds)s::integer, %(poll_interval_ms)s::integer,"
-        " %(conditional)s::jsonb)",
-        {
-            "queue": queue,
-            "vt": vt,
-            "qty": qty,
-            "max_poll_seconds": max_poll_seconds,
-            "poll_interval_ms": poll_interval_ms,
-            "conditional": _json(conditional or {}),
-        },
-        _messages,
-    )
-
-
-def _grouped(function: str, queue: str, vt: int, qty: int | None) -> Statement[list[Message]]:
-    return Statement(
-        f"SELECT {MESSAGE} FROM pgmq.{function}("
-        "%(queue)s::text, %(vt)s::integer, %(qty)s::integer)",
-        {"queue": queue, "vt": vt, "qty": qty},
-        _messages,
-    )
-
-
-def _grouped_with_poll(
-    function: str,
-    queue: str,
-    vt: int,
-    qty: int | None,
-    max_poll_seconds: int | None,
-    poll_interval_ms: int | None,
-) -> Statement[list[Message]]:
-    return Statement(
-        f"SELECT {MESSAGE} FROM pgmq.{function}(%(queue)s::text, %(vt)s::integer,"
-        " %(qty)s::integer, %(max_poll_seconds)s::integer, %(poll_interval_ms)s::integer)",
-        {
-            "queue": queue,
-            "vt": vt,
-            "qty": qty,
-            "max_poll_seconds": max_poll_seconds,
-            "poll_interval_ms": poll_interval_ms,
-        },
-        _messages,
-    )
-
-
-def read_grouped(queue: str, vt: int, qty: int | None) -> Statement[list[Message]]:
-    return _grouped("read_grouped", queue, vt, qty)
-
-
-def read_grouped_rr(queue: str, vt: int, qty: int | None) -> Statement[list[Message]]:
-    return _grouped("read_grouped_rr", queue, vt, qty)
-
-
-def read_grouped_head(queue: str, vt: int, qty: int | None) -> Statement[list[Message]]:
-    return _grouped("read_grouped_head", queue, vt, qty)
-
-
-def read_grouped_with_poll(
-    queue: str, vt: int, qty: int | None, max_poll_seconds: int | None, poll_interval_ms: int | None
-) -> Statement[list[Message]]:
-    return _grouped_with_poll(
-        "read_grouped_with_poll", queue, vt, qty, max_poll_seconds, poll_interval_ms
-    )
-
-
-def read_grouped_rr_with_poll(
-    queue: str, vt: int, qty: int | None, max_poll_seconds: int | None, poll_interval_ms: int | None
-) -> Statement[list[Message]]:
-    return _grouped_with_poll(
-        "read_grouped_rr_with_poll", queue, vt, qty, max_poll_seconds, poll_interval_ms
-    )
-
-
-def read_grouped_head_with_poll(
-    queue: str, vt: int, qty: int | None, max_poll_seconds: int | None, poll_interval_ms: int | None
-) -> Statement[list[Message]]:
-    return _grouped_with_poll(
-        "read_grouped_head_with_poll", queue, vt, qty, max_poll_seconds, poll_interval_ms
-    )
-
-
-def read_group(
-    queue: str, group_name: str | None, vt: int, qty: int | None
-) -> Statement[list[Message]]:
-    return Statement(
-        f"SELECT {MESSAGE} FROM pgmq.read_group(%(queue)s::text, %(group_name)s::text,"
-        " %(vt)s::integer, %(qty)s::integer)",
-        {"queue": queue, "group_name": group_name, "vt": vt, "qty": qty},
-        _messages,
-    )
-
-
-def read_any(queue_names: Sequence[str], vt: int, qty: int | None) -> Statement[list[QueueMessage]]:
-    return Statement(
-        f"SELECT queue_name, {MESSAGE} FROM pgmq.read_any("
-        "%(queue_names)s::text[], %(vt)s::integer, %(qty)s::integer)",
-        {"queue_names": _list(queue_names), "vt": vt, "qty": qty},
-        lambda rows: [QueueMessage(row[0], Message(*row[1:])) for row in rows],
-    )
-
-
-def pop(queue: str, qty: int | None) -> Statement[list[Message]]:
-    return Statement(
-        f"SELECT {MESSAGE} FROM pgmq.pop(%(queue)s::text, %(qty)s::integer)",
-        {"queue": queue, "qty": qty},
-        _messages,
-    )
-
-
-def peek(queue: str, qty: int | None, conditional: Any) -> Statement[list[Message]]:
-    return Statement(
-        f"SELECT {MESSAGE} FROM pgmq.peek("
-        "%(queue)s::text, %(qty)s::integer, %(conditional)s::jsonb)",
-        {"queue": queue, "qty": qty, "conditional": _json(conditional or {})},
-        _messages,
-    )
-
-
-def get(queue: str, msg_id: int) -> Statement[Message | None]:
-    return Statement(
-        f"SELECT {MESSAGE} FROM pgmq.get(%(queue)s::text, %(msg_id)s::bigint)",
-        {"queue": queue, "msg_id": msg_id},
-        _first,
-    )
-
-
-def next_visible_at(queue: str) -> Statement[datetime | None]:
-    return Statement("SELECT pgmq.next_visible_at(%(queue)s::text)", {"queue": queue}, _value)
+    return _read(queue, vt, qty, conditional)
 
 
 # Acknowledging
 
-
-def delete(queue: str, msg_id: int) -> Statement[bool]:
-    return Statement(
-        "SELECT pgmq.delete(%(queue)s::text, %(msg_id)s::bigint)",
-        {"queue": queue, "msg_id": msg_id},
-        _value,
-    )
-
-
-def delete_batch(queue: str, msg_ids: Sequence[int]) -> Statement[list[int]]:
-    return Statement(
-        "SELECT pgmq.delete(%(queue)s::text, %(msg_ids)s::bigint[])",
-        {"queue": queue, "msg_ids": _list(msg_ids)},
-        _column,
-    )
-
-
-def archive(queue: str, msg_id: int) -> Statement[bool]:
-    return Statement(
-        "SELECT pgmq.archive(%(queue)s::text, %(msg_id)s::bigint)",
-        {"queue": queue, "msg_id": msg_id},
-        _value,
-    )
-
-
-def archive_batch(queue: str, msg_ids: Sequence[int]) -> Statement[list[int]]:
-    return Statement(
-        "SELECT pgmq.archive(%(queue)s::text, %(msg_ids)s::bigint[])",
-        {"queue": queue, "msg_ids": _list(msg_ids)},
-        _column,
-    )
+delete = Call[bool]("delete(queue text, msg_id bigint)", _VALUE)
+delete_batch = Call[list[int]]("delete(queue text, msg_ids bigint[])", _COLUMN)
+archive = Call[bool]("archive(queue text, msg_id bigint)", _VALUE)
+archive_batch = Call[list[int]]("archive(queue text, msg_ids bigint[])", _COLUMN)
+set_vt = _Timed[Message | None]("set_vt(queue text, msg_id bigint, vt integer|timestamptz)", _FIRST)
+set_vt_batch = _Timed[list[Message]](
+    "set_vt(queue text, msg_ids bigint[], vt integer|timestamptz)", _MESSAGES
+)
+ack = Call[bool]("ack(queue text, msg_id bigint, read_ct integer)", _VALUE)
+ack_batch = Call[list[int]]("ack(queue text, msg_ids bigint[], read_cts integer[])", _COLUMN)
+nack = Call[bool](
+    "nack(queue text, msg_id bigint, read_ct integer, delay integer, error text)", _VALUE
+)
+nack_batch = Call[list[int]](
+    "nack(queue text, msg_ids bigint[], read_cts integer[], delay integer, error text)", _COLUMN
+)
+extend = Call[bool]("extend(queue text, msg_id bigint, read_ct integer, vt integer)", _VALUE)
+extend_batch = Call[list[int]](
+    "extend(queue text, msg_ids bigint[], read_cts integer[], vt integer)", _COLUMN
+)
+ack_and_read = Call[list[Message]](
+    "ack_and_read(queue text, vt integer, qty integer, msg_ids bigint[], read_cts integer[])",
+    _MESSAGES,
+)
 
 
 def is_one(msg_id: object) -> TypeGuard[int]:
@@ -501,534 +351,244 @@ def is_one(msg_id: object) -> TypeGuard[int]:
     return isinstance(msg_id, str) or not isinstance(msg_id, Iterable)
 
 
-def set_vt(queue: str, msg_id: int, vt: Delay) -> Statement[Message | None]:
-    return Statement(
-        f"SELECT {MESSAGE} FROM pgmq.set_vt("
-        f"%(queue)s::text, %(msg_id)s::bigint, %(vt)s::{_type(vt)})",
-        {"queue": queue, "msg_id": msg_id, "vt": vt},
-        _first,
-    )
-
-
-def set_vt_batch(queue: str, msg_ids: Sequence[int], vt: Delay) -> Statement[list[Message]]:
-    return Statement(
-        f"SELECT {MESSAGE} FROM pgmq.set_vt("
-        f"%(queue)s::text, %(msg_ids)s::bigint[], %(vt)s::{_type(vt)})",
-        {"queue": queue, "msg_ids": _list(msg_ids), "vt": vt},
-        _messages,
-    )
-
-
-def ack(queue: str, msg_id: int, read_ct: int) -> Statement[bool]:
-    return Statement(
-        "SELECT pgmq.ack(%(queue)s::text, %(msg_id)s::bigint, %(read_ct)s::integer)",
-        {"queue": queue, "msg_id": msg_id, "read_ct": read_ct},
-        _value,
-    )
-
-
-def ack_batch(queue: str, msg_ids: Sequence[int], read_cts: Sequence[int]) -> Statement[list[int]]:
-    return Statement(
-        "SELECT pgmq.ack(%(queue)s::text, %(msg_ids)s::bigint[], %(read_cts)s::integer[])",
-        {"queue": queue, "msg_ids": _list(msg_ids), "read_cts": _list(read_cts)},
-        _column,
-    )
-
-
-def nack(
-    queue: str, msg_id: int, read_ct: int, delay: int | None, error: str | None
-) -> Statement[bool]:
-    return Statement(
-        "SELECT pgmq.nack(%(queue)s::text, %(msg_id)s::bigint, %(read_ct)s::integer,"
-        " %(delay)s::integer, %(error)s::text)",
-        {
-            "queue": queue,
-            "msg_id": msg_id,
-            "read_ct": read_ct,
-            "delay": delay,
-            "error": _error(error),
-        },
-        _value,
-    )
-
-
-def nack_batch(
-    queue: str,
-    msg_ids: Sequence[int],
-    read_cts: Sequence[int],
-    delay: int | None,
-    error: str | None,
-) -> Statement[list[int]]:
-    return Statement(
-        "SELECT pgmq.nack(%(queue)s::text, %(msg_ids)s::bigint[], %(read_cts)s::integer[],"
-        " %(delay)s::integer, %(error)s::text)",
-        {
-            "queue": queue,
-            "msg_ids": _list(msg_ids),
-            "read_cts": _list(read_cts),
-            "delay": delay,
-            "error": _error(error),
-        },
-        _column,
-    )
-
-
-def extend(queue: str, msg_id: int, read_ct: int, vt: int) -> Statement[bool]:
-    return Statement(
-        "SELECT pgmq.extend("
-        "%(queue)s::text, %(msg_id)s::bigint, %(read_ct)s::integer, %(vt)s::integer)",
-        {"queue": queue, "msg_id": msg_id, "read_ct": read_ct, "vt": vt},
-        _value,
-    )
-
-
-def extend_batch(
-    queue: str, msg_ids: Sequence[int], read_cts: Sequence[int], vt: int
-) -> Statement[list[int]]:
-    return Statement(
-        "SELECT pgmq.extend("
-        "%(queue)s::text, %(msg_ids)s::bigint[], %(read_cts)s::integer[], %(vt)s::integer)",
-        {"queue": queue, "msg_ids": _list(msg_ids), "read_cts": _list(read_cts), "vt": vt},
-        _column,
-    )
-
-
-def ack_and_read(
-    queue: str, vt: int, qty: int | None, msg_ids: Sequence[int], read_cts: Sequence[int]
-) -> Statement[list[Message]]:
-    return Statement(
-        f"SELECT {MESSAGE} FROM pgmq.ack_and_read(%(queue)s::text, %(vt)s::integer,"
-        " %(qty)s::integer, %(msg_ids)s::bigint[], %(read_cts)s::integer[])",
-        {
-            "queue": queue,
-            "vt": vt,
-            "qty": qty,
-            "msg_ids": _list(msg_ids),
-            "read_cts": _list(read_cts),
-        },
-        _messages,
-    )
-
-
 # Policies
 
-
-def set_policy(
-    queue: str,
-    max_receives: int | None,
-    dead_letter_queue: str | None,
-    retry_delay: timedelta | None,
-    retry_delay_max: timedelta | None,
-    retry_jitter: float,
-    message_ttl: timedelta | None,
-    archive_retention: timedelta | None,
-    dedup_window: timedelta | None,
-    max_in_flight: int | None,
-    ack_archives: bool,
-) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.set_policy(queue_name => %(queue)s::text,"
-        " max_receives => %(max_receives)s::integer,"
-        " dead_letter_queue => %(dead_letter_queue)s::text,"
-        " retry_delay => %(retry_delay)s::interval,"
-        " retry_delay_max => %(retry_delay_max)s::interval,"
-        " retry_jitter => %(retry_jitter)s::real,"
-        " message_ttl => %(message_ttl)s::interval,"
-        " archive_retention => %(archive_retention)s::interval,"
-        " dedup_window => %(dedup_window)s::interval,"
-        " max_in_flight => %(max_in_flight)s::integer,"
-        " ack_archives => %(ack_archives)s::boolean)",
-        {
-            "queue": queue,
-            "max_receives": max_receives,
-            "dead_letter_queue": dead_letter_queue,
-            "retry_delay": retry_delay,
-            "retry_delay_max": retry_delay_max,
-            "retry_jitter": retry_jitter,
-            "message_ttl": message_ttl,
-            "archive_retention": archive_retention,
-            "dedup_window": dedup_window,
-            "max_in_flight": max_in_flight,
-            "ack_archives": ack_archives,
-        },
-        _nothing,
-    )
-
-
-def get_policy(queue: str) -> Statement[Policy]:
-    return Statement(
-        f"SELECT {POLICY} FROM pgmq.get_policy(%(queue)s::text)",
-        {"queue": queue},
-        _one(Policy),
-    )
-
-
-def redrive(dead_letter_queue: str, queue: str | None, qty: int | None) -> Statement[int]:
-    return Statement(
-        "SELECT pgmq.redrive(%(dead_letter_queue)s::text, %(queue)s::text, %(qty)s::integer)",
-        {"dead_letter_queue": dead_letter_queue, "queue": queue, "qty": qty},
-        _value,
-    )
-
-
-def move(queue: str, msg_id: int, to_queue: str) -> Statement[int | None]:
-    return Statement(
-        "SELECT pgmq.move(%(queue)s::text, %(msg_id)s::bigint, %(to_queue)s::text)",
-        {"queue": queue, "msg_id": msg_id, "to_queue": to_queue},
-        _value,
-    )
-
-
-def maintain(queue: str | None) -> Statement[int]:
-    return Statement("SELECT pgmq.maintain(%(queue)s::text)", {"queue": queue}, _value)
+set_policy = Call[None](
+    "set_policy(queue text, max_receives integer, dead_letter_queue text, retry_delay interval,"
+    " retry_delay_max interval, retry_jitter real, message_ttl interval,"
+    " archive_retention interval, dedup_window interval, max_in_flight integer,"
+    " ack_archives boolean)",
+    _NOTHING,
+)
+get_policy = Call[Policy]("get_policy(queue text)", _one(Policy))
+redrive = Call[int]("redrive(dead_letter_queue text, queue text, qty integer)", _VALUE)
+move = Call[int | None]("move(queue text, msg_id bigint, to_queue text)", _VALUE)
+maintain = Call[int]("maintain(queue text)", _VALUE)
 
 
 # FIFO groups
 
-
-def create_fifo_index(queue: str) -> Statement[None]:
-    return Statement("SELECT pgmq.create_fifo_index(%(queue)s::text)", {"queue": queue}, _nothing)
-
-
-def create_fifo_indexes_all() -> Statement[None]:
-    return Statement("SELECT pgmq.create_fifo_indexes_all()", {}, _nothing)
+create_fifo_index = Call[None]("create_fifo_index(queue text)", _NOTHING)
+create_fifo_indexes_all = Call[None]("create_fifo_indexes_all()", _NOTHING)
 
 
 # Topics
 
-
-def validate_routing_key(routing_key: str) -> Statement[bool]:
-    return Statement(
-        "SELECT pgmq.validate_routing_key(%(routing_key)s::text)",
-        {"routing_key": routing_key},
-        _value,
-    )
-
-
-def validate_topic_pattern(pattern: str) -> Statement[bool]:
-    return Statement(
-        "SELECT pgmq.validate_topic_pattern(%(pattern)s::text)", {"pattern": pattern}, _value
-    )
-
-
-def bind_topic(pattern: str, queue_name: str) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.bind_topic(%(pattern)s::text, %(queue_name)s::text)",
-        {"pattern": pattern, "queue_name": queue_name},
-        _nothing,
-    )
-
-
-def unbind_topic(pattern: str, queue_name: str) -> Statement[bool]:
-    return Statement(
-        "SELECT pgmq.unbind_topic(%(pattern)s::text, %(queue_name)s::text)",
-        {"pattern": pattern, "queue_name": queue_name},
-        _value,
-    )
+validate_routing_key = Call[bool]("validate_routing_key(routing_key text)", _VALUE)
+validate_topic_pattern = Call[bool]("validate_topic_pattern(pattern text)", _VALUE)
+bind_topic = Call[None]("bind_topic(pattern text, queue_name text)", _NOTHING)
+unbind_topic = Call[bool]("unbind_topic(pattern text, queue_name text)", _VALUE)
+_all_topic_bindings = Call[list[TopicBinding]]("list_topic_bindings()", _many(TopicBinding))
+_topic_bindings = Call[list[TopicBinding]](
+    "list_topic_bindings(queue_name text)", _many(TopicBinding)
+)
+test_routing = Call[list[RoutingResult]]("test_routing(routing_key text)", _many(RoutingResult))
+_send_topic = Call[int](
+    "send_topic(routing_key text, message jsonb, headers jsonb, delay integer)", _VALUE
+)
+_send_batch_topic = _Timed[list[BatchTopicResult]](
+    "send_batch_topic(routing_key text, messages jsonb[], headers jsonb[],"
+    " delay integer|timestamptz)",
+    _many(BatchTopicResult),
+)
 
 
 def list_topic_bindings(queue_name: str | None) -> Statement[list[TopicBinding]]:
-    columns = "pattern, queue_name, bound_at, compiled_regex"
-    if queue_name is None:
-        return Statement(
-            f"SELECT {columns} FROM pgmq.list_topic_bindings()", {}, _many(TopicBinding)
-        )
-    return Statement(
-        f"SELECT {columns} FROM pgmq.list_topic_bindings(%(queue_name)s::text)",
-        {"queue_name": queue_name},
-        _many(TopicBinding),
-    )
-
-
-def test_routing(routing_key: str) -> Statement[list[RoutingResult]]:
-    return Statement(
-        "SELECT pattern, queue_name, compiled_regex FROM pgmq.test_routing(%(routing_key)s::text)",
-        {"routing_key": routing_key},
-        _many(RoutingResult),
-    )
+    return _all_topic_bindings() if queue_name is None else _topic_bindings(queue_name)
 
 
 def send_topic(routing_key: str, message: Any, headers: Any, delay: int | None) -> Statement[int]:
-    return Statement(
-        "SELECT pgmq.send_topic(%(routing_key)s::text, %(message)s::jsonb, %(headers)s::jsonb,"
-        " %(delay)s::integer)",
-        {
-            "routing_key": routing_key,
-            "message": _json(message),
-            "headers": _headers(headers),
-            "delay": 0 if delay is None else delay,
-        },
-        _value,
-    )
+    return _send_topic(routing_key, message, headers, delay or 0)
 
 
 def send_batch_topic(
     routing_key: str, messages: Sequence[Any], headers: Sequence[Any] | None, delay: Delay | None
 ) -> Statement[list[BatchTopicResult]]:
     _match(messages, headers)
-    return Statement(
-        "SELECT queue_name, msg_id FROM pgmq.send_batch_topic(%(routing_key)s::text,"
-        f" %(messages)s::jsonb[], %(headers)s::jsonb[], %(delay)s::{_type(delay)})",
-        {
-            "routing_key": routing_key,
-            "messages": [_json(message) for message in messages],
-            "headers": _jsons(headers),
-            "delay": 0 if delay is None else delay,
-        },
-        _many(BatchTopicResult),
-    )
+    return _send_batch_topic(routing_key, messages, headers, delay or 0)
 
 
 # Exchanges
 
-
-def create_exchange(exchange_name: str) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.create_exchange(%(exchange_name)s::text)",
-        {"exchange_name": exchange_name},
-        _nothing,
-    )
-
-
-def drop_exchange(exchange_name: str) -> Statement[bool]:
-    return Statement(
-        "SELECT pgmq.drop_exchange(%(exchange_name)s::text)",
-        {"exchange_name": exchange_name},
-        _value,
-    )
-
-
-def bind(exchange_name: str, queue_name: str, pattern: str | None, kind: str) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.bind(%(exchange_name)s::text, %(queue_name)s::text, %(pattern)s::text,"
-        " %(kind)s::text)",
-        {
-            "exchange_name": exchange_name,
-            "queue_name": queue_name,
-            "pattern": pattern,
-            "kind": kind,
-        },
-        _nothing,
-    )
-
-
-def unbind(exchange_name: str, queue_name: str, pattern: str | None, kind: str) -> Statement[bool]:
-    return Statement(
-        "SELECT pgmq.unbind(%(exchange_name)s::text, %(queue_name)s::text, %(pattern)s::text,"
-        " %(kind)s::text)",
-        {
-            "exchange_name": exchange_name,
-            "queue_name": queue_name,
-            "pattern": pattern,
-            "kind": kind,
-        },
-        _value,
-    )
-
-
-def bind_channel(
-    exchange_name: str, channel: str, pattern: str | None, kind: str
-) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.bind_channel(%(exchange_name)s::text, %(channel)s::text, %(pattern)s::text,"
-        " %(kind)s::text)",
-        {"exchange_name": exchange_name, "channel": channel, "pattern": pattern, "kind": kind},
-        _nothing,
-    )
-
-
-def unbind_channel(
-    exchange_name: str, channel: str, pattern: str | None, kind: str
-) -> Statement[bool]:
-    return Statement(
-        "SELECT pgmq.unbind_channel(%(exchange_name)s::text, %(channel)s::text,"
-        " %(pattern)s::text, %(kind)s::text)",
-        {"exchange_name": exchange_name, "channel": channel, "pattern": pattern, "kind": kind},
-        _value,
-    )
-
-
-def list_bindings(exchange_name: str | None) -> Statement[list[Binding]]:
-    return Statement(
-        f"SELECT {BINDING} FROM pgmq.list_bindings(%(exchange_name)s::text)",
-        {"exchange_name": exchange_name},
-        _many(Binding),
-    )
-
-
-def publish(
-    exchange_name: str, routing_key: str, message: Any, headers: Any, delay: int
-) -> Statement[int]:
-    return Statement(
-        "SELECT pgmq.publish(%(exchange_name)s::text, %(routing_key)s::text, %(message)s::jsonb,"
-        " %(headers)s::jsonb, %(delay)s::integer)",
-        {
-            "exchange_name": exchange_name,
-            "routing_key": routing_key,
-            "message": _json(message),
-            "headers": _headers(headers),
-            "delay": delay,
-        },
-        _value,
-    )
+create_exchange = Call[None]("create_exchange(exchange_name text)", _NOTHING)
+drop_exchange = Call[bool]("drop_exchange(exchange_name text)", _VALUE)
+bind = Call[None]("bind(exchange_name text, queue_name text, pattern text, kind text)", _NOTHING)
+unbind = Call[bool]("unbind(exchange_name text, queue_name text, pattern text, kind text)", _VALUE)
+bind_channel = Call[None](
+    "bind_channel(exchange_name text, channel text, pattern text, kind text)", _NOTHING
+)
+unbind_channel = Call[bool](
+    "unbind_channel(exchange_name text, channel text, pattern text, kind text)", _VALUE
+)
+list_bindings = Call[list[Binding]]("list_bindings(exchange_name text)", _many(Binding))
+publish = Call[int](
+    "publish(exchange_name text, routing_key text, message jsonb, headers jsonb, delay integer)",
+    _VALUE,
+)
 
 
 # Waking consumers
 
-
-def enable_notify(queue: str, throttle_interval_ms: int) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.enable_notify_insert(%(queue)s::text, %(throttle_interval_ms)s::integer)",
-        {"queue": queue, "throttle_interval_ms": throttle_interval_ms},
-        _nothing,
-    )
-
-
-def update_notify(queue: str, throttle_interval_ms: int) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.update_notify_insert(%(queue)s::text, %(throttle_interval_ms)s::integer)",
-        {"queue": queue, "throttle_interval_ms": throttle_interval_ms},
-        _nothing,
-    )
-
-
-def disable_notify(queue: str) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.disable_notify_insert(%(queue)s::text)", {"queue": queue}, _nothing
-    )
-
-
-def list_notify_throttles() -> Statement[list[NotificationThrottle]]:
-    return Statement(
-        "SELECT queue_name, throttle_interval_ms, last_notified_at"
-        " FROM pgmq.list_notify_insert_throttles()",
-        {},
-        _many(NotificationThrottle),
-    )
-
-
-def enable_wakeups(queue: str) -> Statement[None]:
-    return Statement("SELECT pgmq.enable_wakeups(%(queue)s::text)", {"queue": queue}, _nothing)
-
-
-def disable_wakeups(queue: str) -> Statement[None]:
-    return Statement("SELECT pgmq.disable_wakeups(%(queue)s::text)", {"queue": queue}, _nothing)
-
-
-def await_(queue: str, seconds: int) -> Statement[datetime]:
-    return Statement(
-        "SELECT pgmq.await(%(queue)s::text, %(seconds)s::integer)",
-        {"queue": queue, "seconds": seconds},
-        _value,
-    )
+enable_notify = Call[None](
+    "enable_notify_insert(queue text, throttle_interval_ms integer)", _NOTHING
+)
+update_notify = Call[None](
+    "update_notify_insert(queue text, throttle_interval_ms integer)", _NOTHING
+)
+disable_notify = Call[None]("disable_notify_insert(queue text)", _NOTHING)
+list_notify_throttles = Call[list[NotificationThrottle]](
+    "list_notify_insert_throttles()", _many(NotificationThrottle)
+)
+enable_wakeups = Call[None]("enable_wakeups(queue text)", _NOTHING)
+disable_wakeups = Call[None]("disable_wakeups(queue text)", _NOTHING)
+await_ = Call[datetime]("await(queue text, seconds integer)", _VALUE)
 
 
 # Push consumers
 
-
-def enable_push(queue: str) -> Statement[None]:
-    return Statement("SELECT pgmq.enable_push(%(queue)s::text)", {"queue": queue}, _nothing)
-
-
-def disable_push(queue: str) -> Statement[None]:
-    return Statement("SELECT pgmq.disable_push(%(queue)s::text)", {"queue": queue}, _nothing)
-
-
-def open_channel(queue: str, maximum_messages: int, vt: int) -> Statement[str]:
-    return Statement(
-        "SELECT pgmq.open_channel(%(queue)s::text, %(maximum_messages)s::integer, %(vt)s::integer)",
-        {"queue": queue, "maximum_messages": maximum_messages, "vt": vt},
-        _value,
-    )
-
-
-def close_channel(channel: str | None) -> Statement[int]:
-    return Statement("SELECT pgmq.close_channel(%(channel)s::text)", {"channel": channel}, _value)
-
-
-def close_dead_channels() -> Statement[int]:
-    return Statement("SELECT pgmq.close_dead_channels()", {}, _value)
-
-
-def list_channels() -> Statement[list[Channel]]:
-    return Statement(f"SELECT {CHANNEL} FROM pgmq.list_channels()", {}, _many(Channel))
+enable_push = Call[None]("enable_push(queue text)", _NOTHING)
+disable_push = Call[None]("disable_push(queue text)", _NOTHING)
+open_channel = Call[str]("open_channel(queue text, maximum_messages integer, vt integer)", _VALUE)
+close_channel = Call[int]("close_channel(channel text)", _VALUE)
+close_dead_channels = Call[int]("close_dead_channels()", _VALUE)
+list_channels = Call[list[Channel]]("list_channels()", _many(Channel))
 
 
 # Privileges
 
-
-def grant_send(queue: str, role: str) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.grant_send(%(queue)s::text, %(role)s::text)",
-        {"queue": queue, "role": role},
-        _nothing,
-    )
-
-
-def grant_consume(queue: str, role: str) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.grant_consume(%(queue)s::text, %(role)s::text)",
-        {"queue": queue, "role": role},
-        _nothing,
-    )
-
-
-def grant_monitor(queue: str, role: str) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.grant_monitor(%(queue)s::text, %(role)s::text)",
-        {"queue": queue, "role": role},
-        _nothing,
-    )
-
-
-def grant_maintain(queue: str, role: str) -> Statement[None]:
-    return Statement(
-        "SELECT pgmq.grant_maintain(%(queue)s::text, %(role)s::text)",
-        {"queue": queue, "role": role},
-        _nothing,
-    )
-
-
-def grant_create(role: str) -> Statement[None]:
-    return Statement("SELECT pgmq.grant_create(%(role)s::text)", {"role": role}, _nothing)
+grant_send = Call[None]("grant_send(queue text, role text)", _NOTHING)
+grant_consume = Call[None]("grant_consume(queue text, role text)", _NOTHING)
+grant_monitor = Call[None]("grant_monitor(queue text, role text)", _NOTHING)
+grant_maintain = Call[None]("grant_maintain(queue text, role text)", _NOTHING)
+grant_create = Call[None]("grant_create(role text)", _NOTHING)
+_revoke_all = Call[None]("revoke_all(queue text, role text)", _NOTHING)
+_revoke_everything = Call[None]("revoke_all(role text)", _NOTHING)
 
 
 def revoke_all(queue: str | None, role: str) -> Statement[None]:
-    if queue is None:
-        return Statement("SELECT pgmq.revoke_all(%(role)s::text)", {"role": role}, _nothing)
-    return Statement(
-        "SELECT pgmq.revoke_all(%(queue)s::text, %(role)s::text)",
-        {"queue": queue, "role": role},
-        _nothing,
-    )
+    return _revoke_everything(role) if queue is None else _revoke_all(queue, role)
 
 
 # Metrics, and running it
 
+metrics = Call[QueueMetrics]("metrics(queue text)", _one(QueueMetrics))
+metrics_all = Call[list[QueueMetrics]]("metrics_all()", _many(QueueMetrics))
+version = Call[str]("version()", _VALUE)
+recompile = Call[bool]("recompile(queue text)", _VALUE)
+recompile_all = Call[int]("recompile_all()", _VALUE)
+doctor = Call[list[Finding]]("doctor()", _many(Finding))
 
-def metrics(queue: str) -> Statement[QueueMetrics]:
+
+# What only workers and the command line ask for
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """In how many seconds to look again; the transactions that ran when this was asked."""
+
+    seconds: float | None
+    oldest: int
+    next: int
+
+
+def due(queue: str, arm: int | None = None) -> Statement[Due]:
+    """Ask when to look again, as a distance: the clocks of two machines may differ.
+
+    With `arm` the queue is armed for so many seconds, as await_ does.
+    """
+    asked = next_visible_at(queue) if arm is None else await_(queue, arm)
+    # Infinity, when nothing but that is left, has no distance on Postgres before 17.
     return Statement(
-        f"SELECT {METRICS} FROM pgmq.metrics(%(queue)s::text)",
-        {"queue": queue},
-        _one(QueueMetrics),
+        "SELECT extract(epoch FROM"
+        f" nullif(({asked.query}), 'infinity') - clock_timestamp())::float8,"
+        " pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
+        " pg_snapshot_xmax(pg_current_snapshot())::text::bigint",
+        asked.parameters,
+        lambda rows: Due(*rows[0]),
     )
 
 
-def metrics_all() -> Statement[list[QueueMetrics]]:
-    return Statement(f"SELECT {METRICS} FROM pgmq.metrics_all()", {}, _many(QueueMetrics))
+def ack_in_transaction(
+    queue: str, msg_ids: list[int], read_cts: list[int]
+) -> Statement[tuple[str, int]]:
+    """Acknowledge messages; says when the transaction began, and how many those were."""
+    acked = ack_batch(queue, msg_ids, read_cts)
+    return Statement(
+        f"SELECT now()::text, cardinality(ARRAY({acked.query}))",
+        acked.parameters,
+        lambda rows: (rows[0][0], rows[0][1]),
+    )
 
 
-def version() -> Statement[str]:
-    return Statement("SELECT pgmq.version()", {}, _value)
+def reject(
+    queue: str, msg_ids: list[int], read_cts: list[int], error: str | None
+) -> Statement[None]:
+    """Archive leased messages, with the error in their headers."""
+    # nack() says which leases are still ours, locks these messages, and keeps the error.
+    returned = nack_batch(queue, msg_ids, read_cts, 0, error)
+    return Statement(
+        f"SELECT pgmq.archive(%(queue)s::text, ARRAY({returned.query}))",
+        returned.parameters,
+        _NOTHING.decode,
+    )
 
 
-def recompile(queue: str) -> Statement[bool]:
-    return Statement("SELECT pgmq.recompile(%(queue)s::text)", {"queue": queue}, _value)
+def limit_locks(milliseconds: int) -> Statement[None]:
+    """Have what waits for a lock for longer fail, until the transaction ends."""
+    return Statement(
+        "SELECT set_config('lock_timeout', %(milliseconds)s::text, true)",
+        {"milliseconds": str(milliseconds)},
+        _NOTHING.decode,
+    )
 
 
-def recompile_all() -> Statement[int]:
-    return Statement("SELECT pgmq.recompile_all()", {}, _value)
+def there(table: str, msg_ids: list[int], *, free: bool = False) -> Statement[set[int]]:
+    """Ask which messages are in a queue's table; free: lock and name those that nobody else has."""
+    query = sql.SQL("SELECT q.msg_id FROM pgmq.{} AS q WHERE q.msg_id = ANY (%(ids)s)").format(
+        sql.Identifier(table)
+    )
+    if free:
+        query += sql.SQL(" ORDER BY q.msg_id FOR UPDATE SKIP LOCKED")
+    return Statement(query.as_string(), {"ids": msg_ids}, lambda rows: {row[0] for row in rows})
 
 
-def doctor() -> Statement[list[Finding]]:
-    return Statement(f"SELECT {FINDING} FROM pgmq.doctor()", {}, _many(Finding))
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A queue as `pgmq top` sees it."""
+
+    queue: str
+    length: int
+    hidden: int
+    oldest: int | None
+    total: int
+    at: float
+    dead_letter_queue: str | None
+    dead_tuples: int
+
+
+def top() -> Statement[list[Seen]]:
+    return Statement(
+        """
+        SELECT
+            m.queue_name, m.queue_length, m.queue_length - m.queue_visible_length,
+            m.oldest_msg_age_sec, m.total_messages, extract(EPOCH FROM m.scrape_time)::float8,
+            p.dead_letter_queue,
+            (
+                SELECT coalesce(sum(s.n_dead_tup), 0)::bigint
+                FROM pg_stat_all_tables AS s
+                WHERE
+                    s.relid = t.relid
+                    OR s.relid IN (SELECT relid FROM pg_partition_tree(t.relid))
+            )
+        FROM
+            pgmq.metrics_all() AS m
+        CROSS JOIN LATERAL pgmq.get_policy(m.queue_name) AS p
+        CROSS JOIN LATERAL (
+            SELECT
+                to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS relid
+        ) AS t
+        ORDER BY m.queue_name
+        """,
+        {},
+        lambda rows: [Seen(*row) for row in rows],
+    )

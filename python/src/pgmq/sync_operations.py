@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 from pgmq import _statements as statements
@@ -13,9 +12,9 @@ from pgmq import _wire as wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
-    from pgmq._statements import Statement
+    from pgmq._statements import Delay, Statement
     from pgmq.messages import (
         BatchTopicResult,
         Binding,
@@ -36,8 +35,6 @@ __all__ = ["SyncPGMQueueOperationsMixin"]
 
 C = TypeVar("C")
 T = TypeVar("T")
-
-Delay = int | datetime
 
 
 class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
