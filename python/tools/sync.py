@@ -12,7 +12,7 @@ SOURCES = ROOT / "python" / "src"
 
 TWINS = {
     "pgmq/_async_connect.py": "pgmq/_connect.py",
-    "pgmq/_async_job.py": "pgmq/_job.py",
+    "pgmq/_worker/async_job.py": "pgmq/_worker/job.py",
     "pgmq/async_notify_listener.py": "pgmq/sync_notify_listener.py",
     "pgmq/async_operations.py": "pgmq/sync_operations.py",
     "pgmq/async_queue.py": "pgmq/queue.py",

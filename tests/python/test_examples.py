@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MODULES = [
-    "_engine",
-    "_outcome",
+    "_worker.hooks",
+    "_worker.outcome",
     "base",
     "decorators",
     "install",

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgmq import AsyncWorker, Hooks, ProcessWorker, Reject, Retry, Worker, _engine
+from pgmq import AsyncWorker, Hooks, ProcessWorker, Reject, Retry, Worker
+from pgmq import _statements as statements
 from support import handlers
 from support.server import ROOT
 
@@ -341,13 +342,13 @@ def test_a_waiting_worker_is_woken(announce: str, db: psycopg.Connection, dsn: s
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     """Keep for how many seconds a worker armed its queue; None: it only asked when to look."""
     asked: list[int | None] = []
-    original = _engine._due
+    original = statements.due
 
-    def due(queue: str, seconds: int | None) -> Any:
+    def due(queue: str, seconds: int | None = None) -> Any:
         asked.append(seconds)
         return original(queue, seconds)
 
-    monkeypatch.setattr(_engine, "_due", due)
+    monkeypatch.setattr(statements, "due", due)
     return asked
 
 

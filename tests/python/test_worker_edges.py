@@ -27,9 +27,9 @@ from pgmq import (
     Reject,
     SQLAlchemyPGMQueue,
     Worker,
-    _engine,
 )
 from pgmq._wire import UndecodableJSON
+from pgmq._worker import engine, inhand
 from support import handlers
 from support.server import ROOT
 
@@ -320,7 +320,7 @@ def test_of_large_messages_few_are_read_ahead(
         def on_read(self, queue: str, messages: Any) -> None:
             reads.append(len(messages))
 
-    monkeypatch.setattr(_engine, "_AHEAD_BYTES", 4000)
+    monkeypatch.setattr(inhand, "_AHEAD_BYTES", 4000)
     db.execute("SELECT pgmq.send('jobs', to_jsonb(repeat('x', 990))) FROM generate_series(1, 20)")
     _run(Worker, dsn, "jobs", lambda message: None, hooks=Reads())
     assert sum(reads) == 20
@@ -439,7 +439,8 @@ def test_a_message_that_another_session_has_locked_stops_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Neither reading, nor the leases of the rest, nor stop()."""
-    monkeypatch.setattr(_engine, "_LOCKED", 0.3)
+    monkeypatch.setattr(engine, "LOCKED", 0.3)
+    monkeypatch.setattr(inhand, "LOCKED", 0.3)
     db.execute("SELECT pgmq.set_policy('jobs')")
     db.execute("SELECT pgmq.send_batch('jobs', '{1,2,3}')")
     other = connect(autocommit=False)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pgmq import AsyncWorker, Hooks, Worker, _engine
+from pgmq import AsyncWorker, Hooks, Worker
+from pgmq._worker import connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,8 +184,8 @@ def proxy(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """Give a proxy, and make workers impatient."""
     if not str(conninfo_to_dict(dsn).get("host", "")).startswith("/"):
         pytest.skip("needs a server on a local socket")
-    monkeypatch.setattr(_engine, "_SILENCE", 1)
-    monkeypatch.setattr(_engine, "_SILENCE_STOPPING", 1)
+    monkeypatch.setattr(connection, "_SILENCE", 1)
+    monkeypatch.setattr(connection, "_SILENCE_STOPPING", 1)
     with tempfile.TemporaryDirectory(prefix="pgmq-") as folder:
         proxy = Proxy(dsn, Path(folder))
         yield proxy

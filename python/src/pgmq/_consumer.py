@@ -20,7 +20,8 @@ from typing import IO, TYPE_CHECKING
 import psycopg
 from psycopg.errors import LockNotAvailable
 
-from pgmq._session import Session, StoppedError, backoff
+from pgmq._session import Session, StoppedError
+from pgmq._wire import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

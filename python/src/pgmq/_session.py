@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import random
 import threading
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import tuple_row
 from psycopg.types.json import set_json_loads
 
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from pgmq._statements import Statement
     from pgmq.messages import Message
 
-__all__ = ["Session", "StoppedError", "backoff"]
+__all__ = ["Session", "StoppedError"]
 
 T = TypeVar("T")
 
@@ -37,11 +35,6 @@ _STEP = 0.25  # seconds for which a wait does not look at stop
 _LOCKED = 1000  # milliseconds to wait for a lock, at most
 
 _logger = logging.getLogger(__name__)
-
-
-def backoff(attempt: int, longest: float = 30.0) -> float:
-    """Return for how many seconds to wait before a retry; the first has the number 1."""
-    return float(min(longest, 0.1 * 2 ** min(attempt, 30))) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 class StoppedError(Exception):
@@ -118,7 +111,7 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
                     raise
                 if not locked:
                     self.close()
-                delay = backoff(attempt)
+                delay = wire.backoff(attempt)
                 _logger.warning("Postgres: %s; again in %.1f s", _first_line(error), delay)
                 if self._stop.wait(delay):
                     raise StoppedError(f"stopped, and gave up: {_first_line(error)}") from error
@@ -131,7 +124,8 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         with contextlib.ExitStack() as stack:
             if self._pooled and self._impatient:
                 stack.enter_context(self.connection.transaction())
-                self.connection.execute(f"SET LOCAL lock_timeout = {_LOCKED}".encode())
+                limit = statements.limit_locks(_LOCKED)
+                self.connection.execute(limit.query, limit.parameters)
             cursor = stack.enter_context(self.connection.cursor())
             cursor.execute(statement.query, statement.parameters)
             return statement.decode(cursor.fetchall() if cursor.description else [])
@@ -147,26 +141,9 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
 
     def unlocked(self, queue: str, msg_ids: list[int]) -> set[int]:
         """Return which messages nobody else has locked; what is gone is locked by nobody."""
-        table = self._run(
-            statements.Statement(
-                "SELECT pgmq.format_table_name(%(queue)s::text, 'q')",
-                {"queue": queue},
-                lambda rows: sql.Identifier("pgmq", rows[0][0]),
-            ),
-            None,
-        )
-
-        def ids(lock: str) -> set[int]:
-            query = sql.SQL("SELECT msg_id FROM {} WHERE msg_id = ANY (%(ids)s){}")
-            statement = statements.Statement(
-                query.format(table, sql.SQL(lock)).as_string(),
-                {"ids": msg_ids},
-                lambda rows: {row[0] for row in rows},
-            )
-            return self._run(statement, None)
-
-        free = ids(" FOR UPDATE SKIP LOCKED")
-        return set(msg_ids) - (ids("") - free)
+        table = self._run(statements.queue_table(queue, "q"), None)
+        free = self._run(statements.there(table, msg_ids, free=True), None)
+        return set(msg_ids) - (self._run(statements.there(table, msg_ids), None) - free)
 
     def check(self, queue: str) -> None:
         """Raise what would keep messages from being acknowledged: a right, an older pgmq."""

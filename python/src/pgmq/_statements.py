@@ -522,14 +522,14 @@ def ack_in_transaction(
 
 def reject(
     queue: str, msg_ids: list[int], read_cts: list[int], error: str | None
-) -> Statement[None]:
-    """Archive leased messages, with the error in their headers."""
+) -> Statement[list[int]]:
+    """Archive leased messages, with the error in their headers; gives those that were."""
     # nack() says which leases are still ours, locks these messages, and keeps the error.
     returned = nack_batch(queue, msg_ids, read_cts, 0, error)
     return Statement(
         f"SELECT pgmq.archive(%(queue)s::text, ARRAY({returned.query}))",
         returned.parameters,
-        _NOTHING.decode,
+        _COLUMN.decode,
     )
 
 

@@ -1,10 +1,11 @@
-"""Values on their way: JSON, what Python cannot hold, and which errors pass. No I/O here."""
+"""Values on their way: JSON, what Python cannot hold, which errors pass and when. No I/O here."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import random
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timezone
 from enum import Enum
@@ -27,6 +28,7 @@ __all__ = [
     "ClampedLoader",
     "JSONText",
     "UndecodableJSON",
+    "backoff",
     "cancellations",
     "check_kind",
     "current_loop",
@@ -120,6 +122,14 @@ def is_passing(error: psycopg.Error, served: bool = False) -> bool:
         or state in _PASSING_STATES
         or (served and state[:2] in _PASSING_WHEN_SERVED)
     )
+
+
+def backoff(attempt: int, longest: float = 30.0) -> float:
+    """Return for how many seconds to wait before another attempt, at random: not all come at once.
+
+    It is up to 0.1 s for number 0, and twice as long for each one after that.
+    """
+    return min(longest, 0.1 * 2.0 ** min(attempt, 30)) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def decode_again(cursor: Cursor[Any] | AsyncCursor[Any]) -> list[tuple[Any, ...]]:

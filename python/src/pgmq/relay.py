@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from psycopg.errors import LockNotAvailable
 
 from pgmq._brokers import BrokerError, Outgoing, RefusedError, RelayError, broker
-from pgmq._session import Session, StoppedError, backoff
+from pgmq._session import Session, StoppedError
+from pgmq._statements import leases
+from pgmq._wire import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,9 +197,9 @@ class Relay:
         """Call for messages, but for those that another session has locked; return these too."""
         try:
             with self._session.impatient():
-                return call(*_leases(messages)), []
+                return call(*leases(messages)), []
         except LockNotAvailable:
-            free = self._session.unlocked(self._queue, _leases(messages)[0])
+            free = self._session.unlocked(self._queue, leases(messages)[0])
             locked = [message for message in messages if message.msg_id not in free]
             if len(locked) == len(messages) or not locked:
                 return [], messages  # or it was just let go of, or the table is locked
@@ -260,10 +262,6 @@ class Relay:
             message.enqueued_at,
         )
         return outgoing, reason
-
-
-def _leases(messages: list[Outgoing]) -> tuple[list[int], list[int]]:
-    return [message.msg_id for message in messages], [message.read_ct for message in messages]
 
 
 def _word(value: Any) -> str | None:

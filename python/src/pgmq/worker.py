@@ -11,12 +11,13 @@ import asyncio
 import pickle
 from typing import TYPE_CHECKING
 
-from pgmq._async_job import AsyncJob
-from pgmq._engine import Engine, Hooks
-from pgmq._job import Job
-from pgmq._outcome import HandlerError, Outcome, Reject, Retry
-from pgmq._process_job import ProcessJob
-from pgmq._threads import Threads
+from pgmq._worker.async_job import AsyncJob
+from pgmq._worker.engine import Engine
+from pgmq._worker.hooks import Hooks
+from pgmq._worker.job import Job
+from pgmq._worker.outcome import HandlerError, Outcome, Reject, Retry
+from pgmq._worker.process_job import ProcessJob
+from pgmq._worker.threads import Threads
 
 if TYPE_CHECKING:
     from pgmq.messages import Message

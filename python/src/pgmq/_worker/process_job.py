@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from pgmq._job import Job
-from pgmq._outcome import RETURNED, HandlerError, NoConnectionError, Outcome, failure
+from pgmq._worker.job import Job
+from pgmq._worker.outcome import RETURNED, HandlerError, NoConnectionError, Outcome, failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable

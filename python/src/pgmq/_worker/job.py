@@ -1,4 +1,6 @@
-"""What one slot of a worker does, an asyncio task here: call the handler for messages."""
+"""What one slot of a worker does, a thread or a process here: call the handler for messages."""
+
+# Made of async_job.py by `make sync`: change that one.
 
 from __future__ import annotations
 
@@ -8,7 +10,6 @@ import inspect
 import itertools
 import logging
 import os
-import random
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,9 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from pgmq import _statements as statements
-from pgmq._async_connect import prepare
-from pgmq._outcome import (
+from pgmq import _wire as wire
+from pgmq._connect import prepare
+from pgmq._worker.outcome import (
     RETURNED,
     HandlerError,
     LeaseLostError,
@@ -29,12 +31,11 @@ from pgmq._outcome import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable, Iterator
 
-    from pgmq._statements import Statement
     from pgmq.messages import Message
 
-__all__ = ["AsyncJob"]
+__all__ = ["Job"]
 
 log = logging.getLogger("pgmq.worker")
 
@@ -43,7 +44,7 @@ _ENDED = "the handler ended the transaction that it was called in"
 
 
 @dataclass(slots=True)
-class AsyncJob:
+class Job:
     """A handler, and how to call it; several slots share it.
 
     Transactional: with a connection whose transaction also acknowledges. Batch: with a list.
@@ -57,74 +58,69 @@ class AsyncJob:
     batch: bool
     ordered: bool
     pooled: bool
-    _free: list[psycopg.AsyncConnection[Any]] = field(default_factory=list)
+    _free: list[psycopg.Connection[Any]] = field(default_factory=list)
 
-    async def run(
-        self, messages: list[Message], wanted: Callable[[Message], bool]
-    ) -> list[Outcome]:
+    def run(self, messages: list[Message], wanted: Callable[[Message], bool]) -> list[Outcome]:
         """Handle messages one after another, as far as wanted() says that they still should be."""
         if self.batch:
             if not wanted(messages[0]):
                 return [RETURNED] * len(messages)
-            return [await self._handle(messages, wanted)] * len(messages)
+            return [self._handle(messages, wanted)] * len(messages)
         outcomes: list[Outcome] = []
         blocked = False
         for message in messages:
             if blocked or not wanted(message):
                 outcomes.append(RETURNED)
                 continue
-            outcome = await self._handle([message], wanted)
+            outcome = self._handle([message], wanted)
             blocked = self.ordered and outcome.kind in ("retry", "failed", "lost")
             outcomes.append(outcome)
         return outcomes
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close the connections of the slots."""
         while self._free:
-            await self._free.pop().close()
+            self._free.pop().close()
 
-    async def _handle(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
+    def _handle(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
         """Handle a message, or a batch, as soon as there is a connection to work on.
 
         That there is none is no failure of the messages: their leases last meanwhile.
         """
         for attempt in itertools.count():
             try:
-                return await self.attempt(messages, wanted)
+                return self.attempt(messages, wanted)
             except NoConnectionError as error:
-                seconds = min(_LONGEST_PAUSE, 0.1 * 2 ** min(attempt, 30))
-                seconds *= random.uniform(0.5, 1.0)  # noqa: S311
+                seconds = wire.backoff(attempt, _LONGEST_PAUSE)
                 extra = {"queue": self.queue, "attempt": attempt, "seconds": seconds}
                 text = "worker of queue %s: no connection for the handler: %s"
                 log.warning(text, self.queue, error, extra=extra)
-                await asyncio.sleep(seconds)  # sync: time.sleep(seconds)
+                time.sleep(seconds)
             if not wanted(messages[0]):
                 break
         return RETURNED
 
-    async def attempt(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
+    def attempt(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
         """Call the handler; raises a NoConnectionError if it cannot be called."""
         argument = messages if self.batch else messages[0]
         started = time.perf_counter()
         try:
             if self.transactional:
-                await self._with_transaction(argument, messages)
+                self._with_transaction(argument, messages)
             else:
-                await self._call(argument)
+                self._call(argument)
         except NoConnectionError:
             raise
         # Whatever a handler raises is a failure of its message: sys.exit() does not end the
         # worker, nor does what is no Exception, such as a panic of an extension in Rust.
         except BaseException as error:  # noqa: BLE001
             interrupted = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
-            if interrupted:  # sync: -
-                await asyncio.sleep(0)  # the worker may be cancelled as well  # sync: -
             if interrupted and not wanted(messages[0]):
                 return RETURNED
             return failure(error, time.perf_counter() - started)
         return Outcome("done", time.perf_counter() - started)
 
-    async def _call(self, *arguments: Any) -> None:
+    def _call(self, *arguments: Any) -> None:
         """Call the handler, and see that it has done its work.
 
         A process that the handler forks, and that comes back here, ends: it has copies of the
@@ -132,7 +128,7 @@ class AsyncJob:
         """
         process = os.getpid()
         try:
-            await self._work(*arguments)
+            self._work(*arguments)
         except BaseException as error:
             if os.getpid() != process:
                 end_process(error)
@@ -140,10 +136,8 @@ class AsyncJob:
         if os.getpid() != process:
             end_process(None)
 
-    async def _work(self, *arguments: Any) -> None:
+    def _work(self, *arguments: Any) -> None:
         result = self.handler(*arguments)
-        if inspect.isawaitable(result):  # sync: -
-            result = await result  # sync: -
         if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
             if inspect.iscoroutine(result):
                 result.close()  # or Python warns that it was never awaited
@@ -151,25 +145,25 @@ class AsyncJob:
                 f"the handler returned a {type(result).__name__}, which nobody awaits or iterates"
             )
 
-    async def _with_transaction(self, argument: Any, messages: list[Message]) -> None:
-        async with self._transaction() as (connection, began):
-            await self._call(argument, connection)
+    def _with_transaction(self, argument: Any, messages: list[Message]) -> None:
+        with self._transaction() as (connection, began):
+            self._call(argument, connection)
             status = connection.info.transaction_status
             if status == TransactionStatus.INERROR:
                 raise HandlerError("the handler left its transaction as an error had broken it")
             # Nothing is acknowledged but with what the handler did.
             if status != TransactionStatus.INTRANS:
                 raise HandlerError(_ENDED)
-            ack = _acknowledge(self.queue, messages)
-            cursor = await connection.execute(ack.query, ack.parameters)
-            now, acknowledged = ack.decode(await cursor.fetchall())
+            ack = statements.ack_in_transaction(self.queue, *statements.leases(messages))
+            cursor = connection.execute(ack.query, ack.parameters)
+            now, acknowledged = ack.decode(cursor.fetchall())
             if now != began:
                 raise HandlerError(_ENDED)
             if acknowledged < len(messages):
                 raise LeaseLostError
 
-    @contextlib.asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[tuple[psycopg.AsyncConnection[Any], str]]:
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[tuple[psycopg.Connection[Any], str]]:
         """Begin a transaction; yields the connection, and when the server says that it began.
 
         No other transaction of a session begins in the same microsecond, so that is its identity;
@@ -177,7 +171,7 @@ class AsyncJob:
         """
         connection = None
         try:
-            async with contextlib.AsyncExitStack() as stack:
+            with contextlib.ExitStack() as stack:
                 while True:
                     used = True
                     try:
@@ -185,14 +179,14 @@ class AsyncJob:
                             connection = self._free.pop()
                         except IndexError:
                             used = False
-                            connection = await self._connect()
-                        await stack.enter_async_context(connection.transaction())
-                        cursor = await connection.execute("SELECT now()::text")
-                        [(began,)] = await cursor.fetchall()
+                            connection = self._connect()
+                        stack.enter_context(connection.transaction())
+                        cursor = connection.execute("SELECT now()::text")
+                        [(began,)] = cursor.fetchall()
                         break
                     except psycopg.OperationalError as error:
                         if connection is not None:
-                            await connection.close()
+                            connection.close()
                         stack.pop_all()
                         # One that has been used may have broken since.
                         if not used:
@@ -203,19 +197,11 @@ class AsyncJob:
                 if connection.info.transaction_status == TransactionStatus.IDLE:
                     self._free.append(connection)
                 else:
-                    await connection.close()
+                    connection.close()
 
-    async def _connect(self) -> psycopg.AsyncConnection[Any]:
-        connection = await psycopg.AsyncConnection.connect(
+    def _connect(self) -> psycopg.Connection[Any]:
+        connection = psycopg.Connection.connect(
             self.dsn, autocommit=True, prepare_threshold=None if self.pooled else 5
         )
-        await prepare(connection)
+        prepare(connection)
         return connection
-
-
-def _acknowledge(queue: str, messages: list[Message]) -> Statement[tuple[str, int]]:
-    """Acknowledge messages; returns when the transaction began, and how many those were."""
-    ack = statements.ack_batch(queue, [m.msg_id for m in messages], [m.read_ct for m in messages])
-    return statements.Statement(
-        f"SELECT now()::text, cardinality(ARRAY({ack.query}))", ack.parameters, lambda rows: rows[0]
-    )

@@ -1,6 +1,4 @@
-"""What one slot of a worker does, a thread or a process here: call the handler for messages."""
-
-# Made of _async_job.py by `make sync`: change that one.
+"""What one slot of a worker does, an asyncio task here: call the handler for messages."""
 
 from __future__ import annotations
 
@@ -10,7 +8,6 @@ import inspect
 import itertools
 import logging
 import os
-import random
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,8 +16,9 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from pgmq import _statements as statements
-from pgmq._connect import prepare
-from pgmq._outcome import (
+from pgmq import _wire as wire
+from pgmq._async_connect import prepare
+from pgmq._worker.outcome import (
     RETURNED,
     HandlerError,
     LeaseLostError,
@@ -31,12 +29,11 @@ from pgmq._outcome import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
-    from pgmq._statements import Statement
     from pgmq.messages import Message
 
-__all__ = ["Job"]
+__all__ = ["AsyncJob"]
 
 log = logging.getLogger("pgmq.worker")
 
@@ -45,7 +42,7 @@ _ENDED = "the handler ended the transaction that it was called in"
 
 
 @dataclass(slots=True)
-class Job:
+class AsyncJob:
     """A handler, and how to call it; several slots share it.
 
     Transactional: with a connection whose transaction also acknowledges. Batch: with a list.
@@ -59,70 +56,73 @@ class Job:
     batch: bool
     ordered: bool
     pooled: bool
-    _free: list[psycopg.Connection[Any]] = field(default_factory=list)
+    _free: list[psycopg.AsyncConnection[Any]] = field(default_factory=list)
 
-    def run(self, messages: list[Message], wanted: Callable[[Message], bool]) -> list[Outcome]:
+    async def run(
+        self, messages: list[Message], wanted: Callable[[Message], bool]
+    ) -> list[Outcome]:
         """Handle messages one after another, as far as wanted() says that they still should be."""
         if self.batch:
             if not wanted(messages[0]):
                 return [RETURNED] * len(messages)
-            return [self._handle(messages, wanted)] * len(messages)
+            return [await self._handle(messages, wanted)] * len(messages)
         outcomes: list[Outcome] = []
         blocked = False
         for message in messages:
             if blocked or not wanted(message):
                 outcomes.append(RETURNED)
                 continue
-            outcome = self._handle([message], wanted)
+            outcome = await self._handle([message], wanted)
             blocked = self.ordered and outcome.kind in ("retry", "failed", "lost")
             outcomes.append(outcome)
         return outcomes
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connections of the slots."""
         while self._free:
-            self._free.pop().close()
+            await self._free.pop().close()
 
-    def _handle(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
+    async def _handle(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
         """Handle a message, or a batch, as soon as there is a connection to work on.
 
         That there is none is no failure of the messages: their leases last meanwhile.
         """
         for attempt in itertools.count():
             try:
-                return self.attempt(messages, wanted)
+                return await self.attempt(messages, wanted)
             except NoConnectionError as error:
-                seconds = min(_LONGEST_PAUSE, 0.1 * 2 ** min(attempt, 30))
-                seconds *= random.uniform(0.5, 1.0)  # noqa: S311
+                seconds = wire.backoff(attempt, _LONGEST_PAUSE)
                 extra = {"queue": self.queue, "attempt": attempt, "seconds": seconds}
                 text = "worker of queue %s: no connection for the handler: %s"
                 log.warning(text, self.queue, error, extra=extra)
-                time.sleep(seconds)
+                await asyncio.sleep(seconds)  # sync: time.sleep(seconds)
             if not wanted(messages[0]):
                 break
         return RETURNED
 
-    def attempt(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
+    async def attempt(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
         """Call the handler; raises a NoConnectionError if it cannot be called."""
         argument = messages if self.batch else messages[0]
         started = time.perf_counter()
         try:
             if self.transactional:
-                self._with_transaction(argument, messages)
+                await self._with_transaction(argument, messages)
             else:
-                self._call(argument)
+                await self._call(argument)
         except NoConnectionError:
             raise
         # Whatever a handler raises is a failure of its message: sys.exit() does not end the
         # worker, nor does what is no Exception, such as a panic of an extension in Rust.
         except BaseException as error:  # noqa: BLE001
             interrupted = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
+            if interrupted:  # sync: -
+                await asyncio.sleep(0)  # the worker may be cancelled as well  # sync: -
             if interrupted and not wanted(messages[0]):
                 return RETURNED
             return failure(error, time.perf_counter() - started)
         return Outcome("done", time.perf_counter() - started)
 
-    def _call(self, *arguments: Any) -> None:
+    async def _call(self, *arguments: Any) -> None:
         """Call the handler, and see that it has done its work.
 
         A process that the handler forks, and that comes back here, ends: it has copies of the
@@ -130,7 +130,7 @@ class Job:
         """
         process = os.getpid()
         try:
-            self._work(*arguments)
+            await self._work(*arguments)
         except BaseException as error:
             if os.getpid() != process:
                 end_process(error)
@@ -138,8 +138,10 @@ class Job:
         if os.getpid() != process:
             end_process(None)
 
-    def _work(self, *arguments: Any) -> None:
+    async def _work(self, *arguments: Any) -> None:
         result = self.handler(*arguments)
+        if inspect.isawaitable(result):  # sync: -
+            result = await result  # sync: -
         if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
             if inspect.iscoroutine(result):
                 result.close()  # or Python warns that it was never awaited
@@ -147,25 +149,25 @@ class Job:
                 f"the handler returned a {type(result).__name__}, which nobody awaits or iterates"
             )
 
-    def _with_transaction(self, argument: Any, messages: list[Message]) -> None:
-        with self._transaction() as (connection, began):
-            self._call(argument, connection)
+    async def _with_transaction(self, argument: Any, messages: list[Message]) -> None:
+        async with self._transaction() as (connection, began):
+            await self._call(argument, connection)
             status = connection.info.transaction_status
             if status == TransactionStatus.INERROR:
                 raise HandlerError("the handler left its transaction as an error had broken it")
             # Nothing is acknowledged but with what the handler did.
             if status != TransactionStatus.INTRANS:
                 raise HandlerError(_ENDED)
-            ack = _acknowledge(self.queue, messages)
-            cursor = connection.execute(ack.query, ack.parameters)
-            now, acknowledged = ack.decode(cursor.fetchall())
+            ack = statements.ack_in_transaction(self.queue, *statements.leases(messages))
+            cursor = await connection.execute(ack.query, ack.parameters)
+            now, acknowledged = ack.decode(await cursor.fetchall())
             if now != began:
                 raise HandlerError(_ENDED)
             if acknowledged < len(messages):
                 raise LeaseLostError
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[tuple[psycopg.Connection[Any], str]]:
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[tuple[psycopg.AsyncConnection[Any], str]]:
         """Begin a transaction; yields the connection, and when the server says that it began.
 
         No other transaction of a session begins in the same microsecond, so that is its identity;
@@ -173,7 +175,7 @@ class Job:
         """
         connection = None
         try:
-            with contextlib.ExitStack() as stack:
+            async with contextlib.AsyncExitStack() as stack:
                 while True:
                     used = True
                     try:
@@ -181,14 +183,14 @@ class Job:
                             connection = self._free.pop()
                         except IndexError:
                             used = False
-                            connection = self._connect()
-                        stack.enter_context(connection.transaction())
-                        cursor = connection.execute("SELECT now()::text")
-                        [(began,)] = cursor.fetchall()
+                            connection = await self._connect()
+                        await stack.enter_async_context(connection.transaction())
+                        cursor = await connection.execute("SELECT now()::text")
+                        [(began,)] = await cursor.fetchall()
                         break
                     except psycopg.OperationalError as error:
                         if connection is not None:
-                            connection.close()
+                            await connection.close()
                         stack.pop_all()
                         # One that has been used may have broken since.
                         if not used:
@@ -199,19 +201,11 @@ class Job:
                 if connection.info.transaction_status == TransactionStatus.IDLE:
                     self._free.append(connection)
                 else:
-                    connection.close()
+                    await connection.close()
 
-    def _connect(self) -> psycopg.Connection[Any]:
-        connection = psycopg.Connection.connect(
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        connection = await psycopg.AsyncConnection.connect(
             self.dsn, autocommit=True, prepare_threshold=None if self.pooled else 5
         )
-        prepare(connection)
+        await prepare(connection)
         return connection
-
-
-def _acknowledge(queue: str, messages: list[Message]) -> Statement[tuple[str, int]]:
-    """Acknowledge messages; returns when the transaction began, and how many those were."""
-    ack = statements.ack_batch(queue, [m.msg_id for m in messages], [m.read_ct for m in messages])
-    return statements.Statement(
-        f"SELECT now()::text, cardinality(ARRAY({ack.query}))", ack.parameters, lambda rows: rows[0]
-    )

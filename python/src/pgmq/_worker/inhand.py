@@ -1,0 +1,197 @@
+"""What a worker has in hand: where each leased message is on its way. No I/O here."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pgmq._worker.outcome import Outcome
+    from pgmq.messages import Message
+
+__all__ = ["LOCKED", "InHand"]
+
+LOCKED = 1.0  # seconds to wait for a lock, at most, and until what was locked is tried again
+_AHEAD = 0.5  # seconds of work that may wait in the worker, where others cannot have it
+_AHEAD_BYTES = 32 << 20  # of JSON that may wait there
+_UNIT = 0.005  # seconds of work that are handed to a slot at once, where calls are short
+_LINGER = 0.05  # seconds that an acknowledgement may wait for others to go with it
+_LAST_TRIES = 3  # to acknowledge what somebody else has locked, when the worker is stopped
+
+
+class InHand:
+    """The leased messages of a worker.
+
+    A message waits in the buffer, in a unit that one slot handles, one after another. It is held
+    there and while it is handled, then done or refused, and goes when the server was told.
+    """
+
+    def __init__(
+        self, batch_size: int, concurrency: int, *, in_batches: bool, grouped: bool
+    ) -> None:
+        self._batch_size = batch_size
+        self._concurrency = concurrency
+        self._in_batches = in_batches
+        self._grouped = grouped
+        self.buffer: deque[list[Message]] = deque()
+        self.held: dict[int, Message] = {}
+        self.refused: list[tuple[Message, Outcome]] = []
+        self._done: list[Message] = []
+        self._done_since = 0.0
+        self._locked: list[Message] = []  # done, but somebody else has locked them
+        self._locked_since = 0.0
+        self._locked_tries = 0  # since the worker was stopped
+        self._pace: float | None = None  # seconds that a message takes
+        self._size = 1.0  # bytes that a message has
+
+    def __bool__(self) -> bool:
+        return bool(self.held or self._done or self.refused or self._locked)
+
+    def holds(self, message: Message) -> bool:
+        """Tell whether a message waits to be handled or is being handled, and is still ours."""
+        return self.held.get(message.msg_id) is message
+
+    def forget(self) -> None:
+        """Forget everything."""
+        self.held.clear()
+        self._done, self.refused, self._locked = [], [], []
+
+    # On the way in
+
+    def how_many_to_read(self) -> int:
+        """Say how many to read now; 0 while there are enough."""
+        if self._in_batches:
+            most = least = self._batch_size
+            ahead = 0
+        else:
+            # As many as are handled soon: others may be free now. Two batches, so that one can be
+            # read while the other is handled.
+            waiting = 0.0 if self._pace is None else _AHEAD * self._concurrency / self._pace
+            ahead = int(min(2 * self._batch_size, waiting, _AHEAD_BYTES / self._size))
+            least, most = max(1, ahead // 2), self._batch_size
+        at_work = self._concurrency * (self._batch_size if self._in_batches else 1)
+        room = at_work + ahead - len(self.held)
+        return min(room, most) if room >= least else 0
+
+    def hold(self, messages: list[Message], size: int) -> None:
+        """Take what was read, of so many bytes."""
+        self.held.update((message.msg_id, message) for message in messages)
+        self._size = max(1.0, size / len(messages))
+
+    def queue_up(self, messages: list[Message]) -> None:
+        """Put what is held into the buffer."""
+        self.buffer.extend(self._units(messages))
+
+    def _units(self, messages: list[Message]) -> list[list[Message]]:
+        """Divide messages into what one slot handles one after another."""
+        if self._grouped:
+            groups: dict[str, list[Message]] = {}
+            for message in messages:
+                groups.setdefault(_group(message), []).append(message)
+            return list(groups.values())
+        if self._in_batches:
+            size = self._batch_size
+        else:
+            share = math.ceil(len(messages) / self._concurrency)
+            size = max(1, min(share, int(_UNIT / self._pace) if self._pace else 1))
+        return [messages[i : i + size] for i in range(0, len(messages), size)]
+
+    def unbegun(self) -> Iterator[Message]:
+        """Empty the buffer."""
+        while self.buffer:
+            yield from self.buffer.popleft()
+
+    # On the way out
+
+    def note_pace(self, unit: list[Message], outcomes: list[Outcome]) -> None:
+        """Learn how long messages take."""
+        timed = outcomes[:1] if self._in_batches else outcomes
+        seconds = sum(outcome.seconds for outcome in timed) / len(unit)
+        self._pace = seconds if self._pace is None else 0.7 * self._pace + 0.3 * seconds
+        self._pace = max(self._pace, 1e-6)
+
+    def let_go(self, message: Message) -> None:
+        """Hold a message no longer."""
+        if self.holds(message):
+            del self.held[message.msg_id]
+
+    def add_done(self, message: Message) -> None:
+        """Take a message that is to be acknowledged."""
+        if not self._done:
+            self._done_since = time.monotonic()
+        self._done.append(message)
+
+    def add_locked(self, messages: list[Message]) -> None:
+        """Take messages that are to be acknowledged when nobody else has locked them."""
+        if messages and not self._locked:
+            self._locked_since = time.monotonic()
+        self._locked += messages
+
+    def retry_locked(self, stopped: bool) -> None:
+        """Try again what was locked, when it is time to."""
+        now = time.monotonic()
+        if self._locked and now - self._locked_since >= LOCKED:
+            self._done, self._locked = self._locked + self._done, []
+            self._done_since = now - _LINGER
+            self._locked_tries += stopped
+
+    def give_up_locked(self) -> list[Message]:
+        """Let go of what is handled and stays locked, when that was tried often enough."""
+        if self._locked_tries < _LAST_TRIES:
+            return []
+        locked, self._locked = self._locked, []
+        return locked
+
+    def is_time_to_acknowledge(self) -> bool:
+        """Tell whether acknowledgements have waited long enough for others to go with them."""
+        lingered = time.monotonic() - self._done_since >= _LINGER
+        return bool(self._done) and (lingered or not self.held)
+
+    def take_done(self) -> list[Message]:
+        """Hand out what is to be acknowledged."""
+        done, self._done = self._done, []
+        return done
+
+    def put_back_done(self, done: list[Message]) -> None:
+        """Take it back: acknowledging twice does no harm."""
+        self._done = done + self._done
+
+    def seconds_until_due(self) -> float | None:
+        """Say how long acknowledgements may wait; None when there are none."""
+        ends = []
+        if self._done:
+            ends.append(self._done_since + _LINGER)
+        if self._locked:
+            ends.append(self._locked_since + LOCKED)
+        return max(0.0, min(ends) - time.monotonic()) if ends else None
+
+    def drop_lost(self, message: Message, *, keep_begun: bool) -> bool:
+        """Drop a message whose lease could not be extended; False when there is nothing to drop.
+
+        keep_begun: what is being handled stays. It may just be committed, and otherwise its
+        acknowledgement is refused.
+        """
+        if not self.holds(message):
+            return False
+        for unit in self.buffer:
+            if message in unit:
+                unit.remove(message)
+                if not unit:
+                    self.buffer.remove(unit)
+                break
+        else:
+            if keep_begun:
+                return False
+        del self.held[message.msg_id]
+        return True
+
+
+def _group(message: Message) -> str:
+    headers = message.headers
+    name = headers.get("x-pgmq-group") if isinstance(headers, dict) else None
+    return name if isinstance(name, str) else json.dumps(name)

@@ -1,0 +1,285 @@
+"""What a worker does as long as its connections do: read, hand out, acknowledge, wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from pgmq import _statements as statements
+from pgmq import _wire as wire
+from pgmq._worker.outcome import RETURNED, HandlerError, Outcome, failure
+from pgmq._worker.waking import SOON, Announcements
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from pgmq._worker.connection import Connection
+    from pgmq._worker.hooks import Reports
+    from pgmq._worker.inhand import InHand
+    from pgmq._worker.leases import Leases
+    from pgmq.messages import Message
+
+__all__ = ["WorkLoop"]
+
+
+class WorkLoop:
+    """Reads messages, has them handled in slots, and tells the server what became of them.
+
+    What is in hand outlasts the connections: serve() may be called again with others.
+    """
+
+    def __init__(
+        self,
+        in_hand: InHand,
+        leases: Leases,
+        reports: Reports,
+        perform: Callable[[list[Message]], Awaitable[list[Outcome]]],
+        connect: Callable[[], Awaitable[Connection]],
+        *,
+        slots: int,
+        poll_interval: float,
+        transactional: bool,
+    ) -> None:
+        self.in_hand = in_hand
+        self._leases = leases
+        self._reports = reports
+        self._perform = perform
+        self._connect = connect
+        self._slots = slots
+        self._poll_interval = poll_interval
+        self._transactional = transactional
+        self._announcements: Announcements
+        self.running: set[asyncio.Task[None]] = set()
+        self.stopping = False  # begin nothing more, and return when nothing is in hand
+        self.served = False  # whether the server has done what the worker needs
+        self.attempts = 0  # to connect, since it did
+        self._may_have_messages = True  # whether the queue is worth a look
+        self._drained = False  # whether the last read found all there was
+        self.something_happened = asyncio.Event()
+        self._found_empty = asyncio.Event()
+        self._background_error: BaseException | None = None
+
+    async def serve(self, connection: Connection, listener: Connection, until_empty: bool) -> None:
+        """Work as long as the connections do."""
+        self._background_error = None
+        self._look_again()
+        self._announcements = Announcements(self._leases.queue, self._poll_interval, listener)
+        await self._announcements.subscribe()
+        await self._extend_leases(connection)  # others may have what is in hand since
+        background = [
+            asyncio.create_task(self._in_background(self._extend_leases_forever)),
+            asyncio.create_task(self._in_background(self._wake_when_due)),
+        ]
+        try:
+            while True:
+                self.something_happened.clear()
+                if self._background_error is not None:
+                    raise self._background_error
+                if self.stopping:
+                    for message in self.in_hand.unbegun():
+                        self._settle(message, RETURNED)
+                await self._refuse(connection)
+                again = await self._acknowledge_and_read_if_due(connection)
+                self._hand_out()
+                self.attempts = 0
+                self.served = True
+                if self.stopping:
+                    for message in self.in_hand.give_up_locked():
+                        self._reports.lost(message)
+                if not self.in_hand and (self.stopping or (until_empty and self._drained)):
+                    return
+                if until_empty and not self.in_hand:
+                    self._look_again()
+                elif not again:
+                    with contextlib.suppress(asyncio.TimeoutError):
+                        await asyncio.wait_for(
+                            self.something_happened.wait(), self.in_hand.seconds_until_due()
+                        )
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+
+    # Reading and acknowledging
+
+    async def _acknowledge_and_read_if_due(self, connection: Connection) -> bool:
+        """Acknowledge what is done and read, as far as it is time to; say whether to go on."""
+        self.in_hand.retry_locked(self.stopping)
+        quantity = 0
+        if self._may_have_messages and not self.stopping:
+            quantity = self.in_hand.how_many_to_read()
+        if not quantity and not self.in_hand.is_time_to_acknowledge():
+            return False
+        done = self.in_hand.take_done()
+        if quantity:
+            # From here on, whoever wants another look says so again.
+            self._may_have_messages, self._drained = False, True
+        try:
+            messages = await self._acknowledge_and_read(connection, done, quantity)
+        except BaseException:
+            self.in_hand.put_back_done(done)
+            raise
+        if self._leases.grouped and done:
+            self._look_again()  # at the next ones of their groups
+        if not quantity:
+            return self._may_have_messages
+        if messages:
+            self.in_hand.hold(messages, connection.received)
+            self._reports.read(messages)
+            self.in_hand.queue_up([each for each in messages if self._is_decoded(each)])
+        if len(messages) == quantity or (self._leases.grouped and messages):
+            self._look_again()
+        else:
+            self._found_empty.set()
+        return self._may_have_messages
+
+    async def _acknowledge_and_read(
+        self, connection: Connection, done: list[Message], quantity: int
+    ) -> list[Message]:
+        if done and quantity and not self._leases.grouped:
+            with contextlib.suppress(psycopg.errors.LockNotAvailable):
+                return await self._leases.acknowledge_and_read(connection, done, quantity)
+        if done:
+            lost, locked = await self._leases.acknowledge(connection, done)
+            self.in_hand.add_locked(locked)
+            for message in lost:
+                self._reports.lost(message)
+        if not quantity:
+            return []
+        try:
+            return await self._leases.read(connection, quantity)
+        except psycopg.errors.LockNotAvailable:
+            # The whole table is locked.
+            asyncio.get_running_loop().call_later(SOON, self._wake)
+            return []
+
+    def _is_decoded(self, message: Message) -> bool:
+        """Settle what Python could not decode: no handler can have that."""
+        for value in (message.message, message.headers):
+            if isinstance(value, wire.UndecodableJSON):
+                error = HandlerError(f"Python cannot decode the message: {value.error}")
+                self._settle(message, failure(error))
+                return False
+        return True
+
+    async def _refuse(self, connection: Connection) -> None:
+        """Return or reject what was not done."""
+        refused, self.in_hand.refused = self.in_hand.refused, []
+        if not refused:
+            return
+        try:
+            locked = await self._leases.refuse(connection, refused)
+        except BaseException:
+            # Returning twice does no harm either.
+            self.in_hand.refused = refused + self.in_hand.refused
+            raise
+        # Whoever has them locked decides; their leases end.
+        for message in locked:
+            self._reports.lost(message)
+        self._look_again()
+        if not self._announcements.arms:
+            # Whoever waits has not reckoned with these; where they are announced it is told.
+            due = (await connection.run(statements.due(self._leases.queue))).seconds
+            if due is not None:
+                asyncio.get_running_loop().call_later(max(due, 0.0), self._wake)
+
+    # Handling
+
+    def _hand_out(self) -> None:
+        """Give units to the slots that are free."""
+        while self.in_hand.buffer and len(self.running) < self._slots:
+            unit = self.in_hand.buffer.popleft()
+            task = asyncio.create_task(self._handle(unit))
+            self.running.add(task)
+            task.add_done_callback(functools.partial(self._end_of, unit))
+
+    def _end_of(self, unit: list[Message], task: asyncio.Task[None]) -> None:
+        self.running.discard(task)
+        for message in unit:
+            if self.in_hand.holds(message):  # it was cancelled before it began
+                self._settle(message, RETURNED)
+        self.something_happened.set()
+
+    async def _handle(self, unit: list[Message]) -> None:
+        try:
+            outcomes = await self._perform(unit)
+        except asyncio.CancelledError:
+            outcomes = [RETURNED] * len(unit)
+        except BaseException as error:  # noqa: BLE001, that of a thread
+            outcomes = [failure(error)] * len(unit)
+        self.in_hand.note_pace(unit, outcomes)
+        for message, outcome in zip(unit, outcomes, strict=True):
+            self._settle(message, outcome)
+
+    def _settle(self, message: Message, outcome: Outcome) -> None:
+        """Note what became of a message."""
+        self.in_hand.let_go(message)
+        if outcome.kind != "done":
+            # Also what is lost: of a batch only some may be.
+            self.in_hand.refused.append((message, outcome))
+        elif not self._transactional:
+            self.in_hand.add_done(message)
+        elif self._leases.grouped:
+            self._look_again()
+        if outcome.kind == "lost":
+            self._reports.lost(message)
+        self._reports.outcome(message, outcome)
+
+    # In the background
+
+    async def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        # The main part raises the error when it gets there: it is never interrupted in a read,
+        # whose messages would be leased to nobody.
+        try:
+            await work()
+        except BaseException as error:  # noqa: BLE001
+            self._background_error = error
+            self.something_happened.set()
+
+    async def _extend_leases_forever(self) -> None:
+        """Keep the leases of what is in hand, on a connection that does nothing else."""
+        connection: Connection | None = None
+        try:
+            while True:
+                await asyncio.sleep(self._leases.vt / 3)
+                if self.in_hand.held:
+                    connection = connection or await self._connect()
+                    await self._extend_leases(connection)
+        finally:
+            if connection is not None:
+                await connection.close()
+
+    async def _extend_leases(self, connection: Connection) -> None:
+        held = list(self.in_hand.held.values())
+        if not held:
+            return
+        for message in await self._leases.extend(connection, held):
+            if self.in_hand.drop_lost(message, keep_begun=self._transactional):
+                self.something_happened.set()
+                self._reports.lost(message)
+
+    async def _wake_when_due(self) -> None:
+        """Say when to look again, whenever the queue was found empty."""
+        announcements = self._announcements
+        while True:
+            while announcements.expected and not self._found_empty.is_set():
+                if await announcements.hear():
+                    self._wake()
+            await self._found_empty.wait()
+            self._found_empty.clear()
+            if await announcements.arm_if_due():
+                self._wake()
+            await announcements.wait(announcements.next_look())
+            self._found_empty.clear()  # by a look before this
+            self._wake()
+
+    def _wake(self) -> None:
+        self._may_have_messages = True
+        self.something_happened.set()
+
+    def _look_again(self) -> None:
+        self._may_have_messages, self._drained = True, False
