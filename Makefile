@@ -145,9 +145,9 @@ lint: build .venv/.stamp ## Check the SQL and Python sources
 sync: .venv/.stamp ## Make the synchronous Python sources of the asynchronous ones
 	@$(BIN)/python python/tools/sync.py
 
-docs: build .venv/.stamp ## Write extension/REFERENCE.md from the catalog
+docs: build .venv/.stamp ## Write extension/docs/REFERENCE.md from the catalog
 	@$(BIN)/python python/tools/reference.py > build/REFERENCE.md
-	@mv build/REFERENCE.md extension/REFERENCE.md
+	@mv build/REFERENCE.md extension/docs/REFERENCE.md
 
 demo: build .venv/.stamp ## Hash every file below DIR=... with four workers, one of them killed
 	@$(BIN)/python -m pgmq.demo $(if $(DIR),--dir "$$DIR") $(ARGS)

@@ -21,6 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgmq import __version__, cli
 from pgmq._tables import Seen, compare
+from support import pages
 from support.server import ROOT
 
 if TYPE_CHECKING:
@@ -657,11 +658,10 @@ def test_the_environment_says_where_the_server_is(
     assert "orders" in done.stdout
 
 
-def test_the_commands_of_the_readme_run_as_they_stand(
+def test_the_commands_of_the_documentation_run_as_they_stand(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    text = (ROOT / "python" / "README.md").read_text().partition("\n## Command line\n")[2]
-    commands = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)[0]
+    commands = dict(pages.blocks(ROOT / "python" / "docs" / "command-line.md"))["sh"]
     (tmp_path / "pgmq").write_text(f'#!/bin/sh\nexec {shlex.join(PROGRAM)} "$@"\n')
     (tmp_path / "pgmq").chmod(0o755)
     done = subprocess.run(

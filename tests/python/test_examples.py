@@ -1,4 +1,4 @@
-"""The examples in the docstrings and in python/README.md do what they show.
+"""The examples in the docstrings, in python/README.md and in python/docs do what they show.
 
 Those of asynchronous sources are tested in their twins, which differ by the word await.
 """
@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import re
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
 import pgmq
 from pgmq import PGMQueue, base
-from support.server import ROOT
+from support import pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 MODULES = [
     "_worker.hooks",
@@ -54,18 +53,21 @@ def test_the_example_of_a_docstring_shows_what_happens(example: doctest.DocTest,
         assert doctest.DocTestRunner().run(example).failed == 0
 
 
-def test_the_readme_runs_from_top_to_bottom_in_one_program(
-    dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+PAGES = [page for page in pages.PYTHON if "python" in dict(pages.blocks(page))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=pages.name)
+def test_a_page_runs_from_top_to_bottom_in_one_program(
+    page: Path, dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", dsn)
-    text = (ROOT / "python" / "README.md").read_text()
     names: dict[str, Any] = {}
-    for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        exec(block, names)  # noqa: S102
-        said = re.findall(r"print\(.*\)  # (.*)$", block, re.MULTILINE)
-        assert capsys.readouterr().out.splitlines() == said, block
-    with psycopg.connect(dsn) as conn:
-        found = conn.execute("SELECT id FROM orders ORDER BY id").fetchall()
-        assert found == [(2,), (101,)]
-    names["queue"].close()
-    names["engine"].dispose()
+    for language, block in pages.blocks(page):
+        if language == "python":
+            exec(block, names)  # noqa: S102
+            assert capsys.readouterr().out.splitlines() == pages.printed(block), block
+
+
+def test_no_page_for_python_is_left_out() -> None:
+    left_out = {page.name for page in pages.PYTHON} - {page.name for page in PAGES}
+    assert left_out == {"command-line.md", "pgmq-py.md"}

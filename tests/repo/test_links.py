@@ -8,13 +8,19 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from support import pages
 from support.server import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "extension/HOW_IT_WORKS.md")]
-PICTURES = ROOT / "extension" / "pictures"
+PICTURES = ROOT / "extension" / "docs" / "pictures"
+
+
+def _links(page: Path) -> list[str]:
+    # Not what is in a block of code.
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"\]\((?!https?:)([^)\s]+)\)", text)
 
 
 def _headings(text: str) -> set[str]:
@@ -23,23 +29,36 @@ def _headings(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages.ALL, ids=pages.name)
 def test_links_lead_to_files_and_headings(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text())
-    assert links
-    for link in links:
+    for link in _links(page):
         name, _, heading = link.partition("#")
         target = (page.parent / name).resolve() if name else page
         assert target.exists(), link
         assert not heading or heading in _headings(target.read_text()), link
 
 
+def test_the_readme_leads_to_every_page_in_one_step() -> None:
+    readme = ROOT / "README.md"
+    led = {(ROOT / link.partition("#")[0]).resolve() for link in _links(readme)}
+    assert {*pages.TOP, *pages.EXTENSION, *pages.PYTHON} - {readme} - led == {
+        ROOT / "extension" / "docs" / "README.md"  # which has the same list
+    }
+
+
+@pytest.mark.parametrize("index", [ROOT / "extension/docs/README.md", ROOT / "python/README.md"])
+def test_an_index_leads_to_every_page_of_its_folder(index: Path) -> None:
+    led = {(index.parent / link.partition("#")[0]).resolve() for link in _links(index)}
+    folder = pages.EXTENSION if index in pages.EXTENSION else pages.PYTHON
+    assert {*folder} - {index} <= led
+
+
 def test_every_picture_is_shown_parses_and_has_a_dark_mode() -> None:
-    shown = (ROOT / "extension" / "HOW_IT_WORKS.md").read_text()
+    shown = {link for page in pages.EXTENSION for link in _links(page)}
     pictures = list(PICTURES.iterdir())
     assert pictures
     for picture in pictures:
-        assert f"](pictures/{picture.name})" in shown
+        assert f"pictures/{picture.name}" in shown
         text = picture.read_text()
         assert ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314
         assert "@media (prefers-color-scheme: dark)" in text

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+import pytest
 import reference
 
 from support.server import ROOT
@@ -11,11 +13,27 @@ if TYPE_CHECKING:
 
 
 def test_the_reference_is_current(db: psycopg.Connection) -> None:
-    committed = (ROOT / "extension" / "REFERENCE.md").read_text()
+    committed = (ROOT / "extension" / "docs" / "REFERENCE.md").read_text()
     assert committed == reference.render(db), "run `make docs`"
 
 
 def test_every_public_function_is_in_the_reference(db: psycopg.Connection) -> None:
-    committed = (ROOT / "extension" / "REFERENCE.md").read_text()
+    committed = (ROOT / "extension" / "docs" / "REFERENCE.md").read_text()
     for function in reference.functions(db):
         assert f"\n### {function.name}\n" in committed, function.name
+
+
+def test_a_folder_without_a_title_is_an_error(
+    db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(reference.SECTIONS, "push")
+    with pytest.raises(LookupError, match="no title for extension/functions/push"):
+        reference.render(db)
+
+
+def test_internal_functions_come_after_all_public_ones(db: psycopg.Connection) -> None:
+    public, heading, internal = reference.render(db).partition("\n## Internal functions\n")
+    assert heading
+    assert "\n### " not in internal
+    assert re.findall(r"^- `(?!_)", internal, re.MULTILINE) == []
+    assert re.findall(r"^### _", public, re.MULTILINE) == []

@@ -1,4 +1,4 @@
-"""The README, read from top to bottom in one session of psql, does what it says."""
+"""Pages for users: each, read from top to bottom in one session of psql, does what it says."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from support import pages
 from support.server import ROOT
 
 if TYPE_CHECKING:
@@ -20,66 +21,90 @@ if TYPE_CHECKING:
 
     from support.server import TestServer
 
-PAGES = [
-    *("README.md", "CONTRIBUTING.md", "Makefile", "python/README.md", "extension/install.sql"),
-    *("extension/HOW_IT_WORKS.md", "extension/REFERENCE.md", "extension/upgrade/prepare.sql"),
-]
+README = ROOT / "README.md"
+USERS = [README, *pages.EXTENSION]
+RUN = [page for page in USERS if {"sql", "python"} & {*dict(pages.blocks(page))}]
 # What comments show: a table as psql prints it, or at the end of a line its only value.
 TABLE = r"^-- .*\n-- -[-+]+\n(?:-- .*\n)*"
 SHOWN = re.compile(rf"{TABLE}|(?<=;  -- )(?:true|false|\d+)$", re.MULTILINE)
+# What else a page's session must have printed.
+SAID = {
+    "push.md": "\nmail 1\nmail 2\nmail 3\n",
+    "waking.md": 'notification "pgmq.q_parcels.READY" received',
+}
 
 
-def _blocks() -> list[tuple[str, str]]:
-    """Return the README's examples, each with its language."""
-    text = (ROOT / "README.md").read_text()
-    return re.findall(r"^```(sql|python)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-
-
-def test_the_readme_runs_from_top_to_bottom_in_one_session(
-    server: TestServer, tmp_path: Path
+@pytest.mark.parametrize("page", RUN, ids=pages.name)
+def test_a_page_runs_from_top_to_bottom_in_one_session(
+    page: Path, server: TestServer, tmp_path: Path
 ) -> None:
     if not server.embedded:
         pytest.skip("needs the embedded server, in which pgmq is an extension")
     shown: list[str] = []
 
-    def mark(match: re.Match[str]) -> str:
-        shown.append(match[0])
-        return f"{match[0].rstrip()}\n\\echo <end of {len(shown)}>\n"
+    def end(text: str) -> str:
+        shown.append(text)
+        return f"\\echo <end of {len(shown)}>\n"
 
     steps = ""
-    for number, (language, block) in enumerate(_blocks()):
+    for number, (language, block) in enumerate(pages.blocks(page)):
         if language == "sql":
-            steps += SHOWN.sub(mark, block)
-        else:
+            steps += SHOWN.sub(lambda match: f"{match[0].rstrip()}\n{end(match[0])}", block)
+        elif language == "python":
             (tmp_path / f"{number}.py").write_text(block)
             steps += f"\\! '{sys.executable}' '{tmp_path}/{number}.py' 2>&1\n"
-    with server.database(None) as dbname:
-        known = conninfo_to_dict(server.dsn(dbname))
+            if lines := pages.printed(block):
+                steps += end("\n".join(["--", *lines]))
+    # The README creates the extension itself.
+    with server.database(None if page == README else "pgmq") as dbname:
+        dsn = server.dsn(dbname)
+        known = conninfo_to_dict(dsn)
         names = {"dbname": "PGDATABASE", "host": "PGHOST", "port": "PGPORT", "user": "PGUSER"}
         environment = {names[key]: str(value) for key, value in known.items() if key in names}
+        environment["DATABASE_URL"] = dsn
         done = server.run_psql(dbname, "-v", "ON_ERROR_STOP=1", stdin=steps, **environment)
     assert done.returncode == 0, done.stdout
 
     left = re.sub(r" *\n *", "\n", done.stdout)
     for number, text in enumerate(shown, 1):
-        printed, found, left = left.partition(f"\n<end of {number}>\n")
+        part, found, left = left.partition(f"\n<end of {number}>\n")
         assert found, text
         lines = [line.removeprefix("--").strip() for line in text.splitlines()]
         if len(lines) == 1:
-            *_, value = re.findall(r"^-+\n(.*)\n\(1 row\)$", printed, re.MULTILINE)
-            assert value == {"true": "t", "false": "f"}.get(text, text), printed
+            *_, value = re.findall(r"^-+\n(.*)\n\(1 row\)$", part, re.MULTILINE)
+            assert value == {"true": "t", "false": "f"}.get(text, text), part
         else:
-            assert "\n".join(lines) in printed
-    assert len(shown) > 20
+            assert "\n".join(lines) in f"\n{part}"
     assert "Traceback" not in done.stdout
-    assert "\nmail 1\nmail 2\nmail 3\n" in done.stdout
-    assert 'notification "pgmq.q_parcels.READY" received' in done.stdout
+    assert SAID.get(page.name, "") in f"\n{done.stdout}"
+
+
+def test_most_pages_for_users_have_examples_that_show_something() -> None:
+    shown = {page.name: len(SHOWN.findall(page.read_text())) for page in RUN}
+    assert sum(shown.values()) > 35
+    assert len([page for page, count in shown.items() if count]) >= 8
+
+
+@pytest.mark.parametrize("page", pages.ALL, ids=pages.name)
+def test_every_block_is_of_a_language_whose_examples_are_run(page: Path) -> None:
+    languages = {language for language, _ in pages.blocks(page)}
+    if page.name == "REFERENCE.md":
+        assert languages == {""}
+    elif page in pages.PYTHON:
+        assert languages <= {"python", "sh"}
+    elif page in USERS:
+        assert languages <= {"python", "sql"}
+
+
+def test_the_readme_is_short() -> None:
+    assert README.stat().st_size <= 10_240
 
 
 def test_the_loop_of_a_waiting_consumer_gets_what_is_sent(db: psycopg.Connection, dsn: str) -> None:
     db.execute("SELECT pgmq.create('parcels'), pgmq.enable_wakeups('parcels')")
     names: dict[str, Any] = {}
-    exec(next(block for _, block in _blocks() if "def consume" in block), names)  # noqa: S102
+    blocks = pages.blocks(ROOT / "extension" / "docs" / "waking.md")
+    exec(next(block for _, block in blocks if "def consume" in block), names)  # noqa: S102
     got: list[Any] = []
     here = threading.Event()
 
@@ -105,10 +130,18 @@ def test_the_loop_of_a_waiting_consumer_gets_what_is_sent(db: psycopg.Connection
     assert db.execute("SELECT count(*) FROM pgmq.q_parcels").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_psql_is_called_so_that_a_failure_is_one(page: str) -> None:
+SOURCES = [ROOT / "Makefile", *(ROOT / "extension").glob("**/*.sql")]
+
+
+@pytest.mark.parametrize("page", [*pages.ALL, *SOURCES], ids=pages.name)
+def test_psql_is_called_so_that_a_failure_is_one(page: Path) -> None:
     """Without a psqlrc, without lines for what went well, and not going on after an error."""
-    text = (ROOT / page).read_text()
+    # A command may go on in the next line of a paragraph.
+    text = (
+        re.sub(r"(?<=\S)\n *(?=\S)", " ", page.read_text())
+        if page in pages.ALL
+        else page.read_text()
+    )
     for command in re.findall(r"psql (?:\S+ )*?-[1cf]\b.*", text):
         assert command.startswith("psql -X -q -v ON_ERROR_STOP=1 "), command
         assert "pgmq.sql" not in command or " -1 -f " in command
@@ -121,8 +154,8 @@ def test_what_pages_tell_to_make_or_to_install_is_there() -> None:
     extras = {
         *re.findall(r"^(\w+) = \[", project.partition("optional-dependencies]")[2], re.MULTILINE)
     }
-    for page in ("README.md", "CONTRIBUTING.md", "python/README.md", "CHANGELOG.md"):
-        text = (ROOT / page).read_text()
+    for page in pages.ALL:
+        text = page.read_text()
         named = re.findall(r"(?:^ {4}|`)make ([a-z-]+)", text, re.MULTILINE)
         assert {*named} <= targets, page
         assert {*re.findall(r"pgmq\[(\w+)\]", text)} <= extras, page
