@@ -32,7 +32,7 @@ BEGIN
             LIMIT quantity
             FOR UPDATE SKIP LOCKED
         ),
-        pgmq._is_sweep_due(as_of, 'pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
+        pgmq._is_sweep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
     INTO looked_at, locked, is_sweep_due
     FROM (
         SELECT ARRAY(

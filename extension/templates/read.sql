@@ -1,8 +1,9 @@
 -- The quick way to read: while no parked message is due, the ready ones are all that is visible.
 -- Lease those with the smallest msg_id for some seconds, and return them in msg_id order: the scan
 -- of the primary key for = ANY of an array is in that order, whatever the array's (a sort would
--- cost a tenth of the call). Nothing, when that is not so, and where max_in_flight has to be looked
--- at first: then see _choose().
+-- cost a tenth of the call). Where it finds nothing although there is something, where the marks
+-- are to be looked after, and where max_in_flight has to be looked at first, the long way follows,
+-- which all queues share: _lease().
 --
 -- A lease ends neither behind the clock, which is read under the table's lock (the parked mark may
 -- have passed an earlier time), nor where the message would count as ready again (the clock may
@@ -72,6 +73,23 @@ BEGIN
         PERFORM pgmq._restore_search_path(v_path);
     END IF;
     --# end
+    IF NOT FOUND AND (
+        pgmq._chance(1, 16)
+        OR EXISTS (
+            SELECT FROM pgmq.q_$queue AS q
+            WHERE q.vt <= q.enqueued_at
+                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_$queue')
+        )
+        OR EXISTS (
+            SELECT FROM pgmq.q_$queue AS q
+            WHERE q.vt > q.enqueued_at
+                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_$queue')
+                AND q.vt <= pgmq._clock()
+        )
+        OR pgmq._is_sweep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
+    ) THEN
+        RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
+    END IF;
     --# end
     --# if partitioned
     --# unless max_in_flight or message_ttl
@@ -80,6 +98,7 @@ BEGIN
     END IF;
     v_ids := pgmq._front_$queue(quantity);
     IF pg_catalog.cardinality(v_ids) = 0 THEN
+        RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
         RETURN;
     END IF;
     --# if by_time
@@ -103,6 +122,14 @@ BEGIN
         PERFORM pgmq._tend_$queue();
     END IF;
     --# end
+    --# unless max_in_flight
+    --# if message_ttl
+    RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
+    --# end
+    --# end
+    --# end
+    --# if max_in_flight
+    RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
     --# end
 END
 $$;

@@ -1,4 +1,44 @@
--- Which messages a call takes, where the quick way (see the templates read and pop) does not do.
+-- The long way to read and to pop, where the quick one (see the templates of these names) does not
+-- do.
+CREATE OR REPLACE FUNCTION pgmq._lease(
+    queue_name text,
+    vt integer,
+    quantity integer,
+    condition jsonb
+)
+RETURNS SETOF pgmq.message_record
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+DECLARE
+    v_ids CONSTANT bigint[] := pgmq._choose(queue_name, quantity, condition);
+BEGIN
+    IF pg_catalog.cardinality(v_ids) <> 0 THEN
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT * FROM pgmq.%I($1, $2, true, $3)', pgmq._compiled('park', queue_name)
+        ) USING
+            v_ids, clock_timestamp() + pg_catalog.make_interval(secs => vt),
+            null::pgmq.message_record;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._lease(text, integer, integer, jsonb) IS
+'Lease the visible messages with the smallest msg_id for some seconds, and return them in msg_id order.';
+
+CREATE OR REPLACE FUNCTION pgmq._remove(queue_name text, quantity integer)
+RETURNS SETOF pgmq.message_record
+LANGUAGE plpgsql VOLATILE ROWS 10
+AS $$
+DECLARE
+    v_ids CONSTANT bigint[] := pgmq._claim(queue_name, quantity, null);
+BEGIN
+    IF pg_catalog.cardinality(v_ids) <> 0 THEN
+        RETURN QUERY SELECT * FROM pgmq._take(queue_name, v_ids);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._remove(text, integer) IS
+'Remove the visible messages with the smallest msg_id, and return them in msg_id order.';
+
 CREATE OR REPLACE FUNCTION pgmq._choose(queue_name text, quantity integer, condition jsonb)
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
@@ -67,9 +107,9 @@ BEGIN
         RETURN v_left;
     END IF;
 
-    -- The polls of an idle queue keep its marks up too, and find a straggler as soon as a sweep is
-    -- due.
-    IF v_is_sweep_due OR pgmq._chance(1, 8) THEN
+    -- The polls of an idle queue keep its marks up too (few of them come here), and find a straggler
+    -- as soon as a sweep is due.
+    IF v_is_sweep_due OR v_looked_at = 0 AND condition IS NULL OR pgmq._chance(1, 8) THEN
         EXECUTE pg_catalog.format('SELECT pgmq.%I()', pgmq._compiled('advance', queue_name))
         INTO v_moved;
         IF v_moved THEN

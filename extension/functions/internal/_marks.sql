@@ -31,19 +31,19 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgmq._microseconds(timestamptz) IS 'A time as a sequence can hold it: microseconds since 1970.';
 
-CREATE OR REPLACE FUNCTION pgmq._is_sweep_due(
-    as_of timestamptz,
-    parked_mark regclass,
-    sweep_due regclass
-)
+CREATE OR REPLACE FUNCTION pgmq._is_sweep_due(parked_mark regclass, sweep_due regclass)
 RETURNS boolean
-LANGUAGE sql STABLE
+LANGUAGE plpgsql VOLATILE
 AS $$
+DECLARE
+    v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
+BEGIN
     -- A parked mark ahead of the clock: that was set back.
-    SELECT pgmq._parked_mark(parked_mark) > as_of OR pgmq._microseconds(as_of)
-        >= coalesce(pg_catalog.pg_sequence_last_value(sweep_due), 0)
+    RETURN v_now >= coalesce(pg_catalog.pg_sequence_last_value(sweep_due), 0)
+        OR v_now < coalesce(pg_catalog.pg_sequence_last_value(parked_mark), 0);
+END
 $$;
-COMMENT ON FUNCTION pgmq._is_sweep_due(timestamptz, regclass, regclass) IS
+COMMENT ON FUNCTION pgmq._is_sweep_due(regclass, regclass) IS
 'Whether what lies below the marks of a queue is to be looked at, for stragglers.';
 
 CREATE OR REPLACE FUNCTION pgmq._announced_at(announcement bigint)

@@ -93,8 +93,8 @@ BEGIN
         IF v_next <= v_place OR v_place = until THEN
             RETURN v_next;
         END IF;
-        -- Half a second at least, or whoever waits would ask in vain all the time.
-        EXIT WHEN step > 0 AND clock_timestamp() > v_began + interval '3 milliseconds';
+        -- Some seconds at least, or whoever waits would ask in vain all the time.
+        EXIT WHEN step > 7 AND clock_timestamp() > v_began + interval '3 milliseconds';
         v_parked := v_place;
     END LOOP;
     RETURN v_place;

@@ -2,8 +2,6 @@ CREATE OR REPLACE FUNCTION pgmq.pop(queue_name text, qty integer DEFAULT 1)
 RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
-DECLARE
-    v_ids bigint[];
 BEGIN
     IF qty < 0 THEN
         PERFORM pgmq._check_read(0, qty);
@@ -14,13 +12,6 @@ BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
         'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('pop', queue_name)
     ) USING coalesce(qty, 2147483647), null::pgmq.message_record;
-    IF FOUND THEN
-        RETURN;
-    END IF;
-    v_ids := pgmq._claim(queue_name, coalesce(qty, 2147483647), null);
-    IF pg_catalog.cardinality(v_ids) <> 0 THEN
-        RETURN QUERY SELECT * FROM pgmq._take(queue_name, v_ids);
-    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.pop(text, integer) IS

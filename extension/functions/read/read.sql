@@ -7,8 +7,6 @@ CREATE OR REPLACE FUNCTION pgmq.read(
 RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
-DECLARE
-    v_ids bigint[];
 BEGIN
     IF vt IS NULL OR qty < 0 THEN
         PERFORM pgmq._check_read(vt, qty);
@@ -20,17 +18,10 @@ BEGIN
         RETURN QUERY EXECUTE pg_catalog.format(
             'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('read', queue_name)
         ) USING vt, coalesce(qty, 2147483647), null::pgmq.message_record;
-        IF FOUND THEN
-            RETURN;
-        END IF;
-    END IF;
-    v_ids := pgmq._choose(queue_name, coalesce(qty, 2147483647), nullif(conditional, '{}'));
-    IF pg_catalog.cardinality(v_ids) <> 0 THEN
-        RETURN QUERY EXECUTE pg_catalog.format(
-            'SELECT * FROM pgmq.%I($1, $2, true, $3)', pgmq._compiled('park', queue_name)
-        ) USING
-            v_ids, clock_timestamp() + pg_catalog.make_interval(secs => vt),
-            null::pgmq.message_record;
+    ELSE
+        RETURN QUERY SELECT * FROM pgmq._lease(
+            queue_name, vt, coalesce(qty, 2147483647), conditional
+        );
     END IF;
 END
 $$;
