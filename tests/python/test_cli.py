@@ -69,12 +69,18 @@ def start(environment: dict[str, str]) -> Iterator[Start]:
     with contextlib.ExitStack() as stack:
 
         def start(*words: str, **options: Any) -> Any:
-            process = subprocess.Popen([*PROGRAM, *words], **({"env": environment} | options))
+            # A terminal's hang-up counts also where the tests themselves ignore it (nohup).
+            given: dict[str, Any] = {"env": environment, "preexec_fn": _heed_hangup} | options
+            process = subprocess.Popen([*PROGRAM, *words], **given)
             stack.enter_context(process)
             stack.callback(process.kill)
             return process
 
         yield start
+
+
+def _heed_hangup() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _until(condition: Callable[[], Any]) -> None:
