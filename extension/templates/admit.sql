@@ -14,8 +14,7 @@
 -- Anybody may take an advisory lock. So one counts only beside a lock on the table, and the lock
 -- for counting is not waited for for long: see _lock_leases.
 --
--- This and what else only some policies need is compiled into every queue: a call that began under
--- another policy may still ask for it.
+-- The function stays when the limit is switched off: a call that began before may still ask for it.
 CREATE OR REPLACE FUNCTION pgmq._admit_$queue(
     quantity integer,
     condition jsonb,
@@ -45,13 +44,12 @@ DECLARE
     v_ids bigint[];
 BEGIN
     ASSERT pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue');
-    --# unless max_in_flight
-    -- It was switched off.
-    RETURN CASE
-        WHEN kind IS NULL THEN pgmq._claim(queue_name$policy, quantity, condition)
-        ELSE pgmq._fifo_choose(queue_name$policy, quantity, kind, group_name)
-    END;
-    --# end
+    IF v_limit IS NULL THEN         -- it was switched off
+        RETURN CASE
+            WHEN kind IS NULL THEN pgmq._claim(queue_name$policy, quantity, condition)
+            ELSE pgmq._fifo_choose(queue_name$policy, quantity, kind, group_name)
+        END;
+    END IF;
     LOCK TABLE ONLY pgmq.q_$queue IN ROW EXCLUSIVE MODE;
     BEGIN
         -- Got, given up and noted in single statements within the block: a cancel comes between two.
@@ -95,7 +93,7 @@ BEGIN
                 q.last_read_at,
                 (q.xmin::text::bigint - v_first_xid) & 4294967295 AS xids_after
             FROM pgmq.q_$queue AS q
-            WHERE $live(q) AND q.last_read_at IS NOT NULL AND q.vt > v_now
+            WHERE live$partitions(q) AND q.last_read_at IS NOT NULL AND q.vt > v_now
             LIMIT v_limit
         ) AS m;
         quantity := least(quantity, v_limit - v_leased - v_others);

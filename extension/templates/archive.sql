@@ -3,6 +3,9 @@ CREATE OR REPLACE FUNCTION pgmq._archive_$queue(id bigint)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+--# if partitioned
+SET plan_cache_mode = force_custom_plan
+--# end
 AS $$
 --# if archive_retention
 DECLARE
@@ -16,7 +19,7 @@ BEGIN
     --# end
     WITH removed AS (
         DELETE FROM pgmq.q_$queue AS m
-        WHERE $timely(m) AND m.msg_id = id
+        WHERE lookup$partitions(m) AND m.msg_id = id
             AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
     )
@@ -28,8 +31,7 @@ BEGIN
         PERFORM pgmq._upkeep(queue_name$policy, 1);
     END IF;
     RETURN v_found;
-    --# end
-    --# unless archive_retention
+    --# else
     RETURN FOUND;
     --# end
 END

@@ -15,7 +15,7 @@ BEGIN
     RETURN QUERY
         WITH removed AS (
             DELETE FROM pgmq.q_$queue AS m
-            WHERE $timely(m) AND m.msg_id = ANY (msg_ids)
+            WHERE lookup$partitions(m) AND m.msg_id = ANY (msg_ids)
                 AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
                     SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
                 )) IS TRUE)

@@ -25,7 +25,7 @@ DECLARE
 BEGIN
     IF NOT EXISTS (
         SELECT FROM pgmq.q_$queue AS q
-        WHERE $timely(q) AND q.msg_id = ANY (msg_ids)
+        WHERE lookup$partitions(q) AND q.msg_id = ANY (msg_ids)
             AND pgmq._is_dead(
                 q.read_ct, q.enqueued_at, q.headers, v_now, max_receives$policy, message_ttl$policy
             )
@@ -33,7 +33,7 @@ BEGIN
         OR NOT pgmq._is_user('pgmq.q_$queue', 'UPDATE')
         AND NOT EXISTS (
             SELECT FROM pgmq.q_$queue AS q
-            WHERE $timely(q) AND q.msg_id = ANY (msg_ids) AND pgmq._is_own(q.xmax)
+            WHERE lookup$partitions(q) AND q.msg_id = ANY (msg_ids) AND pgmq._is_own(q.xmax)
         )
     THEN
         RETURN v_dead;
@@ -42,7 +42,7 @@ BEGIN
     v_dead := ARRAY(
         SELECT q.msg_id
         FROM pgmq.q_$queue AS q
-        WHERE $timely(q) AND q.msg_id = ANY (msg_ids)
+        WHERE lookup$partitions(q) AND q.msg_id = ANY (msg_ids)
             AND (q.vt <= v_now OR q.vt <= q.enqueued_at)
             AND pgmq._is_dead(
                 q.read_ct, q.enqueued_at, q.headers, v_now, max_receives$policy, message_ttl$policy
@@ -54,7 +54,7 @@ BEGIN
         --# if dead_letter_queue
         WITH removed AS (
             DELETE FROM pgmq.q_$queue AS m
-            WHERE $timely(m) AND m.msg_id = ANY (v_dead)
+            WHERE lookup$partitions(m) AND m.msg_id = ANY (v_dead)
             RETURNING
                 m.msg_id, m.message,
                 pgmq._dead_letter(
@@ -72,8 +72,7 @@ BEGIN
         FROM removed AS r
         ORDER BY r.msg_id;
         RETURN v_dead;
-        --# end
-        --# unless dead_letter_queue
+        --# else
         WITH stored AS (
             INSERT INTO pgmq.a_$queue AS a (
                 msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers
@@ -90,18 +89,16 @@ BEGIN
                     m.enqueued_at
                 )
             FROM pgmq.q_$queue AS m
-            WHERE $timely(m) AND m.msg_id = ANY (v_dead)
+            WHERE lookup$partitions(m) AND m.msg_id = ANY (v_dead)
             ON CONFLICT DO NOTHING
             RETURNING a.msg_id
         )
         SELECT coalesce(array_agg(s.msg_id), '{}') INTO v_moved FROM stored AS s;
         DELETE FROM pgmq.q_$queue AS m
-        WHERE $timely(m) AND m.msg_id = ANY (v_moved);
-        --# if archive_retention
-        IF pgmq._chance(cardinality(v_moved), 32) THEN
+        WHERE lookup$partitions(m) AND m.msg_id = ANY (v_moved);
+        IF archive_retention$policy IS NOT NULL AND pgmq._chance(cardinality(v_moved), 32) THEN
             PERFORM pgmq._upkeep(queue_name$policy, cardinality(v_moved));
         END IF;
-        --# end
         --# end
     EXCEPTION WHEN OTHERS THEN
         -- What may be no fault of these messages: conflicts, a lack of something, a shutdown.
@@ -113,11 +110,12 @@ BEGIN
     END;
     IF cardinality(v_moved) < cardinality(v_dead) THEN
         UPDATE pgmq.q_$queue AS m
-        SET vt = greatest(clock_timestamp() + interval '10 minutes', m.enqueued_at + interval '1 s')
-            --# if max_in_flight
-            , last_read_at = null     -- it is no lease
-            --# end
-        WHERE $timely(m) AND m.msg_id = ANY (v_dead)
+        SET vt = greatest(
+                clock_timestamp() + interval '10 minutes', m.enqueued_at + interval '1 s'
+            ),
+            -- It is no lease.
+            last_read_at = CASE WHEN max_in_flight$policy IS NULL THEN m.last_read_at END
+        WHERE lookup$partitions(m) AND m.msg_id = ANY (v_dead)
             AND (m.msg_id IN (SELECT u.id FROM unnest(v_moved) AS u (id))) IS NOT TRUE;
         RAISE WARNING '% messages of queue "%" cannot be moved away and are hidden for ten minutes: %',
             cardinality(v_dead) - cardinality(v_moved), queue_name$policy,

@@ -24,7 +24,7 @@ BEGIN
         ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE $timely(q) AND q.msg_id = ANY (l.msg_ids)
+            WHERE lookup$partitions(q) AND q.msg_id = ANY (l.msg_ids)
                 AND (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
                 AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
                 AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
@@ -41,7 +41,7 @@ BEGIN
                 (
                     SELECT q.msg_id
                     FROM pgmq.q_$queue AS q
-                    WHERE $live(q) AND q.vt > q.enqueued_at AND q.vt <= as_of
+                    WHERE live$partitions(q) AND q.vt > q.enqueued_at AND q.vt <= as_of
                         AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_$queue')
                         AND (condition IS NULL OR q.message @> condition)
                     ORDER BY q.vt
@@ -51,7 +51,7 @@ BEGIN
                 (
                     SELECT q.msg_id
                     FROM pgmq.q_$queue AS q
-                    WHERE $live(q) AND q.vt <= q.enqueued_at
+                    WHERE live$partitions(q) AND q.vt <= q.enqueued_at
                         AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_$queue')
                         AND (condition IS NULL OR q.message @> condition)
                     ORDER BY q.msg_id

@@ -4,6 +4,9 @@ CREATE OR REPLACE FUNCTION pgmq._delete_$queue(id bigint, receipt integer)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
+--# if partitioned
+SET plan_cache_mode = force_custom_plan
+--# end
 AS $$
 BEGIN
     --# if ack_archives
@@ -18,14 +21,14 @@ BEGIN
     --# end
     --# if by_time
     DELETE FROM pgmq.q_$queue AS m
-    WHERE $front(m) AND m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
+    WHERE front$partitions(m) AND m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
         AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue');
     IF FOUND THEN
         RETURN true;
     END IF;
     --# end
     DELETE FROM pgmq.q_$queue AS m
-    WHERE $timely(m) AND m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
+    WHERE lookup$partitions(m) AND m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
         AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue');
     RETURN FOUND;
 END

@@ -26,7 +26,8 @@ BEGIN
     -- Messages are locked in the order of the partitions, of which the default one is the last.
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
-        WHERE $front(m) AND m.msg_id = ANY (msg_ids) AND m.tableoid IS DISTINCT FROM $default
+        WHERE front$partitions(m) AND m.msg_id = ANY (msg_ids)
+            AND m.tableoid IS DISTINCT FROM default$partitions
             AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
                 SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
             )) IS TRUE)
@@ -39,7 +40,7 @@ BEGIN
     --# end
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
-        WHERE $timely(m) AND m.msg_id = ANY (msg_ids)
+        WHERE lookup$partitions(m) AND m.msg_id = ANY (msg_ids)
             AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
                 SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
             )) IS TRUE)

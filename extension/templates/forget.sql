@@ -10,31 +10,28 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    --# if archive_retention or dedup_window
-    v_now timestamptz := clock_timestamp();
+    v_now CONSTANT timestamptz := clock_timestamp();
     v_count bigint;
-    --# end
     v_sum bigint := 0;
 BEGIN
-    --# if archive_retention or dedup_window
     IF NOT pgmq._is_user('pgmq.q_$queue', 'DELETE') THEN
         RETURN 0;
     END IF;
-    --# end
-    --# if archive_retention
-    DELETE FROM pgmq.a_$queue AS a
-    WHERE a.msg_id = ANY (ARRAY(
-        SELECT o.msg_id
-        FROM pgmq.a_$queue AS o
-        WHERE o.archived_at < v_now - archive_retention$policy
-        ORDER BY o.archived_at
-        LIMIT quantity
-        FOR UPDATE SKIP LOCKED
-    ));
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    v_sum := v_sum + v_count;
-    --# end
+    IF archive_retention$policy IS NOT NULL THEN
+        DELETE FROM pgmq.a_$queue AS a
+        WHERE a.msg_id = ANY (ARRAY(
+            SELECT o.msg_id
+            FROM pgmq.a_$queue AS o
+            WHERE o.archived_at < v_now - archive_retention$policy
+            ORDER BY o.archived_at
+            LIMIT quantity
+            FOR UPDATE SKIP LOCKED
+        ));
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        v_sum := v_sum + v_count;
+    END IF;
     --# if dedup_window
+    -- Only then is there this table.
     DELETE FROM pgmq.dedup_$queue AS d
     WHERE d.dedup_key = ANY (ARRAY(
         SELECT o.dedup_key

@@ -16,11 +16,11 @@ BEGIN
     v_ids := ARRAY(
         SELECT q.msg_id
         FROM pgmq.q_$queue AS q
-        WHERE $front(q) AND q.vt <= q.enqueued_at
+        WHERE front$partitions(q) AND q.vt <= q.enqueued_at
             AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_$queue')
             AND NOT EXISTS (
                 SELECT FROM pgmq.q_$queue AS d
-                WHERE $front(d) AND d.vt > d.enqueued_at AND d.vt <= v_now
+                WHERE front$partitions(d) AND d.vt > d.enqueued_at AND d.vt <= v_now
                     AND d.vt >= pgmq._parked_mark('pgmq.parked_mark_$queue')
             )
             AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
@@ -29,7 +29,7 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     );
     IF (pg_catalog.cardinality(v_ids) = quantity) IS NOT TRUE
-        AND (SELECT $front < $top WHERE v_ids IS NOT NULL)
+        AND (SELECT front_key$partitions < last_key$partitions WHERE v_ids IS NOT NULL)
     THEN
         RETURN '{}'::bigint[];
     END IF;

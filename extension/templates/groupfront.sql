@@ -30,7 +30,7 @@ BEGIN
         heads := ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE $live(q) AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
+            WHERE live$partitions(q) AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
                 AND (pgmq._group(q.headers), q.msg_id + 0)
                     >= (known[1], (SELECT pgmq._id_mark('pgmq.live_mark_$queue')))
                 AND pgmq._group(q.headers) <= known[1]
@@ -51,7 +51,7 @@ BEGIN
             (
                 SELECT pgmq._group(q.headers), 1, 0
                 FROM pgmq.q_$queue AS q
-                WHERE $live(q) AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
+                WHERE live$partitions(q) AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
                     AND q.vt <= q.enqueued_at
                     AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_$queue'))
                 ORDER BY q.msg_id
@@ -61,7 +61,7 @@ BEGIN
             (
                 SELECT pgmq._group(q.headers), 0, 1
                 FROM pgmq.q_$queue AS q
-                WHERE $live(q) AND q.vt > q.enqueued_at AND q.vt <= as_of
+                WHERE live$partitions(q) AND q.vt > q.enqueued_at AND q.vt <= as_of
                     AND q.vt >= (SELECT pgmq._parked_mark('pgmq.parked_mark_$queue'))
                 ORDER BY q.vt
                 LIMIT breadth
@@ -76,7 +76,7 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT q.msg_id, q.vt <= as_of OR q.vt <= q.enqueued_at AS visible
         FROM pgmq.q_$queue AS q
-        WHERE $live(q)
+        WHERE live$partitions(q)
             AND (pgmq._group(q.headers), q.msg_id + 0)
                 >= (g.id, (SELECT pgmq._id_mark('pgmq.live_mark_$queue')))
             AND pgmq._group(q.headers) <= g.id

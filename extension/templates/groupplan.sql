@@ -34,7 +34,7 @@ BEGIN
         held := ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE $timely(q) AND q.msg_id = ANY (heads)
+            WHERE lookup$partitions(q) AND q.msg_id = ANY (heads)
                 AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
             ORDER BY q.msg_id
             LIMIT to_lock
@@ -65,7 +65,7 @@ BEGIN
             FROM (
                 SELECT q.msg_id, q.vt <= as_of OR q.vt <= q.enqueued_at AS visible
                 FROM pgmq.q_$queue AS q
-                WHERE $live(q)
+                WHERE live$partitions(q)
                     AND (pgmq._group(q.headers), q.msg_id + 0) >= (
                         pgmq._group(f.headers), (SELECT pgmq._id_mark('pgmq.live_mark_$queue'))
                     )
@@ -79,7 +79,7 @@ BEGIN
                 LIMIT depth
             ) AS n
         ) AS m
-        WHERE $live(f) AND m.free
+        WHERE live$partitions(f) AND m.free
         -- Group after group, what is behind the limit is not even fetched.
         LIMIT CASE WHEN NOT in_rounds THEN quantity END
     ) AS p;
@@ -91,7 +91,7 @@ BEGIN
         locked := ARRAY(
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
-            WHERE $timely(q) AND q.msg_id = ANY (msg_ids)
+            WHERE lookup$partitions(q) AND q.msg_id = ANY (msg_ids)
                 AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
             ORDER BY q.msg_id
             FOR UPDATE SKIP LOCKED

@@ -31,7 +31,7 @@ BEGIN
                 q.msg_id AS head,
                 q.vt <= as_of OR q.vt <= q.enqueued_at AS visible
             FROM pgmq.q_$queue AS q
-            WHERE $live(q) AND pgmq._group(q.headers) > s.id
+            WHERE live$partitions(q) AND pgmq._group(q.headers) > s.id
                 AND pgmq._group(q.headers) <= last_place
                 AND q.msg_id + 0 >= (SELECT pgmq._id_mark('pgmq.live_mark_$queue'))
             ORDER BY pgmq._group(q.headers), q.msg_id + 0

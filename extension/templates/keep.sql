@@ -7,12 +7,9 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- whoever reads need not own th
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    --# if partitioned
     v_space CONSTANT integer := 'pgmq.q_$queue'::regclass::oid::bigint - 2147483648;
     v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
-    --# end
 BEGIN
-    --# if partitioned
     IF NOT pgmq._is_user('pgmq.q_$queue', 'INSERT')    -- whoever calls it by hand
         OR NOT pg_try_advisory_xact_lock(v_space, -3)
     THEN
@@ -33,6 +30,5 @@ BEGIN
             RAISE WARNING 'upkeep of the partitions of queue "%" failed: %',
                 queue_name$policy, SQLERRM;
     END;
-    --# end
 END
 $$;

@@ -25,7 +25,7 @@ BEGIN
         SET read_ct = CASE WHEN is_read THEN pgmq._next_receipt(m.read_ct) ELSE m.read_ct END,
             last_read_at = CASE WHEN is_read THEN clock_timestamp() ELSE m.last_read_at END,
             vt = pgmq._parked_until(visible_at, m.enqueued_at)
-        WHERE $timely(m) AND m.msg_id = ANY (msg_ids)
+        WHERE lookup$partitions(m) AND m.msg_id = ANY (msg_ids)
             AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
         --# if partitioned

@@ -83,14 +83,14 @@ BEGIN
         RETURN;
     END IF;
     --# if by_time
-    v_front := (SELECT $front WHERE v_ids IS NOT NULL);
+    v_front := (SELECT front_key$partitions WHERE v_ids IS NOT NULL);
     --# end
     RETURN QUERY
         WITH removed AS (
             DELETE FROM pgmq.q_$queue AS m
             WHERE m.msg_id = ANY (v_ids)
                 --# if by_time
-                AND m.enqueued_at BETWEEN $first AND v_front
+                AND m.enqueued_at BETWEEN first_key$partitions AND v_front
                 --# end
                 AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
             RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers

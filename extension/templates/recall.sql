@@ -10,16 +10,13 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    --# if dedup_window
     v_key text;
     v_msg_id bigint;
-    --# end
     v_msg_ids bigint[] := '{}'::bigint[];
 BEGIN
-    --# unless dedup_window
-    v_msg_ids := array_fill(null::bigint, ARRAY[cardinality(keys)]);
-    --# end
-    --# if dedup_window
+    IF dedup_window$policy IS NULL THEN     -- it was switched off
+        RETURN array_fill(null::bigint, ARRAY[cardinality(keys)]);
+    END IF;
     FOREACH v_key IN ARRAY keys LOOP
         IF octet_length(v_key) > 1024 THEN
             RAISE EXCEPTION 'dedup key "%..." must have up to 1024 bytes, not %',
@@ -32,7 +29,6 @@ BEGIN
         WHERE d.dedup_key = v_key AND d.sent_at > clock_timestamp() - dedup_window$policy;
         v_msg_ids := v_msg_ids || v_msg_id;
     END LOOP;
-    --# end
     RETURN v_msg_ids;
 END
 $$;

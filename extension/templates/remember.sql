@@ -14,19 +14,19 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    --# if dedup_window
     v_message record;
     v_own xid := pg_current_xact_id()::xid;
     v_counts bigint;
-    --# end
 BEGIN
-    --# if dedup_window
+    IF dedup_window$policy IS NULL THEN     -- it was switched off
+        RETURN msg_ids;
+    END IF;
     FOR v_message IN
         SELECT
             q.msg_id, q.xmin AS stored_by,
             (q.headers ->> 'x-pgmq-dedup-id') COLLATE "C" AS dedup_key
         FROM pgmq.q_$queue AS q
-        WHERE $timely(q) AND q.msg_id = ANY (msg_ids)
+        WHERE lookup$partitions(q) AND q.msg_id = ANY (msg_ids)
             AND q.headers ->> 'x-pgmq-dedup-id' IS NOT NULL
         ORDER BY 3
     LOOP
@@ -53,11 +53,11 @@ BEGIN
             EXIT WHEN FOUND AND v_counts IS NOT NULL;
         END LOOP;
         IF v_counts <> v_message.msg_id THEN
-            DELETE FROM pgmq.q_$queue AS m WHERE $timely(m) AND m.msg_id = v_message.msg_id;
+            DELETE FROM pgmq.q_$queue AS m
+            WHERE lookup$partitions(m) AND m.msg_id = v_message.msg_id;
             msg_ids := array_replace(msg_ids, v_message.msg_id, v_counts);
         END IF;
     END LOOP;
-    --# end
     RETURN msg_ids;
 END
 $$;

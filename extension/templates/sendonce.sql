@@ -17,11 +17,9 @@ DECLARE
     v_stored bigint;
 BEGIN
     ASSERT pgmq._may('INSERT', queue_name$policy, 'pgmq.q_$queue');
-    --# unless dedup_window
-    IF needs_window THEN
+    IF needs_window AND dedup_window$policy IS NULL THEN
         PERFORM pgmq._raise_no_window(queue_name$policy);
     END IF;
-    --# end
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;
@@ -41,11 +39,9 @@ BEGIN
         -- Another sender may be first yet.
         msg_id := (pgmq._remember_$queue(ARRAY[v_stored]))[1];
         is_new := msg_id IS NOT DISTINCT FROM v_stored;
-        --# if dedup_window
         IF pgmq._chance(1, 32) THEN
             PERFORM pgmq._upkeep(queue_name$policy, 1);
         END IF;
-        --# end
     END IF;
 END
 $$;

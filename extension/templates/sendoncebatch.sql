@@ -21,11 +21,9 @@ DECLARE
     v_counts bigint[];  -- what counts in place of these: another sender may have been first
 BEGIN
     ASSERT pgmq._may('INSERT', queue_name$policy, 'pgmq.q_$queue');
-    --# unless dedup_window
-    IF needs_window THEN
+    IF needs_window AND dedup_window$policy IS NULL THEN
         PERFORM pgmq._raise_no_window(queue_name$policy);
     END IF;
-    --# end
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;
@@ -65,11 +63,9 @@ BEGIN
     )
     SELECT coalesce(pg_catalog.array_agg(s.msg_id), '{}') INTO v_msg_ids FROM sent AS s;
     v_counts := pgmq._remember_$queue(v_msg_ids);
-    --# if dedup_window
     IF pgmq._chance(pg_catalog.cardinality(v_keys), 32) THEN
         PERFORM pgmq._upkeep(queue_name$policy, pg_catalog.cardinality(v_keys));
     END IF;
-    --# end
     RETURN QUERY
         SELECT
             coalesce(k.msg_id, n.counts),

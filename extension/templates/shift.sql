@@ -37,7 +37,7 @@ BEGIN
             -- It is no lease any more: see admit, and _free_slot_at_once.
             last_read_at = CASE WHEN NOT gives_back THEN m.last_read_at END,
             headers = pgmq._with_error(m.headers, error)
-        WHERE $timely(m) AND m.msg_id = ANY (msg_ids) AND m.read_ct > 0
+        WHERE lookup$partitions(m) AND m.msg_id = ANY (msg_ids) AND m.read_ct > 0
             AND ((m.msg_id, m.read_ct) IN (
                 SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
             )) IS TRUE

@@ -13,7 +13,7 @@ BEGIN
     RETURN QUERY
         WITH removed AS (
             DELETE FROM pgmq.q_$queue AS m
-            WHERE $timely(m) AND m.msg_id = ANY (msg_ids)
+            WHERE lookup$partitions(m) AND m.msg_id = ANY (msg_ids)
                 AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
             RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
         )

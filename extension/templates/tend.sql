@@ -8,12 +8,9 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- whoever reads has no right to
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    --# if partitioned
     v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
     v_due CONSTANT bigint := coalesce(pg_sequence_last_value('pgmq.tend_due_$queue'), 0);
-    --# end
 BEGIN
-    --# if partitioned
     -- A time that is too far ahead was set before the clock was set back.
     IF v_now NOT BETWEEN v_due - 60000000 AND v_due - 1
         AND current_setting('transaction_isolation') = 'read committed'
@@ -22,6 +19,5 @@ BEGIN
         PERFORM setval('pgmq.tend_due_$queue', v_now + 1000000);    -- others need not
         PERFORM pgmq._defer_upkeep(queue_name$policy);
     END IF;
-    --# end
 END
 $$;

@@ -1,9 +1,8 @@
 -- Rendering takes its time: for most queues it is done here.
 WITH plain AS (
     SELECT
-        n.name,
-        p AS policy,
-        pgmq._features(n.name, p) AS features
+        pgmq._features(n.name, p) AS features,
+        pgmq._words(n.name, p) AS words
     FROM pgmq._any_queue() AS n (name)
     CROSS JOIN pgmq._policy_of(n.name) AS p
 ),
@@ -13,7 +12,7 @@ rendered AS (
         b.name,
         CASE
             WHEN NOT starts_with(b.body, '--# for ')
-                THEN pgmq._render(b.body, a.name, a.policy, a.features)
+                THEN pgmq._render(b.body, a.features, a.words)
         END AS sql
     FROM pgmq.template AS b
     CROSS JOIN plain AS a

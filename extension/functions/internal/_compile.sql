@@ -133,7 +133,6 @@ BEGIN
             m.queue_name AS name,
             c.relowner AS owner,
             pgmq._suffix(m.queue_name) AS suffix,
-            pgmq._partition_column(m.id::text) AS partition_column,
             c.relkind = 'p' OR m.queue_name !~ '^[a-z_][a-z0-9_]{0,46}$' AS is_special
         FROM (
             SELECT t.queue_name, to_regclass(
@@ -164,11 +163,10 @@ BEGIN
                             THEN t.plain
                         ELSE pgmq._render(
                             t.body,
-                            CASE WHEN v_queue.is_special THEN v_queue.name ELSE v_any END,
-                            v_policy, v_features
+                            v_features || jsonb_build_object('queue_name', v_policy.queue_name),
+                            (SELECT pgmq._words(v_policy.queue_name, v_policy))
                         )
                     END AS sql,
-                    pgmq._prunes(t.body, v_queue.partition_column) AS prunes,
                     t.is_wanted
                 FROM (
                     SELECT
@@ -184,7 +182,7 @@ BEGIN
             ),
             parts AS MATERIALIZED (
                 SELECT
-                    r.name, r.sql, r.prunes, r.is_wanted,
+                    r.name, r.sql, r.is_wanted,
                     substr(
                         split_part(r.sql, concat('AS ', v_quote), 1),
                         strpos(r.sql, 'CREATE OR REPLACE')
@@ -196,16 +194,12 @@ BEGIN
                 array_agg(r.name), array_agg(r.is_wanted), array_agg(r.sql), array_agg(r.head),
                 array_agg(r.body),
                 array_agg((
-                    SELECT array_agg(format('%s=%s', s.name, s.value) ORDER BY s.name)::text
-                    FROM (
-                        SELECT m.match[1] AS name, m.match[2] AS value
-                        FROM regexp_matches(
-                            r.head, '\mSET (\w+) = (\S+(?:, \S+)*)', 'g'
-                        ) AS m (match)
-                        WHERE m.match[1] <> 'plan_cache_mode' OR NOT r.prunes
-                        UNION ALL
-                        SELECT 'plan_cache_mode', 'force_custom_plan' WHERE r.prunes
-                    ) AS s
+                    SELECT array_agg(
+                        format('%s=%s', m.match[1], m.match[2]) ORDER BY m.match[1]
+                    )::text
+                    FROM regexp_matches(
+                        r.head, '\mSET (\w+) = (\S+(?:, \S+)*)', 'g'
+                    ) AS m (match)
                 ))
             INTO v_names, v_wanted, v_sqls, v_heads, v_bodies, v_settings
             FROM parts AS r;
@@ -243,18 +237,6 @@ COMMENT ON FUNCTION pgmq._differences(text) IS
 
 Of a queue or (null) of all: those that are missing, not what the templates and the policy say, or not the table''s owner''s.';
 
-CREATE OR REPLACE FUNCTION pgmq._prunes(body text, partition_column text)
-RETURNS boolean
-LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT partition_column IS NOT NULL AND body ~ '[$](live|timely|front|first|top)'
-$$;
-COMMENT ON FUNCTION pgmq._prunes(text, text) IS
-'Whether what a template becomes for a queue partitioned by this column is planned on each call.
-
-It is then planned for the partitions that have messages at that time.';
-
 CREATE OR REPLACE FUNCTION pgmq._compile(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -265,9 +247,6 @@ DECLARE
     v_owner oid := (
         SELECT c.relowner FROM pg_class AS c
         WHERE c.oid = format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
-    );
-    v_column text := pgmq._partition_column(
-        format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
     );
     v_in_script boolean := pgmq._in_extension_script();
     v_dedup text := format('pgmq.%I', 'dedup_' || pgmq._suffix(queue_name));
@@ -294,10 +273,8 @@ BEGIN
         SELECT
             d.template, d.sql, d.function IS NULL AS is_missing,
             d.is_stale IS NOT false AS is_stale,
-            pgmq._prunes(t.body, v_column) AS prunes,
             format('pgmq.%I', pgmq._function_name(d.template, _compile.queue_name)) AS function_name
         FROM pgmq._differences(_compile.queue_name) AS d
-        INNER JOIN pgmq.template AS t ON d.template = t.name
     LOOP
         -- No savepoint where none is needed: its end goes through all files that this transaction has
         -- made, which are tens of thousands in an upgrade.
@@ -317,12 +294,6 @@ BEGIN
             END;
         END IF;
         v_function := v_difference.function_name::regproc;
-        -- Planning each time costs less than a plan for all partitions does to start.
-        IF v_difference.prunes THEN
-            EXECUTE format(
-                'ALTER FUNCTION %s SET plan_cache_mode = force_custom_plan', v_function
-            );
-        END IF;
         IF (SELECT p.proowner FROM pg_proc AS p WHERE p.oid = v_function) <> v_owner THEN
             EXECUTE format('ALTER FUNCTION %s OWNER TO %s', v_function, v_owner::regrole);
         END IF;

@@ -1,3 +1,9 @@
+-- A template is the SQL of a queue called "$queue": valid SQL, in which stand
+--   * pgmq.NAME_$queue: a relation or a function of the queue;
+--   * NAME$policy and NAME$partitions: what _words() says;
+--   * comments of their own, "--# if a or b", "--# unless a or b", "--# else" and "--# end": the
+--     lines between them are for queues that have one of these features, or none of them.
+-- Whatever else looks like one of these is an error.
 CREATE OR REPLACE FUNCTION pgmq._features(queue_name text, policy pgmq.policy)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE
@@ -9,7 +15,7 @@ DECLARE
 BEGIN
     RETURN to_jsonb(policy) || jsonb_build_object(
         'partitioned', v_key IS NOT NULL,
-        'by_time', v_key = 'enqueued_at',
+        'by_time', coalesce(v_key = 'enqueued_at', false),
         'fifo', to_regclass(format('pgmq.%I', 'fifo_idx_' || pgmq._suffix(queue_name))) IS NOT NULL,
         'notify', to_regclass(format('pgmq.%I', 'notify_at_' || pgmq._suffix(queue_name))) IS NOT NULL,
         'wakeups', to_regclass(format('pgmq.%I', 'armed_until_' || pgmq._suffix(queue_name))) IS NOT NULL
@@ -21,151 +27,237 @@ COMMENT ON FUNCTION pgmq._features(text, pgmq.policy) IS
 
 CREATE OR REPLACE FUNCTION pgmq._has_feature(conditions text, features jsonb)
 RETURNS boolean
-LANGUAGE sql IMMUTABLE
+LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT EXISTS (
-        SELECT FROM regexp_split_to_table(conditions, ' or ') AS o (name)
-        WHERE coalesce(features ->> o.name, 'false') <> 'false'
-    )
+DECLARE
+    v_name text;
+    v_has boolean := false;
+BEGIN
+    FOREACH v_name IN ARRAY string_to_array(conditions, ' or ') LOOP
+        IF NOT features ? v_name THEN
+            RAISE EXCEPTION 'no queue has a feature "%"', v_name
+                USING ERRCODE = 'syntax_error',
+                    HINT = 'Templates ask for what pgmq._features() returns.';
+        END IF;
+        v_has := v_has OR coalesce(features ->> v_name, 'false') <> 'false';
+    END LOOP;
+    RETURN v_has;
+END
 $$;
 COMMENT ON FUNCTION pgmq._has_feature(text, jsonb) IS
 'Whether one of the conditions of a template ("a or b") holds for a queue with these features.';
 
-CREATE OR REPLACE FUNCTION pgmq._render(
-    body text,
-    queue_name text,
-    policy pgmq.policy,
-    features jsonb
-)
-RETURNS text
+CREATE OR REPLACE FUNCTION pgmq._words(queue_name text, policy pgmq.policy)
+RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+    v_table CONSTANT text := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
+    v_interval CONSTANT text := (
+        SELECT t.partition_interval FROM pgmq.partitioning AS t
+        WHERE lower(t.queue_name) = lower(_words.queue_name) AND NOT t.is_archive
+    );
+    v_words CONSTANT jsonb := (
+        SELECT jsonb_object_agg(
+            concat(a.attname, '$policy'),
+            format('%L::%s', to_jsonb(policy) ->> a.attname, format_type(a.atttypid, null))
+        )
+        FROM pg_attribute AS a
+        WHERE a.attrelid = 'pgmq.policy'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+    );
+    v_key name;
+    v_first text;
+    v_front text;
+    v_last text;
+    v_live text;
+BEGIN
+    SELECT b.key, b.first, b.last INTO v_key, v_first, v_last
+    FROM pgmq._bounds(to_regclass(v_table), '$queue') AS b;
+    IF v_key IS NULL THEN
+        RETURN v_words || jsonb_build_object(
+            'live$partitions', 'true',
+            'lookup$partitions', 'true',
+            'front$partitions', 'true',
+            'first_key$partitions', 'null',
+            'front_key$partitions', 'null',
+            'last_key$partitions', 'null',
+            'default$partitions', 'null'
+        );
+    END IF;
+    v_live := format('$row.%I BETWEEN %s AND %s', v_key, v_first, v_last);
+    IF v_key = 'msg_id' THEN
+        -- A mark may be some hundreds of messages behind.
+        v_front := format(
+            'pgmq._id_front(''pgmq.floor_mark_$queue'', ''pgmq.ready_mark_$queue'', %s, %s)',
+            greatest(2 * coalesce(v_interval, '10000')::bigint, 2000), v_last
+        );
+    ELSE
+        v_front := format(
+            'pgmq._time_front(''pgmq.floor_mark_$queue'', %L, %s)',
+            coalesce(v_interval, '1 day'), v_last
+        );
+    END IF;
+    RETURN v_words || jsonb_build_object(
+        'live$partitions', v_live,
+        'lookup$partitions', CASE v_key WHEN 'msg_id' THEN 'true' ELSE v_live END,
+        'front$partitions', format('$row.%I BETWEEN %s AND %s', v_key, v_first, v_front),
+        'first_key$partitions', v_first,
+        'front_key$partitions', v_front,
+        'last_key$partitions', v_last,
+        'default$partitions', format('to_regclass(%L)::oid', format(
+            'pgmq.%I', pgmq._partition_name(v_table::regclass, '_default')
+        ))
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq._words(text, pgmq.policy) IS
+'What stands for "option$policy" and "...$partitions" in the templates of a queue.
+
+option$policy is the value of an option. The others keep a statement to the partitions that have messages, and are true for a queue without partitions: live$partitions(q) is the condition for scans, front$partitions(q) that for the first partitions with messages, lookup$partitions(q) that for what looks messages up by msg_id (which itself says where they are, unless the partitions are those of times). first_key, front_key and last_key are their bounds; default is the default partition.';
+
+CREATE OR REPLACE FUNCTION pgmq._lines_for(body text, features jsonb)
+RETURNS text
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_line text;
+    v_lines text[] := '{}'::text[];
+    v_marker text[];
+    -- Of each condition around the line: what began it, and whether its lines are kept.
+    v_began text[] := '{}'::text[];
+    v_kept boolean[] := '{}'::boolean[];
+    v_depth integer := 0;
+BEGIN
+    FOREACH v_line IN ARRAY string_to_array(body, E'\n') LOOP
+        IF strpos(v_line, '--#') = 0 THEN
+            IF true = ALL (v_kept) THEN
+                v_lines := v_lines || v_line;
+            END IF;
+            CONTINUE;
+        END IF;
+        v_marker := regexp_match(
+            v_line, '^ *--# (?:(for|if|unless) ([a-z_]+(?: or [a-z_]+)*)|(else|end))$'
+        );
+        CASE coalesce(v_marker[1], v_marker[3], '')
+            WHEN 'for' THEN
+                NULL;       -- for _compile()
+            WHEN 'if', 'unless' THEN
+                v_depth := v_depth + 1;
+                v_began[v_depth] := v_marker[1];
+                v_kept[v_depth] := (v_marker[1] = 'if') = pgmq._has_feature(v_marker[2], features);
+            WHEN 'else' THEN
+                IF v_depth = 0 OR v_began[v_depth] = 'else' THEN
+                    PERFORM pgmq._raise_template(body, 'an else without its condition');
+                END IF;
+                v_began[v_depth] := 'else';
+                v_kept[v_depth] := NOT v_kept[v_depth];
+            WHEN 'end' THEN
+                IF v_depth = 0 THEN
+                    PERFORM pgmq._raise_template(body, 'an end without its condition');
+                END IF;
+                v_depth := v_depth - 1;
+                v_began := v_began[:v_depth];
+                v_kept := v_kept[:v_depth];
+            ELSE
+                PERFORM pgmq._raise_template(body, format('an unknown marker: %s', ltrim(v_line)));
+        END CASE;
+    END LOOP;
+    IF v_depth > 0 THEN
+        PERFORM pgmq._raise_template(body, 'a condition without its end');
+    END IF;
+    RETURN array_to_string(v_lines, E'\n');
+END
+$$;
+COMMENT ON FUNCTION pgmq._lines_for(text, jsonb) IS
+'The lines of a template that are for a queue with these features.';
+
+CREATE OR REPLACE FUNCTION pgmq._raise_template(body text, problem text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'template of % has %',
+        coalesce(substring(body FROM 'FUNCTION (pgmq\.\w+\$queue)'), 'no function'), problem
+        USING ERRCODE = 'syntax_error',
+            HINT = 'CONTRIBUTING.md says under "Templates" what may stand in one.';
+END
+$$;
+COMMENT ON FUNCTION pgmq._raise_template(text, text) IS 'Say what is wrong with a template.';
+
+CREATE OR REPLACE FUNCTION pgmq._render(body text, features jsonb, words jsonb)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
 SET standard_conforming_strings = on
 AS $$
 DECLARE
-    v_key text := pgmq._partition_column(
-        format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
-    );
-    v_policy CONSTANT jsonb := features || to_jsonb(policy);
-    v_first text;
-    v_last text;
-    v_front text;
-    v_interval text;
-    v_line text;
-    v_lines text[] := '{}'::text[];
-    v_mark text[];
-    v_kept boolean[] := '{}'::boolean[];    -- of each condition around the line
-    v_identifier text;
+    v_queue_name CONSTANT text := features ->> 'queue_name';
+    v_sql text := pgmq._lines_for(body, features);
+    v_found record;
+    v_word text;
+    v_pattern text;
     v_name text;
-    v_option record;
 BEGIN
-    -- Lines between "--# if a or b" (or "--# unless a or b") and "--# end" are for queues whose
-    -- policy says something (or nothing) about one of these, or which are partitioned.
-    IF strpos(body, '--# ') > 0 THEN
-        FOREACH v_line IN ARRAY string_to_array(body, E'\n') LOOP
-            v_mark := CASE
-                WHEN strpos(v_line, '--# ') > 0
-                    THEN regexp_match(v_line, '^ *--# (if|unless|end|for) ?(.*)$')
-            END;
-            IF v_mark[1] = 'for' THEN
-                CONTINUE;       -- for _compile()
-            ELSIF v_mark[1] = 'end' THEN
-                v_kept := v_kept[:cardinality(v_kept) - 1];
-            ELSIF v_mark IS NOT NULL THEN
-                v_kept := v_kept || (
-                    (v_mark[1] = 'if') = pgmq._has_feature(v_mark[2], v_policy)
-                );
-            ELSIF true = ALL (v_kept) THEN
-                v_lines := v_lines || v_line;
-            END IF;
-        END LOOP;
-        body := array_to_string(v_lines, E'\n');
-    END IF;
     -- Sessions keep the text of what they call; its comments are here.
-    body := regexp_replace(body, '^ *-- .*\n', '', 'gn');
-    -- "$live(q) AND" confines a scan of a partitioned queue to the partitions where messages are;
-    -- "$timely(q) AND" is for what looks messages up by msg_id, which itself says where they are,
-    -- unless the partitions are those of times; "$front(q) AND" is for the first ones with messages.
-    IF v_key IS NULL THEN
-        body := regexp_replace(body, '\$(live|timely|front)\(\w+\)\s+AND ', '', 'g');
-    ELSE
-        v_interval := (
-            SELECT t.partition_interval FROM pgmq.partitioning AS t
-            WHERE lower(t.queue_name) = lower(_render.queue_name) AND NOT t.is_archive
-        );
-        SELECT b.first, b.last INTO v_first, v_last
-        FROM pgmq._bounds(
-            format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass, '$queue'
-        ) AS b;
-        IF v_key = 'msg_id' THEN
-            -- A mark may be some hundreds of messages behind.
-            v_front := format(
-                'pgmq._id_front(''pgmq.floor_mark_$queue'', ''pgmq.ready_mark_$queue'', %s, %s)',
-                greatest(2 * coalesce(v_interval, '10000')::bigint, 2000), v_last
-            );
-            body := regexp_replace(body, '\$timely\(\w+\)\s+AND ', '', 'g');
-        ELSE
-            v_front := format(
-                'pgmq._time_front(''pgmq.floor_mark_$queue'', %L, %s)',
-                coalesce(v_interval, '1 day'), v_last
-            );
-        END IF;
-        body := regexp_replace(
-            body, '\$(?:live|timely)\((\w+)\)',
-            format('\1.%s BETWEEN %s AND %s', v_key, v_first, v_last), 'g'
-        );
-        body := regexp_replace(
-            body, '\$front\((\w+)\)',
-            format('\1.%s BETWEEN %s AND %s', v_key, v_first, v_front), 'g'
-        );
-        body := replace(replace(body, '$key', v_key), '$first', v_first);
-        body := replace(replace(body, '$front', v_front), '$top', v_last);
-        body := replace(body, '$default', format(
-            'to_regclass(%L)::oid', format('pgmq.%I', pgmq._partition_name(
-                format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass, '_default'
-            ))
-        ));
-    END IF;
-    FOR v_option IN
-        SELECT a.attname AS name, format_type(a.atttypid, null) AS type
-        FROM pg_attribute AS a
-        WHERE a.attrelid = 'pgmq.policy'::regclass AND a.attnum > 0
-            AND strpos(body, a.attname || '$policy') > 0
+    v_sql := regexp_replace(v_sql, '^ *-- .*\n', '', 'gn');
+    FOR v_found IN
+        SELECT DISTINCT m.match[1] AS name, m.match[2] AS row
+        FROM regexp_matches(
+            v_sql, '\m(\w+\$(?:policy|partitions))\M(?:\((\w+)\))?', 'g'
+        ) AS m (match)
     LOOP
-        body := regexp_replace(
-            body,
-            format('\m%s\$policy\M', v_option.name),
-            replace(
-                format('%L::%s', v_policy ->> v_option.name, v_option.type), '\', '\\'
-            ),
-            'g'
+        v_word := words ->> v_found.name;
+        v_pattern := '\m' || replace(v_found.name, '$', '\$') || CASE
+            WHEN v_found.row IS NULL THEN '\M(?!\()'
+            ELSE format('\(%s\)', v_found.row)
+        END;
+        IF v_word IS NULL THEN
+            PERFORM pgmq._raise_template(body, format('an unknown word: %s', v_found.name));
+        ELSIF v_word = 'true' THEN
+            v_sql := regexp_replace(v_sql, v_pattern || '\s+AND ', '', 'g');
+        END IF;
+        v_sql := regexp_replace(
+            v_sql, v_pattern,
+            replace(replace(v_word, '\', '\\'), '$row', coalesce(v_found.row, '$row')), 'g'
         );
     END LOOP;
 
     -- $queue cannot be part of a queue's name (format_table_name refuses $), nor can the quote that
     -- ends a literal, so the result is the template with other identifiers and nothing else.
-    FOR v_identifier IN
-        SELECT DISTINCT m.match[1]
-        FROM regexp_matches(body, '\mpgmq\."?(\w+\$queue)\M', 'g') AS m (match)
+    FOR v_found IN
+        SELECT DISTINCT m.match[1] AS name
+        FROM regexp_matches(v_sql, '\mpgmq\."?(\w+\$queue)\M', 'g') AS m (match)
     LOOP
-        v_name := CASE v_identifier
-            WHEN 'q_$queue' THEN pgmq.format_table_name(queue_name, 'q')
-            WHEN 'a_$queue' THEN pgmq.format_table_name(queue_name, 'a')
+        v_name := CASE v_found.name
+            WHEN 'q_$queue' THEN pgmq.format_table_name(v_queue_name, 'q')
+            WHEN 'a_$queue' THEN pgmq.format_table_name(v_queue_name, 'a')
             WHEN 'dead_letters_$queue'
-                THEN pgmq.format_table_name(policy.dead_letter_queue, 'q')
-            ELSE replace(v_identifier, '$queue', pgmq._suffix(queue_name))
+                THEN pgmq.format_table_name(features ->> 'dead_letter_queue', 'q')
+            ELSE replace(v_found.name, '$queue', pgmq._suffix(v_queue_name))
         END;
-        body := replace(
-            replace(body, format('pgmq.%I', v_identifier), format('pgmq.%I', v_name)),
-            format('pgmq.%s', v_identifier), format('pgmq.%I', v_name)
+        v_sql := replace(
+            replace(v_sql, format('pgmq.%I', v_found.name), format('pgmq.%I', v_name)),
+            format('pgmq.%s', v_found.name), format('pgmq.%I', v_name)
         );
     END LOOP;
-    RETURN body;
+    v_word := substring(v_sql FROM '\w*\$[a-z]\w*');
+    IF v_word IS NOT NULL THEN
+        PERFORM pgmq._raise_template(body, format('an unknown word: %s', v_word));
+    END IF;
+
+    -- Planning each time costs less than a plan for all partitions does to start.
+    IF pgmq._has_feature('partitioned', features) AND strpos(body, '$partitions') > 0 THEN
+        v_sql := replace(v_sql, 'force_generic_plan', 'force_custom_plan');
+    END IF;
+    RETURN v_sql;
 END
 $$;
-COMMENT ON FUNCTION pgmq._render(text, text, pgmq.policy, jsonb) IS
-'A template as it is for this queue.
+COMMENT ON FUNCTION pgmq._render(text, jsonb, jsonb) IS
+'A template as it is for the queue with these features and these words.
 
-The queue''s identifiers stand in place of those of "$queue", what its policy says in place of "...$policy", and, where it is partitioned, the partitions to look at in place of "$live(...)" and its like.';
+Where the queue is partitioned, a function that keeps to the partitions with messages is planned on each call.';
