@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 import pytest
+from pytest_postgresql import factories
 
 from support import server as servers
 
@@ -16,10 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from pytest_postgresql.executors import NoopExecutor
+
     from pgmq import embedded
 
 _ADDRESS = "PGMQ_TEST_SERVER"
 _stack = contextlib.ExitStack()
+
+
+class Roles(Protocol):
+    """Makes a role, and returns its name, which needs no quotes."""
+
+    def __call__(self, options: str = "LOGIN") -> str: ...
 
 
 class Connect(Protocol):
@@ -36,10 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     except subprocess.CalledProcessError:
         pytest.exit("make build failed", returncode=2)
     if config.getoption("numprocesses", None) and not config.option.collectonly:
-        started = _stack.enter_context(servers.running())
-        with contextlib.suppress(servers.MissingError):
-            _make_upstream(started, servers.upstream_sql(_cache()))
-        os.environ[_ADDRESS] = servers.address(started)
+        os.environ[_ADDRESS] = servers.address(_stack.enter_context(servers.running()))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -50,17 +56,38 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def server() -> Iterator[servers.TestServer]:
     """The server: dsn(dbname), bindir, psql, version, major, embedded."""
     known = os.environ.get(_ADDRESS)
-    if known:
-        yield servers.attach(known)
-    else:
-        with servers.running() as started:
-            yield started
+    with servers.attached(known) if known else servers.running() as found:
+        yield found
+
+
+postgresql_noproc = factories.postgresql_noproc(
+    depends_on="server", dbname=servers.PREFIX, load=[servers.load_pgmq]
+)
+
+
+@pytest.fixture(scope="session")
+def template(postgresql_noproc: NoopExecutor) -> str:
+    """The template with the extension, for server.database(name)."""
+    return postgresql_noproc.template_dbname
 
 
 @pytest.fixture
-def database(server: servers.TestServer) -> Iterator[str]:
+def roles(server: servers.TestServer) -> Iterator[Roles]:
+    """Make roles; they are dropped after the test's database, with which all goes that they own."""
+    made: list[str] = []
+
+    def make(options: str = "LOGIN") -> str:
+        made.append(server.make_role(options))
+        return made[-1]
+
+    yield make
+    server.drop_roles(*made)
+
+
+@pytest.fixture
+def database(server: servers.TestServer, template: str, roles: Roles) -> Iterator[str]:
     """The name of a database with the extension, for this test alone."""
-    with server.database("pgmq") as dbname:
+    with server.database(template) as dbname:
         yield dbname
 
 
@@ -105,7 +132,7 @@ def new_server() -> Iterator[Callable[..., embedded.Server]]:
 def upstream_sql() -> str:
     """The text of upstream's pgmq.sql 1.13.0."""
     try:
-        return servers.upstream_sql(_cache())
+        return servers.upstream_sql()
     except servers.MissingError as missing:
         pytest.skip(str(missing))
 
@@ -114,16 +141,21 @@ def upstream_sql() -> str:
 def upstream_wheel() -> Path:
     """The wheel of upstream's Python client."""
     try:
-        return servers.upstream_wheel(_cache())
+        return servers.upstream_wheel()
     except servers.MissingError as missing:
         pytest.skip(str(missing))
 
 
+upstream_noproc = factories.postgresql_noproc(
+    depends_on="server", dbname=f"{servers.PREFIX}_upstream", load=[servers.load_upstream]
+)
+
+
 @pytest.fixture(scope="session")
-def upstream_template(server: servers.TestServer, upstream_sql: str) -> str:
-    """The name of the template in which upstream is installed, for server.database(name)."""
-    _make_upstream(server, upstream_sql)
-    return "upstream"
+def upstream_template(upstream_sql: str, request: pytest.FixtureRequest) -> str:
+    """The template in which upstream is installed, for server.database(name)."""
+    upstream: NoopExecutor = request.getfixturevalue("upstream_noproc")
+    return upstream.template_dbname
 
 
 @pytest.fixture
@@ -134,12 +166,3 @@ def upstream(server: servers.TestServer, upstream_template: str) -> Iterator[psy
         psycopg.connect(server.dsn(dbname), autocommit=True) as connection,
     ):
         yield connection
-
-
-def _make_upstream(server: servers.TestServer, script: str) -> None:
-    if not server.has_template("upstream"):
-        server.make_template("upstream", script)
-
-
-def _cache() -> Path:
-    return servers.ROOT / ".venv" / "cache"

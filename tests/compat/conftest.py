@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def pair(server: servers.TestServer, upstream_template: str) -> Iterator[Both]:
+def pair(server: servers.TestServer, template: str, upstream_template: str) -> Iterator[Both]:
     """A database of each kind; cloning two for every test would take longer than the tests."""
     with contextlib.ExitStack() as stack:
         upstream, ours = (
             stack.enter_context(
                 psycopg.connect(
-                    server.dsn(stack.enter_context(server.database(template))), autocommit=True
+                    server.dsn(stack.enter_context(server.database(name))), autocommit=True
                 )
             )
-            for template in (upstream_template, "pgmq")
+            for name in (upstream_template, template)
         )
         yield Both(upstream, ours)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -12,9 +11,7 @@ from support import queries, queues
 from support.server import BUILD, control
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from conftest import Connect
+    from conftest import Connect, Roles
     from support.server import TestServer
 
 # Supabase gives every member of an extension to a role of its own, in this order and by these
@@ -103,22 +100,16 @@ OBJECTS = """
 
 
 @pytest.fixture
-def owner(server: TestServer, db: psycopg.Connection) -> Iterator[str]:
+def owner(db: psycopg.Connection, roles: Roles) -> str:
     """Give the extension to an ordinary role, and return its name."""
     if db.execute("SELECT FROM pg_extension WHERE extname = 'pgmq'").fetchone() is None:
         pytest.skip("pgmq is not an extension here")
-    name = f"{server.prefix}_owner_{os.getpid()}"
-    db.execute(f"CREATE ROLE {name}")
-    try:
-        db.execute("SET allow_system_table_mods = on")
-        db.execute(GIVE.replace("ROLE", name).encode())
-        db.execute(f"GRANT USAGE, CREATE ON SCHEMA pgmq TO {name}")
-        db.execute("RESET allow_system_table_mods")
-        yield name
-    finally:
-        db.execute("RESET SESSION AUTHORIZATION")
-        db.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER; DROP OWNED BY {name}")
-        db.execute(f"DROP ROLE {name}")
+    name = roles()
+    db.execute("SET allow_system_table_mods = on")
+    db.execute(GIVE.replace("ROLE", name).encode())
+    db.execute(f"GRANT USAGE, CREATE ON SCHEMA pgmq TO {name}")
+    db.execute("RESET allow_system_table_mods")
+    return name
 
 
 def test_every_member_can_be_given_to_another_role(db: psycopg.Connection, owner: str) -> None:
@@ -191,28 +182,24 @@ def test_a_queue_that_is_dropped_by_others_leaves_nothing_behind(
 
 
 def test_a_consumer_that_enables_what_is_enabled_waits_for_nobody(
-    db: psycopg.Connection, connect: Connect, server: TestServer
+    db: psycopg.Connection, connect: Connect, roles: Roles
 ) -> None:
     """Clients call it when they start; who may not change the queue may do that."""
     db.execute("SELECT pgmq.create('q'), pgmq.enable_notify_insert('q', 100)")
-    role = f"{server.prefix}_consumer_{os.getpid()}"
-    db.execute(f"CREATE ROLE {role}; SELECT pgmq.grant_consume('q', '{role}')")
+    role = roles()
+    db.execute("SELECT pgmq.grant_consume('q', %s)", [role])
     db.execute("GRANT SELECT ON pgmq.meta TO public")
     producer = connect(autocommit=False)
     producer.execute("SELECT pgmq.send('q', '1')")
-    try:
-        consumer = connect()
-        consumer.execute(f"SET lock_timeout = '1s'; SET ROLE {role}")
-        consumer.execute("SELECT pgmq.enable_notify_insert('q', 100)")
-        db.execute("SET lock_timeout = '1s'; SELECT pgmq.enable_notify_insert('Q', 100)")
-        with pytest.raises(psycopg.errors.LockNotAvailable):
-            db.execute("SELECT pgmq.enable_notify_insert('q', 200)")
-        producer.rollback()
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            consumer.execute("SELECT pgmq.enable_notify_insert('q', 200)")
-    finally:
-        producer.close()
-        db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    consumer = connect()
+    consumer.execute(f"SET lock_timeout = '1s'; SET ROLE {role}")
+    consumer.execute("SELECT pgmq.enable_notify_insert('q', 100)")
+    db.execute("SET lock_timeout = '1s'; SELECT pgmq.enable_notify_insert('Q', 100)")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        db.execute("SELECT pgmq.enable_notify_insert('q', 200)")
+    producer.rollback()
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        consumer.execute("SELECT pgmq.enable_notify_insert('q', 200)")
 
 
 def test_a_trigger_that_is_switched_off_or_not_ours_is_made_again(db: psycopg.Connection) -> None:
@@ -246,7 +233,7 @@ def test_pg_tle_takes_the_plain_file_as_a_literal(server: TestServer) -> None:
     assert "$_pgtle_i_$" not in plain
     assert "$_pgtle_o_$" not in plain
     with (
-        server.database(None) as dbname,
+        server.database() as dbname,
         psycopg.connect(server.dsn(dbname), autocommit=True) as db,
     ):
         db.execute(

@@ -51,11 +51,11 @@ def _install(session: psycopg.Connection) -> None:
 
 
 @pytest.fixture(scope="module")
-def pair(server: servers.TestServer, upstream_template: str) -> Iterator[Both]:
+def pair(server: servers.TestServer, template: str, upstream_template: str) -> Iterator[Both]:
     with contextlib.ExitStack() as stack:
         sessions = []
-        for template in (upstream_template, "pgmq"):
-            dsn = server.dsn(stack.enter_context(server.database(template)))
+        for name in (upstream_template, template):
+            dsn = server.dsn(stack.enter_context(server.database(name)))
             sessions.append(stack.enter_context(psycopg.connect(dsn, autocommit=True)))
             _install(sessions[-1])
         yield Both(*sessions)

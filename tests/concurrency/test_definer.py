@@ -15,9 +15,7 @@ import pytest
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from conftest import Connect
+    from conftest import Connect, Roles
 
 # What each is called with, the queue's name and its table for {0} and {1}. A trigger is put on a
 # table of the caller's own.
@@ -175,14 +173,11 @@ def queue(db: psycopg.Connection, request: pytest.FixtureRequest) -> Queue:
 
 
 @pytest.fixture
-def outsider(db: psycopg.Connection, connect: Connect, database: str) -> Iterator[Any]:
+def outsider(db: psycopg.Connection, connect: Connect, roles: Roles) -> psycopg.Connection:
     """A session, with its transaction open, of a role that has USAGE on the schema alone."""
-    role = sql.Identifier(f"{database}_out"[-63:])
-    db.execute(sql.SQL("CREATE ROLE {0} LOGIN; GRANT USAGE ON SCHEMA pgmq TO {0}").format(role))
-    session = connect(user=f"{database}_out"[-63:], autocommit=False)
-    yield session
-    session.close()
-    db.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(role))
+    role = roles()
+    db.execute(f"GRANT USAGE ON SCHEMA pgmq TO {role}".encode())
+    return connect(user=role, autocommit=False)
 
 
 def _attack(session: psycopg.Connection, calls: list[str], *, undo: bool) -> None:

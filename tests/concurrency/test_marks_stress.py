@@ -15,9 +15,9 @@ import pytest
 from support.sweeps import stop_sweeps, sweep_every
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from conftest import Connect
+    from conftest import Connect, Roles
 
 SECONDS = 8
 MODES = ["kept", "short", "reset"]
@@ -136,12 +136,13 @@ def _hide(connect: Callable[[], psycopg.Connection], end: float, seed: int) -> N
 
 
 @pytest.fixture
-def nobody(db: psycopg.Connection, dsn: str) -> Iterator[Callable[[], psycopg.Connection]]:
+def nobody(
+    db: psycopg.Connection, connect: Connect, roles: Roles
+) -> Callable[[], psycopg.Connection]:
     """Connect as a role that may use the schema and nothing else."""
-    role = f"nobody_{db.info.dbname}"
-    db.execute(f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA pgmq TO {role}".encode())
-    yield lambda: psycopg.connect(dsn, autocommit=True, user=role)
-    db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+    role = roles()
+    db.execute(f"GRANT USAGE ON SCHEMA pgmq TO {role}".encode())
+    return lambda: connect(user=role)
 
 
 @pytest.mark.parametrize("mode", MODES)

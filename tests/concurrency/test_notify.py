@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from support import server as servers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Connect
+    from conftest import Connect, Roles
     from pgmq import embedded
 
 LONG = 3_600_000
@@ -175,26 +174,26 @@ def test_a_send_within_savepoints_that_are_kept_is_an_announcement_like_another(
 
 @pytest.mark.parametrize("prepared", [False, True], ids=["without a lock", "with a lock"])
 def test_whoever_may_not_send_silences_nobody(
-    listener: psycopg.Connection, producer: Callable[[], psycopg.Connection], prepared: bool
+    listener: psycopg.Connection,
+    producer: Callable[[], psycopg.Connection],
+    roles: Roles,
+    prepared: bool,
 ) -> None:
-    role = f"notify_{os.getpid()}"
-    listener.execute(f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA pgmq TO {role}".encode())
-    try:
-        one = producer()
-        one.execute(f"SET ROLE {role}".encode())
-        with one.transaction():
-            if prepared:  # nobody asks for the right to insert before EXECUTE
-                one.execute("PREPARE p AS INSERT INTO pgmq.q_q (vt) VALUES (now())")
-            one.execute("SELECT pg_current_xact_id()")
-            with one.transaction(force_rollback=True):
-                one.execute(f"SELECT pgmq._announce_q({LONG})".encode())
-        one.execute(f"SELECT pgmq._announce_q({LONG})".encode())
-        one.close()
-        _heard(listener)
-        producer().execute(SEND)
-        assert _heard(listener) == ["q"]
-    finally:
-        listener.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+    role = roles()
+    listener.execute(f"GRANT USAGE ON SCHEMA pgmq TO {role}".encode())
+    one = producer()
+    one.execute(f"SET ROLE {role}".encode())
+    with one.transaction():
+        if prepared:  # nobody asks for the right to insert before EXECUTE
+            one.execute("PREPARE p AS INSERT INTO pgmq.q_q (vt) VALUES (now())")
+        one.execute("SELECT pg_current_xact_id()")
+        with one.transaction(force_rollback=True):
+            one.execute(f"SELECT pgmq._announce_q({LONG})".encode())
+    one.execute(f"SELECT pgmq._announce_q({LONG})".encode())
+    one.close()
+    _heard(listener)
+    producer().execute(SEND)
+    assert _heard(listener) == ["q"]
 
 
 def test_a_transaction_id_of_another_cluster_is_not_asked_for(
@@ -277,22 +276,17 @@ def test_what_happens_to_messages_that_are_there_is_not_announced(
 
 
 def test_a_role_with_no_more_than_upstreams_grants_announces(
-    listener: psycopg.Connection, producer: Callable[[], psycopg.Connection]
+    listener: psycopg.Connection, producer: Callable[[], psycopg.Connection], roles: Roles
 ) -> None:
-    role = f"notify_{os.getpid()}"
-    listener.execute(f"CREATE ROLE {role}".encode())
+    role = roles()
     listener.execute(
         f"GRANT USAGE ON SCHEMA pgmq TO {role};GRANT SELECT, INSERT ON pgmq.q_q TO {role}".encode()
     )
-    try:
-        one = producer()
-        one.execute(f"SET ROLE {role}".encode())
-        for heard in (["q"], []):
-            one.execute(SEND)
-            assert _heard(listener) == heard
-        one.close()
-    finally:
-        listener.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+    one = producer()
+    one.execute(f"SET ROLE {role}".encode())
+    for heard in (["q"], []):
+        one.execute(SEND)
+        assert _heard(listener) == heard
 
 
 @pytest.mark.parametrize(

@@ -329,7 +329,7 @@ def test_a_restored_dump_whose_marks_are_newer_than_its_rows(
     queue.execute("SELECT pgmq.send_batch('q', '{1,2,3}')")
     dump = server.dump(database)
     # pg_dump reads sequences outside its snapshot: as if the messages had been consumed meanwhile.
-    with server.database(None) as restored:
+    with server.database() as restored:
         done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(restored), autocommit=True) as session:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -12,11 +11,10 @@ from psycopg.types.json import Jsonb
 from support.plans import touched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from conftest import Connect
+    from conftest import Connect, Roles
     from pgmq import embedded
-    from support.server import TestServer
 
 HEADER = "x-pgmq-dedup-id"
 # The read that would hand it out again moves it to the dead-letter queue.
@@ -62,12 +60,11 @@ def queue(db: psycopg.Connection) -> psycopg.Connection:
 
 
 @pytest.fixture
-def role(server: TestServer, queue: psycopg.Connection) -> Iterator[str]:
+def role(roles: Roles, queue: psycopg.Connection) -> str:
     """A role without rights."""
-    name = f"{server.prefix}_sender_{os.getpid()}"
-    queue.execute(f"CREATE ROLE {name}; GRANT USAGE ON SCHEMA pgmq TO {name}".encode())
-    yield name
-    queue.execute(f"RESET ROLE; DROP OWNED BY {name} CASCADE; DROP ROLE {name}".encode())
+    name = roles()
+    queue.execute(f"GRANT USAGE ON SCHEMA pgmq TO {name}".encode())
+    return name
 
 
 def test_a_key_is_sent_once(queue: psycopg.Connection) -> None:

@@ -130,7 +130,7 @@ def run(session: psycopg.Connection, call: str) -> None:
 def test_installing_and_upgrading_call_none_of_it_either(server: servers.TestServer) -> None:
     script = (servers.ROOT / "build" / "pgmq.sql").read_bytes()
     with (
-        server.database(None) as dbname,
+        server.database() as dbname,
         psycopg.connect(server.dsn(dbname), autocommit=True) as db,
     ):
         db.execute(script)

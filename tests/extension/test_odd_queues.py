@@ -11,7 +11,7 @@ from psycopg import errors
 from support.queries import ids, one
 
 if TYPE_CHECKING:
-    from conftest import Connect
+    from conftest import Connect, Roles
 
 LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
 FAILURES = {
@@ -73,35 +73,32 @@ def test_msg_ids_from_a_sequence_that_sessions_cache_are_all_read(
 
 @pytest.mark.parametrize("create", ["create('q')", "create_partitioned('q', '10')"])
 def test_a_queue_whose_owner_was_changed_by_hand_is_named_mended_and_dropped(
-    db: psycopg.Connection, connect: Connect, create: str
+    db: psycopg.Connection, roles: Roles, create: str
 ) -> None:
-    role = f"owner_{db.info.backend_pid}"
-    db.execute(f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA pgmq TO {role}".encode())
-    try:
-        db.execute(f"SELECT pgmq.{create}, pgmq.create('other')".encode())
-        db.execute("SELECT pgmq.set_policy('q', dedup_window => '1 hour')")
-        db.execute(f"CREATE ROLE {role}_2; SELECT pgmq.grant_maintain('q', '{role}_2')".encode())
-        db.execute(
-            "CREATE OR REPLACE FUNCTION pgmq._scheduled_q() RETURNS bigint LANGUAGE sql"
-            " SECURITY DEFINER AS 'SELECT 666::bigint'"
-        )
-        db.execute(f"ALTER TABLE pgmq.q_q OWNER TO {role}".encode())
-        findings = "SELECT finding FROM pgmq._doctor_compiled() WHERE queue_name = 'q'"
-        assert "do not belong to the owner of the table" in one(db, findings)
-        db.execute("SELECT pgmq.recompile_all()")
-        assert one(db, findings) is None
-        # What a scheduler calls has the new owner's rights, but not what the old one made of it.
-        scheduled = (
-            "SELECT proowner::regrole::text || prosrc FROM pg_proc WHERE proname = '_scheduled_q'"
-        )
-        assert one(db, scheduled) == f"{role}BEGIN RETURN pgmq._maintain('q'); END"
-        with db.transaction():
-            db.execute(f"SET LOCAL ROLE {role}_2".encode())
-            assert one(db, "SELECT has_function_privilege('pgmq._scheduled_q()', 'EXECUTE')")
-        assert one(db, "SELECT pgmq.drop_queue('q')") is True
-        assert one(db, "SELECT count(*) FROM pg_proc WHERE proname ~ '_q$'") == 0
-    finally:
-        db.execute(f"DROP OWNED BY {role}, {role}_2; DROP ROLE {role}, {role}_2".encode())
+    role, keeper = roles(), roles()
+    db.execute(f"GRANT USAGE ON SCHEMA pgmq TO {role}".encode())
+    db.execute(f"SELECT pgmq.{create}, pgmq.create('other')".encode())
+    db.execute("SELECT pgmq.set_policy('q', dedup_window => '1 hour')")
+    db.execute("SELECT pgmq.grant_maintain('q', %s)", [keeper])
+    db.execute(
+        "CREATE OR REPLACE FUNCTION pgmq._scheduled_q() RETURNS bigint LANGUAGE sql"
+        " SECURITY DEFINER AS 'SELECT 666::bigint'"
+    )
+    db.execute(f"ALTER TABLE pgmq.q_q OWNER TO {role}".encode())
+    findings = "SELECT finding FROM pgmq._doctor_compiled() WHERE queue_name = 'q'"
+    assert "do not belong to the owner of the table" in one(db, findings)
+    db.execute("SELECT pgmq.recompile_all()")
+    assert one(db, findings) is None
+    # What a scheduler calls has the new owner's rights, but not what the old one made of it.
+    scheduled = (
+        "SELECT proowner::regrole::text || prosrc FROM pg_proc WHERE proname = '_scheduled_q'"
+    )
+    assert one(db, scheduled) == f"{role}BEGIN RETURN pgmq._maintain('q'); END"
+    with db.transaction():
+        db.execute(f"SET LOCAL ROLE {keeper}".encode())
+        assert one(db, "SELECT has_function_privilege('pgmq._scheduled_q()', 'EXECUTE')")
+    assert one(db, "SELECT pgmq.drop_queue('q')") is True
+    assert one(db, "SELECT count(*) FROM pg_proc WHERE proname ~ '_q$'") == 0
 
 
 def test_a_group_called_as_the_default_one_is_the_default_one(db: psycopg.Connection) -> None:

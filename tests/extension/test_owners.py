@@ -15,9 +15,7 @@ from psycopg import sql
 from support import server as servers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from conftest import Connect
+    from conftest import Connect, Roles
 
 DENIED = psycopg.errors.InsufficientPrivilege
 
@@ -63,27 +61,10 @@ CREATE VIEW pgmq.q_{0} AS SELECT h.* FROM pgmq.hidden AS h WHERE traps.note(1) =
 
 
 @pytest.fixture
-def roles(db: psycopg.Connection, database: str) -> Iterator[Callable[..., str]]:
-    made: list[str] = []
-
-    def make(options: str = "LOGIN") -> str:
-        made.append(f"{database}_{len(made)}"[-63:])
-        db.execute(f'CREATE ROLE "{made[-1]}" {options}'.encode())
-        return made[-1]
-
-    db.execute("GRANT USAGE ON SCHEMA pgmq TO public")
-    yield make
-    db.execute("RESET ROLE")
-    for role in made:
-        db.execute(f'DROP OWNED BY "{role}" CASCADE'.encode())
-    for role in made:
-        db.execute(f'DROP ROLE "{role}"'.encode())
-
-
-@pytest.fixture
-def owner(db: psycopg.Connection, roles: Callable[..., str], connect: Connect) -> str:
+def owner(db: psycopg.Connection, roles: Roles, connect: Connect) -> str:
     """A role that owns the queue q, and has set its traps outside of it; db has the queue own."""
     role = roles()
+    db.execute("GRANT USAGE ON SCHEMA pgmq TO public")
     db.execute("CREATE TABLE ran (by name); GRANT INSERT, SELECT ON ran TO public")
     db.execute("SELECT pgmq.create('own')")
     db.execute(
@@ -143,7 +124,7 @@ def test_a_superuser_does_not_maintain_what_others_own(
 
 
 def test_a_member_of_the_owners_role_maintains_unless_it_has_more_power(
-    db: psycopg.Connection, owner: str, roles: Callable[..., str], connect: Connect
+    db: psycopg.Connection, owner: str, roles: Roles, connect: Connect
 ) -> None:
     member, powerful = roles(), roles("LOGIN CREATEROLE")
     db.execute(
@@ -196,7 +177,7 @@ def test_a_partition_and_a_dead_letter_queue_of_others_count(
 
 @pytest.mark.parametrize("trap", [TRIGGERS, VIEW], ids=["index", "view"])
 def test_a_superuser_does_not_look_into_what_others_own(
-    db: psycopg.Connection, owner: str, roles: Callable[..., str], connect: Connect, trap: str
+    db: psycopg.Connection, owner: str, roles: Roles, connect: Connect, trap: str
 ) -> None:
     _plant(connect, owner, trap)
     db.execute("SET pgmq.doctor_patience = '1 h'")
@@ -217,7 +198,7 @@ def test_a_superuser_does_not_look_into_what_others_own(
 
 
 def test_a_superuser_sends_nothing_where_others_lead_it(
-    db: psycopg.Connection, owner: str, connect: Connect, roles: Callable[..., str]
+    db: psycopg.Connection, owner: str, connect: Connect, roles: Roles
 ) -> None:
     db.execute(
         """
@@ -272,7 +253,7 @@ def test_a_superuser_recompiles_and_upgrades_what_others_own_and_runs_nothing_of
 
 
 def test_a_scheduler_maintains_what_it_was_granted(
-    db: psycopg.Connection, owner: str, connect: Connect, roles: Callable[..., str]
+    db: psycopg.Connection, owner: str, connect: Connect, roles: Roles
 ) -> None:
     scheduler = roles()
     db.execute("SELECT pgmq.create('Third One'), pgmq.grant_maintain('third one', %s)", [scheduler])
@@ -297,7 +278,7 @@ def test_a_scheduler_maintains_what_it_was_granted(
 
 
 def test_a_scheduler_has_nothing_that_could_be_taken(
-    db: psycopg.Connection, owner: str, connect: Connect, roles: Callable[..., str]
+    db: psycopg.Connection, owner: str, connect: Connect, roles: Roles
 ) -> None:
     rich, group = roles(), roles("")
     connect(user=owner).execute("SELECT pgmq.grant_maintain('q', %s)", [rich])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -15,7 +15,7 @@ from support import server as servers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Connect
+    from conftest import Connect, Roles
 
 DENIED = psycopg.errors.InsufficientPrivilege
 
@@ -74,27 +74,6 @@ OWNING = (
     "TRUNCATE pgmq.q_q",
     "UPDATE pgmq.q_q SET message = '2'",
 )
-
-
-class Roles(Protocol):
-    """Makes a role for the test, named so that no two tests share one; keywords are options."""
-
-    def __call__(self, options: str = "") -> str: ...
-
-
-@pytest.fixture
-def roles(db: psycopg.Connection, database: str) -> Iterator[Roles]:
-    made: list[str] = []
-
-    def make(options: str = "") -> str:
-        made.append(f"{database}_{len(made)}"[-63:])
-        db.execute(f'CREATE ROLE "{made[-1]}" {options}'.encode())
-        return made[-1]
-
-    yield make
-    db.execute("RESET ROLE")
-    for role in made:
-        db.execute(f'DROP OWNED BY "{role}" CASCADE; DROP ROLE "{role}"'.encode())
 
 
 @pytest.fixture(params=["create('q')", "create_unlogged('q')", "create_partitioned('q', '2')"])
@@ -212,7 +191,7 @@ def test_everybody_else_may_nothing(queue: psycopg.Connection, roles: Roles) -> 
 def test_a_refused_call_says_which_grant_it_needs(
     db: psycopg.Connection, roles: Roles, connect: Connect, create: str, policy: str
 ) -> None:
-    role = roles("LOGIN")
+    role = roles()
     db.execute(f"SELECT pgmq.{create}; SELECT pgmq.set_policy('q'{policy})".encode())
     db.execute("SELECT pgmq.create('other'), pgmq.grant_send('other', %s)", (role,))
     session = connect(user=role)
@@ -277,7 +256,7 @@ def test_a_consumer_has_what_a_worker_and_the_command_line_ask_for(
 def test_a_role_that_may_create_queues_does_with_its_own_what_owners_can(
     db: psycopg.Connection, roles: Roles, connect: Connect
 ) -> None:
-    app, user = roles("LOGIN"), roles()
+    app, user = roles(), roles()
     db.execute("SELECT pgmq.create('others'), pgmq.grant_create(%s)", (app,))
     db.execute(f'GRANT USAGE ON SCHEMA pgmq TO "{user}"'.encode())
     session = connect(user=app)
@@ -545,7 +524,7 @@ def test_pg_monitor_loses_what_upstream_gave_it(
 def test_no_trigger_of_a_queues_owner_runs_with_the_rights_of_the_extensions(
     db: psycopg.Connection, roles: Roles, connect: Connect
 ) -> None:
-    owner = roles("LOGIN")
+    owner = roles()
     db.execute("SELECT pgmq.create('q'); SELECT pgmq.enable_push('q'); CREATE TABLE ran (by name)")
     consumer = connect()
     consumer.execute("SELECT pgmq.open_channel('q')")

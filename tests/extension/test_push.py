@@ -9,9 +9,7 @@ import psycopg
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from conftest import Connect
+    from conftest import Connect, Roles
 
 DONE = {
     "ack": "SELECT pgmq.ack('q', %s, %s)",
@@ -311,7 +309,9 @@ def test_closing_a_channel_hands_what_it_had_to_others(
     assert _pushed(first) == []
 
 
-def test_list_channels_says_who_has_how_many(queue: psycopg.Connection, connect: Connect) -> None:
+def test_list_channels_says_who_has_how_many(
+    queue: psycopg.Connection, connect: Connect, roles: Roles
+) -> None:
     consumer = connect()
     channel = _open(consumer, slots=3, vt=60)
     _send(queue, 1, 2)
@@ -319,13 +319,10 @@ def test_list_channels_says_who_has_how_many(queue: psycopg.Connection, connect:
         "SELECT channel, queue_name, maximum_messages, vt, in_flight, pid FROM pgmq.list_channels()"
     ).fetchall() == [(channel, "q", 3, 60, 2, consumer.info.backend_pid)]
     # Whoever knows the name of a channel can listen to it.
-    queue.execute("CREATE ROLE push_nobody; GRANT USAGE ON SCHEMA pgmq TO push_nobody")
-    try:
-        queue.execute("SET ROLE push_nobody")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            queue.execute("SELECT * FROM pgmq.list_channels()")
-    finally:
-        queue.execute("RESET ROLE; DROP OWNED BY push_nobody; DROP ROLE push_nobody")
+    nobody = roles()
+    queue.execute(f"GRANT USAGE ON SCHEMA pgmq TO {nobody}; SET ROLE {nobody}".encode())
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        queue.execute("SELECT * FROM pgmq.list_channels()")
 
 
 def test_what_fell_due_is_pushed_by_the_next_commit_or_by_close_dead_channels(
@@ -491,42 +488,34 @@ def test_the_channel_of_another_session_cannot_be_closed(
 
 
 def test_producers_and_consumers_need_no_more_rights_than_for_pulling(
-    queue: psycopg.Connection, connect: Connect
+    queue: psycopg.Connection, connect: Connect, roles: Roles
 ) -> None:
+    sender, reader = roles(), roles()
     queue.execute(
-        """
-        CREATE ROLE push_producer LOGIN; CREATE ROLE push_consumer LOGIN;
-        GRANT USAGE ON SCHEMA pgmq TO push_producer, push_consumer;
-        GRANT INSERT ON pgmq.q_q TO push_producer;
-        GRANT SELECT (msg_id) ON pgmq.q_q TO push_producer;
-        GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA pgmq TO push_producer, push_consumer;
-        """
+        f"""
+        GRANT USAGE ON SCHEMA pgmq TO {sender}, {reader};
+        GRANT INSERT ON pgmq.q_q TO {sender};
+        GRANT SELECT (msg_id) ON pgmq.q_q TO {sender};
+        GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA pgmq TO {sender}, {reader};
+        """.encode()
     )
-    try:
-        producer, consumer = connect(user="push_producer"), connect(user="push_consumer")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
-            _open(consumer)
-        assert caught.value.diag.message_primary == 'permission denied for queue "q"'
-        assert caught.value.diag.message_hint == (
-            "push_consumer needs SELECT and UPDATE on pgmq.q_q."
-        )
-        queue.execute("GRANT SELECT, UPDATE, DELETE ON pgmq.q_q TO push_consumer")
+    producer, consumer = connect(user=sender), connect(user=reader)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
         _open(consumer)
-        _send(producer, 1, 2)
-        assert _pushed(consumer) == [1]
-        _ack(consumer, 1)
-        assert _pushed(consumer) == [2]
-        for call in ("UPDATE pgmq.channel_slot SET msg_id = null", "DELETE FROM pgmq.channel"):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                consumer.execute(call.encode())
-        queue.execute("SELECT pgmq.disable_push('q')")
+    assert caught.value.diag.message_primary == 'permission denied for queue "q"'
+    assert caught.value.diag.message_hint == f"{reader} needs SELECT and UPDATE on pgmq.q_q."
+    queue.execute(f"GRANT SELECT, UPDATE, DELETE ON pgmq.q_q TO {reader}".encode())
+    _open(consumer)
+    _send(producer, 1, 2)
+    assert _pushed(consumer) == [1]
+    _ack(consumer, 1)
+    assert _pushed(consumer) == [2]
+    for call in ("UPDATE pgmq.channel_slot SET msg_id = null", "DELETE FROM pgmq.channel"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            _open(consumer)
-        producer.close()
-        consumer.close()
-    finally:
-        queue.execute("DROP OWNED BY push_producer, push_consumer")
-        queue.execute("DROP ROLE push_producer, push_consumer")
+            consumer.execute(call.encode())
+    queue.execute("SELECT pgmq.disable_push('q')")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        _open(consumer)
 
 
 def test_a_message_sent_while_a_commit_pushes_is_pushed_too(
@@ -737,15 +726,11 @@ def test_a_silent_channel_is_tried_ever_more_seldom_and_doctor_says_so(
 
 
 @pytest.fixture
-def stranger(queue: psycopg.Connection, connect: Connect) -> Iterator[psycopg.Connection]:
+def stranger(queue: psycopg.Connection, connect: Connect, roles: Roles) -> psycopg.Connection:
     """A session of a role with USAGE alone, in a transaction that it leaves open."""
-    queue.execute("CREATE ROLE push_stranger LOGIN; GRANT USAGE ON SCHEMA pgmq TO push_stranger")
-    session = connect(user="push_stranger", autocommit=False)
-    try:
-        yield session
-    finally:
-        session.close()
-        queue.execute("DROP OWNED BY push_stranger; DROP ROLE push_stranger")
+    role = roles()
+    queue.execute(f"GRANT USAGE ON SCHEMA pgmq TO {role}".encode())
+    return connect(user=role, autocommit=False)
 
 
 def test_whoever_may_not_read_closes_locks_and_pushes_nothing(
@@ -783,21 +768,13 @@ def test_what_open_channel_checks_is_checked_behind_it_too(
 
 
 def test_a_session_has_the_rights_of_the_role_that_it_has_set(
-    queue: psycopg.Connection, connect: Connect
+    queue: psycopg.Connection, connect: Connect, roles: Roles
 ) -> None:
-    queue.execute(
-        """
-        CREATE ROLE push_pool LOGIN NOINHERIT; CREATE ROLE push_app; GRANT push_app TO push_pool;
-        GRANT USAGE ON SCHEMA pgmq TO push_pool, push_app;
-        SELECT pgmq.grant_consume('q', 'push_app')
-        """
-    )
-    session = connect(user="push_pool")
-    try:
-        session.execute("SET ROLE push_app")
-        _open(session)
-        _send(queue, 1)
-        assert _pushed(session) == [1]
-    finally:
-        session.close()
-        queue.execute("DROP OWNED BY push_pool, push_app; DROP ROLE push_pool, push_app")
+    pool, app = roles("LOGIN NOINHERIT"), roles("NOLOGIN")
+    queue.execute(f"GRANT {app} TO {pool}; GRANT USAGE ON SCHEMA pgmq TO {pool}, {app}".encode())
+    queue.execute("SELECT pgmq.grant_consume('q', %s)", (app,))
+    session = connect(user=pool)
+    session.execute(f"SET ROLE {app}".encode())
+    _open(session)
+    _send(queue, 1)
+    assert _pushed(session) == [1]

@@ -62,13 +62,13 @@ KINDS = {
 
 
 def attempt(
-    server: TestServer, kind: Kind, seed: int, steps: list[Step] | None = None
+    server: TestServer, template: str, kind: Kind, seed: int, steps: list[Step] | None = None
 ) -> tuple[list[Step], Deviation | psycopg.Error | None]:
     """Run these steps, or make some by the seed; return them and what went wrong with the last."""
     done: list[Step] = []
     rng = random.Random(seed)
     with (
-        server.database("pgmq") as dbname,
+        server.database(template) as dbname,
         psycopg.connect(server.dsn(dbname), autocommit=True) as session,
     ):
         runner = Runner(session, kind, seed)
@@ -91,16 +91,17 @@ def attempt(
     return done, None
 
 
-def shortest(server: TestServer, kind: Kind, seed: int, steps: list[Step]) -> list[Step]:
+def shortest(
+    server: TestServer, template: str, kind: Kind, seed: int, steps: list[Step]
+) -> list[Step]:
     """Leave out what the failure does not need, in ever smaller pieces, while there is time."""
     until = time.monotonic() + 20
     size = len(steps) // 2
     while size and time.monotonic() < until:
         start = 0
         while start < len(steps) - 1 and time.monotonic() < until:
-            fewer, error = attempt(
-                server, kind, seed, steps[:start] + steps[start + size :] if size else steps
-            )
+            left = steps[:start] + steps[start + size :] if size else steps
+            fewer, error = attempt(server, template, kind, seed, left)
             if error is not None:
                 steps = fewer
             else:
@@ -110,9 +111,7 @@ def shortest(server: TestServer, kind: Kind, seed: int, steps: list[Step]) -> li
 
 
 @pytest.mark.parametrize("name", list(KINDS))
-def test_every_call_does_what_the_model_says(
-    server: TestServer, name: str, request: pytest.FixtureRequest
-) -> None:
+def test_every_call_does_what_the_model_says(server: TestServer, template: str, name: str) -> None:
     long = float(os.environ.get("PGMQ_PROGRAM_SECONDS") or 0)
     seed = int(os.environ.get("PGMQ_SEED") or 0)
     if not seed:
@@ -121,10 +120,10 @@ def test_every_call_does_what_the_model_says(
     kind = KINDS[name]
     count = 0
     while not count or time.monotonic() < until:
-        steps, error = attempt(server, kind, seed)
+        steps, error = attempt(server, template, kind, seed)
         if error is not None:
-            fewer = shortest(server, kind, seed, steps)
-            _, again = attempt(server, kind, seed, fewer)
+            fewer = shortest(server, template, kind, seed, steps)
+            _, again = attempt(server, template, kind, seed, fewer)
             pytest.fail(f"PGMQ_SEED={seed}\n{again or error}")
         count += len(steps)
         seed += 1

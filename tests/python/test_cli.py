@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Connect
+    from conftest import Connect, Roles
     from pgmq import embedded
     from support.server import TestServer
 
@@ -115,7 +115,7 @@ def test_every_command_has_help_with_an_example(
 def test_install_makes_an_empty_database_ready_and_may_be_repeated(
     option: tuple[str, ...], run: Run, server: TestServer
 ) -> None:
-    with server.database(None) as name:
+    with server.database() as name:
         empty = server.dsn(name)
         assert run("metrics", server=empty) == (
             1,
@@ -405,20 +405,15 @@ def test_a_program_that_is_missing_for_a_moment_is_waited_for(
 
 @pytest.mark.parametrize("words", ["consume jobs -- true", "relay jobs memory://"])
 def test_what_cannot_be_acknowledged_is_not_read(
-    words: str, run: Run, db: psycopg.Connection, server: TestServer
+    words: str, run: Run, db: psycopg.Connection, dsn: str, roles: Roles
 ) -> None:
     """Else it would be handled again and again."""
     db.execute("SELECT pgmq.create('jobs'), pgmq.send('jobs', '1')")
-    role = f"reader_{os.getpid()}"
-    db.execute(f"CREATE ROLE {role} LOGIN".encode())
-    try:
-        db.execute(f"SELECT pgmq.grant_consume('jobs', '{role}')".encode())
-        db.execute(f"REVOKE DELETE ON pgmq.q_jobs FROM {role}".encode())
-        dsn = make_conninfo(server.dsn(db.info.dbname), user=role)
-        code, _, complaint = run(*words.split(), server=dsn)
-        assert (code, "permission denied for table q_jobs" in complaint) == (1, True)
-    finally:
-        db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+    role = roles()
+    db.execute("SELECT pgmq.grant_consume('jobs', %s)", [role])
+    db.execute(f"REVOKE DELETE ON pgmq.q_jobs FROM {role}".encode())
+    code, _, complaint = run(*words.split(), server=make_conninfo(dsn, user=role))
+    assert (code, "permission denied for table q_jobs" in complaint) == (1, True)
     assert _rows(db, "SELECT read_ct FROM pgmq.q_jobs") == [(0,)]
 
 

@@ -612,7 +612,7 @@ def test_a_malformed_connection_string_is_refused_without_its_password() -> None
 def test_the_extension_is_created_where_it_is_missing(server: TestServer) -> None:
     if server.embedded is None:
         pytest.skip("the server's extension directory is not ours")
-    with server.database(None) as dbname:
+    with server.database() as dbname:
         dsn = server.dsn(dbname)
         client = PGMQueue(dsn, init_extension=False)
         with contextlib.closing(client), pytest.raises(psycopg.errors.InvalidSchemaName):
@@ -734,7 +734,7 @@ def _wait_until_heard(db: psycopg.Connection, channel: str) -> None:
 
 
 def test_pgmq_is_installed_by_its_sql_and_again(server: TestServer) -> None:
-    with server.database(None) as dbname:
+    with server.database() as dbname:
         dsn = server.dsn(dbname)
         assert pgmq.install_pgmq_from_sql(dsn=dsn) == control()["default_version"]
         assert pgmq.get_embedded_sql_version() == control()["default_version"]
@@ -746,7 +746,7 @@ def test_pgmq_is_installed_by_its_sql_and_again(server: TestServer) -> None:
 
 
 def test_a_script_is_all_or_nothing_and_part_of_an_open_transaction(server: TestServer) -> None:
-    with server.database(None) as dbname, psycopg.connect(server.dsn(dbname)) as conn:
+    with server.database() as dbname, psycopg.connect(server.dsn(dbname)) as conn:
         there = "SELECT to_regnamespace('pgmq') IS NOT NULL"
         with pytest.raises(pgmq.PGMQInstallError, match="division by zero") as caught:
             pgmq.install_pgmq_sql("CREATE SCHEMA pgmq; SELECT 1 / 0", conn=conn)

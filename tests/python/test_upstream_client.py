@@ -52,8 +52,8 @@ def ask_upstream(upstream_wheel: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def expected(server: TestServer, ask_upstream: Callable[..., Any]) -> list[Any]:
-    with server.database("pgmq") as dbname:
+def expected(server: TestServer, template: str, ask_upstream: Callable[..., Any]) -> list[Any]:
+    with server.database(template) as dbname:
         found = ask_upstream("calls", server.dsn(dbname))
     assert isinstance(found, list)
     return found

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Connect
+    from conftest import Connect, Roles
     from pgmq import Message
     from support.server import TestServer
 
@@ -598,35 +598,29 @@ def test_a_signal_stops_all_workers_of_an_event_loop(db: psycopg.Connection, dsn
 
 @pytest.mark.parametrize("kind", [Worker, AsyncWorker, ProcessWorker])
 def test_that_there_is_no_connection_for_a_handler_is_no_failure_of_its_message(
-    kind: type[AsyncWorker | Worker], db: psycopg.Connection, dsn: str
+    kind: type[AsyncWorker | Worker], db: psycopg.Connection, dsn: str, roles: Roles
 ) -> None:
     """The message waits, and is not handed out again and again until it is a dead letter."""
-    role = f"{db.info.dbname}_worker"
-    db.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 2".encode())  # for the worker's own
-    try:
-        db.execute("SELECT pgmq.grant_consume('jobs', %s)", [role])
-        db.execute(f"GRANT INSERT ON effect TO {role}".encode())
-        db.execute("SELECT pgmq.send('jobs', '1')")
-        handler: Any = handlers.record
-        if kind is AsyncWorker:
+    role = roles("LOGIN CONNECTION LIMIT 2")  # for the worker's own
+    db.execute("SELECT pgmq.grant_consume('jobs', %s)", [role])
+    db.execute(f"GRANT INSERT ON effect TO {role}".encode())
+    db.execute("SELECT pgmq.send('jobs', '1')")
+    handler: Any = handlers.record
+    if kind is AsyncWorker:
 
-            async def handler(message: Message, connection: psycopg.AsyncConnection) -> None:
-                await connection.execute("INSERT INTO effect VALUES (%s)", [message.msg_id])
+        async def handler(message: Message, connection: psycopg.AsyncConnection) -> None:
+            await connection.execute("INSERT INTO effect VALUES (%s)", [message.msg_id])
 
-        seen = Errors()
-        worker = kind(
-            make_conninfo(dsn, user=role), "jobs", handler, transactional=True, hooks=seen
-        )
-        allow = threading.Timer(0.7, db.execute, [f"ALTER ROLE {role} CONNECTION LIMIT 9".encode()])
-        allow.start()
-        result = worker.run(until_empty=True)
-        if result is not None:
-            asyncio.run(result)
-        allow.join()
-        assert (seen.done, seen.errors) == ([1], [])
-        assert _column(db, "SELECT msg_id FROM effect") == [1]
-    finally:
-        db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+    seen = Errors()
+    worker = kind(make_conninfo(dsn, user=role), "jobs", handler, transactional=True, hooks=seen)
+    allow = threading.Timer(0.7, db.execute, [f"ALTER ROLE {role} CONNECTION LIMIT 9".encode()])
+    allow.start()
+    result = worker.run(until_empty=True)
+    if result is not None:
+        asyncio.run(result)
+    allow.join()
+    assert (seen.done, seen.errors) == ([1], [])
+    assert _column(db, "SELECT msg_id FROM effect") == [1]
 
 
 @pytest.mark.parametrize("kind", ["Worker", "ProcessWorker"])

@@ -36,7 +36,7 @@ SAID = {
 
 @pytest.mark.parametrize("page", RUN, ids=pages.name)
 def test_a_page_runs_from_top_to_bottom_in_one_session(
-    page: Path, server: TestServer, tmp_path: Path
+    page: Path, server: TestServer, template: str, tmp_path: Path
 ) -> None:
     if not server.embedded:
         pytest.skip("needs the embedded server, in which pgmq is an extension")
@@ -56,7 +56,7 @@ def test_a_page_runs_from_top_to_bottom_in_one_session(
             if lines := pages.printed(block):
                 steps += end("\n".join(["--", *lines]))
     # The README creates the extension itself.
-    with server.database(None if page == README else "pgmq") as dbname:
+    with server.database("template0" if page == README else template) as dbname:
         dsn = server.dsn(dbname)
         known = conninfo_to_dict(dsn)
         names = {"dbname": "PGDATABASE", "host": "PGHOST", "port": "PGPORT", "user": "PGUSER"}

@@ -1,9 +1,13 @@
-"""The server that the tests run on, and the databases cloned from its templates.
+"""The server that the tests run on, and the databases that it has for them.
 
 By default a throwaway server from a wheel; PGMQ_TEST_POSTGRES chooses its major version, or the
 pg_config of an installation to copy instead. PGMQ_DSN names a server that runs already. Under
-pytest-xdist the controlling process owns the server and makes the templates; the workers learn of
-it by an environment variable.
+pytest-xdist the controlling process owns the server; the workers learn of it by an environment
+variable.
+
+pytest-postgresql is handed the running server, and makes the templates (conftest.py). Databases
+are cloned from them here: its janitor connects anew for each, asks who is connected, and cannot
+choose the strategy, which takes twice as long.
 """
 
 from __future__ import annotations
@@ -16,9 +20,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
+CACHE = ROOT / ".venv" / "cache"
 UPSTREAM = "pgmq==1.1.4"  # the PyPI package; its SQL is upstream's version 1.13.0
 
 SETTINGS = {
@@ -44,6 +48,9 @@ SETTINGS = {
     "checkpoint_timeout": "1h",
 }
 
+# Of every database, and role, that belongs to this process of a test run.
+PREFIX = f"pgmq_test_{os.getpid()}"
+
 _FOLDER = "pgmq-test-"
 _DISK = Path(tempfile.gettempdir())
 _MEMORY = Path("/dev/shm")  # noqa: S108
@@ -55,21 +62,25 @@ class MissingError(Exception):
     """Raised when something a test needs is not to be had here; the message names it."""
 
 
-@dataclass(frozen=True, slots=True)
 class TestServer:
-    """A running server with its templates; knows how to make a database for a test."""
+    """A running server; knows how to make a database for a test."""
 
     __test__ = False
 
-    base_dsn: str
-    bindir: Path
-    version: int  # as server_version_num
-    prefix: str  # of every database that belongs to this test run
-    embedded: embedded.Server | None
-
-    @property
-    def major(self) -> int:
-        return self.version // 10000
+    def __init__(self, dsn: str, own: embedded.Server | None = None) -> None:
+        self.base_dsn = make_conninfo(dsn, dbname=conninfo_to_dict(dsn).get("dbname") or "postgres")
+        self.embedded = own
+        self.bindir = own.bindir if own else _client()
+        self._admin = self.admin()
+        info = self._admin.info
+        self.version = info.server_version
+        self.major = self.version // 10000
+        # For pytest-postgresql:
+        self.host, self.port = info.host, info.port
+        self.user, self.password = info.user, info.password or None
+        self.options = ""
+        self.maintenance_dbname = info.dbname
+        self.template_dbname = "template0"
 
     @property
     def psql(self) -> Path:
@@ -109,59 +120,33 @@ class TestServer:
     def admin(self) -> psycopg.Connection:
         return psycopg.connect(self.base_dsn, autocommit=True)
 
-    def template(self, name: str) -> str:
-        return f"{self.prefix}_{name}"
-
     @contextlib.contextmanager
-    def database(self, template: str | None) -> Iterator[str]:
-        """Make a database from a template (None is an empty one), and drop it at the end."""
-        dbname = f"{self.prefix}_{os.getpid()}_{next(_numbers)}"
-        source = sql.Identifier(self.template(template) if template else "template0")
-        # Copying files is several times faster than the default where fsync is off.
-        fast = sql.SQL("STRATEGY file_copy" if self.embedded and self.major >= 15 else "")
-        with self.admin() as admin:
-            admin.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {} {}").format(
-                    sql.Identifier(dbname), source, fast
-                )
-            )
+    def database(self, template: str = "template0") -> Iterator[str]:
+        """Make a database from a template, and drop it at the end."""
+        dbname = f"{PREFIX}_{next(_numbers)}"
+        # Copying files is faster than the default where fsync is off.
+        fast = "STRATEGY file_copy" if self.embedded and self.major >= 15 else ""
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} {}")
+        self._admin.execute(
+            create.format(sql.Identifier(dbname), sql.Identifier(template), sql.SQL(fast))
+        )
         try:
             yield dbname
         finally:
-            with self.admin() as admin:
-                self._drop(admin, dbname)
+            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+            self._admin.execute(drop.format(sql.Identifier(dbname)))
 
-    def make_template(self, name: str, script: str) -> None:
-        """Make a template database by a script, which may be long."""
-        dbname = self.template(name)
-        with self.admin() as admin:
-            self._drop(admin, dbname)
-            admin.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(dbname))
-            )
-        with psycopg.connect(self.dsn(dbname), autocommit=True) as connection:
-            connection.execute(script.encode())
+    def make_role(self, options: str) -> str:
+        name = f"{PREFIX}_role_{next(_numbers)}"
+        self._admin.execute(f"CREATE ROLE {name} {options}".encode())
+        return name
 
-    def has_template(self, name: str) -> bool:
-        with self.admin() as admin:
-            found = admin.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", [self.template(name)]
-            )
-            return found.fetchone() is not None
+    def drop_roles(self, *names: str) -> None:
+        if names:
+            self._admin.execute(f"DROP ROLE IF EXISTS {', '.join(names)}".encode())
 
-    def drop_all(self) -> None:
-        with self.admin() as admin:
-            names = admin.execute(
-                "SELECT datname FROM pg_database WHERE starts_with(datname, %s || '_')",
-                [self.prefix],
-            ).fetchall()
-            for (name,) in names:
-                self._drop(admin, name)
-
-    def _drop(self, admin: psycopg.Connection, dbname: str) -> None:
-        admin.execute(
-            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(dbname))
-        )
+    def close(self) -> None:
+        self._admin.close()
 
 
 def url(dsn: str, driver: str = "psycopg") -> str:
@@ -179,20 +164,14 @@ def build() -> None:
 
 @contextlib.contextmanager
 def running() -> Iterator[TestServer]:
-    """Give a server with the template `pgmq`, and clean up afterwards."""
-    named = os.environ.get("PGMQ_DSN")
-    if named:
-        server = _describe(named, f"pgmq_test_{os.getpid()}", None)
-        try:
-            _install(server)
-            yield server
-        finally:
-            server.drop_all()
-        return
-    _sweep()
-    with private({}) as own:
-        server = _describe(own.dsn(), "test", own)
-        _install(server)
+    """Give the server that PGMQ_DSN names, or a throwaway one."""
+    with contextlib.ExitStack() as stack:
+        named = os.environ.get("PGMQ_DSN", "")
+        if not named:
+            _sweep()
+        own = None if named else stack.enter_context(private({}))
+        server = TestServer(own.dsn() if own else named, own)
+        stack.callback(server.close)
         yield server
 
 
@@ -229,22 +208,20 @@ def _parent() -> Path:
     return _DISK
 
 
-def attach(address: str) -> TestServer:
+@contextlib.contextmanager
+def attached(address: str) -> Iterator[TestServer]:
     """Use the server that the controlling process of pytest-xdist has started."""
-    kind, prefix, where = address.split(" ", 2)
-    if kind == "embedded":
-        own = embedded.server(where)
-        return _describe(own.dsn(), prefix, own)
-    return _describe(where, prefix, None)
+    kind, _, where = address.partition(" ")
+    own = embedded.server(where) if kind == "embedded" else None
+    with contextlib.closing(TestServer(own.dsn() if own else where, own)) as server:
+        yield server
 
 
 def address(server: TestServer) -> str:
-    if server.embedded:
-        return f"embedded {server.prefix} {server.embedded.path}"
-    return f"named {server.prefix} {server.base_dsn}"
+    return f"embedded {server.embedded.path}" if server.embedded else f"named {server.base_dsn}"
 
 
-def upstream_wheel(cache: Path) -> Path:
+def upstream_wheel(cache: Path = CACHE) -> Path:
     """Download upstream's wheel once."""
     name, _, version = UPSTREAM.partition("==")
     wheel = cache / f"{name}-{version}-py3-none-any.whl"
@@ -262,17 +239,10 @@ def upstream_wheel(cache: Path) -> Path:
     return wheel
 
 
-def upstream_sql(cache: Path) -> str:
+def upstream_sql(cache: Path = CACHE) -> str:
     """Take upstream's SQL from its wheel."""
     with zipfile.ZipFile(upstream_wheel(cache)) as archive:
         return archive.read("pgmq/sql/pgmq.sql").decode()
-
-
-def _describe(dsn: str, prefix: str, own: embedded.Server | None) -> TestServer:
-    dsn = make_conninfo(dsn, dbname=conninfo_to_dict(dsn).get("dbname") or "postgres")
-    with psycopg.connect(dsn) as connection:
-        version = connection.info.server_version
-    return TestServer(dsn, own.bindir if own else _client(), version, prefix, own)
 
 
 def _client() -> Path:
@@ -285,14 +255,27 @@ def _client() -> Path:
     return Path(psql).parent
 
 
-def _install(server: TestServer) -> None:
-    with server.admin() as admin:
-        found = admin.execute(
-            "SELECT 1 FROM pg_available_extension_versions WHERE name = 'pgmq' AND version = %s",
-            [control()["default_version"]],
-        ).fetchone()
-    script = "CREATE EXTENSION pgmq" if found else (BUILD / "pgmq.sql").read_text()
-    server.make_template("pgmq", script)
+def load_pgmq(**template: Any) -> None:
+    """Install the extension, or its plain SQL where the server has no files of it."""
+    query = "SELECT 1 FROM pg_available_extension_versions WHERE name = 'pgmq' AND version = %s"
+    with _loading(**template) as session:
+        found = session.execute(query, [control()["default_version"]]).fetchone()
+        script = "CREATE EXTENSION pgmq" if found else (BUILD / "pgmq.sql").read_text()
+        session.execute(script.encode())
+
+
+def load_upstream(**template: Any) -> None:
+    with _loading(**template) as session:
+        session.execute(upstream_sql().encode())
+
+
+def _loading(
+    host: str, port: int, user: str, dbname: str, password: str | None, **_: Any
+) -> psycopg.Connection:
+    """Connect to a template as pytest-postgresql calls what loads it."""
+    return psycopg.connect(
+        host=host, port=port, user=user, dbname=dbname, password=password, autocommit=True
+    )
 
 
 def control() -> dict[str, str]:

@@ -10,8 +10,6 @@ import pytest
 from support.server import BUILD, control
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.server import TestServer
 
 QUEUES = ["plain", "Mixed Case", "fleeting"]
@@ -31,7 +29,6 @@ FILL = """
     SELECT pgmq.send_batch('fifo', '{1,2,3,4}', ARRAY[a, b, a, b])
     FROM (VALUES ('{"x-pgmq-group": "a"}'::jsonb, '{"x-pgmq-group": "b"}'::jsonb)) AS g (a, b);
     SELECT pgmq.read_grouped('fifo', 3600, 1);
-    CREATE ROLE {role};
     GRANT USAGE ON SCHEMA pgmq TO {role};
     GRANT SELECT, INSERT, UPDATE, DELETE ON pgmq.q_plain TO {role};
     ALTER TABLE pgmq.q_fifo OWNER TO {role};
@@ -40,14 +37,11 @@ FILL = """
 
 
 @pytest.fixture
-def old(
-    before: tuple[psycopg.Connection, str], role: str
-) -> Iterator[tuple[psycopg.Connection, str]]:
+def old(before: tuple[psycopg.Connection, str], role: str) -> tuple[psycopg.Connection, str]:
     """A database with upstream and queues in use, and what brings it to today's."""
     session, _ = before
     session.execute(FILL.replace("{role}", role).encode())
-    yield before
-    session.execute(f"DROP OWNED BY {role}")
+    return before
 
 
 def _contents(session: psycopg.Connection) -> dict[str, list[tuple[object, ...]]]:
@@ -114,7 +108,7 @@ def test_upstreams_notifications_become_ours(
     if not upgrade.startswith("ALTER"):
         session.execute(upgrade.encode())
         assert server.dump(session.info.dbname) == before
-    with server.database(None) as restored:
+    with server.database() as restored:
         done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=before)
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
@@ -256,7 +250,7 @@ def test_a_dump_of_an_upgraded_database_restores_queues_that_work(
     session, upgrade = old
     session.execute(upgrade.encode())
     dump = server.dump(session.info.dbname)
-    with server.database(None) as restored:
+    with server.database() as restored:
         done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
@@ -274,7 +268,7 @@ def test_a_dump_carries_bindings_and_exchanges(
     session.execute("SELECT pgmq.bind_channel('e', 'c', 'b', 'regex')")
     session.execute("SELECT pgmq.bind_topic('a', 'fresh')")
     dump = server.dump(session.info.dbname)
-    with server.database(None) as restored:
+    with server.database() as restored:
         done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
@@ -297,7 +291,7 @@ def test_a_dump_carries_policies(old: tuple[psycopg.Connection, str], server: Te
     )
     session.execute("SELECT pgmq.send_once('q', '1', 'k'); SELECT pgmq.read('q', 0, 1)")
     dump = server.dump(session.info.dbname)
-    with server.database(None) as restored:
+    with server.database() as restored:
         done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
@@ -369,7 +363,7 @@ def test_running_the_file_again_puts_right_what_somebody_has_changed(
 ) -> None:
     text = (BUILD / "pgmq.sql").read_bytes()
     with (
-        server.database(None) as dbname,
+        server.database() as dbname,
         psycopg.connect(server.dsn(dbname), autocommit=True) as db,
     ):
         db.execute(text)
@@ -390,13 +384,12 @@ def test_a_queue_whose_functions_were_lost_heals_or_says_how(
     db.execute(drop)
     assert _ids(db, "SELECT pgmq.send('q', '1')") == [1]
     db.execute(drop)
-    db.execute(f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA pgmq TO {role}")
+    db.execute(f"GRANT USAGE ON SCHEMA pgmq TO {role}")
     db.execute(f"SET ROLE {role}")
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match='"q" has lost') as error:
         db.execute("SELECT pgmq.send('q', '1')")
     assert "recompile_all" in str(error.value.diag.message_hint)
     db.execute("RESET ROLE")
-    db.execute(f"DROP OWNED BY {role}")
     assert db.execute("SELECT pgmq.recompile_all()").fetchone() == (1,)
     assert _ids(db, "SELECT pgmq.send('q', '1')") == [2]
 
@@ -416,7 +409,7 @@ def test_functions_that_an_older_version_compiled_are_replaced(db: psycopg.Conne
 
 
 def test_the_owner_of_a_queue_owns_all_of_it(role: str, db: psycopg.Connection) -> None:
-    db.execute(f"CREATE ROLE {role}; GRANT USAGE, CREATE ON SCHEMA pgmq TO {role}")
+    db.execute(f"GRANT USAGE, CREATE ON SCHEMA pgmq TO {role}")
     db.execute(f"GRANT SELECT, INSERT ON pgmq.meta TO {role}; SET ROLE {role}")
     db.execute("SELECT pgmq.create('q'); RESET ROLE; SELECT pgmq.create_fifo_index('q')")
     db.execute("SELECT pgmq.recompile_all()")
@@ -430,7 +423,6 @@ def test_the_owner_of_a_queue_owns_all_of_it(role: str, db: psycopg.Connection) 
     ).fetchall()
     assert owners == [(role,)]
     db.execute("SELECT pgmq.drop_queue('q')")
-    db.execute(f"DROP OWNED BY {role}")
 
 
 def test_dropping_the_extension_does_not_stumble_over_queues(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture(params=["extension", "plain SQL"])
 def original(request: pytest.FixtureRequest, server: TestServer) -> Iterator[psycopg.Connection]:
     with (
-        server.database(None) as dbname,
+        server.database() as dbname,
         psycopg.connect(server.dsn(dbname), autocommit=True) as session,
     ):
         if request.param == "plain SQL":
@@ -40,7 +40,7 @@ def original(request: pytest.FixtureRequest, server: TestServer) -> Iterator[psy
 def test_every_kind_of_queue_comes_back(
     custom: bool, original: psycopg.Connection, server: TestServer, tmp_path: Path
 ) -> None:
-    with server.database(None) as restored:
+    with server.database() as restored:
         if custom:
             _pg_restore(server, original.info.dbname, restored, tmp_path / "dump")
         else:
@@ -68,7 +68,7 @@ def test_maintain_finds_what_was_consumed_while_the_dump_was_taken(
         ]
         original.execute("SELECT pgmq.maintain('plain')")
         dump = server.dump(original.info.dbname, f"--snapshot={snapshot}")
-    with server.database(None) as restored:
+    with server.database() as restored:
         done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(restored), autocommit=True) as copy:

@@ -37,7 +37,7 @@ def test_an_extension_of_an_older_version_is_updated_by_way_of_1_13(
     (folder / "pgmq--1.12.9.sql").write_text(f"{upstream_sql}\n{MAKE_OLDER};")
     step = folder / "pgmq--1.12.9--1.13.0.sql"
     with (
-        server.database(None) as dbname,
+        server.database() as dbname,
         psycopg.connect(server.dsn(dbname), autocommit=True) as session,
     ):
         session.execute("CREATE EXTENSION pgmq VERSION '1.12.9'")

@@ -58,7 +58,7 @@ RELEASE = """
 @contextlib.contextmanager
 def _database(server: TestServer) -> Iterator[psycopg.Connection]:
     with (
-        server.database(None) as dbname,
+        server.database() as dbname,
         psycopg.connect(server.dsn(dbname), autocommit=True) as session,
     ):
         # Upstream has no partitioned queues without it.
@@ -120,7 +120,7 @@ def test_the_schema_is_that_of_a_new_database(
             _equal(_schema(server, session), fresh)
             return
         dump = server.dump(session.info.dbname)
-    with server.database(None) as dbname:
+    with server.database() as dbname:
         done = server.run_psql(dbname, "-v", "ON_ERROR_STOP=1", stdin=dump)
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(dbname), autocommit=True) as copy:
