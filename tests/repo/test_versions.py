@@ -30,9 +30,17 @@ def test_pgxn_metadata_has_the_version_of_the_control_file() -> None:
     assert provided["file"] == f"build/pgmq--{VERSION}.sql"
 
 
-def test_the_changelog_knows_the_version() -> None:
+def test_the_changelog_has_what_is_unreleased_and_then_dated_versions_the_latest_first() -> None:
     changelog = (servers.ROOT / "CHANGELOG.md").read_text()
-    assert re.search(rf"^## .*\b{re.escape(VERSION)}\b", changelog, re.MULTILINE)
+    first, *released = re.findall(r"^## (.*)$", changelog, re.MULTILINE)
+    if first != "Unreleased":  # as in the commit of a release
+        released.insert(0, first)
+    found = [re.fullmatch(r"(\d+\.\d+\.\d+) \((\d{4}-\d\d-\d\d)\)", title) for title in released]
+    assert all(found), released
+    versions = [match[1] for match in found if match]
+    dates = [match[2] for match in found if match]
+    assert versions[0] == VERSION
+    assert dates == sorted(dates, reverse=True)
 
 
 def test_the_extension_says_its_version(db: psycopg.Connection) -> None:
