@@ -159,3 +159,23 @@ def test_what_pages_tell_to_make_or_to_install_is_there() -> None:
         named = re.findall(r"(?:^ {4}|`)make ([a-z-]+)", text, re.MULTILINE)
         assert {*named} <= targets, page
         assert {*re.findall(r"pgmq\[(\w+)\]", text)} <= extras, page
+
+
+def test_contributing_says_where_each_capability_is_tested() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("\n| capability | ")[2]
+    rows = re.findall(r"^\| ([\w ]+) \| (.*) \| (.*) \|$", table.partition("\n\n")[0], re.MULTILINE)
+    folders = {path.name for path in (ROOT / "extension" / "functions").iterdir()} - {"internal"}
+    assert folders <= {capability for capability, _, _ in rows}
+    for _, one, several in rows:
+        for file in re.findall(r"`(.*?)`", one):
+            there = ("regress/sql" if file.endswith(".sql") else "extension") + f"/{file}"
+            assert (ROOT / "tests" / there).exists(), there
+        for file in re.findall(r"`(.*?)`", several):
+            assert (ROOT / "tests" / "concurrency" / file).exists(), file
+
+
+def test_every_file_of_tests_for_a_capability_is_in_that_table() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    for folder in ("extension", "concurrency"):
+        for path in (ROOT / "tests" / folder).glob("test_*.py"):
+            assert f"`{path.name}`" in page, f"{path.name} is in no row of CONTRIBUTING.md"
