@@ -1,36 +1,64 @@
 -- Everything replaceable, by capability.
 -- A file holds one public name with its overloads, or one helper.
 
--- helpers
+-- names, and what the catalog says
 \ir functions/internal/_installed_state.sql
-\ir functions/internal/_suffix.sql
-\ir functions/internal/_trust.sql
-\ir functions/internal/_group.sql
-\ir functions/internal/_chance.sql
-\ir functions/internal/_marks.sql
-\ir functions/internal/_partman.sql
-\ir functions/internal/_partitions.sql
-\ir functions/internal/_lay_out.sql
-\ir functions/internal/_render.sql
-\ir functions/internal/_headers.sql
-\ir functions/internal/_times.sql
-\ir functions/internal/_holds_up_writers.sql
-\ir functions/internal/_leases.sql
-\ir functions/internal/_policy.sql
-\ir functions/internal/_move.sql
-\ir functions/internal/_compile.sql
+\ir functions/queues/format_table_name.sql
 \ir functions/internal/_names.sql
+\ir functions/internal/_marks.sql
+\ir functions/internal/partitions/_settings.sql
+\ir functions/internal/partitions/_grid.sql
+\ir functions/internal/partitions/_catalog.sql
+\ir functions/internal/partitions/_pruning.sql
+\ir functions/internal/_relations.sql
+\ir functions/internal/_members.sql
+\ir functions/internal/_locks.sql
+
+-- policies and rights
+\ir functions/internal/_headers.sql
+\ir functions/internal/_policy.sql
+\ir functions/internal/_trust.sql
+\ir functions/internal/_proof.sql
+
+-- helpers of templates and of calls
+\ir functions/internal/fifo/_group.sql
+\ir functions/internal/_chance.sql
+\ir functions/internal/_times.sql
+\ir functions/internal/_check.sql
+\ir functions/internal/_leases.sql
+\ir functions/internal/_move.sql
+\ir functions/internal/partitions/_snapshot.sql
+
+-- creating and compiling queues
+\ir functions/internal/_check_names.sql
+\ir functions/internal/_create_archive.sql
+\ir functions/internal/_lay_out.sql
+\ir functions/internal/_partman.sql
+\ir functions/internal/partitions/_change.sql
+\ir functions/internal/partitions/_set_up.sql
+\ir functions/internal/partitions/_convert_archive.sql
+\ir functions/internal/partitions/_maintain_partitions.sql
+\ir functions/internal/partitions/_at_commit.sql
+\ir functions/internal/_schedule.sql
+\ir functions/internal/_render.sql
+\ir functions/internal/_all_compiled.sql
+\ir functions/internal/_spares.sql
+\ir functions/internal/_compile.sql
+\ir functions/internal/_create.sql
 \ir functions/internal/_missing.sql
 \ir functions/internal/_compiled.sql
+\ir functions/internal/_set_policy.sql
+
+-- reading, and what is done on the back of calls
 \ir functions/internal/_claim.sql
 \ir functions/internal/_visible.sql
 \ir functions/internal/_upkeep.sql
 \ir functions/internal/_redrive.sql
-\ir functions/internal/_create.sql
-\ir functions/internal/_check.sql
 \ir functions/internal/_writers.sql
-\ir functions/internal/_proof.sql
-\ir functions/internal/_fifo.sql
+\ir functions/internal/fifo/_fifo_scan.sql
+\ir functions/internal/fifo/_fifo_claim.sql
+\ir functions/internal/fifo/_fifo_choose.sql
+\ir functions/internal/fifo/_fifo_read.sql
 \ir functions/internal/_look_at.sql
 \ir functions/internal/_advance.sql
 \ir functions/internal/_next.sql
@@ -39,7 +67,6 @@
 
 -- queues
 \ir functions/queues/validate_queue_name.sql
-\ir functions/queues/format_table_name.sql
 \ir functions/queues/acquire_queue_lock.sql
 \ir functions/queues/create.sql
 \ir functions/queues/create_non_partitioned.sql
@@ -125,7 +152,13 @@
 \ir functions/notify/await.sql
 
 -- push delivery
-\ir functions/internal/_push.sql
+\ir functions/internal/push/_rights.sql
+\ir functions/internal/push/_look.sql
+\ir functions/internal/push/_slots.sql
+\ir functions/internal/push/_channels.sql
+\ir functions/internal/push/_push.sql
+\ir functions/internal/push/_at_commit.sql
+\ir functions/internal/push/_open_channel.sql
 \ir functions/push/enable_push.sql
 \ir functions/push/disable_push.sql
 \ir functions/push/open_channel.sql
@@ -143,6 +176,7 @@
 \ir functions/privileges/revoke_all.sql
 
 -- metrics
+\ir functions/internal/_estimates.sql
 \ir functions/metrics/metrics.sql
 \ir functions/metrics/metrics_all.sql
 
@@ -152,7 +186,17 @@
 \ir functions/ops/recompile.sql
 \ir functions/internal/_maintain.sql
 \ir functions/ops/maintain.sql
-\ir functions/internal/_doctor.sql
+\ir functions/internal/doctor/_doctor_horizon.sql
+\ir functions/internal/doctor/_doctor_settings.sql
+\ir functions/internal/doctor/_doctor_notifications.sql
+\ir functions/internal/doctor/_doctor_tables.sql
+\ir functions/internal/doctor/_doctor_statistics.sql
+\ir functions/internal/doctor/_doctor_compiled.sql
+\ir functions/internal/doctor/_doctor_relations.sql
+\ir functions/internal/doctor/_doctor_queues.sql
+\ir functions/internal/doctor/_doctor_archives.sql
+\ir functions/internal/doctor/_doctor_partitions.sql
+\ir functions/internal/doctor/_doctor_channels.sql
 \ir functions/ops/doctor.sql
 
 -- what callers of pgmq 1 look for

@@ -122,10 +122,12 @@ BEGIN
 END
 $$;
 
--- Helpers of 2.0.0 that have other arguments now.
+-- Helpers of 2.0.0 that have other names or arguments now.
 DROP FUNCTION IF EXISTS pgmq._push(text), pgmq._lease_to_push(text, integer);
 DROP FUNCTION IF EXISTS pgmq._close(text), pgmq._close_dead(text);
-DROP FUNCTION IF EXISTS pgmq._render(text, text, pgmq.policy);
+DROP FUNCTION IF EXISTS pgmq._render(text, text, pgmq.policy), pgmq._has_fifo_index(text, text);
+DROP FUNCTION IF EXISTS pgmq._partition(text, boolean, text, text, integer);
+DROP FUNCTION IF EXISTS pgmq._add_mark(text, text), pgmq._dead_letter_queue(text, text);
 
 -- Patterns of exchanges that 2.0.0 has stored with more wildcards than they need.
 INSERT INTO pgmq.binding (exchange_name, queue_name, channel, pattern, kind, bound_at)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import graphlib
 import re
 import subprocess
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
 import reference
 
 from support import server as servers
@@ -52,7 +54,7 @@ def test_a_public_function_is_alone_in_the_file_of_its_name() -> None:
             re.MULTILINE,
         )
         public = {name.strip('"') for name in made if not name.startswith("_")}
-        internal = file.parent.name == "internal"
+        internal = "internal" in file.relative_to(EXTENSION).parts
         assert public == (set() if internal else {file.stem}), file
         assert internal == file.stem.startswith("_"), file
 
@@ -70,6 +72,26 @@ def test_no_function_is_defined_twice() -> None:
     )
     assert len(found) > 200
     assert [name for name, count in found.items() if count > 1] == []
+
+
+def test_no_files_of_functions_call_each_other_in_a_circle() -> None:
+    """So that each can be read, and understood, after those that it calls."""
+    files = {path: path.read_text() for path in EXTENSION.glob("functions/**/*.sql")}
+    homes: dict[str, set[Path]] = {}
+    for path, text in files.items():
+        for name in re.findall(r"^CREATE OR REPLACE FUNCTION pgmq\.(\w+)", text, re.MULTILINE):
+            homes.setdefault(name, set()).add(path)
+    calls: dict[Path, set[Path]] = {}
+    for path, text in files.items():
+        code = re.sub(r"--.*", "", text)
+        called = re.findall(r"\bpgmq\.(_\w+)\(", code)
+        calls[path] = set().union(*(homes.get(name, set()) for name in called)) - {path}
+    try:
+        order = list(graphlib.TopologicalSorter(calls).static_order())
+    except graphlib.CycleError as error:
+        circle = " -> ".join(path.stem for path in reversed(error.args[1]))
+        pytest.fail(f"a circle of calls: {circle}")
+    assert len(order) == len(files) > 150
 
 
 def test_every_public_function_has_a_comment_that_begins_with_a_short_sentence(

@@ -14,17 +14,3 @@ COMMENT ON FUNCTION pgmq._compiled(text, text) IS
 'The name of the function that an operation was compiled into for this queue; raises undefined_table for an unknown queue.
 
 Null for an operation that only some queues have, where this one has it not.';
-
-CREATE OR REPLACE FUNCTION pgmq._enabled(operation text, queue_name text)
-RETURNS text
-LANGUAGE sql VOLATILE
-AS $$
-    -- One expression, too.
-    SELECT CASE
-        WHEN to_regproc('pgmq.' || quote_ident(pgmq._function_name(operation, queue_name)))
-            IS NOT NULL
-            THEN pgmq._function_name(operation, queue_name)
-    END
-$$;
-COMMENT ON FUNCTION pgmq._enabled(text, text) IS
-'The name of the function that an operation which only some queues have was compiled into; null where it was not.';

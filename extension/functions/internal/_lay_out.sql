@@ -26,7 +26,7 @@ BEGIN
     END IF;
 
     FOREACH v_mark IN ARRAY ARRAY['ready_mark_', 'parked_mark_', 'sweep_due_'] LOOP
-        PERFORM pgmq._add_mark(v_mark, queue_name);
+        PERFORM pgmq._add_sequence(v_mark, queue_name);
     END LOOP;
     IF pgmq._partition_column(format('pgmq.%I', v_queue)) IS NOT NULL THEN
         PERFORM pgmq._lay_out_partitions(queue_name);
@@ -68,63 +68,119 @@ $$;
 COMMENT ON FUNCTION pgmq._lay_out(text) IS
 'Bring the table of a queue to today''s layout: partial indexes, low-water marks; safe to repeat.';
 
--- A partitioned table has no key. Under a publication of deletes and updates, FOR ALL TABLES for
--- example, those of a table without a replica identity fail. (Unless wal_level is logical, it costs
--- nothing.)
-CREATE OR REPLACE FUNCTION pgmq._add_replica_identity(relation regclass)
+CREATE OR REPLACE FUNCTION pgmq._lay_out_partitions(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
 AS $$
 DECLARE
-    v_table regclass;
+    v_queue CONSTANT text := pgmq.format_table_name(queue_name, 'q');
+    v_ids CONSTANT text := pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id');
+    v_mark text;
 BEGIN
-    FOR v_table IN
-        SELECT c.oid
-        FROM pg_partition_tree(relation) AS t
-        INNER JOIN pg_class AS c ON t.relid = c.oid
-        WHERE c.relreplident = 'd' AND c.relkind IN ('r', 'p')
-            AND NOT EXISTS (
-                SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary
-            )
-        ORDER BY t.level
-    LOOP
-        EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', v_table);
+    EXECUTE format(
+        'ALTER INDEX IF EXISTS pgmq.%I RENAME TO %I',
+        v_queue || '_part_idx', 'part_idx_' || pgmq._suffix(queue_name)
+    );
+    IF pgmq._partition_column(format('pgmq.%I', v_queue)) <> 'msg_id' THEN
+        PERFORM pgmq._add_index('msg_id_idx_', queue_name);
+    END IF;
+    FOREACH v_mark IN ARRAY ARRAY['floor_mark_', 'top_mark_', 'tend_due_'] LOOP
+        PERFORM pgmq._add_sequence(v_mark, queue_name);
     END LOOP;
-END
-$$;
-COMMENT ON FUNCTION pgmq._add_replica_identity(regclass) IS
-'Have updates and deletes of a partitioned table published by the whole row.
-
-Unless its partitions have a key or an identity of their own.';
-
--- The low-water marks live in sequences: no dead rows, no lock, readable without a plan. They
--- belong to the column vt, so that they go with the table and TRUNCATE ... RESTART IDENTITY
--- restarts them with the ids.
-CREATE OR REPLACE FUNCTION pgmq._add_mark(prefix text, queue_name text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_queue regclass := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
-    v_owner regrole := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = v_queue);
-    v_mark text := format('pgmq.%I', prefix || pgmq._suffix(queue_name));
-BEGIN
-    IF to_regclass(v_mark) IS NULL THEN
-        EXECUTE format(
-            'CREATE SEQUENCE %s MINVALUE -9223372036854775808 %s', v_mark,
-            CASE WHEN v_owner = current_user::regrole THEN format('OWNED BY %s.vt', v_queue) END
-        );
-        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO public', v_mark);
-        IF v_owner <> current_user::regrole THEN
-            EXECUTE format('ALTER SEQUENCE %s OWNER TO %s', v_mark, v_owner);
-            EXECUTE format('ALTER SEQUENCE %s OWNED BY %s.vt', v_mark, v_queue);
-        END IF;
+    -- It says where the last partition with messages is, to whoever may read them.
+    IF NOT has_sequence_privilege('public', v_ids, 'SELECT') THEN
+        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO public', v_ids);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION pgmq._add_mark(text, text) IS 'Create one low-water mark of a queue unless it is there.';
+COMMENT ON FUNCTION pgmq._lay_out_partitions(text) IS
+'Give a partitioned queue what finds messages in its partitions; safe to repeat.
+
+That is an index of msg_id, and marks between which there are messages.';
+
+CREATE OR REPLACE FUNCTION pgmq._lay_out_groups(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+    v_queue text := pgmq.format_table_name(queue_name, 'q');
+BEGIN
+    PERFORM pgmq._add_sequence('live_mark_', queue_name);
+    PERFORM pgmq._add_index('fifo_idx_', queue_name);
+    -- Upstream's, which none of these functions can use.
+    EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_queue || '_fifo_idx');
+END
+$$;
+COMMENT ON FUNCTION pgmq._lay_out_groups(text) IS
+'Give a queue what finds FIFO groups quickly; safe to repeat.
+
+That is an index by group, and a mark below which no message is alive.';
+
+CREATE OR REPLACE FUNCTION pgmq._lay_out_policy(policy pgmq.policy)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+    v_queue text := pgmq.format_table_name(policy.queue_name, 'q');
+    v_in_flight text := 'in_flight_idx_' || pgmq._suffix(policy.queue_name);
+    v_dedup text := 'dedup_' || pgmq._suffix(policy.queue_name);
+BEGIN
+    -- Leases are counted by it. What was never read, or given back, is not one.
+    IF policy.max_in_flight IS NOT NULL AND to_regclass(format('pgmq.%I', v_in_flight)) IS NULL THEN
+        EXECUTE format(
+            'CREATE INDEX %I ON pgmq.%I (vt) WHERE last_read_at IS NOT NULL', v_in_flight, v_queue
+        );
+    ELSIF policy.max_in_flight IS NULL AND to_regclass(format('pgmq.%I', v_in_flight)) IS NOT NULL
+        -- Else it is left for the next change.
+        AND NOT pgmq._holds_up_writers(format('pgmq.%I', v_queue))
+    THEN
+        EXECUTE format('DROP INDEX pgmq.%I', v_in_flight);
+    END IF;
+
+    -- The keys of the messages that were sent; they outlive these. A crash that empties the queue
+    -- must empty them too.
+    IF to_regclass(format('pgmq.%I', v_dedup)) IS NOT NULL THEN
+        IF policy.dedup_window IS NULL THEN
+            -- The table stays, or this would wait for open senders, and new ones for this. What
+            -- such a sender holds is left.
+            EXECUTE format(
+                $dml$
+                DELETE FROM pgmq.%1$I AS d
+                WHERE d.ctid = ANY (ARRAY(SELECT t.ctid FROM pgmq.%1$I AS t FOR UPDATE SKIP LOCKED))
+                $dml$,
+                v_dedup
+            );
+        END IF;
+    ELSIF policy.dedup_window IS NOT NULL THEN
+        EXECUTE format(
+            $ddl$
+            CREATE %s TABLE pgmq.%I (
+                dedup_key text COLLATE "C" PRIMARY KEY,
+                msg_id bigint,      -- null until the message is stored
+                sent_at timestamptz NOT NULL
+            )
+            $ddl$,
+            CASE WHEN (
+                SELECT c.relpersistence FROM pg_class AS c
+                WHERE c.oid = format('pgmq.%I', v_queue)::regclass
+            ) = 'u' THEN 'UNLOGGED' END,
+            v_dedup
+        );
+        EXECUTE format(
+            'CREATE INDEX %I ON pgmq.%I (sent_at)',
+            'sent_at_idx_' || pgmq._suffix(policy.queue_name), v_dedup
+        );
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._lay_out_policy(pgmq.policy) IS
+'Give a queue the relations that its policy needs, and take away the others.';
 
 CREATE OR REPLACE FUNCTION pgmq._clear_look_due(queue_name text)
 RETURNS void
@@ -152,58 +208,3 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._clear_look_due(text) IS
 'Drop the sequence by which 2.0.0 spaced looks, unless the queue is in use.';
-
-CREATE OR REPLACE FUNCTION pgmq._add_index(prefix text, queue_name text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_queue text := pgmq.format_table_name(queue_name, 'q');
-    v_name text := prefix || pgmq._suffix(queue_name);
-    v_index regclass := to_regclass(format('pgmq.%I', v_name));
-BEGIN
-    -- What CREATE INDEX CONCURRENTLY has left when it failed.
-    IF NOT (SELECT i.indisvalid FROM pg_index AS i WHERE i.indexrelid = v_index) THEN
-        EXECUTE format('DROP INDEX %s', v_index);
-        v_index := null;
-    END IF;
-    -- IF NOT EXISTS would lock the table before it looks, and refuses whoever does not own it.
-    IF EXISTS (
-        SELECT FROM pg_class AS c WHERE c.oid = v_index AND pg_has_role(c.relowner, 'USAGE')
-    )
-    THEN
-        RETURN;
-    END IF;
-    CASE prefix     -- upgrade/prepare.sql has the same definitions
-        WHEN 'ready_idx_' THEN
-            EXECUTE format(
-                'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id) WHERE vt <= enqueued_at',
-                v_name, v_queue
-            );
-        WHEN 'parked_idx_' THEN
-            EXECUTE format(
-                'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (vt) WHERE vt > enqueued_at',
-                v_name, v_queue
-            );
-        WHEN 'msg_id_idx_' THEN
-            EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id)', v_name, v_queue);
-        WHEN 'fifo_idx_' THEN
-            -- The expression of _group(), spelt out: an index must not depend on the extension. And
-            -- not msg_id itself, or the planner might use this index to look messages up by msg_id,
-            -- and read would return them in the order of their groups.
-            EXECUTE format(
-                $ddl$
-                CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (
-                    hashtextextended(
-                        coalesce(headers ->> 'x-pgmq-group', '_default_fifo_group'), 0
-                    ),
-                    (msg_id + 0)
-                )
-                $ddl$,
-                v_name, v_queue
-            );
-    END CASE;
-END
-$$;
-COMMENT ON FUNCTION pgmq._add_index(text, text) IS 'Create an index of a queue''s table, which its prefix names, unless it is there and valid.';

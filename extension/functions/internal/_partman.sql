@@ -12,6 +12,18 @@ $$;
 COMMENT ON FUNCTION pgmq._partman() IS
 'The schema and the major version of the extension pg_partman; null where it is not installed.';
 
+CREATE OR REPLACE FUNCTION pgmq._partman_name(relation regclass)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT format('pgmq.%s', c.relname) FROM pg_class AS c WHERE c.oid = relation);
+END
+$$;
+COMMENT ON FUNCTION pgmq._partman_name(regclass) IS
+'What pg_partman calls a table of ours: schema and name, not quoted.';
+
 CREATE OR REPLACE FUNCTION pgmq._partman_keeps(relation regclass)
 RETURNS boolean
 LANGUAGE plpgsql STABLE
@@ -25,12 +37,80 @@ BEGIN
         EXECUTE format(
             'SELECT EXISTS (SELECT FROM %I.part_config AS p WHERE p.parent_table = $1)', v_schema
         ) INTO v_keeps
-        USING (SELECT format('pgmq.%s', c.relname) FROM pg_class AS c WHERE c.oid = relation);
+        USING pgmq._partman_name(relation);
     END IF;
     RETURN v_keeps;
 END
 $$;
 COMMENT ON FUNCTION pgmq._partman_keeps(regclass) IS 'Whether pg_partman keeps the partitions of a table.';
+
+CREATE OR REPLACE FUNCTION pgmq._partman_take_over(
+    relation regclass,
+    partition_interval text,
+    retention_interval text,
+    premake integer,
+    is_endless boolean
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_partman CONSTANT record := pgmq._partman();
+BEGIN
+    EXECUTE format(
+        $sql$
+        SELECT %I.create_parent(
+            p_parent_table := $1,
+            p_control := $2,
+            p_interval := $3,
+            p_type := $4,
+            p_premake := $5
+        )
+        $sql$,
+        v_partman.schema_name
+    ) USING pgmq._partman_name(relation), pgmq._partition_column(relation::text),
+        -- Words for intervals, and this type, are of pg_partman 4 only.
+        CASE WHEN v_partman.major_version >= 5 THEN pgmq._partition_interval(partition_interval)
+            ELSE partition_interval END,
+        CASE WHEN v_partman.major_version >= 5 THEN 'range' ELSE 'native' END, premake;
+    EXECUTE format(
+        $sql$
+        UPDATE %I.part_config
+        SET retention = $2,
+            retention_keep_table = false,
+            retention_keep_index = NOT $3,
+            infinite_time_partitions = $3,
+            automatic_maintenance = 'on'
+        WHERE parent_table = $1
+        $sql$,
+        v_partman.schema_name
+    ) USING pgmq._partman_name(relation), retention_interval, is_endless;
+END
+$$;
+COMMENT ON FUNCTION pgmq._partman_take_over(regclass, text, text, integer, boolean) IS
+'Have pg_partman create the first partitions of a table and keep them from then on.
+
+An endless table gets partitions of times also while nothing comes.';
+
+CREATE OR REPLACE FUNCTION pgmq._partman_settings(
+    relation regclass,
+    OUT partition_interval text,
+    OUT retention_interval text,
+    OUT premake integer
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format(
+        'SELECT p.partition_interval, p.retention, p.premake FROM %I.part_config AS p'
+        ' WHERE p.parent_table = $1',
+        (SELECT p.schema_name FROM pgmq._partman() AS p)
+    ) INTO partition_interval, retention_interval, premake USING pgmq._partman_name(relation);
+END
+$$;
+COMMENT ON FUNCTION pgmq._partman_settings(regclass) IS 'How pg_partman keeps the partitions of a table.';
 
 -- pg_partman sets the search_path of the session, and at the end sets what it had found: where that
 -- is a function's own search_path, it outlasts the function. A user's trigger may do so, too. So
@@ -73,9 +153,7 @@ BEGIN
     EXECUTE format(
         $sql$
         SELECT %I.%I(
-            p_parent_table := (
-                SELECT format('pgmq.%%s', c.relname) FROM pg_class AS c WHERE c.oid = $1
-            ),
+            p_parent_table := $1,
             p_batch_count := 1000000,
             p_analyze := false
         )
@@ -85,7 +163,7 @@ BEGIN
             WHEN 'msg_id' THEN 'partition_data_id'
             ELSE 'partition_data_time'
         END
-    ) INTO v_count USING relation;
+    ) INTO v_count USING pgmq._partman_name(relation);
     EXECUTE format('ALTER TABLE %s ENABLE TRIGGER USER', v_default);
     RETURN v_count;
 EXCEPTION

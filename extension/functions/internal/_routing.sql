@@ -45,28 +45,6 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._check_bound_queue(text) IS 'Raise the error that a null or empty queue name deserves from the functions of topics.';
 
-CREATE OR REPLACE FUNCTION pgmq._lock_queue_name(queue_name text)
-RETURNS text
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    -- The queue cannot be dropped between this look and the insertion that refers to it.
-    PERFORM pgmq.acquire_queue_lock(lower(queue_name));
-    RETURN (
-        SELECT m.queue_name
-        FROM pgmq.meta AS m
-        WHERE lower(m.queue_name) = lower(_lock_queue_name.queue_name)
-        ORDER BY m.queue_name = _lock_queue_name.queue_name DESC
-        LIMIT 1
-    );
-END
-$$;
-COMMENT ON FUNCTION pgmq._lock_queue_name(text) IS
-'A queue''s name as it was created, whatever the case of the one given; hold the queue''s lock.
-
-Null for an unknown queue.';
-
 -- Topics.
 CREATE OR REPLACE FUNCTION pgmq._matching_topics(routing_key text)
 RETURNS SETOF pgmq.topic_bindings

@@ -22,6 +22,26 @@ $$;
 COMMENT ON FUNCTION pgmq._is_powerful(oid) IS
 'Whether a role has, or can take, rights over what is not its own: superusers and their like.';
 
+-- What grant_maintain() lets a scheduler do. The function that it calls belongs to the queue's
+-- owner, who may have changed it: so a scheduler must have nothing that could be taken.
+CREATE OR REPLACE FUNCTION pgmq._has_other_rights(role oid)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pgmq._is_powerful(role)
+        OR EXISTS (
+            SELECT FROM pg_shdepend AS d
+            WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = role AND d.deptype = 'o'
+        )
+        OR EXISTS (
+            SELECT FROM pg_auth_members AS m
+            WHERE m.member = role AND m.roleid <> 'pg_monitor'::regrole
+        )
+$$;
+COMMENT ON FUNCTION pgmq._has_other_rights(oid) IS
+'Whether a role owns anything, or is a member of another role than pg_monitor.';
+
 CREATE OR REPLACE FUNCTION pgmq._callers()
 RETURNS SETOF oid
 LANGUAGE sql STABLE

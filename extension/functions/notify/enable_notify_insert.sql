@@ -35,7 +35,7 @@ BEGIN
         END IF;
     ELSE
         v_table := pgmq._queue_to_announce(queue_name, 'INSERT');
-        PERFORM pgmq._add_mark('notify_at_', queue_name);
+        PERFORM pgmq._add_sequence('notify_at_', queue_name);
         PERFORM pgmq._compile(queue_name);
         EXECUTE format(
             $ddl$

@@ -1,3 +1,5 @@
+-- It calls its parts, internal/doctor/. Each returns its findings, none where all is well, and
+-- looks at nothing that a member of pg_monitor may not see.
 CREATE OR REPLACE FUNCTION pgmq.doctor()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)
 LANGUAGE plpgsql VOLATILE

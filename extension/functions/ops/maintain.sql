@@ -63,3 +63,33 @@ It moves away the messages that were received too often or have expired, whereve
 For a scheduler, such as pg_cron; reads go on meanwhile, except on a partitioned queue of which partitions are added or dropped, or messages moved from the default one: it is locked until the transaction ends, for an addition against writers alone, and for one of later times not at all. What cannot be locked within half a second is a warning, and left. Where one of all queues fails, that is a warning.
 
 For the owner of a queue and members of that role, and for a role that grant_maintain was called for. Queues of others are left out, with a warning that names them; naming one is an error. So it is for superusers, who would run what the owner has put into the queue: schedule it as the owner.';
+
+CREATE OR REPLACE FUNCTION pgmq._try_maintain(queue_name text)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_function regprocedure;
+    v_count bigint;
+BEGIN
+    IF pgmq._unsafe_owner(queue_name) IS NULL THEN
+        PERFORM pgmq._compiled('advance', queue_name);      -- an unknown queue is an error
+        RETURN pgmq._maintain(queue_name);
+    END IF;
+    v_function := to_regprocedure(
+        pg_catalog.format('pgmq.%I()', pgmq._function_name('scheduled', queue_name))
+    );
+    IF has_function_privilege(v_function::oid, 'EXECUTE'::text)
+        AND NOT EXISTS (
+            SELECT FROM pgmq._callers() AS c (id) WHERE pgmq._has_other_rights(c.id)
+        )
+    THEN
+        EXECUTE pg_catalog.format('SELECT %s', v_function) INTO v_count;
+    END IF;
+    RETURN v_count;
+END
+$$;
+COMMENT ON FUNCTION pgmq._try_maintain(text) IS
+'Do all the upkeep of one queue if the caller may; null for whoever may not.
+
+The owner may, and a scheduler that grant_maintain() has been called for.';

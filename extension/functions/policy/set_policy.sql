@@ -33,7 +33,7 @@ BEGIN
             USING ERRCODE = 'undefined_table', HINT = 'It has just been dropped.';
     END IF;
     IF dead_letter_queue IS NOT NULL THEN
-        v_policy.dead_letter_queue := pgmq._dead_letter_queue(
+        v_policy.dead_letter_queue := pgmq._ensure_dead_letter_queue(
             v_policy.queue_name, dead_letter_queue
         );
     END IF;

@@ -40,3 +40,27 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._lock_out_all(regclass) IS
 'Before DDL that locks everybody out: raise an error where waiting for it might be a deadlock.';
+
+CREATE OR REPLACE FUNCTION pgmq._room_for_locks()
+RETURNS bigint
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT current_setting('max_locks_per_transaction')::bigint * (
+        current_setting('max_connections')::bigint
+        + current_setting('max_prepared_transactions')::bigint
+    )
+$$;
+COMMENT ON FUNCTION pgmq._room_for_locks() IS
+'How many locks the server has room for, with all of its sessions together.';
+
+CREATE OR REPLACE FUNCTION pgmq._locks_run_short()
+RETURNS boolean
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 2 * (SELECT count(*) FROM pg_locks AS l WHERE l.pid = pg_backend_pid())
+        > pgmq._room_for_locks()
+$$;
+COMMENT ON FUNCTION pgmq._locks_run_short() IS
+'Whether this transaction has taken half of the locks that the server has room for.';

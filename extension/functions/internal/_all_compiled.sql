@@ -1,0 +1,74 @@
+CREATE OR REPLACE FUNCTION pgmq._all_compiled(operation text, queue_name text)
+RETURNS SETOF regprocedure
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT p.oid
+    FROM pg_catalog.pg_proc AS p
+    WHERE p.proname = pgmq._function_name(operation, queue_name)::name
+        AND p.pronamespace = 'pgmq'::regnamespace
+$$;
+COMMENT ON FUNCTION pgmq._all_compiled(text, text) IS
+'What an operation was compiled into for this queue, whatever its arguments.';
+
+CREATE OR REPLACE FUNCTION pgmq._enter_compiled(operation text, queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    FOR v_function IN
+        SELECT f
+        FROM pgmq._all_compiled(operation, queue_name) AS f
+        WHERE NOT EXISTS (
+            SELECT FROM pg_depend AS d
+            WHERE d.classid = 'pg_proc'::regclass AND d.objid = f AND d.deptype = 'e'
+        )
+    LOOP
+        EXECUTE format('ALTER EXTENSION pgmq ADD FUNCTION %s', v_function);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._enter_compiled(text, text) IS
+'Make what an operation was compiled into a member of the extension for now.
+
+The extension''s script must replace nothing else, and cannot drop what triggers need.';
+
+CREATE OR REPLACE FUNCTION pgmq._drop_compiled(operation text, queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    FOR v_function IN SELECT f FROM pgmq._all_compiled(operation, queue_name) AS f LOOP
+        EXECUTE format('DROP FUNCTION %s', v_function);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._drop_compiled(text, text) IS
+'Drop what an operation was compiled into for this queue.';
+
+CREATE OR REPLACE FUNCTION pgmq._shed(queue_name text, operations text[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_operation text;
+BEGIN
+    FOREACH v_operation IN ARRAY operations LOOP
+        BEGIN
+            PERFORM pgmq._drop_compiled(v_operation, queue_name);
+        EXCEPTION WHEN dependent_objects_still_exist THEN
+            NULL;       -- a trigger's
+        END;
+    END LOOP;
+    EXECUTE format('DROP TYPE IF EXISTS pgmq.%I', concat('_message_', pgmq._suffix(queue_name)));
+END
+$$;
+COMMENT ON FUNCTION pgmq._shed(text, text[]) IS
+'Drop what 2.0.0 has compiled into a queue, whether it uses it or not, and the type of its results.';

@@ -1,0 +1,118 @@
+CREATE OR REPLACE FUNCTION pgmq._looks_like_queue(relation regclass, is_archive boolean)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_class AS c
+        WHERE c.oid = relation AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+            AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = c.oid)
+    )
+    AND NOT EXISTS (
+        SELECT FROM (
+            VALUES
+                ('msg_id', 'bigint'), ('read_ct', 'integer'),
+                ('enqueued_at', 'timestamp with time zone'), ('vt', 'timestamp with time zone'),
+                ('message', 'jsonb'),
+                (CASE WHEN is_archive THEN 'archived_at' END, 'timestamp with time zone')
+        ) AS w (name, type)
+        LEFT JOIN pg_attribute AS a
+            ON a.attrelid = relation AND a.attname = w.name AND a.atttypid = w.type::regtype
+        WHERE w.name IS NOT NULL AND a.attnum IS NULL
+    )
+    AND (is_archive OR EXISTS (
+        -- What msg_ids are drawn from.
+        SELECT FROM pg_depend AS d
+        INNER JOIN pg_attribute AS a ON d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+            AND d.refobjid = relation AND d.deptype IN ('a', 'i') AND a.attname = 'msg_id'
+    ))
+$$;
+COMMENT ON FUNCTION pgmq._looks_like_queue(regclass, boolean) IS
+'Whether a relation is a table with the columns of a queue, or of an archive.
+
+It must be no part of another table.';
+
+CREATE OR REPLACE FUNCTION pgmq._check_names(queue_name text)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_suffix CONSTANT text := pgmq._suffix(queue_name);
+    v_table CONSTANT text := pgmq.format_table_name(queue_name, 'q');
+    v_queue CONSTANT regclass := to_regclass(format('pgmq.%I', v_table));
+    v_archive CONSTANT regclass := to_regclass(
+        format('pgmq.%I', pgmq.format_table_name(queue_name, 'a'))
+    );
+    v_found record;
+BEGIN
+    SELECT m.queue_name AS name INTO v_found
+    FROM pgmq.meta AS m
+    WHERE pgmq._suffix(m.queue_name) = v_suffix
+        AND lower(m.queue_name) <> lower(_check_names.queue_name);
+    IF FOUND THEN
+        RAISE EXCEPTION 'queue "%" would share its functions with queue "%"',
+            queue_name, v_found.name
+            USING ERRCODE = 'duplicate_object', HINT = 'Choose another name.';
+    END IF;
+
+    SELECT t.relation, t.is_archive, pg_partition_root(t.relation) AS root INTO v_found
+    FROM (VALUES (v_queue, false), (v_archive, true)) AS t (relation, is_archive)
+    WHERE t.relation IS NOT NULL
+        AND (
+            NOT pgmq._looks_like_queue(t.relation, t.is_archive)
+            -- An archive without a queue is one that convert_archive_partitioned has put aside.
+            OR t.is_archive AND v_queue IS NULL AND NOT pgmq._is_listed(queue_name)
+        )
+    ORDER BY t.is_archive
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'queue "%" cannot be created: % exists and is not the table of a queue',
+            queue_name, v_found.relation
+            USING ERRCODE = 'duplicate_table',
+                DETAIL = CASE
+                    WHEN v_found.root <> v_found.relation
+                        THEN format('It is a partition of %s.', v_found.root)
+                    WHEN v_found.is_archive THEN 'No queue archives to it.'
+                    ELSE 'It has not the columns of one, or is not a table.'
+                END,
+                HINT = 'Choose another name, or rename the relation.';
+    END IF;
+
+    -- Sequences and indexes belong to the queue's tables, unless they are somebody else's.
+    SELECT c.oid::regclass AS relation INTO v_found
+    FROM unnest(ARRAY[
+        'ready_idx_', 'parked_idx_', 'msg_id_idx_', 'part_idx_', 'fifo_idx_', 'in_flight_idx_',
+        'archived_at_idx_', 'archived_id_idx_', 'sent_at_idx_', 'dedup_', 'ready_mark_',
+        'parked_mark_', 'live_mark_', 'floor_mark_', 'top_mark_', 'sweep_due_', 'tend_due_',
+        'notify_at_', 'armed_until_'
+    ]) AS p (prefix)
+    INNER JOIN pg_class AS c ON c.oid = to_regclass(format('pgmq.%I', p.prefix || v_suffix))
+    LEFT JOIN pg_index AS i ON i.indexrelid = c.oid
+    LEFT JOIN pg_depend AS d
+        ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'a'
+        AND d.refclassid = 'pg_class'::regclass
+    WHERE CASE c.relkind
+            WHEN 'i' THEN i.indrelid IN (
+                v_queue, v_archive, to_regclass(format('pgmq.%I', 'dedup_' || v_suffix))
+            )
+            WHEN 'I' THEN i.indrelid IN (v_queue, v_archive)
+            WHEN 'S' THEN d.refobjid = v_queue
+            WHEN 'r' THEN p.prefix = 'dedup_'
+                AND EXISTS (
+                    SELECT FROM pg_attribute AS a
+                    WHERE a.attrelid = c.oid AND a.attname = 'dedup_key'
+                )
+        END IS NOT TRUE
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'queue "%" cannot be created: % exists and is not the queue''s',
+            queue_name, v_found.relation
+            USING ERRCODE = 'duplicate_table',
+                HINT = 'Choose another name, or rename the relation.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_names(text) IS
+'Raise an error where a name that a queue needs is taken by what is not the queue''s.';

@@ -1,0 +1,27 @@
+CREATE OR REPLACE FUNCTION pgmq._schedule(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_function CONSTANT text := format('pgmq.%I', pgmq._function_name('scheduled', queue_name));
+BEGIN
+    -- Anew where it is there: a former owner of the queue may have changed it.
+    EXECUTE format(
+        $ddl$
+        CREATE OR REPLACE FUNCTION %s() RETURNS bigint
+        LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+        SET search_path = pg_catalog, pg_temp
+        AS %L
+        $ddl$,
+        v_function, format('BEGIN RETURN pgmq._maintain(%L); END', queue_name)
+    );
+    EXECUTE format('REVOKE ALL ON FUNCTION %s() FROM public', v_function);
+    EXECUTE format('ALTER FUNCTION %s() OWNER TO %s', v_function, (
+        SELECT c.relowner::regrole FROM pg_class AS c
+        WHERE c.oid = format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
+    ));
+END
+$$;
+COMMENT ON FUNCTION pgmq._schedule(text) IS
+'Create, or put right, the function by which schedulers maintain a queue with the rights of its owner.';

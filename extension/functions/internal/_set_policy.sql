@@ -1,0 +1,119 @@
+-- What set_policy() consists of.
+CREATE OR REPLACE FUNCTION pgmq._check_policy(policy pgmq.policy)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_given jsonb := to_jsonb(policy);
+    v_name text;
+BEGIN
+    FOREACH v_name IN ARRAY ARRAY['max_receives', 'max_in_flight'] LOOP
+        IF (v_given ->> v_name)::integer < 1 THEN
+            RAISE EXCEPTION '% must be at least 1: %', v_name, v_given ->> v_name
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Null means no limit.';
+        END IF;
+    END LOOP;
+    FOREACH v_name IN ARRAY ARRAY[
+        'retry_delay', 'retry_delay_max', 'message_ttl', 'archive_retention', 'dedup_window'
+    ]
+    LOOP
+        IF (v_given ->> v_name)::interval NOT BETWEEN '0' AND '100 years'
+            OR (v_given ->> v_name)::interval = '0' AND v_name NOT LIKE 'retry%'
+        THEN
+            RAISE EXCEPTION '% must be a positive interval of up to 100 years: %',
+                v_name, v_given ->> v_name
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Null means off.';
+        END IF;
+    END LOOP;
+    IF policy.retry_jitter NOT BETWEEN 0 AND 1 THEN
+        RAISE EXCEPTION 'retry_jitter must be between 0 and 1: %', policy.retry_jitter
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'It is the part of the delay that is left to chance.';
+    END IF;
+    IF policy.retry_jitter > 0 AND policy.retry_delay IS NULL THEN
+        RAISE EXCEPTION 'retry_jitter needs a retry_delay: %', policy.retry_jitter
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'It is the part of the delay that is left to chance.';
+    END IF;
+    IF policy.retry_delay_max < policy.retry_delay
+        OR policy.retry_delay IS NULL AND policy.retry_delay_max IS NOT NULL
+    THEN
+        RAISE EXCEPTION 'retry_delay_max needs a retry_delay that is not longer: % and %',
+            policy.retry_delay_max, coalesce(policy.retry_delay::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'A delay is doubled from retry_delay up to retry_delay_max.';
+    END IF;
+    IF policy.dead_letter_queue IS NOT NULL
+        AND policy.max_receives IS NULL AND policy.message_ttl IS NULL
+    THEN
+        RAISE EXCEPTION 'dead_letter_queue "%" would never get a message',
+            policy.dead_letter_queue
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'Give max_receives or message_ttl as well.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_policy(pgmq.policy) IS 'Raise an error unless the values of a policy make sense.';
+
+CREATE OR REPLACE FUNCTION pgmq._ensure_dead_letter_queue(queue_name text, dead_letter_queue text)
+RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table text := format('pgmq.%I', pgmq.format_table_name(dead_letter_queue, 'q'));
+    v_name text;
+    v_owner oid;
+    v_other oid;
+BEGIN
+    v_name := pgmq._lock_queue_name(dead_letter_queue);
+    IF v_name IS NULL THEN
+        PERFORM pgmq."create"(dead_letter_queue);
+        v_name := dead_letter_queue;
+    END IF;
+    IF EXISTS (
+        WITH RECURSIVE chain (name) AS (
+            SELECT v_name
+            UNION
+            SELECT p.dead_letter_queue
+            FROM chain AS c
+            INNER JOIN pgmq.policy AS p ON c.name = p.queue_name
+            WHERE p.dead_letter_queue IS NOT NULL
+        )
+        SELECT FROM chain AS c WHERE c.name = _ensure_dead_letter_queue.queue_name
+    )
+    THEN
+        RAISE EXCEPTION 'dead letters of queue "%" in queue "%" would come back to it',
+            queue_name, v_name
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'Dead-letter queues must not form a circle.';
+    END IF;
+    -- The owner of the queue, not whoever reads it, puts the dead letters there.
+    v_owner := (
+        SELECT c.relowner FROM pg_class AS c
+        WHERE c.oid = format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
+    );
+    IF NOT has_table_privilege(v_owner, v_table, 'INSERT') THEN
+        RAISE EXCEPTION 'the owner of queue "%", %, may not insert into dead-letter queue "%"',
+            queue_name, v_owner::regrole, v_name
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = format('GRANT INSERT ON %s TO %s;', v_table, v_owner::regrole);
+    END IF;
+    v_other := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = v_table::regclass);
+    IF pgmq._is_powerful(v_owner) AND NOT pg_has_role(v_other, v_owner, 'USAGE') THEN
+        RAISE EXCEPTION 'dead-letter queue "%" is not safe for queue "%": it belongs to %',
+            v_name, queue_name, v_other::regrole
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = format(
+                    'What its owner has put there would run with the rights of %s, the owner of the'
+                    ' queue. Let one role own both.', v_owner::regrole
+                );
+    END IF;
+    RETURN v_name;
+END
+$$;
+COMMENT ON FUNCTION pgmq._ensure_dead_letter_queue(text, text) IS
+'The proper name of a queue that is to take the dead letters of another.
+
+It is created if missing, and locked against being dropped.';

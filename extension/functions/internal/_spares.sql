@@ -1,0 +1,96 @@
+-- PL/pgSQL keeps what it has made of a function for as long as a session lasts, and frees it only
+-- when that function, by its oid, is called again and is another one by then. So some functions of
+-- queues that are dropped are put aside, and become those of the next queues of the same owner: or
+-- sessions that use very many queues, one after another, would grow and grow.
+CREATE OR REPLACE FUNCTION pgmq._retire(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_most CONSTANT integer := 32;      -- sets of functions of an owner
+    v_first record;
+    v_is_kept boolean;
+    v_function record;
+BEGIN
+    SELECT p.oid, p.proowner AS owner INTO v_first
+    FROM pgmq._all_compiled('enqueue', queue_name) AS f (id)
+    INNER JOIN pg_proc AS p ON f.id = p.oid
+    LIMIT 1;
+    v_is_kept := (SELECT count(*) FROM pgmq._spares(v_first.owner)) < v_most
+        AND to_regproc(format('pgmq.%I', format('spare enqueue %s', v_first.oid))) IS NULL;
+    FOR v_function IN
+        SELECT
+            p.oid::regprocedure AS id,
+            format('spare %s %s', t.name, v_first.oid) AS name,
+            v_is_kept AND t.plain IS NOT NULL AND p.proacl IS NULL
+            AND p.proowner = v_first.owner AS is_kept
+        FROM pgmq.template AS t
+        INNER JOIN pg_proc AS p
+            ON p.proname = pgmq._function_name(t.name, _retire.queue_name)::name
+            AND p.pronamespace = 'pgmq'::regnamespace
+    LOOP
+        IF v_function.is_kept THEN
+            EXECUTE format('ALTER FUNCTION %s RENAME TO %I', v_function.id, v_function.name);
+        ELSE
+            EXECUTE format('DROP FUNCTION %s', v_function.id);
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._retire(text) IS
+'Put the compiled functions of a queue aside for the next ones of its owner, or drop them.';
+
+CREATE OR REPLACE FUNCTION pgmq._spares(owner oid)
+RETURNS SETOF text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+        SELECT split_part(p.proname, ' ', 3)
+        FROM pg_proc AS p
+        WHERE p.proname >= 'spare enqueue '::name AND p.proname < 'spare enqueue :'::name
+            AND p.pronamespace = 'pgmq'::regnamespace AND p.proowner = owner;
+END
+$$;
+COMMENT ON FUNCTION pgmq._spares(oid) IS
+'The sets of functions that were put aside of this owner''s queues: what their names end in.';
+
+CREATE OR REPLACE FUNCTION pgmq._reuse(queue_name text, owner oid)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_set CONSTANT text := (
+        SELECT s.number
+        FROM pgmq._spares(owner) AS s (number)
+        -- Two queues must not take one.
+        WHERE pg_try_advisory_xact_lock(hashtext('pgmq.spare'), hashtext(s.number))
+        LIMIT 1
+    );
+    v_spare record;
+BEGIN
+    IF v_set IS NULL THEN
+        RETURN;
+    END IF;
+    -- By their names: they may be the functions of a queue by now, and have others.
+    FOR v_spare IN
+        SELECT format('spare %s %s', t.name, v_set) AS name, t.name AS operation
+        FROM pgmq.template AS t
+        WHERE t.plain IS NOT NULL
+    LOOP
+        IF to_regproc(format('pgmq.%I', v_spare.name)) IS NOT NULL THEN
+            EXECUTE format(
+                'ALTER FUNCTION pgmq.%I RENAME TO %I',
+                v_spare.name, pgmq._function_name(v_spare.operation, queue_name)
+            );
+        END IF;
+    END LOOP;
+EXCEPTION WHEN undefined_function THEN
+    NULL;
+END
+$$;
+COMMENT ON FUNCTION pgmq._reuse(text, oid) IS
+'Give a queue the functions that were put aside, if there are any, to be replaced by its own.';

@@ -1,0 +1,143 @@
+-- Which partitions there are, as the catalog has it.
+CREATE OR REPLACE FUNCTION pgmq._partition_column(relation text)
+RETURNS name
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT a.attname
+    FROM pg_partitioned_table AS t
+    INNER JOIN pg_attribute AS a ON t.partrelid = a.attrelid AND t.partattrs[0] = a.attnum
+    WHERE t.partrelid = to_regclass(relation) AND t.partstrat = 'r' AND t.partnatts = 1
+        AND a.attname IN ('msg_id', 'enqueued_at', 'archived_at')
+$$;
+COMMENT ON FUNCTION pgmq._partition_column(text) IS
+'The column whose ranges a table is partitioned by; null for any other table.';
+
+CREATE OR REPLACE FUNCTION pgmq._partitions(relation regclass)
+RETURNS TABLE (partition regclass, first_key bigint, end_key bigint)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT i.inhrelid, pgmq._partition_bound(b.bounds[1]), pgmq._partition_bound(b.bounds[2])
+    FROM pg_catalog.pg_inherits AS i
+    INNER JOIN pg_catalog.pg_class AS c ON i.inhrelid = c.oid
+    CROSS JOIN regexp_match(
+        pg_catalog.pg_get_expr(c.relpartbound, c.oid), 'FROM [(](.*)[)] TO [(](.*)[)]'
+    ) AS b (bounds)
+    WHERE i.inhparent = relation AND b.bounds IS NOT NULL
+$$;
+COMMENT ON FUNCTION pgmq._partitions(regclass) IS
+'The partitions of a table, with the first key of each and the first one after it.
+
+But for the default partition.';
+
+CREATE OR REPLACE FUNCTION pgmq._current_key(queue_name text, partition_column text)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF partition_column <> 'msg_id' THEN
+        RETURN pgmq._microseconds(clock_timestamp());
+    END IF;
+    RETURN coalesce(pg_sequence_last_value(
+        pg_get_serial_sequence(pgmq._queue_table(queue_name)::text, 'msg_id')
+    ), 0);
+END
+$$;
+COMMENT ON FUNCTION pgmq._current_key(text, text) IS
+'Where the keys of a queue, or of its archive, are now: the last msg_id that was drawn, or the time.';
+
+CREATE OR REPLACE FUNCTION pgmq._default_partition(relation regclass)
+RETURNS regclass
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT nullif(t.partdefid, 0) FROM pg_catalog.pg_partitioned_table AS t
+    WHERE t.partrelid = relation
+$$;
+COMMENT ON FUNCTION pgmq._default_partition(regclass) IS
+'The partition that takes what belongs in no other; null where there is none.';
+
+CREATE OR REPLACE FUNCTION pgmq._partition_name(relation regclass, suffix text)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- As pg_partman names them; a name that would be cut could be another queue's.
+    SELECT CASE
+        WHEN octet_length(c.relname || suffix) <= 63 THEN c.relname || suffix
+        ELSE left(c.relname, 2) || md5(c.relname) || suffix
+    END
+    FROM pg_catalog.pg_class AS c
+    WHERE c.oid = relation
+$$;
+COMMENT ON FUNCTION pgmq._partition_name(regclass, text) IS 'The name of a partition of a table.';
+
+CREATE OR REPLACE FUNCTION pgmq._default_keys(relation regclass)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH ends AS (
+        SELECT p.first_key, p.end_key FROM pgmq._partitions(relation) AS p
+        UNION ALL
+        SELECT null, null
+    ),
+    gaps AS (
+        SELECT e.end_key AS first_key, lead(e.first_key) OVER w AS end_key
+        FROM ends AS e
+        WINDOW w AS (ORDER BY e.first_key NULLS FIRST)
+    ),
+    conditions AS (
+        SELECT concat_ws(
+            ' AND ',
+            CASE WHEN g.first_key IS NOT NULL THEN format(
+                '%I >= %L', k.name, pgmq._partition_literal(k.name, g.first_key)
+            ) END,
+            CASE WHEN g.end_key IS NOT NULL THEN format(
+                '%I < %L', k.name, pgmq._partition_literal(k.name, g.end_key)
+            ) END
+        ) AS condition
+        FROM gaps AS g
+        CROSS JOIN LATERAL (SELECT pgmq._partition_column(relation::text)::text AS name) AS k
+        WHERE (g.first_key = g.end_key) IS NOT TRUE
+            -- A partition from MINVALUE, or to MAXVALUE.
+            AND coalesce(g.first_key, 0) < 9223372036854775807
+            AND coalesce(g.end_key, 0) > '-9223372036854775808'::bigint
+    )
+    SELECT coalesce(string_agg(coalesce(nullif(c.condition, ''), 'true'), ' OR '), 'false')
+    FROM conditions AS c
+$$;
+COMMENT ON FUNCTION pgmq._default_keys(regclass) IS
+'A condition for the keys that are in no partition but the default one.';
+
+-- A partitioned table has no key. Under a publication of deletes and updates, FOR ALL TABLES for
+-- example, those of a table without a replica identity fail. (Unless wal_level is logical, it costs
+-- nothing.)
+CREATE OR REPLACE FUNCTION pgmq._add_replica_identity(relation regclass)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table regclass;
+BEGIN
+    FOR v_table IN
+        SELECT c.oid
+        FROM pg_partition_tree(relation) AS t
+        INNER JOIN pg_class AS c ON t.relid = c.oid
+        WHERE c.relreplident = 'd' AND c.relkind IN ('r', 'p')
+            AND NOT EXISTS (
+                SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary
+            )
+        ORDER BY t.level
+    LOOP
+        EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', v_table);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._add_replica_identity(regclass) IS
+'Have updates and deletes of a partitioned table published by the whole row.
+
+Unless its partitions have a key or an identity of their own.';

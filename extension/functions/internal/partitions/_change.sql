@@ -1,0 +1,232 @@
+CREATE OR REPLACE FUNCTION pgmq._add_default_partition(relation regclass)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pgmq._default_partition(relation) IS NULL THEN
+        EXECUTE format(
+            'CREATE TABLE pgmq.%I PARTITION OF %s DEFAULT',
+            pgmq._partition_name(relation, '_default'), relation
+        );
+        EXECUTE format(
+            'ALTER TABLE %s OWNER TO %s', pgmq._default_partition(relation), pgmq._owner(relation)
+        );
+        PERFORM pgmq._add_replica_identity(relation);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._add_default_partition(regclass) IS
+'Give a table a default partition unless it has one.';
+
+CREATE OR REPLACE FUNCTION pgmq._new_range(
+    relation regclass,
+    partition_interval text,
+    key bigint,
+    OUT first_key bigint,
+    OUT end_key bigint
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_before bigint;
+    v_after bigint;
+BEGIN
+    SELECT
+        max(p.end_key) FILTER (WHERE p.end_key <= _new_range.key),
+        min(p.first_key) FILTER (WHERE p.first_key > _new_range.key)
+    INTO v_before, v_after
+    FROM pgmq._partitions(relation) AS p;
+    first_key := pgmq._partition_start(
+        partition_interval, key,
+        coalesce(v_before, v_after, pgmq._partition_anchor(partition_interval))
+    );
+    end_key := least(pgmq._partition_end(partition_interval, first_key), v_after);
+    first_key := greatest(first_key, v_before);
+END
+$$;
+COMMENT ON FUNCTION pgmq._new_range(regclass, text, bigint) IS
+'The range of a partition for a key that none is for: as long as the interval, or up to its neighbours.';
+
+-- A writer knows the partitions from the moment on when it first locks the table, and a message for
+-- which it knew none goes to the default partition; where one was attached meanwhile, Postgres
+-- refuses it there. So a partition is attached while no transaction has written to the table that
+-- could have a message for it. Messages can only be moved from the default partition while nobody
+-- uses the table at all: a statement that has been planned before and had to wait for its locks
+-- would look for them where they were.
+CREATE OR REPLACE FUNCTION pgmq._add_partition(
+    relation regclass,
+    partition_interval text,
+    key bigint,
+    most_moved bigint
+)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_column CONSTANT text := pgmq._partition_column(relation::text);
+    v_default CONSTANT regclass := pgmq._default_partition(relation);
+    v_keys record;
+    v_from text;
+    v_to text;
+    v_in_range text;
+    v_name text;
+    v_columns text;
+    v_count bigint := 0;
+    v_locks_writers boolean;
+BEGIN
+    -- One at a time, and then another may have done it.
+    EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
+    IF EXISTS (
+        SELECT FROM pgmq._partitions(relation) AS p
+        WHERE _add_partition.key >= p.first_key AND _add_partition.key < p.end_key
+    )
+    THEN
+        RETURN 0;
+    END IF;
+    v_keys := pgmq._new_range(relation, partition_interval, key);
+    v_from := pgmq._partition_literal(v_column, v_keys.first_key);
+    v_to := pgmq._partition_literal(v_column, v_keys.end_key);
+    v_in_range := format('%1$I >= %2$L AND %1$I < %3$L', v_column, v_from, v_to);
+    v_name := pgmq._partition_name(
+        relation, pgmq._partition_suffix(partition_interval, v_keys.first_key)
+    );
+    IF to_regclass(format('pgmq.%I', v_name)) IS NOT NULL THEN
+        -- A detached one, or one of another grid.
+        v_name := left(v_name, 2) || md5(format('%s %s', v_name, clock_timestamp()));
+    END IF;
+
+    IF v_default IS NOT NULL THEN
+        EXECUTE format(
+            'SELECT count(*) FROM (SELECT FROM %s WHERE %s LIMIT %s) AS m',
+            v_default, v_in_range, most_moved + 1
+        ) INTO v_count;
+        IF v_count > most_moved THEN
+            RETURN null;
+        END IF;
+    END IF;
+    -- A message has the time at which its transaction began: those that are open have an earlier one.
+    v_locks_writers := v_count > 0 OR v_column = 'msg_id'
+        OR v_keys.first_key < pgmq._microseconds(clock_timestamp() + interval '1 minute');
+    IF v_locks_writers THEN
+        -- EXCLUSIVE waits also for a reader who has locked messages and is about to update them.
+        EXECUTE format(
+            'LOCK TABLE ONLY %s IN %s MODE', relation,
+            CASE WHEN v_count > 0 THEN 'ACCESS EXCLUSIVE' ELSE 'EXCLUSIVE' END
+        );
+    END IF;
+    IF v_default IS NOT NULL THEN
+        -- Whoever uses it may be waiting for the lock above.
+        EXECUTE format(
+            'LOCK TABLE %s IN ACCESS EXCLUSIVE MODE %s', v_default,
+            CASE WHEN v_locks_writers THEN 'NOWAIT' END
+        );
+        IF v_count = 0 THEN
+            EXECUTE format(
+                'SELECT count(*) FROM (SELECT FROM %s WHERE %s LIMIT 1) AS m', v_default, v_in_range
+            ) INTO v_count;
+            IF v_count > 0 THEN
+                RAISE EXCEPTION 'messages for partition % have just come', v_name
+                    USING ERRCODE = 'lock_not_available';
+            END IF;
+        END IF;
+    END IF;
+    EXECUTE format(
+        'CREATE TABLE pgmq.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)',
+        v_name, relation
+    );
+    EXECUTE format('ALTER TABLE pgmq.%I OWNER TO %s', v_name, pgmq._owner(relation));
+    IF v_count > 0 THEN
+        -- A lease does not end by being moved, as the triggers of push delivery would think.
+        EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', v_default);
+        v_columns := (
+            SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+            FROM pg_attribute AS a
+            WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+        );
+        EXECUTE format(
+            $dml$
+            WITH moved AS (DELETE FROM %1$s WHERE %2$s RETURNING %3$s)
+            INSERT INTO pgmq.%4$I (%3$s) SELECT %3$s FROM moved
+            $dml$,
+            v_default, v_in_range, v_columns, v_name
+        );
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        EXECUTE format('ALTER TABLE %s ENABLE TRIGGER USER', v_default);
+    END IF;
+    IF (SELECT c.relreplident FROM pg_class AS c WHERE c.oid = relation) = 'f' THEN
+        EXECUTE format('ALTER TABLE pgmq.%I REPLICA IDENTITY FULL', v_name);
+    END IF;
+    EXECUTE format(
+        'ALTER TABLE %s ATTACH PARTITION pgmq.%I FOR VALUES FROM (%L) TO (%L)',
+        relation, v_name, v_from, v_to
+    );
+    RETURN v_count;
+END
+$$;
+COMMENT ON FUNCTION pgmq._add_partition(regclass, text, bigint, bigint) IS
+'Add the partition for a key that none is for yet, and return how many messages were moved there.
+
+These are what the default partition had of them. Null when they are more than most_moved: then nothing is done.';
+
+CREATE OR REPLACE FUNCTION pgmq._drop_partition(
+    queue_name text,
+    is_archive boolean,
+    relation regclass,
+    partition regclass
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_messages bigint;
+    v_unread bigint;
+BEGIN
+    EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
+    IF NOT EXISTS (
+        SELECT FROM pg_inherits AS i WHERE i.inhparent = relation AND i.inhrelid = partition
+    )
+    THEN
+        RETURN;     -- another has done it
+    END IF;
+    -- Counted before everybody is locked out; nobody changes it any more.
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', partition);
+    EXECUTE format(
+        'SELECT count(*), count(*) FILTER (WHERE read_ct = 0) FROM %s', partition
+    ) INTO v_messages, v_unread;
+    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation);
+    IF NOT is_archive AND v_messages > 0 THEN
+        RAISE LOG 'retention drops partition % of queue "%" with % messages, % of them never read',
+            partition, queue_name, v_messages, v_unread;
+        UPDATE pgmq.partitioning AS t
+        SET dropped_messages = t.dropped_messages + v_messages,
+            dropped_unread = t.dropped_unread + v_unread,
+            dropped_at = clock_timestamp()
+        WHERE t.queue_name = _drop_partition.queue_name AND t.is_archive = _drop_partition.is_archive;
+    END IF;
+    EXECUTE format('DROP TABLE %s', partition);
+END
+$$;
+COMMENT ON FUNCTION pgmq._drop_partition(text, boolean, regclass, regclass) IS
+'Drop a partition that retention no longer keeps, and record the messages that were still in it.';
+
+CREATE OR REPLACE FUNCTION pgmq._postpone_partitions(
+    relation regclass,
+    thorough boolean,
+    reason text
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF thorough THEN
+        RAISE WARNING 'partitions of table % are left for later: %', relation, reason;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._postpone_partitions(regclass, boolean, text) IS
+'Say, if pgmq.maintain() was called, that a lock could not be had in time.';

@@ -1,0 +1,72 @@
+CREATE OR REPLACE FUNCTION pgmq._convert_archive(
+    table_name text,
+    partition_interval text,
+    retention_interval text,
+    leading_partition integer
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_archive text;
+    v_relation regclass;
+    v_queue_name text;
+    v_old regclass;
+    v_grant record;
+BEGIN
+    IF table_name IS NULL THEN
+        PERFORM pgmq._raise_null('table_name', 'Give the name of the queue.');
+    END IF;
+    v_queue_name := coalesce(pgmq._lock_queue_name(table_name), table_name);
+    v_archive := pgmq.format_table_name(v_queue_name, 'a');
+    v_relation := to_regclass(format('pgmq.%I', v_archive));
+    IF v_relation IS NULL THEN
+        PERFORM pgmq._compiled('read', table_name);     -- an unknown queue is an error
+        RAISE NOTICE 'Table %s does not exists', v_archive;
+        RETURN;
+    END IF;
+    IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = v_relation) = 'p' THEN
+        RAISE NOTICE 'Table %s is already partitioned', v_archive;
+        RETURN;
+    END IF;
+    PERFORM pgmq._check_partitioning(partition_interval, retention_interval, leading_partition);
+    IF octet_length(v_archive || '_old') > 63 THEN
+        RAISE EXCEPTION 'queue name "%" is too long in bytes to rename its archive: %, maximum is 57',
+            v_queue_name, octet_length(v_queue_name)
+            USING ERRCODE = 'name_too_long', HINT = 'The archive gets a name with _old at the end.';
+    END IF;
+
+    EXECUTE format('ALTER TABLE %s RENAME TO %I', v_relation, v_archive || '_old');
+    v_old := v_relation;
+    EXECUTE format(
+        'ALTER INDEX IF EXISTS pgmq.%I RENAME TO %I',
+        'archived_at_idx_' || pgmq._suffix(v_queue_name),
+        'archived_at_idx_' || left(pgmq._suffix(v_queue_name), 43) || '_old'
+    );
+    PERFORM pgmq._create_archive(v_queue_name, partition_interval);
+    -- Its owner and grants are the old one's.
+    v_relation := format('pgmq.%I', v_archive)::regclass;
+    EXECUTE format('ALTER TABLE %s OWNER TO %s', v_relation, pgmq._owner(v_old));
+    FOR v_grant IN
+        SELECT
+            lower(g.privilege_type) AS privilege_type,
+            coalesce(r.rolname, 'public') AS grantee,
+            g.is_grantable
+        FROM pg_class AS c
+        CROSS JOIN aclexplode(c.relacl) AS g
+        LEFT JOIN pg_roles AS r ON g.grantee = r.oid
+        WHERE c.oid = v_old AND g.grantee <> c.relowner
+    LOOP
+        EXECUTE format(
+            'GRANT %I ON %s TO %I %s', v_grant.privilege_type, v_relation, v_grant.grantee,
+            CASE WHEN v_grant.is_grantable THEN 'WITH GRANT OPTION' END
+        );
+    END LOOP;
+    PERFORM pgmq._start_partitioning(
+        v_queue_name, true, partition_interval, retention_interval, leading_partition
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq._convert_archive(text, text, text, integer) IS
+'Give a queue a partitioned archive; its search_path outlasts it where pg_partman is installed.';

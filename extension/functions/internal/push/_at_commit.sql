@@ -1,0 +1,154 @@
+-- What the queue's triggers call. A trigger that somebody has given another table must not free
+-- slots of a queue that is not theirs.
+CREATE OR REPLACE FUNCTION pgmq._is_of_queue(
+    relation oid,
+    schema_name name,
+    table_name name,
+    queue_name text
+)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT schema_name = 'pgmq'::name AND CASE
+        WHEN table_name = lower(pg_catalog.format('q_%s', queue_name))::name THEN true
+        ELSE pg_catalog.pg_partition_root(relation)::oid = to_regclass(
+            pg_catalog.format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
+        )::oid
+    END IS TRUE
+$$;
+COMMENT ON FUNCTION pgmq._is_of_queue(oid, name, name, text) IS
+'Whether this is the table of the queue, or a partition of it.';
+
+CREATE OR REPLACE FUNCTION pgmq._meet(queue_name text, shared boolean)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    v_class CONSTANT integer := hashtext('pgmq.push');
+    v_object CONSTANT integer := hashtext(queue_name);
+BEGIN
+    IF shared THEN
+        PERFORM pg_advisory_xact_lock_shared(v_class, v_object);
+    ELSE
+        PERFORM pg_advisory_xact_lock(v_class, v_object);
+    END IF;
+EXCEPTION
+    WHEN lock_not_available OR deadlock_detected THEN
+        NULL;
+END
+$$;
+COMMENT ON FUNCTION pgmq._meet(text, boolean) IS
+'Wait up to a tenth of a second for those who are about to commit what this one may have missed.
+
+That is a message that they found no slot for, or a slot that they found no message for. The others wait for this transaction likewise.';
+
+CREATE OR REPLACE FUNCTION pgmq._push_at_commit()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+DECLARE
+    v_queue CONSTANT text := TG_ARGV[0];
+    v_now timestamptz;
+    v_free_at timestamptz;
+    v_group text;
+    v_freed boolean := false;
+    v_has_room boolean := true;
+    v_looked boolean;
+    v_left text := 'messages';
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed'
+        OR NOT pgmq._is_of_queue(TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, v_queue)
+    THEN
+        RETURN null;
+    END IF;
+    -- One statement, since a commit may run it for very many messages.
+    v_free_at := (
+        SELECT s.free_at FROM pgmq.channel_slot AS s
+        WHERE s.queue_name = v_queue
+        ORDER BY s.free_at
+        LIMIT 1
+    );
+    IF v_free_at IS NULL THEN
+        RETURN null;        -- there is no channel
+    END IF;
+    -- A commit may bring very many of these. What one has done is no reason to do nothing for the
+    -- next: between the two there may have been another message, or another's commit. But what has
+    -- been pushed already needs no more, and a look in vain is not repeated for a hundredth of a
+    -- second (those who gave up waiting for this transaction, see _meet, have done so for longer).
+    v_now := clock_timestamp();
+    v_freed := TG_OP = 'DELETE' AND pgmq._free_slot(v_queue, old.msg_id, old.read_ct);
+    v_looked := current_setting('pgmq.push_look', true) <> ''
+        AND pgmq._has_just_looked(v_queue, v_freed);
+    IF TG_OP <> 'DELETE' AND new.vt <= v_now THEN
+        v_has_room := v_free_at <= v_now;
+        IF v_looked AND NOT v_has_room
+            OR v_has_room AND EXISTS (
+                SELECT FROM pgmq.channel_slot AS s
+                WHERE s.queue_name = v_queue AND s.msg_id = new.msg_id
+            )
+            OR v_looked AND NOT EXISTS (
+                SELECT FROM pgmq.get(v_queue, new.msg_id) AS m WHERE m.vt <= v_now
+            )
+        THEN
+            RETURN null;
+        END IF;
+    ELSIF v_looked AND NOT pgmq._is_grouped(v_queue) THEN
+        RETURN null;
+    END IF;
+
+    v_group := coalesce(
+        CASE TG_OP WHEN 'DELETE' THEN old.headers ELSE new.headers END ->> 'x-pgmq-group',
+        '_default_fifo_group'
+    );
+    IF v_has_room THEN
+        v_left := pgmq._push(v_queue, v_group, NOT coalesce(v_looked, false));
+    END IF;
+    IF v_looked THEN
+        RETURN null;
+    END IF;
+    -- A message that is left here, and a slot that another transaction leaves because it cannot see
+    -- the message, would stay apart if both were to commit now: one of them has to look after the
+    -- other one's commit. Those that leave messages do not wait for each other.
+    IF v_left = 'messages' AND TG_OP <> 'DELETE'
+        OR v_left = 'nothing' AND (TG_OP = 'UPDATE' OR v_freed)
+    THEN
+        IF v_left = 'messages' THEN
+            PERFORM pgmq._close_lost(v_queue);
+        END IF;
+        PERFORM pgmq._meet(v_queue, v_left = 'messages');
+        v_left := pgmq._push(v_queue, v_group, true);
+    END IF;
+    -- (The next message that was sent with one that found a slot has its own, or is gone.)
+    IF NOT (TG_OP = 'INSERT' AND v_left = 'nothing' OR v_freed AND v_left = 'messages') THEN
+        PERFORM pgmq._note_look(v_queue, v_left = 'nothing');
+    END IF;
+    RETURN null;
+END
+$$;
+COMMENT ON FUNCTION pgmq._push_at_commit() IS
+'Trigger of a queue that pushes, deferred: a message has arrived, was returned or is gone.';
+
+CREATE OR REPLACE FUNCTION pgmq._free_slot_at_once()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- nack ends the lease, whatever the delay, and clears last_read_at; set_vt and extend do so
+    -- where the message is visible.
+    IF (new.last_read_at IS NULL OR new.vt <= clock_timestamp())
+        AND current_setting('transaction_isolation') = 'read committed'
+        AND pgmq._is_of_queue(TG_RELID, TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_ARGV[0])
+    THEN
+        PERFORM pgmq._free_slot(TG_ARGV[0], old.msg_id, old.read_ct);
+    END IF;
+    RETURN null;
+END
+$$;
+COMMENT ON FUNCTION pgmq._free_slot_at_once() IS
+'Trigger of a queue that pushes: the vt of a message has changed, but it was not read.';

@@ -1,0 +1,77 @@
+CREATE OR REPLACE FUNCTION pgmq._check_channel(maximum_messages integer, vt integer)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    IF maximum_messages IS NULL OR maximum_messages NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'maximum_messages must be between 1 and 1000: %',
+            coalesce(maximum_messages::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'It is how many messages may be out unacknowledged at a time.';
+    END IF;
+    IF vt IS NULL OR vt < 1 THEN
+        RAISE EXCEPTION 'vt must be at least 1: %', coalesce(vt::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'It is how many seconds there are to acknowledge a message.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_channel(integer, integer) IS
+'Raise the error that invalid arguments of open_channel deserve.';
+
+CREATE OR REPLACE FUNCTION pgmq._open_channel(
+    queue_name text,
+    maximum_messages integer,
+    vt integer
+)
+RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_queue text;
+    v_number integer;
+    v_channel text;
+BEGIN
+    -- Anybody may call this.
+    PERFORM pgmq._check_channel(maximum_messages, vt);
+    IF pgmq._may_be_pushed(queue_name) IS NOT true THEN
+        RAISE EXCEPTION 'permission denied for queue "%"', queue_name
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = format(
+                    '%s needs SELECT and UPDATE on pgmq.%I.',
+                    pgmq._caller(), pgmq.format_table_name(queue_name, 'q')
+                );
+    END IF;
+    v_queue := pgmq._lock_queue_name(queue_name);
+    IF NOT pgmq._is_safe_to_push(queue_name) THEN
+        RAISE EXCEPTION 'queue "%" cannot be pushed: its owner has not the rights of %',
+            v_queue, current_user
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = 'Messages are pushed with the rights of the extension''s owner, and triggers of the queue would have them.';
+    END IF;
+    v_number := nextval('pgmq.channel_number_seq');
+    -- NOTIFY has no privileges: whoever knows the name can listen.
+    v_channel := format('pgmq.c_%s_%s', v_number, replace(gen_random_uuid()::text, '-', ''));
+    PERFORM pg_advisory_lock(pgmq._channel_locks(), v_number);
+    INSERT INTO pgmq.channel (
+        channel, number, queue_name, maximum_messages, vt, pid
+    )
+    VALUES (
+        v_channel,
+        v_number,
+        v_queue,
+        _open_channel.maximum_messages,
+        _open_channel.vt,
+        pg_backend_pid()
+    );
+    -- Longest free is first filled: so new channels take turns.
+    INSERT INTO pgmq.channel_slot (channel, number, queue_name, free_at)
+    SELECT v_channel, n, v_queue, pgmq._long_ago(to_timestamp(n))
+    FROM generate_series(1, _open_channel.maximum_messages) AS n;
+    PERFORM pgmq._push(v_queue, null, true);
+    RETURN v_channel;
+END
+$$;
+COMMENT ON FUNCTION pgmq._open_channel(text, integer, integer) IS
+'What open_channel does with the rights of the extension''s owner.';
