@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pgmq import embedded
 
-# As README has it.
+# As extension/docs/operations.md has it.
 EACH = """
 DO $$
 DECLARE
