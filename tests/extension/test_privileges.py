@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgmq import _tables as tables
+from pgmq import _statements as statements
 from support import server as servers
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def test_a_consumer_has_what_a_worker_and_the_command_line_ask_for(
                 "SELECT pgmq.get_policy('other')",
                 "SELECT * FROM pgmq.list_notify_insert_throttles()",
                 "SELECT * FROM pgmq.list_topic_bindings()",
-                tables.TOP,
+                statements.top().query,
             )
         assert (sorted(listed), seen) == ([("other",), ("q",)], [("q",)])
 

@@ -20,7 +20,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgmq import __version__, cli
-from pgmq._tables import Seen, compare
+from pgmq._statements import Seen
+from pgmq.cli import _declare
+from pgmq.cli._output import compare
 from support import pages
 from support.server import ROOT
 
@@ -94,7 +96,7 @@ def _rows(db: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
     return db.execute(query.encode()).fetchall()
 
 
-@pytest.mark.parametrize("command", sorted(cli._commands))
+@pytest.mark.parametrize("command", sorted(_declare.commands))
 def test_every_command_has_help_with_an_example(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,7 +110,7 @@ def test_every_command_has_help_with_an_example(
         words = list(
             itertools.takewhile(lambda word: word not in {"--", ">"}, shlex.split(example))
         )
-        assert cli._parser().parse_args(words).command == command
+        assert _declare.parser().parse_args(words).command == command
 
 
 @pytest.mark.parametrize("option", [(), ("--sql",)])

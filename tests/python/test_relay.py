@@ -401,7 +401,7 @@ def test_a_connection_that_is_closed_for_a_message_is_no_outage(
     rabbitmq: RabbitMQ, db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What cannot be foreseen here, such as a smaller frame of a proxy, the broker says.
-    monkeypatch.setattr("pgmq._brokers._RabbitMQ._check_size", lambda *_: None)
+    monkeypatch.setattr("pgmq.relay._brokers._RabbitMQ._check_size", lambda *_: None)
     db.execute(
         """
         SELECT pgmq.create('orders'), pgmq.send('orders', '1'),
@@ -427,7 +427,7 @@ def test_confirmations_that_come_late_are_waited_for(
     """Sent again, all would arrive twice; a broker without memory says that it is blocked."""
     amqp: Any = pytest.importorskip("amqp")
     drain, begin = amqp.Connection.drain_events, time.monotonic()
-    monkeypatch.setattr("pgmq._brokers._PATIENCE", 0.4 if says else 15.0)
+    monkeypatch.setattr("pgmq.relay._brokers._PATIENCE", 0.4 if says else 15.0)
 
     def late(self: Any, timeout: float | None = None) -> Any:
         if time.monotonic() < begin + 2:

@@ -99,6 +99,10 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         self._ahead = now - datetime.now(timezone.utc)
         return connection
 
+    def run(self, statement: Statement[T]) -> T:
+        """Run a statement that is no method of a client."""
+        return self._run(statement, None)
+
     def _run(self, statement: Statement[T], conn: psycopg.Connection[Any] | None) -> T:
         if not self._for_good:
             return self._execute(statement)
@@ -141,9 +145,9 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
 
     def unlocked(self, queue: str, msg_ids: list[int]) -> set[int]:
         """Return which messages nobody else has locked; what is gone is locked by nobody."""
-        table = self._run(statements.queue_table(queue, "q"), None)
-        free = self._run(statements.there(table, msg_ids, free=True), None)
-        return set(msg_ids) - (self._run(statements.there(table, msg_ids), None) - free)
+        table = self.run(statements.queue_table(queue, "q"))
+        free = self.run(statements.there(table, msg_ids, free=True))
+        return set(msg_ids) - (self.run(statements.there(table, msg_ids)) - free)
 
     def check(self, queue: str) -> None:
         """Raise what would keep messages from being acknowledged: a right, an older pgmq."""
@@ -171,7 +175,7 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
             self._wait(poll)
             return []
         try:
-            due = self._run(statements.await_(queue, 5), None)
+            due = self.run(statements.await_(queue, 5))
         except psycopg.errors.ObjectNotInPrerequisiteState:
             self._wait(poll)
             return []

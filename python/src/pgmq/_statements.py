@@ -205,6 +205,31 @@ def ensure_partman() -> Statement[None]:
     return Statement("CREATE EXTENSION IF NOT EXISTS pg_partman", {}, _NOTHING.decode)
 
 
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What there is of pgmq: the extension's version, its schema, and files of our version."""
+
+    extension: str | None
+    schema: bool
+    available: bool
+
+
+def installation(version: str) -> Statement[Installation]:
+    return Statement(
+        """
+        SELECT
+            (SELECT extversion FROM pg_extension WHERE extname = 'pgmq'),
+            to_regnamespace('pgmq') IS NOT NULL,
+            EXISTS (
+                SELECT FROM pg_available_extension_versions
+                WHERE name = 'pgmq' AND version = %(version)s::text
+            )
+        """,
+        {"version": version},
+        lambda rows: Installation(*rows[0]),
+    )
+
+
 # Queues
 
 _create = Call[None]("create(queue text)", _NOTHING)
@@ -584,8 +609,9 @@ def top() -> Statement[list[Seen]]:
             pgmq.metrics_all() AS m
         CROSS JOIN LATERAL pgmq.get_policy(m.queue_name) AS p
         CROSS JOIN LATERAL (
-            SELECT
-                to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS relid
+            SELECT to_regclass(
+                concat('pgmq.', quote_ident(pgmq.format_table_name(m.queue_name, 'q')))
+            ) AS relid
         ) AS t
         ORDER BY m.queue_name
         """,

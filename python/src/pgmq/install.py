@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg import sql
+from psycopg.rows import tuple_row
 
+from pgmq import _statements as statements
 from pgmq.base import PGMQConfig, resolve_pgmq_config
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ __all__ = [
     "PGMQInstallError",
     "get_embedded_install_sql",
     "get_embedded_sql_version",
+    "install_or_update",
     "install_pgmq_from_sql",
     "install_pgmq_sql",
 ]
@@ -83,6 +87,39 @@ def install_pgmq_from_sql(
     """
     install_pgmq_sql(get_embedded_install_sql(), conn=conn, config=config, dsn=dsn, **config_kwargs)
     return get_embedded_sql_version()
+
+
+def install_or_update(connection: psycopg.Connection[Any], *, extension: bool = True) -> str:
+    """Install pgmq in a database, or bring it up to date, in one transaction; return its version.
+
+    It is an extension where the server has its files, and else what the package carries. Without
+    `extension` that is so from the start; one that is there already stays one. Raises
+    PGMQInstallError when the server lacks the files to update it, and psycopg's errors.
+    """
+    ours = get_embedded_sql_version()
+    with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+        # No notices of what is not there to be replaced.
+        cursor.execute("SET LOCAL client_min_messages = warning")
+        statement = statements.installation(ours)
+        cursor.execute(statement.query, statement.parameters)
+        there = statement.decode(cursor.fetchall())
+        version = sql.Literal(ours)
+        if there.extension == ours:
+            pass
+        elif there.extension is not None:
+            if not there.available:
+                raise PGMQInstallError(
+                    f"the extension is here in version {there.extension}, and the server has no"
+                    f" files of {ours}: they come with make install in pgmq's source"
+                )
+            cursor.execute(sql.SQL("ALTER EXTENSION pgmq UPDATE TO {}").format(version))
+        elif extension and there.available and not there.schema:
+            cursor.execute(sql.SQL("CREATE EXTENSION pgmq VERSION {}").format(version))
+        else:
+            cursor.execute(get_embedded_install_sql().encode())
+        installed = statements.version()
+        cursor.execute(installed.query, installed.parameters)
+        return installed.decode(cursor.fetchall())
 
 
 @contextlib.contextmanager

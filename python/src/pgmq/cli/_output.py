@@ -1,23 +1,55 @@
-"""What queues hold, for people and for Prometheus."""
+"""What commands print: messages, tables, metrics for Prometheus, and what is wrong."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from pgmq._wire import JSONText
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pgmq.messages import QueueMetrics
+    from pgmq._statements import Seen
+    from pgmq.messages import Message, QueueMetrics
 
-__all__ = ["TOP", "CommandError", "Seen", "Table", "compare", "prometheus", "rich"]
+__all__ = ["CommandError", "Table", "compare", "explain", "line_of", "prometheus", "rich"]
 
 
 class CommandError(Exception):
     """Raised for what a command cannot do; the message says why."""
+
+
+def explain(error: psycopg.Error) -> tuple[str, str | None]:
+    diagnostic = error.diag
+    message = diagnostic.message_primary or str(error).strip() or type(error).__name__
+    if diagnostic.message_detail and isinstance(error, psycopg.DataError):
+        message = f"{message}: {diagnostic.message_detail}"
+    if isinstance(error, psycopg.errors.InvalidSchemaName) and '"pgmq"' in message:
+        return "pgmq is not installed in this database", "Run pgmq install."
+    if isinstance(error, psycopg.errors.UndefinedFunction) and "function pgmq." in message:
+        name = message.partition("function ")[2].partition("(")[0]
+        return (
+            f"the pgmq of this database has no function {name}",
+            "pgmq install brings it up to date.",
+        )
+    return message, diagnostic.message_hint
+
+
+def line_of(message: Message) -> str:
+    """Write a message as one line of JSON, its own JSON as it stands."""
+    values = {field.name: getattr(message, field.name) for field in fields(message)}
+    texts = (
+        f'"{name}": {value if isinstance(value, JSONText) else json.dumps(value, default=str)}'
+        for name, value in values.items()
+    )
+    return "{" + ", ".join(texts) + "}"
 
 
 def rich(module: str, extra: str = "cli") -> Any:
@@ -92,40 +124,8 @@ def prometheus(found: Iterable[QueueMetrics]) -> str:
     return "\n".join(lines) + "\n"
 
 
-TOP = """
-SELECT
-    m.queue_name, m.queue_length, m.queue_length - m.queue_visible_length, m.oldest_msg_age_sec,
-    m.total_messages, extract(EPOCH FROM m.scrape_time)::float8, p.dead_letter_queue,
-    (
-        SELECT coalesce(sum(s.n_dead_tup), 0)::bigint
-        FROM pg_stat_all_tables AS s
-        WHERE s.relid = t.relid OR s.relid IN (SELECT relid FROM pg_partition_tree(t.relid))
-    )
-FROM
-    pgmq.metrics_all() AS m
-CROSS JOIN LATERAL pgmq.get_policy(m.queue_name) AS p
-CROSS JOIN LATERAL (
-    SELECT to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS relid
-) AS t
-ORDER BY m.queue_name
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A row of TOP."""
-
-    queue: str
-    length: int
-    hidden: int
-    oldest: int | None
-    total: int
-    at: float
-    dead_letter_queue: str | None
-    dead_tuples: int
-
-
 def compare(seen: list[Seen], before: dict[str, Seen], wanted: Sequence[str]) -> Table:
+    """Make a table of what was seen, with what has changed since."""
     lengths = {each.queue: each.length for each in seen}
     rows = []
     for now in seen:
@@ -142,14 +142,8 @@ def compare(seen: list[Seen], before: dict[str, Seen], wanted: Sequence[str]) ->
         )
     return Table(
         [
-            "queue",
-            "messages",
-            "in flight",
-            "oldest s",
-            "sent/s",
-            "done/s",
-            "dead letters",
+            "queue", "messages", "in flight", "oldest s", "sent/s", "done/s", "dead letters",
             "dead tuples",
         ],
         rows,
-    )
+    )  # fmt: skip

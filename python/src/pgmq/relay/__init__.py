@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.errors import LockNotAvailable
 
-from pgmq._brokers import BrokerError, Outgoing, RefusedError, RelayError, broker
 from pgmq._session import Session, StoppedError
 from pgmq._statements import leases
 from pgmq._wire import backoff
+from pgmq.relay._brokers import BrokerError, Outgoing, RefusedError, RelayError, broker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

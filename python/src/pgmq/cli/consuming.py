@@ -1,0 +1,114 @@
+"""The commands that go on until they are stopped: consume, relay."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from pgmq._signals import on_signal
+from pgmq.cli._declare import QUEUE, VT, arg, at_least, command, seconds
+from pgmq.cli._output import CommandError
+
+if TYPE_CHECKING:
+    from pgmq.cli._declare import Options
+
+
+@command(
+    QUEUE,
+    VT,
+    arg("--grouped", action="store_true", help="in the order of FIFO groups"),
+    arg(
+        "--retry-delay",
+        type=at_least(0),
+        metavar="SECONDS",
+        help="when a failed message is tried again (default: as the queue's policy says)",
+    ),
+    arg(
+        "--poll",
+        type=seconds,
+        default=1.0,
+        metavar="SECONDS",
+        help="look so often into an empty queue without wake-ups (default: 1)",
+    ),
+    arg("--until-empty", action="store_true", help="end when there is nothing to read"),
+)
+def consume(options: Options) -> None:
+    """Run a program for each message.
+
+    The program has the message on its standard input, and PGMQ_QUEUE, PGMQ_MSG_ID, PGMQ_READ_CT,
+    PGMQ_ENQUEUED_AT and PGMQ_HEADERS (JSON; PGMQ_HEADERS_FILE names a file instead where they are
+    long) in its environment. Exit code 0 acknowledges the message. After any other it is returned,
+    with the last line that the program wrote to standard error. The lease is extended while it
+    runs. SIGTERM or Ctrl-C lets the program finish, and so does SIGHUP, when a terminal is closed;
+    a second SIGTERM or Ctrl-C ends it and what it has started, a third one kills them. Goes on by
+    itself when the server was restarted. For more messages at a time, start it several times.
+
+    Example: pgmq consume orders --vt 60 -- ./handle-order --verbose
+    """
+    from pgmq.cli._consumer import Consumer
+
+    if not options.program:
+        options.parser.error("the program is missing")
+    if shutil.which(options.program[0]) is None:
+        options.parser.error(f"no such program: {options.program[0]}")
+    consumer = Consumer(
+        options.queue,
+        options.program,
+        options.vt,
+        options.grouped,
+        options.retry_delay,
+        options.poll,
+    )
+    with on_signal(consumer.stop, consumer.finish):
+        consumer.run(options.dsn, until_empty=options.until_empty)
+
+
+@command(
+    QUEUE,
+    arg(
+        "url",
+        metavar="URL",
+        nargs="?",
+        help="default: PGMQ_RELAY_URL, which other users do not see",
+    ),
+    arg("--vt", type=at_least(3), default=30, metavar="SECONDS",
+         help="visibility timeout, extended while the broker is away (default: 30)"),
+    arg("--batch", type=at_least(1), default=100, metavar="N", help="default: 100"),
+    arg("--poll", type=seconds, default=1.0, metavar="SECONDS",
+         help="look so often into an empty queue without wake-ups (default: 1)"),
+    arg("--until-empty", action="store_true", help="end when there is nothing to forward"),
+)  # fmt: skip
+def relay(options: Options) -> None:
+    """Forward a queue to another broker.
+
+    Every message at least once, and in the order of its FIFO group.
+
+    URL is amqp:// (RabbitMQ), redis://, sqs:// or another that kombu knows (extra relay), or
+    kafka:// (extra kafka). Where messages go there:
+
+      amqp://HOST/VHOST?queue=NAME          a queue, created if missing (default: of the same name)
+      amqp://HOST/VHOST?exchange=NAME&routing_key=KEY
+      redis://HOST/0?queue=NAME             a queue of kombu's, and so for its other transports
+      kafka://HOST:9092?topic=NAME          a topic; other options are librdkafka's
+
+    The header x-pgmq-routing-key of a message names another routing key, queue or topic. Headers
+    are passed on, with x-pgmq-message-id = QUEUE/MSG_ID to tell repetitions by. SIGTERM or Ctrl-C
+    ends it and gives back what is not sent.
+
+    Example: pgmq relay orders 'amqp://guest:guest@localhost//?exchange=shop&routing_key=order.new'
+    """
+    from pgmq.relay import Relay, RelayError
+
+    url = options.url or os.environ.get("PGMQ_RELAY_URL", "")
+    if not url:
+        options.parser.error("the URL is missing, here and in PGMQ_RELAY_URL")
+    try:
+        relay = Relay(
+            options.dsn, options.queue, url,
+            batch=options.batch, vt=options.vt, poll=options.poll,
+        )  # fmt: skip
+    except RelayError as error:
+        raise CommandError(str(error)) from error
+    with on_signal(relay.stop):
+        relay.run(until_empty=options.until_empty)

@@ -1,0 +1,89 @@
+"""The command for policies: policy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pgmq.cli._declare import at_least, command, server, session_of
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from pgmq.cli._declare import Options
+
+_POLICY: dict[str, tuple[Callable[[str], Any], str, str]] = {
+    "max_receives": (at_least(1), "N", "after so many receipts a message is a dead letter"),
+    "dead_letter_queue": (str, "QUEUE", "they go there, created if missing (default: archive)"),
+    "retry_delay": (str, "INTERVAL", "how long a returned message stays hidden"),
+    "retry_delay_max": (str, "INTERVAL", "double that with each receipt, up to this"),
+    "retry_jitter": (float, "SHARE", "shorten it by a random part of up to this (0 to 1)"),
+    "message_ttl": (str, "INTERVAL", "older messages are dead letters"),
+    "archive_retention": (str, "INTERVAL", "remove archived messages after this"),
+    "dedup_window": (str, "INTERVAL", "for so long a deduplication key stores one message"),
+    "max_in_flight": (at_least(1), "N", "lease no more than so many at a time"),
+}  # fmt: skip
+
+
+def _declare_policy(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="show|set", required=True)
+    show = actions.add_parser(
+        "show",
+        help="print the policy of queues",
+        description="Example: pgmq policy show orders",
+        parents=[server()],
+    )
+    show.add_argument("queues", metavar="QUEUE", nargs="*", help="default: all")
+    show.add_argument("--json", action="store_true", help="print JSON")
+    change = actions.add_parser(
+        "set",
+        help="set the whole policy of a queue",
+        description="Set the whole policy of a queue: what is not given is off. An INTERVAL is what"
+        " Postgres takes for one, such as '30 seconds' or '7 days'.",
+        epilog="Example: pgmq policy set orders --max-receives 5 --dead-letter-queue orders_dead"
+        " --retry-delay '10 seconds' --retry-delay-max '1 hour'",
+        parents=[server()],
+    )
+    change.add_argument("queue", metavar="QUEUE")
+    for name, (kind, metavar, text) in _POLICY.items():
+        change.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            metavar=metavar,
+            help=text,
+            default=0.0 if name == "retry_jitter" else None,
+        )
+    change.add_argument("--ack-archives", action="store_true", help="acknowledging archives")
+
+
+@command(declare=_declare_policy)
+def policy(options: Options) -> None:
+    """Show or set the policy of queues.
+
+    That is what the server does with failed, expired and repeated messages.
+
+    Example: pgmq policy set orders --max-receives 5 --dead-letter-queue orders_dead
+    """
+    with session_of(options) as session:
+        if options.action == "set":
+            session.set_policy(
+                options.queue,
+                **{name: getattr(options, name) for name in _POLICY},
+                ack_archives=options.ack_archives,
+            )
+            return
+        queues = options.queues or [record.queue_name for record in session.list_queues()]
+        policies = [session.get_policy(queue) for queue in queues]
+    if options.json:
+        print(json.dumps([asdict(policy) for policy in policies], default=str))
+        return
+    blocks = (
+        "\n".join(
+            f"{name:18} {'off' if value in {None, False} else value}"
+            for name, value in asdict(policy).items()
+        )
+        for policy in policies
+    )
+    print("\n\n".join(blocks))
