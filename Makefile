@@ -25,8 +25,8 @@ PYTEST = -n $(WORKERS) --dist worksteal -q
 .DELETE_ON_ERROR:
 
 # Expands `\ir FILE` (relative to the file it stands in), `\quoted FILE` to a list of literals, one for
-# each file that FILE includes, and `\template FILE` to a row of pgmq.template; any other psql
-# meta-command is an error, since the result must suit every driver.
+# each file that FILE includes, and `\template FILE` to a row of pgmq.template (a first line "--# for a or b"
+# says for which queues it is); any other psql meta-command is an error, since the result must suit every driver.
 define EXPAND
 function fail(text) {
     print text > "/dev/stderr"
@@ -42,18 +42,21 @@ function close_literal() {
     if (in_literal) print "$$source$$"
     in_literal = 0
 }
-function template(path, file,    line, name, body, status) {
+function template(path, file,    line, name, features, body, status) {
     name = file
     sub(/^.*\//, "", name)
     sub(/\.sql$$/, "", name)
-    body = ""
-    while ((status = (getline line < path)) > 0) body = body line "\n"
+    features = body = ""
+    while ((status = (getline line < path)) > 0) {
+        if (body == "" && sub(/^--# for /, "", line)) features = line
+        else body = body line "\n"
+    }
     if (status < 0) fail(path ": cannot be read")
     close(path)
     if (index(body, "$$template$$")) fail(path ": contains $$template$$, which quotes it")
     open_literal()
-    printf "INSERT INTO pgmq.template (name, body) VALUES ('%s', $$template$$%s$$template$$)\n", name, body
-    print "ON CONFLICT (name) DO UPDATE SET body = EXCLUDED.body WHERE template.body <> EXCLUDED.body;"
+    printf "INSERT INTO pgmq.template (name, features, body) VALUES ('%s', '%s', $$template$$%s$$template$$)\n", name, features, body
+    print "ON CONFLICT (name, features) DO UPDATE SET body = EXCLUDED.body WHERE template.body <> EXCLUDED.body;"
     close_literal()
 }
 function expand(path, depth,    folder, line, word, status, number) {

@@ -1,30 +1,45 @@
--- What is compiled into each queue. A template is the SQL of a queue called "$queue".
-\template templates/enqueue.sql
-\template templates/sendbatch.sql
-\template templates/recall.sql
-\template templates/remember.sql
-\template templates/sendonce.sql
-\template templates/sendoncebatch.sql
+-- What is compiled into each queue. A template is the SQL of a queue called "$queue"; its first
+-- line says for which queues it is.
 \template templates/claim.sql
-\template templates/front.sql
 \template templates/read.sql
-\template templates/bury.sql
-\template templates/admit.sql
 \template templates/pop.sql
-\template templates/groupfront.sql
-\template templates/groupsearch.sql
-\template templates/groupplan.sql
-\template templates/park.sql
-\template templates/shift.sql
-\template templates/take.sql
-\template templates/delete.sql
-\template templates/deletebatch.sql
-\template templates/archive.sql
-\template templates/archivebatch.sql
 \template templates/advance.sql
-\template templates/forget.sql
-\template templates/tend.sql
-\template templates/keep.sql
-\template templates/announce.sql
-\template templates/wake.sql
-\template templates/arm.sql
+\template templates/send/enqueue.sql
+\template templates/send/sendbatch.sql
+\template templates/send/recall.sql
+\template templates/send/remember.sql
+\template templates/send/sendonce.sql
+\template templates/send/sendoncebatch.sql
+\template templates/ack/archive.sql
+\template templates/ack/archivebatch.sql
+\template templates/ack/shift.sql
+\template templates/fifo/groupfront.sql
+\template templates/fifo/groupsearch.sql
+\template templates/fifo/groupplan.sql
+\template templates/policy/admit.sql
+\template templates/policy/bury.sql
+\template templates/policy/forget.sql
+\template templates/notify/announce.sql
+\template templates/notify/wake.sql
+\template templates/notify/arm.sql
+
+-- What differs between the kinds of queue is a file for each kind.
+\template templates/plain/delete.sql
+\template templates/plain/deletebatch.sql
+\template templates/plain/park.sql
+\template templates/partitioned/front.sql
+\template templates/partitioned/park.sql
+\template templates/partitioned/take.sql
+\template templates/partitioned/delete.sql
+\template templates/partitioned/deletebatch.sql
+\template templates/partitioned/tend.sql
+\template templates/partitioned/keep.sql
+
+-- 2.0.0 had one template of a name, for every queue.
+DELETE FROM pgmq.template AS t
+WHERE
+    t.features = ''
+    AND EXISTS (
+        SELECT FROM pgmq.template AS o
+        WHERE o.name = t.name AND o.features <> ''
+    );

@@ -3,12 +3,23 @@ BEGIN
     IF to_regclass('pgmq.template') IS NULL THEN
         CREATE TABLE pgmq.template (
             -- One word: the compiled function is _<name>_<queue>, to be read in one way only.
-            name text PRIMARY KEY CHECK (name ~ '^[a-z]+$'),
+            name text CHECK (name ~ '^[a-z]+$'),
             body text NOT NULL
         );
     END IF;
     ALTER TABLE pgmq.template
-    ADD COLUMN IF NOT EXISTS plain text;    -- rendered, for a queue without a policy
+    ADD COLUMN IF NOT EXISTS plain text,    -- rendered, for a queue without a policy
+    -- "a or b": for queues with one of these; nothing: for every queue.
+    ADD COLUMN IF NOT EXISTS features text NOT NULL DEFAULT '';
+    IF NOT EXISTS (
+        SELECT FROM pg_constraint AS c
+        WHERE c.conrelid = 'pgmq.template'::regclass AND c.contype = 'p'
+            AND cardinality(c.conkey) = 2
+    )
+    THEN
+        ALTER TABLE pgmq.template DROP CONSTRAINT IF EXISTS template_pkey;
+        ALTER TABLE pgmq.template ADD PRIMARY KEY (name, features);
+    END IF;
 END
 $$;
 COMMENT ON TABLE pgmq.template IS 'The SQL that is compiled into each queue; filled by the installation, rendered by pgmq._compile().';

@@ -1,3 +1,13 @@
+-- 2.0.0 has compiled everything into every queue, and gave it a type for the results.
+SELECT pgmq._shed(m.queue_name, (SELECT array_agg(t.name) FROM pgmq.template AS t))
+FROM pgmq.meta AS m
+WHERE to_regtype(format('pgmq.%I', '_message_' || pgmq._suffix(m.queue_name))) IS NOT null;
+DELETE FROM pgmq.template
+WHERE name IN (
+    'ack', 'ackbatch', 'ackread', 'extend', 'groupchoose', 'groupclaim', 'grouped', 'nack', 'next',
+    'peek', 'redrive', 'reserve', 'setvt', 'upkeep', 'visible'
+);
+
 -- Bring the tables of queues that an older layout made (upstream 1.13, an earlier 2.x) to today's.
 -- Each is locked against writers while its two partial indexes are built.
 SELECT pgmq._lay_out(m.queue_name)
@@ -14,16 +24,6 @@ WHERE t.partrelid IN (
     SELECT to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, k.kind)))
     FROM pgmq.meta AS m
     CROSS JOIN (VALUES ('q'), ('a')) AS k (kind)
-);
-
--- 2.0.0 has compiled everything into every queue, and gave it a type for the results.
-SELECT pgmq._shed(m.queue_name, (SELECT array_agg(t.name) FROM pgmq.template AS t))
-FROM pgmq.meta AS m
-WHERE to_regtype(format('pgmq.%I', '_message_' || pgmq._suffix(m.queue_name))) IS NOT null;
-DELETE FROM pgmq.template
-WHERE name IN (
-    'ack', 'ackbatch', 'ackread', 'extend', 'groupchoose', 'groupclaim', 'grouped', 'nack', 'next',
-    'peek', 'redrive', 'reserve', 'setvt', 'upkeep', 'visible'
 );
 
 -- Upstream keeps the settings of notifications in a table. 2.0.0 had a trigger function for each

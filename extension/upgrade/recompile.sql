@@ -10,8 +10,9 @@ WITH plain AS (
 rendered AS (
     SELECT
         b.name,
+        b.features,
         CASE
-            WHEN NOT starts_with(b.body, '--# for ')
+            WHEN pgmq._has_feature(b.features, a.features)
                 THEN pgmq._render(b.body, a.features, a.words)
         END AS sql
     FROM pgmq.template AS b
@@ -21,7 +22,7 @@ rendered AS (
 UPDATE pgmq.template AS t
 SET plain = r.sql
 FROM rendered AS r
-WHERE t.name = r.name AND t.plain IS DISTINCT FROM r.sql;
+WHERE t.name = r.name AND t.features = r.features AND t.plain IS DISTINCT FROM r.sql;
 
 -- Give every queue the functions that the templates above describe.
 SELECT pgmq.recompile_all();

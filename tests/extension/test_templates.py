@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg
@@ -9,6 +10,7 @@ import pytest
 
 from support.queries import one
 from support.queues import KINDS
+from support.server import ROOT
 
 
 @pytest.fixture
@@ -32,11 +34,30 @@ def _render(db: psycopg.Connection, body: str, queue: str = "q") -> Any:
 
 def test_every_template_is_valid_sql(db: psycopg.Connection) -> None:
     """As it stands, with all of its conditions and what is to be replaced."""
-    for name, body in db.execute("SELECT name, body FROM pgmq.template").fetchall():
+    templates = db.execute("SELECT name, body FROM pgmq.template").fetchall()
+    assert len(templates) > 30
+    for name, body in templates:
         with db.transaction(force_rollback=True):
             db.execute("SET LOCAL check_function_bodies = on")
             db.execute(body.encode())
             assert one(db, "SELECT to_regproc(%s) IS NOT NULL", f'pgmq."_{name}_$queue"')
+
+
+def test_what_a_kind_of_queue_has_for_itself_is_in_a_folder_of_that_name() -> None:
+    for file in (ROOT / "extension" / "templates").rglob("*.sql"):
+        kind = re.match(r"--# for (plain|partitioned)\n", file.read_text())
+        folder = file.parent.name if file.parent.name in {"plain", "partitioned"} else None
+        assert folder == (kind and kind[1]), file
+
+
+def test_every_queue_has_what_plain_ones_have(kinds: psycopg.Connection) -> None:
+    """So that whatever a plain queue lacks is known to be something that only some queues have."""
+    lacking = """
+        SELECT m.queue_name, t.name FROM pgmq.meta AS m CROSS JOIN pgmq.template AS t
+        WHERE t.features IN ('', 'plain') AND pgmq._enabled(t.name, m.queue_name) IS NULL
+    """
+    assert kinds.execute(lacking).fetchall() == []
+    assert one(kinds, "SELECT count(*) FROM pgmq._differences()") == 0
 
 
 @pytest.mark.parametrize(
@@ -74,6 +95,7 @@ def test_conditions_stand_within_others(kinds: psycopg.Connection) -> None:
         ("a\n--# end", "has an end without its condition"),
         ("--# else\na\n--# end", "has an else without its condition"),
         ("--# if by_time\n--# else\n--# else\n--# end", "has an else without its condition"),
+        ("a\n--# for partitioned", "unknown marker: --# for partitioned"),
         ("--# elsif partitioned", "has an unknown marker: --# elsif partitioned"),
         ("  --# if partitioned and by_time", "unknown marker: --# if partitioned and by_time"),
         ("SELECT 1 --# if partitioned", "unknown marker: SELECT 1 --# if partitioned"),
@@ -117,6 +139,7 @@ def test_what_keeps_to_the_partitions_with_messages_is_planned_on_each_call(
         CROSS JOIN pgmq.template AS t
         INNER JOIN pg_proc AS p ON p.proname = pgmq._function_name(t.name, m.queue_name)
         INNER JOIN pg_class AS c ON c.relname = pgmq.format_table_name(m.queue_name, 'q')
+        WHERE t.features <> CASE c.relkind WHEN 'p' THEN 'plain' ELSE 'partitioned' END
         """
     ).fetchall()
     assert len(found) > 300

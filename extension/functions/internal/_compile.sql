@@ -83,12 +83,12 @@ BEGIN
                     END AS sql,
                     t.is_wanted
                 FROM (
-                    SELECT
+                    -- Of one for each kind of queue, that of this kind.
+                    SELECT DISTINCT ON (b.name)
                         b.name, b.body, b.plain,
-                        NOT starts_with(b.body, '--# for ') OR pgmq._has_feature(
-                            substr(split_part(b.body, E'\n', 1), 9), v_features
-                        ) AS is_wanted
+                        pgmq._has_feature(b.features, v_features) AS is_wanted
                     FROM pgmq.template AS b
+                    ORDER BY b.name, is_wanted DESC
                 ) AS t
                 -- What was wanted once stays: a call that began then may still ask for it.
                 WHERE t.is_wanted OR _differences.queue_name IS NULL

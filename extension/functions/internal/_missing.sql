@@ -40,9 +40,10 @@ BEGIN
 
     -- Not every queue has it, and what every queue has is there.
     IF to_regproc(format('pgmq.%I', pgmq._function_name('enqueue', queue_name))) IS NOT NULL
-        AND EXISTS (
-            SELECT FROM pgmq.template AS t
-            WHERE t.name = operation AND starts_with(t.body, '--# for ')
+        AND (
+            SELECT bool_and(t.features NOT IN ('', 'plain'))
+            FROM pgmq.template AS t
+            WHERE t.name = operation
         )
     THEN
         RETURN null;

@@ -3,7 +3,8 @@
 --   * NAME$policy and NAME$partitions: what _words() says;
 --   * comments of their own, "--# if a or b", "--# unless a or b", "--# else" and "--# end": the
 --     lines between them are for queues that have one of these features, or none of them.
--- Whatever else looks like one of these is an error.
+-- Whatever else looks like one of these is an error. A first line "--# for a or b" has become
+-- template.features: for which queues a template is compiled at all.
 CREATE OR REPLACE FUNCTION pgmq._features(queue_name text, policy pgmq.policy)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE
@@ -14,6 +15,7 @@ DECLARE
     v_key CONSTANT text := pgmq._partition_column(v_queue);
 BEGIN
     RETURN to_jsonb(policy) || jsonb_build_object(
+        'plain', v_key IS NULL,
         'partitioned', v_key IS NOT NULL,
         'by_time', coalesce(v_key = 'enqueued_at', false),
         'fifo', to_regclass(format('pgmq.%I', 'fifo_idx_' || pgmq._suffix(queue_name))) IS NOT NULL,
@@ -23,7 +25,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._features(text, pgmq.policy) IS
-'What templates ask about a queue: what its policy says, and what else was enabled for it.';
+'What templates ask about a queue: of what kind it is, what its policy says, and what else was enabled for it.
+
+Of the kinds, plain and partitioned, it is one.';
 
 CREATE OR REPLACE FUNCTION pgmq._has_feature(conditions text, features jsonb)
 RETURNS boolean
@@ -32,7 +36,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_name text;
-    v_has boolean := false;
+    v_has boolean := conditions = '';
 BEGIN
     FOREACH v_name IN ARRAY string_to_array(conditions, ' or ') LOOP
         IF NOT features ? v_name THEN
@@ -46,7 +50,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._has_feature(text, jsonb) IS
-'Whether one of the conditions of a template ("a or b") holds for a queue with these features.';
+'Whether one of the conditions of a template ("a or b") holds for a queue with these features, or there are none.';
 
 CREATE OR REPLACE FUNCTION pgmq._words(queue_name text, policy pgmq.policy)
 RETURNS jsonb
@@ -140,11 +144,9 @@ BEGIN
             CONTINUE;
         END IF;
         v_marker := regexp_match(
-            v_line, '^ *--# (?:(for|if|unless) ([a-z_]+(?: or [a-z_]+)*)|(else|end))$'
+            v_line, '^ *--# (?:(if|unless) ([a-z_]+(?: or [a-z_]+)*)|(else|end))$'
         );
         CASE coalesce(v_marker[1], v_marker[3], '')
-            WHEN 'for' THEN
-                NULL;       -- for _compile()
             WHEN 'if', 'unless' THEN
                 v_depth := v_depth + 1;
                 v_began[v_depth] := v_marker[1];

@@ -23,9 +23,12 @@ BEGIN
         SELECT
             p.oid::regprocedure AS id,
             format('spare %s %s', t.name, v_first.oid) AS name,
-            v_is_kept AND t.plain IS NOT NULL AND p.proacl IS NULL
-            AND p.proowner = v_first.owner AS is_kept
-        FROM pgmq.template AS t
+            v_is_kept AND t.is_plain AND p.proacl IS NULL AND p.proowner = v_first.owner AS is_kept
+        FROM (
+            SELECT b.name, bool_or(b.plain IS NOT NULL) AS is_plain
+            FROM pgmq.template AS b
+            GROUP BY b.name
+        ) AS t
         INNER JOIN pg_proc AS p
             ON p.proname = pgmq._function_name(t.name, _retire.queue_name)::name
             AND p.pronamespace = 'pgmq'::regnamespace

@@ -2,7 +2,7 @@
 -- head is its message with the smallest msg_id. What keeps a group in order is in _fifo_claim();
 -- all that comes before only finds candidates.
 --
--- A queue with a FIFO index has compiled functions (templates/group*.sql), which look at its table;
+-- A queue with a FIFO index has compiled functions (templates/fifo/), which look at its table;
 -- "compiled" is how their names end. It is null for a queue without the index (or whose index is
 -- not valid): there the oldest messages are read until there is enough among them, by statements
 -- that are planned each time.

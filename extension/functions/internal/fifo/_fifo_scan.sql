@@ -86,7 +86,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._fifo_scan_front(text, timestamptz, integer, text) IS
-'The oldest free groups, or the one of a name, each by its head, as templates/groupfront.sql says.
+'The oldest free groups, or the one of a name, each by its head, as templates/fifo/groupfront.sql says.
 
 The oldest messages are read until there are enough groups among them. complete is whether there are no more.';
 
@@ -179,6 +179,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._fifo_scan_plan(text, timestamptz, bigint[], integer, integer, boolean, bigint, text) IS
-'What may be taken of the groups with these heads, as templates/groupplan.sql says.
+'What may be taken of the groups with these heads, as templates/fifo/groupplan.sql says.
 
 The oldest messages are read until there is enough among them.';

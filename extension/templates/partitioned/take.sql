@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION pgmq._take_$queue(msg_ids bigint[], alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan
+SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN

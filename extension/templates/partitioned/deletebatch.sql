@@ -1,9 +1,11 @@
+--# for partitioned
 -- Remove messages: leased or not, or (with receipts, their read_cts) those whose lease is still the
--- caller's. (IS TRUE keeps the list of leases a hash table: see shift.)
+-- caller's. In partitions of times, those that are not in the first ones are looked for in all.
+-- (IS TRUE keeps the list of leases a hash table: see shift.)
 CREATE OR REPLACE FUNCTION pgmq._deletebatch_$queue(msg_ids bigint[], receipts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan
+SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 --# if by_time
@@ -11,17 +13,13 @@ DECLARE
     v_count integer;
 --# end
 BEGIN
-    --# if ack_archives
-    IF receipts IS NOT NULL THEN
+    IF receipts IS NOT NULL AND ack_archives$policy THEN
         RETURN QUERY SELECT * FROM pgmq._archivebatch_$queue(msg_ids, receipts);
         RETURN;
     END IF;
-    --# end
-    --# if partitioned
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');
     END IF;
-    --# end
     --# if by_time
     -- Messages are locked in the order of the partitions, of which the default one is the last.
     RETURN QUERY

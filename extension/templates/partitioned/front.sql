@@ -1,12 +1,12 @@
 --# for partitioned
--- Of a partitioned queue: lock the visible messages with the smallest msg_id and return their ids,
--- as claim does, but look at the first partitions only, however many have messages. What is visible
--- there comes before all others (of times, as nearly as a transaction is short). Nothing, when that
--- is too little, or a parked message there is due.
+-- Lock the visible messages with the smallest msg_id and return their ids, as claim does, but look
+-- at the first partitions only, however many have messages. The messages there precede all others
+-- (in partitions of times, all but those of long transactions). Return nothing if they are too few
+-- or a parked one among them is due: then see _choose().
 CREATE OR REPLACE FUNCTION pgmq._front_$queue(quantity integer)
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan
+SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
