@@ -24,7 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "worker": {"core", "signals"},
     "relay": {"core", "session"},
     "package": {"core", "worker", "sqlalchemy"},  # pgmq/__init__.py
-    "demo": {"core", "worker", "embedded", "package"},
+    "demo": {"core", "session", "worker", "embedded"},
     "cli": {"core", "session", "signals", "relay", "package", "demo"},
 }
 
@@ -97,3 +97,6 @@ def test_sql_that_calls_pgmq_stands_with_the_statements() -> None:
         ]
     # The demo prints what one may look at.
     assert {name for name, _ in strays} <= {"pgmq._statements", "pgmq.demo"}
+    assert [text for name, text in strays if name == "pgmq.demo"] == [
+        "  SELECT * FROM pgmq.metrics('"
+    ]
