@@ -89,7 +89,7 @@ BEGIN { expand("extension/install.sql", 0); exit failed }
 endef
 export EXPAND
 
-.PHONY: help all build test test-matrix suites lint sync bench docs demo demo-stop check-bodies clean
+.PHONY: help all build test test-matrix suites lint sync bench docs rendered demo demo-stop check-bodies clean
 
 build: $(PLAIN) $(VERSIONED) build/$(EXTENSION).control ## Write build/pgmq.sql and the extension's scripts
 
@@ -151,6 +151,9 @@ sync: .venv/.stamp ## Make the synchronous Python sources of the asynchronous on
 docs: build .venv/.stamp ## Write extension/docs/REFERENCE.md from the catalog
 	@$(BIN)/python python/tools/reference.py > build/REFERENCE.md
 	@mv build/REFERENCE.md extension/docs/REFERENCE.md
+
+rendered: build .venv/.stamp ## Write the SQL of each kind of queue to build/rendered, of some to tests/rendered
+	@$(BIN)/python python/tools/rendered.py
 
 demo: build .venv/.stamp ## Hash every file below DIR=... with four workers, one of them killed
 	@$(BIN)/python -m pgmq.demo $(if $(DIR),--dir "$$DIR") $(ARGS)

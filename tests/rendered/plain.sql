@@ -1,0 +1,340 @@
+--
+CREATE OR REPLACE FUNCTION pgmq._advance_plain(sweep boolean DEFAULT false)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN pgmq._advance(
+        'pgmq.q_plain', 'pgmq.ready_mark_plain', 'pgmq.parked_mark_plain',
+        'pgmq.sweep_due_plain', sweep
+    );
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._archive_plain(id bigint)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+AS $$
+BEGIN
+    WITH removed AS (
+        DELETE FROM pgmq.q_plain AS m
+        WHERE m.msg_id = id
+            AND pgmq._may('DELETE', 'plain'::text, 'pgmq.q_plain')
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+    )
+    INSERT INTO pgmq.a_plain (msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers)
+    SELECT r.* FROM removed AS r;
+    RETURN FOUND;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._archivebatch_plain(msg_ids bigint[], receipts integer[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+        WITH removed AS (
+            DELETE FROM pgmq.q_plain AS m
+            WHERE m.msg_id = ANY (msg_ids)
+                AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
+                    SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
+                )) IS TRUE)
+                AND pgmq._may('DELETE', 'plain'::text, 'pgmq.q_plain')
+            RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+        )
+        INSERT INTO pgmq.a_plain AS a (
+            msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers
+        )
+        SELECT r.* FROM removed AS r
+        RETURNING a.msg_id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._claim_plain(
+    as_of timestamptz,
+    quantity integer,
+    condition jsonb,
+    breadth bigint,
+    held bigint[],
+    OUT looked_at integer,
+    OUT locked bigint[],
+    OUT is_sweep_due boolean
+)
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    SELECT
+        pg_catalog.cardinality(l.msg_ids),
+        ARRAY(
+            SELECT q.msg_id
+            FROM pgmq.q_plain AS q
+            WHERE q.msg_id = ANY (l.msg_ids)
+                AND (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
+                AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
+                AND pgmq._may('UPDATE', 'plain'::text, 'pgmq.q_plain')
+            ORDER BY q.msg_id
+            LIMIT quantity
+            FOR UPDATE SKIP LOCKED
+        ),
+        pgmq._is_sweep_due('pgmq.parked_mark_plain', 'pgmq.sweep_due_plain')
+    INTO looked_at, locked, is_sweep_due
+    FROM (
+        SELECT ARRAY(
+            SELECT u.msg_id
+            FROM (
+                (
+                    SELECT q.msg_id
+                    FROM pgmq.q_plain AS q
+                    WHERE q.vt > q.enqueued_at AND q.vt <= as_of
+                        AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_plain')
+                        AND (condition IS NULL OR q.message @> condition)
+                    ORDER BY q.vt
+                    LIMIT greatest(200, 2 * breadth)
+                )
+                UNION ALL
+                (
+                    SELECT q.msg_id
+                    FROM pgmq.q_plain AS q
+                    WHERE q.vt <= q.enqueued_at
+                        AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_plain')
+                        AND (condition IS NULL OR q.message @> condition)
+                    ORDER BY q.msg_id
+                    LIMIT breadth
+                )
+            ) AS u
+            ORDER BY u.msg_id
+            LIMIT breadth
+        ) AS msg_ids
+        OFFSET 0        -- once, for both
+    ) AS l;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._delete_plain(id bigint, receipt integer)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+AS $$
+BEGIN
+    DELETE FROM pgmq.q_plain AS m
+    WHERE m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
+        AND pgmq._may('DELETE', 'plain'::text, 'pgmq.q_plain');
+    RETURN FOUND;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._deletebatch_plain(msg_ids bigint[], receipts integer[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+        DELETE FROM pgmq.q_plain AS m
+        WHERE m.msg_id = ANY (msg_ids)
+            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
+            )) IS TRUE)
+            AND pgmq._may('DELETE', 'plain'::text, 'pgmq.q_plain')
+        RETURNING m.msg_id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._enqueue_plain(
+    msg jsonb,
+    msg_headers jsonb,
+    visible_at timestamptz,
+    OUT msg_id bigint
+)
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    INSERT INTO pgmq.q_plain AS q (enqueued_at, vt, message, headers)
+    VALUES (
+        CASE WHEN pgmq._may('INSERT', 'plain'::text, 'pgmq.q_plain') THEN now() END,
+        pgmq._visible_from(visible_at),
+        msg,
+        msg_headers
+    )
+    RETURNING q.msg_id INTO msg_id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._park_plain(
+    msg_ids bigint[],
+    visible_at timestamptz,
+    is_read boolean,
+    alike anyelement
+)
+RETURNS SETOF anyelement
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+        UPDATE pgmq.q_plain AS m
+        SET read_ct = CASE WHEN is_read THEN pgmq._next_receipt(m.read_ct) ELSE m.read_ct END,
+            last_read_at = CASE WHEN is_read THEN clock_timestamp() ELSE m.last_read_at END,
+            vt = pgmq._parked_until(visible_at, m.enqueued_at)
+        WHERE m.msg_id = ANY (msg_ids)
+            AND pgmq._may('UPDATE', 'plain'::text, 'pgmq.q_plain')
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._pop_plain(quantity integer, alike anyelement)
+RETURNS SETOF anyelement
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+        DELETE FROM pgmq.q_plain AS m
+        WHERE m.msg_id = ANY (ARRAY(
+                SELECT q.msg_id
+                FROM pgmq.q_plain AS q
+                WHERE q.vt <= q.enqueued_at
+                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_plain')
+                    AND NOT EXISTS (
+                        SELECT FROM pgmq.q_plain AS d
+                        WHERE d.vt > d.enqueued_at
+                            AND d.vt >= pgmq._parked_mark('pgmq.parked_mark_plain')
+                            AND d.vt <= pgmq._clock()
+                    )
+                ORDER BY q.msg_id
+                LIMIT quantity
+                FOR UPDATE SKIP LOCKED
+            ))
+            AND pgmq._may('DELETE', 'plain'::text, 'pgmq.q_plain')
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
+    IF NOT FOUND AND (
+        pgmq._chance(1, 16)
+        OR EXISTS (
+            SELECT FROM pgmq.q_plain AS q
+            WHERE q.vt <= q.enqueued_at
+                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_plain')
+        )
+        OR EXISTS (
+            SELECT FROM pgmq.q_plain AS q
+            WHERE q.vt > q.enqueued_at
+                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_plain')
+                AND q.vt <= pgmq._clock()
+        )
+        OR pgmq._is_sweep_due('pgmq.parked_mark_plain', 'pgmq.sweep_due_plain')
+    ) THEN
+        RETURN QUERY SELECT l.* FROM pgmq._remove('plain'::text, quantity) AS l;
+    END IF;
+END
+$$;
+
+--
+--
+CREATE OR REPLACE FUNCTION pgmq._read_plain(seconds integer, quantity integer, alike anyelement)
+RETURNS SETOF anyelement
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+        UPDATE pgmq.q_plain AS m
+        SET read_ct = pgmq._next_receipt(m.read_ct),
+            last_read_at = clock_timestamp(),
+            vt = pgmq._lease_end(seconds, m.enqueued_at)
+        WHERE m.msg_id = ANY (ARRAY(
+                SELECT q.msg_id
+                FROM pgmq.q_plain AS q
+                WHERE q.vt <= q.enqueued_at
+                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_plain')
+                    AND NOT EXISTS (
+                        SELECT FROM pgmq.q_plain AS d
+                        WHERE d.vt > d.enqueued_at
+                            AND d.vt >= pgmq._parked_mark('pgmq.parked_mark_plain')
+                            AND d.vt <= pgmq._clock()
+                    )
+                ORDER BY q.msg_id
+                LIMIT quantity
+                FOR UPDATE SKIP LOCKED
+            ))
+            AND pgmq._may('UPDATE', 'plain'::text, 'pgmq.q_plain')
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
+    IF NOT FOUND AND (
+        pgmq._chance(1, 16)
+        OR EXISTS (
+            SELECT FROM pgmq.q_plain AS q
+            WHERE q.vt <= q.enqueued_at
+                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_plain')
+        )
+        OR EXISTS (
+            SELECT FROM pgmq.q_plain AS q
+            WHERE q.vt > q.enqueued_at
+                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_plain')
+                AND q.vt <= pgmq._clock()
+        )
+        OR pgmq._is_sweep_due('pgmq.parked_mark_plain', 'pgmq.sweep_due_plain')
+    ) THEN
+        RETURN QUERY SELECT l.* FROM pgmq._lease('plain'::text, seconds, quantity, null) AS l;
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._sendbatch_plain(
+    msgs jsonb[],
+    msg_headers jsonb[],
+    visible_at timestamptz
+)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 100
+AS $$
+BEGIN
+    RETURN QUERY
+        INSERT INTO pgmq.q_plain (enqueued_at, vt, message, headers)
+        SELECT now(), pgmq._visible_from(visible_at), u.msg, u.msg_header
+        FROM unnest(msgs, msg_headers) AS u (msg, msg_header)
+        WHERE pgmq._may('INSERT', 'plain'::text, 'pgmq.q_plain')
+        RETURNING msg_id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._shift_plain(
+    msg_ids bigint[],
+    read_cts integer[],
+    seconds integer,
+    gives_back boolean,
+    error text
+)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+        UPDATE pgmq.q_plain AS m
+        SET vt = pgmq._parked_until(
+                clock_timestamp() + pg_catalog.make_interval(secs => coalesce(
+                    seconds,
+                    0
+                )),
+                m.enqueued_at
+            ),
+            last_read_at = CASE WHEN NOT gives_back THEN m.last_read_at END,
+            headers = pgmq._with_error(m.headers, error)
+        WHERE m.msg_id = ANY (msg_ids) AND m.read_ct > 0
+            AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
+            )) IS TRUE
+            AND pgmq._may('UPDATE', 'plain'::text, 'pgmq.q_plain')
+        RETURNING m.msg_id;
+END
+$$;
