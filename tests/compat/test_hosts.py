@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from support import queries, queues
 from support.server import BUILD, control
@@ -133,9 +134,8 @@ def test_every_kind_of_queue_works_for_the_new_owner(db: psycopg.Connection, own
     db.execute(f"SET SESSION AUTHORIZATION {owner}")
     queues.fill(db)
     queues.works(db)
-    db.execute(
-        "SELECT pgmq.set_policy('work'); SELECT pgmq.drop_queue(queue_name) FROM pgmq.list_queues()"
-    )
+    queues.let_go(db)
+    db.execute("SELECT pgmq.drop_queue(queue_name) FROM pgmq.list_queues()")
 
 
 def test_the_new_owner_can_upgrade(server: TestServer, db: psycopg.Connection, owner: str) -> None:
@@ -165,13 +165,12 @@ def test_a_queue_that_is_dropped_by_others_leaves_nothing_behind(
     before = sorted(db.execute(OBJECTS).fetchall())
     queues.fill(db)
     db.execute(f"SELECT pgmq.create('{47 * 'x'}')".encode())
-    db.execute("SELECT pgmq.create_partitioned('by id', '100', '1000')")
-    db.execute("SELECT pgmq.create_partitioned('by time', '1 day', '5 days')")
-    db.execute("SELECT pgmq.set_policy('work')")
+    queues.let_go(db)
     names = queries.ids(db, "SELECT queue_name FROM pgmq.list_queues()")
     for name in names:
         if by == "hand":
-            db.execute(f'DROP TABLE pgmq."q_{name.lower()}", pgmq."a_{name.lower()}"'.encode())
+            tables = [sql.Identifier("pgmq", f"{prefix}_{name.lower()}") for prefix in "qa"]
+            db.execute(sql.SQL("DROP TABLE {}, {}").format(*tables))
             db.execute("DELETE FROM pgmq.meta WHERE queue_name = %s", [name])
         else:
             assert queries.one(db, "SELECT pgmq.drop_queue(%s)", name)

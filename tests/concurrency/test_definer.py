@@ -14,6 +14,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from support.queues import LAYOUTS, made
+
 if TYPE_CHECKING:
     from conftest import Connect, Roles
 
@@ -67,16 +69,9 @@ WHERE p.pronamespace = 'pgmq'::regnamespace AND p.prosecdef
     ))
 ORDER BY 1
 """
-KINDS = {
-    "plain": ("q", "create('q')"),
-    "mixed case": ("My Queue", "create('My Queue')"),
-    "long": ("l" + 46 * "o", f"create('l{46 * 'o'}')"),
-    "unlogged": ("q", "create_unlogged('q')"),
-    "by id": ("q", "create_partitioned('q', '50', '100000')"),
-    "by time": ("q", "create_partitioned('q', '1 hour', '10 days')"),
-}
+NAMES = {"mixed case": "My Queue", "long": "l" + 46 * "o"}
 PREPARED = """
-SELECT pgmq.{create}, pgmq.create('dead'), pgmq.create_fifo_index({q}), pgmq.enable_wakeups({q});
+{create}; SELECT pgmq.create('dead'), pgmq.create_fifo_index({q}), pgmq.enable_wakeups({q});
 SELECT pgmq.enable_notify_insert({q}, 1000), pgmq.enable_push({q});
 SELECT pgmq.set_policy(
     {q}, max_receives => 5, dead_letter_queue => 'dead', message_ttl => '1 d',
@@ -106,7 +101,8 @@ class Queue:
 
     def __init__(self, db: psycopg.Connection, kind: str) -> None:
         self.db = db
-        self.name, create = KINDS[kind]
+        self.name = NAMES.get(kind, "q")
+        create = made("plain" if kind in NAMES else kind, self.name)
         suffix = self._one("SELECT pgmq._suffix(%s)", self.name)
         db.execute(
             PREPARED.replace("{create}", create)
@@ -167,7 +163,7 @@ class Queue:
         }
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*LAYOUTS, *NAMES])
 def queue(db: psycopg.Connection, request: pytest.FixtureRequest) -> Queue:
     return Queue(db, request.param)
 

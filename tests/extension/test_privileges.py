@@ -11,6 +11,7 @@ from psycopg import sql
 
 from pgmq import _statements as statements
 from support import server as servers
+from support.queues import LAYOUTS, made
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,10 +77,10 @@ OWNING = (
 )
 
 
-@pytest.fixture(params=["create('q')", "create_unlogged('q')", "create_partitioned('q', '2')"])
+@pytest.fixture(params=LAYOUTS)
 def queue(db: psycopg.Connection, request: pytest.FixtureRequest) -> psycopg.Connection:
     """A queue with everything that takes part in sending and reading, and three messages."""
-    db.execute(f"SELECT pgmq.{request.param}".encode())
+    db.execute(made(request.param, "q").encode())
     db.execute(
         """
         SELECT pgmq.create('dead');
@@ -184,15 +185,14 @@ def test_everybody_else_may_nothing(queue: psycopg.Connection, roles: Roles) -> 
             _denied(queue, *SENDING, *CONSUMING, *METRICS, *PAYLOADS, *OWNING)
 
 
-@pytest.mark.parametrize(
-    "create", ["create('q')", "create_partitioned('q', '9')", "create_partitioned('q', '1 day')"]
-)
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("policy", ["", ", dedup_window => '1 h', max_in_flight => 9"])
 def test_a_refused_call_says_which_grant_it_needs(
-    db: psycopg.Connection, roles: Roles, connect: Connect, create: str, policy: str
+    db: psycopg.Connection, roles: Roles, connect: Connect, layout: str, policy: str
 ) -> None:
     role = roles()
-    db.execute(f"SELECT pgmq.{create}; SELECT pgmq.set_policy('q'{policy})".encode())
+    db.execute(made(layout, "q").encode())
+    db.execute(f"SELECT pgmq.set_policy('q'{policy})".encode())
     db.execute("SELECT pgmq.create('other'), pgmq.grant_send('other', %s)", (role,))
     session = connect(user=role)
     calls = [(call, "grant_send") for call in SENDING[:4]]
@@ -260,15 +260,10 @@ def test_a_role_that_may_create_queues_does_with_its_own_what_owners_can(
     db.execute("SELECT pgmq.create('others'), pgmq.grant_create(%s)", (app,))
     db.execute(f'GRANT USAGE ON SCHEMA pgmq TO "{user}"'.encode())
     session = connect(user=app)
-    for create in (
-        "create('Mine %n')",
-        "create_unlogged('Mine %n')",
-        "create_partitioned('Mine %n', '10', '100')",
-        "create_partitioned('Mine %n', '1 day', '7 days')",
-    ):
+    for layout in LAYOUTS:
         _allowed(
             session,
-            f"SELECT pgmq.{create}".replace("%n", "2"),
+            made(layout, "Mine 2"),
             "SELECT pgmq.create_fifo_index('mine 2')",
             """
             SELECT pgmq.set_policy(

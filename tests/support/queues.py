@@ -9,76 +9,93 @@ from support.queries import ids, one
 if TYPE_CHECKING:
     import psycopg
 
-# One of every kind of queue: its name, and what makes it. New kinds are added here.
-_POLICY = """max_receives => 9, dead_letter_queue => 'Dead "Letters"', retry_delay => '1 s',
-    retry_delay_max => '1 min', retry_jitter => 0.5, message_ttl => '1 h',
-    archive_retention => '1 h', dedup_window => '1 h', max_in_flight => 100, ack_archives => true"""
-KINDS = {
-    "plain": "SELECT pgmq.create('plain')",
-    'Mixed "Case" %I': """SELECT pgmq.create('Mixed "Case" %I')""",
-    "unlogged": "SELECT pgmq.create_unlogged('unlogged')",
-    "fifo": "SELECT pgmq.create('fifo'), pgmq.create_fifo_index('fifo')",
-    "policy": f"SELECT pgmq.create('policy'), pgmq.set_policy('policy', {_POLICY})",
-    "expiring": "SELECT pgmq.create('expiring'), pgmq.set_policy('expiring', message_ttl => '1 h')",
-    "deduplicated": "SELECT pgmq.create('deduplicated'),"
-    " pgmq.set_policy('deduplicated', dedup_window => '1 h')",
-    "full": "SELECT pgmq.create('full'), pgmq.set_policy('full', max_in_flight => 100)",
-    "by_id": "SELECT pgmq.create_partitioned('by_id')",
-    "by_time": "SELECT pgmq.create_partitioned('by_time', '1 day', '7 days')",
-    "by_id_policy": "SELECT pgmq.create_partitioned('by_id_policy'),"
-    f" pgmq.set_policy('by_id_policy', {_POLICY})",
-    "by_time_policy": "SELECT pgmq.create_partitioned('by_time_policy', '1 day', '7 days'),"
-    f" pgmq.set_policy('by_time_policy', {_POLICY})",
-    "by_id_fifo": "SELECT pgmq.create_partitioned('by_id_fifo'),"
-    " pgmq.create_fifo_index('by_id_fifo')",
-    "by_time_fifo": "SELECT pgmq.create_partitioned('by_time_fifo', '1 day', '7 days'),"
-    " pgmq.create_fifo_index('by_time_fifo')",
-    "by_id_expiring": "SELECT pgmq.create_partitioned('by_id_expiring'),"
-    " pgmq.set_policy('by_id_expiring', message_ttl => '1 h')",
-    "announced": "SELECT pgmq.create('announced'), pgmq.enable_notify_insert('announced')",
-    "woken": "SELECT pgmq.create('woken'), pgmq.enable_wakeups('woken')",
-    "pushed": "SELECT pgmq.create('pushed'), pgmq.create_fifo_index('pushed'),"
-    " pgmq.enable_push('pushed')",
-    "by_id_pushed": "SELECT pgmq.create_partitioned('by_id_pushed'),"
-    " pgmq.create_fifo_index('by_id_pushed'), pgmq.enable_notify_insert('by_id_pushed'),"
-    " pgmq.enable_wakeups('by_id_pushed'), pgmq.enable_push('by_id_pushed')",
-}
+_POLICY = """set_policy({q}, max_receives => 9, dead_letter_queue => 'Dead "Letters"',
+    retry_delay => '1 s', retry_delay_max => '1 min', retry_jitter => 0.5, message_ttl => '1 h',
+    archive_retention => '1 h', dedup_window => '1 h', max_in_flight => 100,
+    ack_archives => true)"""
+_EXPIRING = "set_policy({q}, message_ttl => '1 h')"
+_FIFO = "create_fifo_index({q})"
+_BY_ID = "create_partitioned({q}, '3', '1000', 1)"
+_BY_TIME = "create_partitioned({q}, '1 day', '7 days', 1)"
+# One of every kind of queue: its name, and the calls that make it. New kinds are added here.
+_CALLS = {
+    "plain": ["create({q})"],
+    'Mixed "Case" %I': ["create({q})"],
+    "unlogged": ["create_unlogged({q})"],
+    "fifo": ["create({q})", _FIFO],
+    "policy": ["create({q})", _POLICY],
+    "expiring": ["create({q})", _EXPIRING],
+    "deduplicated": ["create({q})", "set_policy({q}, dedup_window => '1 h')"],
+    "full": ["create({q})", "set_policy({q}, max_in_flight => 100)"],
+    "by_id": [_BY_ID],
+    "by_time": [_BY_TIME],
+    "by_id_policy": [_BY_ID, _POLICY],
+    "by_time_policy": [_BY_TIME, _POLICY],
+    "by_id_fifo": [_BY_ID, _FIFO],
+    "by_time_fifo": [_BY_TIME, _FIFO],
+    "by_id_expiring": [_BY_ID, _EXPIRING],
+    "announced": ["create({q})", "enable_notify_insert({q}, 0)"],
+    "woken": ["create({q})", "enable_wakeups({q})"],
+    "pushed": ["create({q})", _FIFO, "enable_push({q})"],
+    "by_id_pushed": [
+        _BY_ID, _FIFO, "enable_notify_insert({q})", "enable_wakeups({q})",
+        "enable_push({q})",
+    ],
+}  # fmt: skip
 
-LOGGED = ["plain", "Mixed Case", "groups", "work", "pushed"]
-QUEUES = [*LOGGED, "fleeting"]
+
+def made(kind: str, queue: str) -> str:
+    """Return the SQL that makes a queue of a kind."""
+    calls = ", ".join(f"pgmq.{call}" for call in _CALLS[kind])
+    return f"SELECT {calls}".replace("{q}", f"'{queue}'")
+
+
+KINDS = {kind: made(kind, kind) for kind in _CALLS}
+# Those that differ in their tables; what is enabled for the others can be had by each of these.
+LAYOUTS = [kind for kind, calls in _CALLS.items() if len(calls) == 1 and kind.islower()]
+
+# Beside one of each kind, what needs a state of its own: a message that was received too often, and
+# a queue with a window that a crash empties.
 FILL = """
-    SELECT pgmq.create(name) FROM unnest(ARRAY['plain', 'Mixed Case', 'groups', 'work', 'pushed'])
-        AS n (name);
-    SELECT pgmq.create_unlogged('fleeting'), pgmq.create_fifo_index('groups');
+    SELECT pgmq.create('work'), pgmq.create_unlogged('fleeting');
     SELECT pgmq.set_policy(
         'work', max_receives => 1, dead_letter_queue => 'dead', dedup_window => '1 hour',
         max_in_flight => 2, ack_archives => true
     );
     SELECT pgmq.set_policy('fleeting', dedup_window => '1 hour');
-    SELECT pgmq.enable_notify_insert('plain', 0), pgmq.enable_wakeups('Mixed Case');
-    SELECT pgmq.enable_push('pushed'), pgmq.create_exchange('e');
-    SELECT pgmq.bind('e', 'plain', 'a.#'), pgmq.bind_channel('e', 'c', '#');
-    SELECT pgmq.bind_topic('a.*', 'mixed case');
+    SELECT pgmq.create_exchange('e'), pgmq.bind('e', 'plain', 'a.#');
+    SELECT pgmq.bind_channel('e', 'c', '#'), pgmq.bind_topic('a.*', 'Mixed "Case" %I');
     -- 1 is archived, 2 leased, 3 back, 4 was never read, 5 is delayed.
     SELECT pgmq.send_batch(queue_name, '{1,2,3,4}', ARRAY[a, b, a, a])
     FROM pgmq.list_queues(),
         (VALUES ('{"x-pgmq-group": "a"}'::jsonb, '{"x-pgmq-group": "b"}'::jsonb)) AS g (a, b)
-    WHERE queue_name <> 'dead';
-    SELECT pgmq.send(queue_name, '5', 3600) FROM pgmq.list_queues() WHERE queue_name <> 'dead';
+    WHERE queue_name !~* 'dead';
+    SELECT pgmq.send(queue_name, '5', 3600) FROM pgmq.list_queues() WHERE queue_name !~* 'dead';
     SELECT pgmq.archive(queue_name, 1::bigint), pgmq.read(queue_name, 3600, 1)
-    FROM pgmq.list_queues() WHERE queue_name <> 'dead';
-    SELECT pgmq.read(queue_name, 0, 1) FROM pgmq.list_queues() WHERE queue_name <> 'dead';
+    FROM pgmq.list_queues() WHERE queue_name !~* 'dead';
+    SELECT pgmq.read(queue_name, 0, 1) FROM pgmq.list_queues() WHERE queue_name !~* 'dead';
     SELECT pgmq.send_once('work', '6', 'key'), pgmq.send_once('fleeting', '6', 'key');
 """
 
 
 def fill(session: psycopg.Connection) -> None:
+    """Make a queue of every kind, and use it."""
+    for make in KINDS.values():
+        session.execute(make.encode())
     session.execute(FILL.encode())
     # The marks are moved as far as they may be.
     for queue in ids(session, "SELECT queue_name FROM pgmq.list_queues()"):
         if queue != "work":  # whose dead letter waits for a read
             session.execute("SELECT pgmq.maintain(%s)", [queue])
     assert one(session, "SELECT last_value FROM pgmq.ready_mark_plain") == 4
+
+
+def let_go(session: psycopg.Connection) -> None:
+    """Have no queue take the dead letters of another, so that they can be dropped in any order."""
+    session.execute(
+        "SELECT pgmq.set_policy(p.queue_name) FROM pgmq.policy AS p"
+        " WHERE p.dead_letter_queue IS NOT NULL"
+    )
 
 
 def contents(session: psycopg.Connection, *, without: str = "-") -> dict[str, Any]:
@@ -101,17 +118,22 @@ def contents(session: psycopg.Connection, *, without: str = "-") -> dict[str, An
 
 def works(session: psycopg.Connection, *, emptied: bool = False) -> None:
     """Use everything once; emptied says that a crash has emptied what is unlogged."""
-    for queue in ("plain", "Mixed Case", "pushed"):
-        assert ids(session, "SELECT msg_id FROM pgmq.peek(%s, 9)", queue) == [3, 4]
+    for queue, make in KINDS.items():
+        left = [] if emptied and "unlogged" in make else [3, 4]
+        assert ids(session, "SELECT msg_id FROM pgmq.peek(%s, 9)", queue) == left, queue
         new = one(session, "SELECT pgmq.send(%s, '7')", queue)
-        assert new >= 6
-        assert ids(session, "SELECT msg_id FROM pgmq.read(%s, 60, 9)", queue) == [3, 4, new]
-        assert one(session, "SELECT pgmq.ack(%s, 2, 1)", queue)
-        assert one(session, "SELECT pgmq.archive(%s, 5::bigint)", queue)
-
-    # 2 is leased and all of its group.
-    assert ids(session, "SELECT msg_id FROM pgmq.read_grouped('groups', 60, 1)") == [3]
-    assert ids(session, "SELECT msg_id FROM pgmq.read_grouped('groups', 60, 9)") == []
+        assert new >= 6, queue
+        if "fifo" in make:
+            # 2 is leased, 4 is of the group of 3, and 5 is delayed with its group.
+            call = "SELECT msg_id FROM pgmq.read_grouped(%s, 60, %s)"
+            assert ids(session, call, queue, 1) == [3], queue
+            assert ids(session, call, queue, 9) == [], queue
+            left = [4]
+        kept = left != []
+        found = ids(session, "SELECT msg_id FROM pgmq.read(%s, 60, 9)", queue)
+        assert found == [*left, new], queue
+        assert one(session, "SELECT pgmq.ack(%s, 2, 1)", queue) == kept, queue
+        assert one(session, "SELECT pgmq.archive(%s, 5::bigint)", queue) == kept, queue
 
     # 3 was received too often; of two leases, one is taken.
     for key, is_new in (("key", False), ("new", True)):
@@ -130,11 +152,13 @@ def works(session: psycopg.Connection, *, emptied: bool = False) -> None:
     assert ids(session, "SELECT msg_id FROM pgmq.a_fleeting ORDER BY 1") == [1, found[-1]]
 
     channel = one(session, "SELECT pgmq.open_channel('pushed')")
-    session.execute('LISTEN c; LISTEN "pgmq.q_plain.INSERT"; LISTEN "pgmq.q_mixed case.READY"')
-    one(session, "SELECT pgmq.await('Mixed Case')")
-    session.execute("SELECT pgmq.send('pushed', '8')")
+    session.execute('LISTEN c; LISTEN "pgmq.q_announced.INSERT"; LISTEN "pgmq.q_woken.READY"')
+    one(session, "SELECT pgmq.await('woken')")
+    group = '{"x-pgmq-group": "c"}'
+    for queue in ("announced", "woken", "pushed"):
+        session.execute("SELECT pgmq.send(%s, '8', %s::jsonb)", [queue, group])
     assert one(session, "SELECT pgmq.publish('e', 'a.b', '1')") == 2
     assert one(session, "SELECT pgmq.send_topic('a.b', '1')") == 1
     heard = {note.channel for note in session.notifies(timeout=1, stop_after=4)}
-    assert heard == {channel, "c", "pgmq.q_plain.INSERT", "pgmq.q_mixed case.READY"}
+    assert heard == {channel, "c", "pgmq.q_announced.INSERT", "pgmq.q_woken.READY"}
     session.execute("SELECT pgmq.close_channel()")
