@@ -24,6 +24,7 @@ TWINS = {
 # Patterns and what they become, in this order.
 WORDS = {
     "The asynchronous": "The synchronous",
+    "the asynchronous": "the synchronous",
     "an asynchronous": "a synchronous",
     "an `async with`": "a `with`",
     "an asyncio task": "a thread or a process",

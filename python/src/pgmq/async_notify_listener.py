@@ -1,4 +1,4 @@
-"""The asynchronous listener to enable_notify's announcements."""
+"""As in pgmq-py 1.1: the asynchronous listener to enable_notify's announcements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decorators that run a function in a transaction of a queue client."""
+"""As in pgmq-py 1.1: decorators that run a function in a transaction of a queue client."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Logging, by the standard library."""
+"""Kept for callers of pgmq-py 1.1: its loggers, made by the standard library."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import json
@@ -12,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["LoggingManager", "PGMQLogger", "create_logger", "log_performance", "log_with_context"]
 
@@ -97,13 +98,6 @@ class LoggingManager:
         )
 
     @classmethod
-    def log_with_context(
-        cls, logger: logging.Logger, level: int | str, message: str, **context: Any
-    ) -> None:
-        """Log a message with its context behind it."""
-        log_with_context(logger, level, message, **context)
-
-    @classmethod
     def log_transaction_start(cls, logger: logging.Logger, func_name: str, **context: Any) -> None:
         """Log that a transaction begins."""
         log_with_context(logger, logging.DEBUG, f"Transaction started: {func_name}", **context)
@@ -120,12 +114,22 @@ class LoggingManager:
         cls, logger: logging.Logger, func_name: str, error: Exception, **context: Any
     ) -> None:
         """Log that a transaction was rolled back."""
-        log_with_context(
-            logger, logging.ERROR, f"Transaction rolled back: {func_name}", error=error, **context
-        )
+        text = f"Transaction rolled back: {func_name}"
+        log_with_context(logger, logging.ERROR, text, error=error, **context)
+
+    @staticmethod
+    def log_with_context(
+        logger: logging.Logger, level: int | str, message: str, **context: Any
+    ) -> None:
+        """Log a message with its context behind it: `message | key=value`."""
+        number = logging.getLevelName(level.upper()) if isinstance(level, str) else level
+        if logger.isEnabledFor(number):
+            texts = [message, *(f"{key}={value}" for key, value in context.items())]
+            logger.log(number, "%s", " | ".join(texts))
 
 
 PGMQLogger = LoggingManager
+log_with_context = LoggingManager.log_with_context
 
 
 def create_logger(
@@ -135,48 +139,33 @@ def create_logger(
     return LoggingManager.get_logger(name, verbose=verbose, log_filename=log_filename)
 
 
-def log_with_context(
-    logger: logging.Logger, level: int | str, message: str, **context: Any
-) -> None:
-    """Log a message with its context behind it: `message | key=value`."""
-    number = logging.getLevelName(level.upper()) if isinstance(level, str) else level
-    if logger.isEnabledFor(number):
-        logger.log(number, "%s", " | ".join([message, *(f"{k}={v}" for k, v in context.items())]))
-
-
 def log_performance(logger: logging.Logger) -> Callable[[F], F]:
     """Log how long each call of a function takes, in milliseconds, and whether it succeeded."""
 
     def decorate(function: Any) -> Any:
-        def done(started: float, success: bool) -> None:
-            log_with_context(
-                logger,
-                logging.DEBUG if success else logging.ERROR,
-                f"{'Completed' if success else 'Failed'} {function.__name__}",
-                function=function.__name__,
-                elapsed_ms=round((time.perf_counter() - started) * 1000, 2),
-                success=success,
-            )
+        name = function.__name__
+
+        @contextlib.contextmanager
+        def timed() -> Iterator[None]:
+            started, success = time.perf_counter(), False
+            try:
+                yield
+                success = True
+            finally:
+                level, word = (logging.DEBUG, "Completed") if success else (logging.ERROR, "Failed")
+                elapsed = round((time.perf_counter() - started) * 1000, 2)
+                context = {"function": name, "elapsed_ms": elapsed, "success": success}
+                log_with_context(logger, level, f"{word} {name}", **context)
 
         @functools.wraps(function)
         async def asynchronous(*args: Any, **kwargs: Any) -> Any:
-            started, success = time.perf_counter(), False
-            try:
-                result = await function(*args, **kwargs)
-                success = True
-            finally:
-                done(started, success)
-            return result
+            with timed():
+                return await function(*args, **kwargs)
 
         @functools.wraps(function)
         def synchronous(*args: Any, **kwargs: Any) -> Any:
-            started, success = time.perf_counter(), False
-            try:
-                result = function(*args, **kwargs)
-                success = True
-            finally:
-                done(started, success)
-            return result
+            with timed():
+                return function(*args, **kwargs)
 
         return asynchronous if inspect.iscoroutinefunction(function) else synchronous
 

@@ -1,4 +1,4 @@
-"""Listeners to enable_notify's announcements."""
+"""Kept for callers of pgmq-py 1.1, under its path: listeners to enable_notify's announcements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The synchronous listener to enable_notify's announcements."""
+"""As in pgmq-py 1.1: the synchronous listener to enable_notify's announcements."""
 
 # Made of async_notify_listener.py by `make sync`: change that one.
 

@@ -27,11 +27,12 @@ class AsyncMethods:
 
     async def _call_async(
         self,
-        operation: Callable[..., Awaitable[T]],
-        *args: Any,
         session: AsyncSession | None,
         commit: bool,
+        operation: Callable[..., Awaitable[T]],
+        *args: Any,
     ) -> T:
+        """Call an operation in a session, or in one of its own."""
         if session is not None:
             return await operation(*args, session=session, commit=commit)
         async with self.session_maker() as own:
@@ -50,7 +51,7 @@ class AsyncMethods:
     ) -> None:
         """Create a queue; nothing happens when it is there."""
         await self._call_async(
-            AsyncOperation.create_queue_async, queue_name, unlogged, session=session, commit=commit
+            session, commit, AsyncOperation.create_queue_async, queue_name, unlogged
         )
 
     async def create_partitioned_queue_async(
@@ -64,12 +65,12 @@ class AsyncMethods:
     ) -> None:
         """Create a queue whose table is partitioned, by numbers of messages or by time."""
         await self._call_async(
+            session,
+            commit,
             AsyncOperation.create_partitioned_queue_async,
             queue_name,
             partition_interval,
             retention_interval,
-            session=session,
-            commit=commit,
         )
 
     async def validate_queue_name_async(
@@ -77,7 +78,7 @@ class AsyncMethods:
     ) -> None:
         """Raise the server's error unless a queue may have the name."""
         await self._call_async(
-            AsyncOperation.validate_queue_name_async, queue_name, session=session, commit=commit
+            session, commit, AsyncOperation.validate_queue_name_async, queue_name
         )
 
     async def drop_queue_async(
@@ -90,16 +91,14 @@ class AsyncMethods:
     ) -> bool:
         """Drop a queue; False when there is none. `partitioned` means nothing any more."""
         return await self._call_async(
-            AsyncOperation.drop_queue_async, queue, partitioned, session=session, commit=commit
+            session, commit, AsyncOperation.drop_queue_async, queue, partitioned
         )
 
     async def list_queues_async(
         self, *, session: AsyncSession | None = None, commit: bool = True
     ) -> list[str]:
         """Return the names of all queues."""
-        return await self._call_async(
-            AsyncOperation.list_queues_async, session=session, commit=commit
-        )
+        return await self._call_async(session, commit, AsyncOperation.list_queues_async)
 
     async def send_async(
         self,
@@ -112,7 +111,7 @@ class AsyncMethods:
     ) -> int:
         """Send a message, visible after delay seconds, and return its msg_id."""
         return await self._call_async(
-            AsyncOperation.send_async, queue_name, message, delay, session=session, commit=commit
+            session, commit, AsyncOperation.send_async, queue_name, message, delay
         )
 
     async def send_batch_async(
@@ -126,12 +125,7 @@ class AsyncMethods:
     ) -> list[int]:
         """Send messages, visible after delay seconds, and return their msg_ids."""
         return await self._call_async(
-            AsyncOperation.send_batch_async,
-            queue_name,
-            messages,
-            delay,
-            session=session,
-            commit=commit,
+            session, commit, AsyncOperation.send_batch_async, queue_name, messages, delay
         )
 
     async def read_async(
@@ -144,11 +138,7 @@ class AsyncMethods:
     ) -> Message | None:
         """Lease a message for vt seconds; None when nothing is visible."""
         return await self._call_async(
-            AsyncOperation.read_async,
-            queue_name,
-            self.vt if vt is None else vt,
-            session=session,
-            commit=commit,
+            session, commit, AsyncOperation.read_async, queue_name, self.vt if vt is None else vt
         )
 
     async def read_batch_async(
@@ -162,12 +152,12 @@ class AsyncMethods:
     ) -> list[Message] | None:
         """Lease up to batch_size messages for vt seconds; None when nothing is visible."""
         return await self._call_async(
+            session,
+            commit,
             AsyncOperation.read_batch_async,
             queue_name,
             self.vt if vt is None else vt,
             batch_size,
-            session=session,
-            commit=commit,
         )
 
     async def read_with_poll_async(
@@ -183,14 +173,14 @@ class AsyncMethods:
     ) -> list[Message] | None:
         """Do as read_batch, and look again until max_poll_seconds are over."""
         return await self._call_async(
+            session,
+            commit,
             AsyncOperation.read_with_poll_async,
             queue_name,
             self.vt if vt is None else vt,
             qty,
             max_poll_seconds,
             poll_interval_ms,
-            session=session,
-            commit=commit,
         )
 
     async def set_vt_async(
@@ -204,16 +194,14 @@ class AsyncMethods:
     ) -> Message | None:
         """Make a message visible vt seconds from now; None when it is not there."""
         return await self._call_async(
-            AsyncOperation.set_vt_async, queue_name, msg_id, vt, session=session, commit=commit
+            session, commit, AsyncOperation.set_vt_async, queue_name, msg_id, vt
         )
 
     async def pop_async(
         self, queue_name: str, *, session: AsyncSession | None = None, commit: bool = True
     ) -> Message | None:
         """Read and delete a message at once; None when nothing is visible."""
-        return await self._call_async(
-            AsyncOperation.pop_async, queue_name, session=session, commit=commit
-        )
+        return await self._call_async(session, commit, AsyncOperation.pop_async, queue_name)
 
     async def delete_async(
         self,
@@ -225,7 +213,7 @@ class AsyncMethods:
     ) -> bool:
         """Remove a message; False when it is not there."""
         return await self._call_async(
-            AsyncOperation.delete_async, queue_name, msg_id, session=session, commit=commit
+            session, commit, AsyncOperation.delete_async, queue_name, msg_id
         )
 
     async def delete_batch_async(
@@ -238,7 +226,7 @@ class AsyncMethods:
     ) -> list[int]:
         """Remove messages and return the msg_ids of those that were there."""
         return await self._call_async(
-            AsyncOperation.delete_batch_async, queue_name, msg_ids, session=session, commit=commit
+            session, commit, AsyncOperation.delete_batch_async, queue_name, msg_ids
         )
 
     async def archive_async(
@@ -251,7 +239,7 @@ class AsyncMethods:
     ) -> bool:
         """Move a message to the archive; False when it is not there."""
         return await self._call_async(
-            AsyncOperation.archive_async, queue_name, msg_id, session=session, commit=commit
+            session, commit, AsyncOperation.archive_async, queue_name, msg_id
         )
 
     async def archive_batch_async(
@@ -264,29 +252,23 @@ class AsyncMethods:
     ) -> list[int]:
         """Move messages to the archive and return the msg_ids of those that were there."""
         return await self._call_async(
-            AsyncOperation.archive_batch_async, queue_name, msg_ids, session=session, commit=commit
+            session, commit, AsyncOperation.archive_batch_async, queue_name, msg_ids
         )
 
     async def purge_async(
         self, queue_name: str, *, session: AsyncSession | None = None, commit: bool = True
     ) -> int:
         """Delete every message of a queue and return how many those were."""
-        return await self._call_async(
-            AsyncOperation.purge_async, queue_name, session=session, commit=commit
-        )
+        return await self._call_async(session, commit, AsyncOperation.purge_async, queue_name)
 
     async def metrics_async(
         self, queue_name: str, *, session: AsyncSession | None = None, commit: bool = True
     ) -> QueueMetrics | None:
         """Return what a queue holds."""
-        return await self._call_async(
-            AsyncOperation.metrics_async, queue_name, session=session, commit=commit
-        )
+        return await self._call_async(session, commit, AsyncOperation.metrics_async, queue_name)
 
     async def metrics_all_async(
         self, *, session: AsyncSession | None = None, commit: bool = True
     ) -> list[QueueMetrics] | None:
         """Return the metrics of every queue; None when there is none."""
-        return await self._call_async(
-            AsyncOperation.metrics_all_async, session=session, commit=commit
-        )
+        return await self._call_async(session, commit, AsyncOperation.metrics_all_async)

@@ -29,11 +29,12 @@ class Methods:
 
     def _call(
         self,
-        operation: Callable[..., T],
-        *args: Any,
         session: Session | None,
         commit: bool,
+        operation: Callable[..., T],
+        *args: Any,
     ) -> T:
+        """Call an operation in a session, or in one of its own."""
         if session is not None:
             return operation(*args, session=session, commit=commit)
         with self.session_maker() as own:
@@ -51,7 +52,7 @@ class Methods:
         commit: bool = True,
     ) -> None:
         """Create a queue; nothing happens when it is there."""
-        self._call(Operation.create_queue, queue_name, unlogged, session=session, commit=commit)
+        self._call(session, commit, Operation.create_queue, queue_name, unlogged)
 
     def create_partitioned_queue(
         self,
@@ -64,19 +65,19 @@ class Methods:
     ) -> None:
         """Create a queue whose table is partitioned, by numbers of messages or by time."""
         self._call(
+            session,
+            commit,
             Operation.create_partitioned_queue,
             queue_name,
             partition_interval,
             retention_interval,
-            session=session,
-            commit=commit,
         )
 
     def validate_queue_name(
         self, queue_name: str, *, session: Session | None = None, commit: bool = True
     ) -> None:
         """Raise the server's error unless a queue may have the name."""
-        self._call(Operation.validate_queue_name, queue_name, session=session, commit=commit)
+        self._call(session, commit, Operation.validate_queue_name, queue_name)
 
     def drop_queue(
         self,
@@ -87,11 +88,11 @@ class Methods:
         commit: bool = True,
     ) -> bool:
         """Drop a queue; False when there is none. `partitioned` means nothing any more."""
-        return self._call(Operation.drop_queue, queue, partitioned, session=session, commit=commit)
+        return self._call(session, commit, Operation.drop_queue, queue, partitioned)
 
     def list_queues(self, *, session: Session | None = None, commit: bool = True) -> list[str]:
         """Return the names of all queues."""
-        return self._call(Operation.list_queues, session=session, commit=commit)
+        return self._call(session, commit, Operation.list_queues)
 
     def send(
         self,
@@ -103,9 +104,7 @@ class Methods:
         commit: bool = True,
     ) -> int:
         """Send a message, visible after delay seconds, and return its msg_id."""
-        return self._call(
-            Operation.send, queue_name, message, delay, session=session, commit=commit
-        )
+        return self._call(session, commit, Operation.send, queue_name, message, delay)
 
     def send_batch(
         self,
@@ -117,14 +116,7 @@ class Methods:
         commit: bool = True,
     ) -> list[int]:
         """Send messages, visible after delay seconds, and return their msg_ids."""
-        return self._call(
-            Operation.send_batch,
-            queue_name,
-            messages,
-            delay,
-            session=session,
-            commit=commit,
-        )
+        return self._call(session, commit, Operation.send_batch, queue_name, messages, delay)
 
     def read(
         self,
@@ -136,11 +128,7 @@ class Methods:
     ) -> Message | None:
         """Lease a message for vt seconds; None when nothing is visible."""
         return self._call(
-            Operation.read,
-            queue_name,
-            self.vt if vt is None else vt,
-            session=session,
-            commit=commit,
+            session, commit, Operation.read, queue_name, self.vt if vt is None else vt
         )
 
     def read_batch(
@@ -154,12 +142,12 @@ class Methods:
     ) -> list[Message] | None:
         """Lease up to batch_size messages for vt seconds; None when nothing is visible."""
         return self._call(
+            session,
+            commit,
             Operation.read_batch,
             queue_name,
             self.vt if vt is None else vt,
             batch_size,
-            session=session,
-            commit=commit,
         )
 
     def read_with_poll(
@@ -175,14 +163,14 @@ class Methods:
     ) -> list[Message] | None:
         """Do as read_batch, and look again until max_poll_seconds are over."""
         return self._call(
+            session,
+            commit,
             Operation.read_with_poll,
             queue_name,
             self.vt if vt is None else vt,
             qty,
             max_poll_seconds,
             poll_interval_ms,
-            session=session,
-            commit=commit,
         )
 
     def set_vt(
@@ -195,13 +183,13 @@ class Methods:
         commit: bool = True,
     ) -> Message | None:
         """Make a message visible vt seconds from now; None when it is not there."""
-        return self._call(Operation.set_vt, queue_name, msg_id, vt, session=session, commit=commit)
+        return self._call(session, commit, Operation.set_vt, queue_name, msg_id, vt)
 
     def pop(
         self, queue_name: str, *, session: Session | None = None, commit: bool = True
     ) -> Message | None:
         """Read and delete a message at once; None when nothing is visible."""
-        return self._call(Operation.pop, queue_name, session=session, commit=commit)
+        return self._call(session, commit, Operation.pop, queue_name)
 
     def delete(
         self,
@@ -212,7 +200,7 @@ class Methods:
         commit: bool = True,
     ) -> bool:
         """Remove a message; False when it is not there."""
-        return self._call(Operation.delete, queue_name, msg_id, session=session, commit=commit)
+        return self._call(session, commit, Operation.delete, queue_name, msg_id)
 
     def delete_batch(
         self,
@@ -223,9 +211,7 @@ class Methods:
         commit: bool = True,
     ) -> list[int]:
         """Remove messages and return the msg_ids of those that were there."""
-        return self._call(
-            Operation.delete_batch, queue_name, msg_ids, session=session, commit=commit
-        )
+        return self._call(session, commit, Operation.delete_batch, queue_name, msg_ids)
 
     def archive(
         self,
@@ -236,7 +222,7 @@ class Methods:
         commit: bool = True,
     ) -> bool:
         """Move a message to the archive; False when it is not there."""
-        return self._call(Operation.archive, queue_name, msg_id, session=session, commit=commit)
+        return self._call(session, commit, Operation.archive, queue_name, msg_id)
 
     def archive_batch(
         self,
@@ -247,22 +233,20 @@ class Methods:
         commit: bool = True,
     ) -> list[int]:
         """Move messages to the archive and return the msg_ids of those that were there."""
-        return self._call(
-            Operation.archive_batch, queue_name, msg_ids, session=session, commit=commit
-        )
+        return self._call(session, commit, Operation.archive_batch, queue_name, msg_ids)
 
     def purge(self, queue_name: str, *, session: Session | None = None, commit: bool = True) -> int:
         """Delete every message of a queue and return how many those were."""
-        return self._call(Operation.purge, queue_name, session=session, commit=commit)
+        return self._call(session, commit, Operation.purge, queue_name)
 
     def metrics(
         self, queue_name: str, *, session: Session | None = None, commit: bool = True
     ) -> QueueMetrics | None:
         """Return what a queue holds."""
-        return self._call(Operation.metrics, queue_name, session=session, commit=commit)
+        return self._call(session, commit, Operation.metrics, queue_name)
 
     def metrics_all(
         self, *, session: Session | None = None, commit: bool = True
     ) -> list[QueueMetrics] | None:
         """Return the metrics of every queue; None when there is none."""
-        return self._call(Operation.metrics_all, session=session, commit=commit)
+        return self._call(session, commit, Operation.metrics_all)
