@@ -96,6 +96,11 @@ def test_every_block_is_of_a_language_whose_examples_are_run(page: Path) -> None
         assert languages <= {"python", "sql"}
 
 
+@pytest.mark.parametrize("page", pages.ALL, ids=pages.name)
+def test_no_merge_has_left_its_marks(page: Path) -> None:
+    assert re.findall(r"^(?:<{7}|={7}$|>{7})", page.read_text(), re.MULTILINE) == []
+
+
 def test_the_readme_is_short() -> None:
     assert README.stat().st_size <= 10_240
 
