@@ -71,6 +71,9 @@
 \ir functions/queues/create.sql
 \ir functions/queues/create_non_partitioned.sql
 \ir functions/queues/create_unlogged.sql
+\ir functions/internal/_pinned.sql
+\ir functions/queues/pin.sql
+\ir functions/queues/unpin.sql
 \ir functions/queues/drop_queue.sql
 \ir functions/queues/purge_queue.sql
 \ir functions/queues/list_queues.sql

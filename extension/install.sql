@@ -53,7 +53,8 @@ BEGIN
     INSERT INTO pgmq.installation (digest, names)
     SELECT v_digest, array_agg(DISTINCT m.match[1])
     FROM unnest(v_sources) AS s (source)
-    CROSS JOIN regexp_matches(s.source, '\mpgmq[.]"?(\w+)', 'g') AS m (match);
+    CROSS JOIN regexp_matches(s.source, '\mpgmq[.]"?(\w+)', 'g') AS m (match)
+    WHERE NOT starts_with(m.match[1], '_pinned');       -- pin() writes these
 END
 $install$;
 \ir upgrade/adopt.sql

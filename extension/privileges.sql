@@ -44,7 +44,7 @@ GRANT SELECT ON pgmq.meta, pgmq.topic_bindings, pgmq.notify_insert_throttle TO p
 -- None of this is a secret: the names of tables are not, to anybody who can log in. Whoever
 -- publishes needs the routing, and whoever consumes or monitors the names of queues.
 GRANT SELECT ON
-pgmq.meta, pgmq.policy, pgmq.partitioning, pgmq.topic_bindings, pgmq.exchange, pgmq.binding,
+pgmq.meta, pgmq.policy, pgmq.pinned, pgmq.partitioning, pgmq.topic_bindings, pgmq.exchange, pgmq.binding,
 pgmq.template, pgmq.notify_insert_throttle
 TO public;
 -- Without the name of the channel: whoever knows it can listen to messages.

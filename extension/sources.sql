@@ -4,6 +4,7 @@
 \ir schema/types.sql
 \ir schema/meta.sql
 \ir schema/policy.sql
+\ir schema/pinned.sql
 \ir schema/partitioning.sql
 \ir schema/look.sql
 \ir schema/template.sql

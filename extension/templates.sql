@@ -1,6 +1,7 @@
 -- What is compiled into each queue. A template is the SQL of a queue called "$queue"; its first
 -- line says for which queues it is.
 \template templates/claim.sql
+\template templates/idle.sql
 \template templates/read.sql
 \template templates/pop.sql
 \template templates/advance.sql

@@ -54,21 +54,7 @@ BEGIN
         PERFORM pgmq._restore_search_path(v_path);
     END IF;
     --# end
-    IF NOT FOUND AND (
-        pgmq._chance(1, 16)
-        OR EXISTS (
-            SELECT FROM pgmq.q_$queue AS q
-            WHERE q.vt <= q.enqueued_at
-                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_$queue')
-        )
-        OR EXISTS (
-            SELECT FROM pgmq.q_$queue AS q
-            WHERE q.vt > q.enqueued_at
-                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_$queue')
-                AND q.vt <= pgmq._clock()
-        )
-        OR pgmq._is_sweep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
-    ) THEN
+    IF NOT FOUND AND NOT pgmq._idle_$queue(clock_timestamp()) THEN
         RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
     END IF;
     --# end
@@ -79,7 +65,9 @@ BEGIN
     END IF;
     v_ids := pgmq._front_$queue(quantity);
     IF pg_catalog.cardinality(v_ids) = 0 THEN
-        RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
+        IF NOT pgmq._idle_$queue(clock_timestamp()) THEN
+            RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
+        END IF;
         RETURN;
     END IF;
     --# if by_time

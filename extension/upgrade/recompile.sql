@@ -25,5 +25,6 @@ FROM rendered AS r
 WHERE t.name = r.name AND t.features = r.features AND t.plain IS DISTINCT FROM r.sql;
 
 -- Give every queue the functions that the templates above describe.
+SELECT pgmq._write_pinned();
 SELECT pgmq.recompile_all();
 SELECT pgmq._release_members();

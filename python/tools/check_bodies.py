@@ -91,6 +91,7 @@ ACCEPTED = (
     ("pgmq.doctor(", "should be STABLE", "locks and marks are looked at as they are now"),
     ("pgmq.enable_push(", "text type variable is not sanitized", "words of its own, and format()"),
     ("pgmq._release_members(", "text type variable is not sanitized", "made by format()"),
+    ("pgmq._write_pinned(", "text type variable is not sanitized", "made by format()"),
     ("pgmq._fan_out(", "the expression is not SQL injection safe", "made by format()"),
     ("pgmq.send_batch_topic(", "is maybe unmodified", "RETURN QUERY sets it"),
     ("pgmq.send_once(", "is maybe unmodified", "RETURN QUERY sets it"),
@@ -253,7 +254,7 @@ def check(connection: psycopg.Connection) -> tuple[int, list[Finding]]:
         """
         SELECT pgmq.create_fifo_indexes_all();
         SELECT pgmq.enable_notify_insert(queue_name), pgmq.enable_wakeups(queue_name),
-            pgmq.enable_push(queue_name)
+            pgmq.enable_push(queue_name), pgmq.pin(queue_name)
         FROM pgmq.meta
         """
     )

@@ -6,6 +6,11 @@ DECLARE
     v_done boolean;
 BEGIN
     -- A message that was never read is nobody's.
+    IF pgmq._pinned(queue_name) THEN
+        RETURN pgmq._pinned_delete(
+            queue_name, msg_id, CASE WHEN read_ct > 0 THEN read_ct ELSE -1 END
+        );
+    END IF;
     EXECUTE pg_catalog.format('SELECT pgmq.%I($1, $2)', pgmq._compiled('delete', queue_name))
     INTO v_done
     USING msg_id, CASE WHEN read_ct > 0 THEN read_ct ELSE -1 END;
@@ -23,9 +28,15 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
     PERFORM pgmq._check_leases(msg_ids, read_cts);
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('deletebatch', queue_name)
-    ) USING msg_ids, coalesce(read_cts, '{}');
+    IF pgmq._pinned(queue_name) THEN
+        RETURN QUERY SELECT * FROM pgmq._pinned_deletebatch(
+            queue_name, msg_ids, coalesce(read_cts, '{}')
+        );
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('deletebatch', queue_name)
+        ) USING msg_ids, coalesce(read_cts, '{}');
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.ack(text, bigint[], integer[]) IS

@@ -14,9 +14,13 @@ BEGIN
         PERFORM pgmq._look_after(queue_name, qty);
     END IF;
     PERFORM pgmq._check_leases(msg_ids, read_cts);
-    EXECUTE pg_catalog.format(
-        'SELECT FROM pgmq.%I($1, $2)', pgmq._compiled('deletebatch', queue_name)
-    ) USING msg_ids, coalesce(read_cts, '{}');
+    IF pgmq._pinned(queue_name) THEN
+        PERFORM pgmq._pinned_deletebatch(queue_name, msg_ids, coalesce(read_cts, '{}'));
+    ELSE
+        EXECUTE pg_catalog.format(
+            'SELECT FROM pgmq.%I($1, $2)', pgmq._compiled('deletebatch', queue_name)
+        ) USING msg_ids, coalesce(read_cts, '{}');
+    END IF;
     RETURN QUERY SELECT * FROM pgmq.read(queue_name, vt, qty);
 END
 $$;

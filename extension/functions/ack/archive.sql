@@ -5,6 +5,9 @@ AS $$
 DECLARE
     v_done boolean;
 BEGIN
+    IF pgmq._pinned(queue_name) THEN
+        RETURN pgmq._pinned_archive(queue_name, msg_id);
+    END IF;
     EXECUTE pg_catalog.format('SELECT pgmq.%I($1)', pgmq._compiled('archive', queue_name))
     INTO v_done
     USING msg_id;

@@ -3,9 +3,15 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, false, $3)', pgmq._compiled('park', queue_name)
-    ) USING ARRAY[msg_id], pgmq._visible_at(vt), null::pgmq.message_record;
+    IF pgmq._pinned(queue_name) THEN
+        RETURN QUERY SELECT * FROM pgmq._pinned_park(
+            queue_name, ARRAY[msg_id], pgmq._visible_at(vt), false
+        );
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT * FROM pgmq.%I($1, $2, false, $3)', pgmq._compiled('park', queue_name)
+        ) USING ARRAY[msg_id], pgmq._visible_at(vt), null::pgmq.message_record;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint, integer) IS
@@ -18,9 +24,15 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, false, $3)', pgmq._compiled('park', queue_name)
-    ) USING ARRAY[msg_id], pgmq._visible_at(vt), null::pgmq.message_record;
+    IF pgmq._pinned(queue_name) THEN
+        RETURN QUERY SELECT * FROM pgmq._pinned_park(
+            queue_name, ARRAY[msg_id], pgmq._visible_at(vt), false
+        );
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT * FROM pgmq.%I($1, $2, false, $3)', pgmq._compiled('park', queue_name)
+        ) USING ARRAY[msg_id], pgmq._visible_at(vt), null::pgmq.message_record;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint, timestamptz) IS
@@ -33,9 +45,15 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, false, $3)', pgmq._compiled('park', queue_name)
-    ) USING msg_ids, pgmq._visible_at(vt), null::pgmq.message_record;
+    IF pgmq._pinned(queue_name) THEN
+        RETURN QUERY SELECT * FROM pgmq._pinned_park(
+            queue_name, msg_ids, pgmq._visible_at(vt), false
+        );
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT * FROM pgmq.%I($1, $2, false, $3)', pgmq._compiled('park', queue_name)
+        ) USING msg_ids, pgmq._visible_at(vt), null::pgmq.message_record;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint[], integer) IS
@@ -46,9 +64,15 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, false, $3)', pgmq._compiled('park', queue_name)
-    ) USING msg_ids, pgmq._visible_at(vt), null::pgmq.message_record;
+    IF pgmq._pinned(queue_name) THEN
+        RETURN QUERY SELECT * FROM pgmq._pinned_park(
+            queue_name, msg_ids, pgmq._visible_at(vt), false
+        );
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT * FROM pgmq.%I($1, $2, false, $3)', pgmq._compiled('park', queue_name)
+        ) USING msg_ids, pgmq._visible_at(vt), null::pgmq.message_record;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint[], timestamptz) IS

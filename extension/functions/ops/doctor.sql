@@ -12,7 +12,7 @@ DECLARE
     v_found jsonb;
 BEGIN
     FOREACH v_part IN ARRAY ARRAY[
-        'horizon', 'settings', 'tables', 'compiled', 'relations', 'queues', 'archives',
+        'horizon', 'settings', 'tables', 'compiled', 'pinned', 'relations', 'queues', 'archives',
         'partitions', 'channels', 'notifications', 'statistics'
     ] LOOP
         FOR v_attempt IN 1..10 LOOP

@@ -92,6 +92,7 @@ BEGIN
     EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', 'dedup_' || v_suffix);
     PERFORM pgmq._retire(queue_name);
     PERFORM pgmq._drop_compiled('scheduled', queue_name);
+    PERFORM pgmq.unpin(queue_name);
     DELETE FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(_drop_queue.queue_name);
 END
 $$;

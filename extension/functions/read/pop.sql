@@ -9,9 +9,13 @@ BEGIN
     IF pgmq._chance(qty, 32) THEN
         PERFORM pgmq._look_after(queue_name, qty);
     END IF;
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('pop', queue_name)
-    ) USING coalesce(qty, 2147483647), null::pgmq.message_record;
+    IF pgmq._pinned(queue_name) THEN
+        RETURN QUERY SELECT * FROM pgmq._pinned_pop(queue_name, coalesce(qty, 2147483647));
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('pop', queue_name)
+        ) USING coalesce(qty, 2147483647), null::pgmq.message_record;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.pop(text, integer) IS

@@ -14,14 +14,16 @@ BEGIN
     IF pgmq._chance(qty, 32) THEN
         PERFORM pgmq._look_after(queue_name, qty);
     END IF;
-    IF conditional IS NULL OR conditional = '{}' THEN
-        RETURN QUERY EXECUTE pg_catalog.format(
-            'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('read', queue_name)
-        ) USING vt, coalesce(qty, 2147483647), null::pgmq.message_record;
-    ELSE
+    IF conditional <> '{}' THEN
         RETURN QUERY SELECT * FROM pgmq._lease(
             queue_name, vt, coalesce(qty, 2147483647), conditional
         );
+    ELSIF pgmq._pinned(queue_name) THEN
+        RETURN QUERY SELECT * FROM pgmq._pinned_read(queue_name, vt, coalesce(qty, 2147483647));
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('read', queue_name)
+        ) USING vt, coalesce(qty, 2147483647), null::pgmq.message_record;
     END IF;
 END
 $$;

@@ -3,9 +3,13 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
-    ) USING msg, null::jsonb, '-infinity'::timestamptz;
+    IF pgmq._pinned(queue_name) THEN
+        RETURN NEXT pgmq._pinned_enqueue(queue_name, msg, null::jsonb, '-infinity'::timestamptz);
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
+        ) USING msg, null::jsonb, '-infinity'::timestamptz;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb) IS
@@ -18,9 +22,13 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
-    ) USING msg, headers, '-infinity'::timestamptz;
+    IF pgmq._pinned(queue_name) THEN
+        RETURN NEXT pgmq._pinned_enqueue(queue_name, msg, headers, '-infinity'::timestamptz);
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
+        ) USING msg, headers, '-infinity'::timestamptz;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, jsonb) IS
@@ -31,9 +39,13 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
-    ) USING msg, null::jsonb, pgmq._delayed(delay);
+    IF pgmq._pinned(queue_name) THEN
+        RETURN NEXT pgmq._pinned_enqueue(queue_name, msg, null::jsonb, pgmq._delayed(delay));
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
+        ) USING msg, null::jsonb, pgmq._delayed(delay);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, integer) IS
@@ -46,9 +58,13 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
-    ) USING msg, null::jsonb, pgmq._delayed(delay);
+    IF pgmq._pinned(queue_name) THEN
+        RETURN NEXT pgmq._pinned_enqueue(queue_name, msg, null::jsonb, pgmq._delayed(delay));
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
+        ) USING msg, null::jsonb, pgmq._delayed(delay);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, timestamptz) IS
@@ -61,9 +77,13 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
-    ) USING msg, headers, pgmq._delayed(delay);
+    IF pgmq._pinned(queue_name) THEN
+        RETURN NEXT pgmq._pinned_enqueue(queue_name, msg, headers, pgmq._delayed(delay));
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
+        ) USING msg, headers, pgmq._delayed(delay);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, jsonb, integer) IS
@@ -74,9 +94,13 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
-    ) USING msg, headers, pgmq._delayed(delay);
+    IF pgmq._pinned(queue_name) THEN
+        RETURN NEXT pgmq._pinned_enqueue(queue_name, msg, headers, pgmq._delayed(delay));
+    ELSE
+        RETURN QUERY EXECUTE pg_catalog.format(
+            'SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('enqueue', queue_name)
+        ) USING msg, headers, pgmq._delayed(delay);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, jsonb, timestamptz) IS

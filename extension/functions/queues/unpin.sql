@@ -1,0 +1,22 @@
+CREATE OR REPLACE FUNCTION pgmq.unpin(queue_name text)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgmq.format_table_name(queue_name, 'q');
+    IF NOT EXISTS (
+        SELECT FROM pgmq.pinned AS p WHERE lower(p.queue_name) = lower(unpin.queue_name)
+    ) THEN
+        RETURN false;
+    END IF;
+    PERFORM pgmq._lock_pinned();
+    DELETE FROM pgmq.pinned AS p WHERE lower(p.queue_name) = lower(unpin.queue_name);
+    PERFORM pgmq._write_pinned();
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION pgmq.unpin(text) IS
+'Take back pin(); false for a queue that is not pinned.
+
+Part of drop_queue. Only who owns pgmq may do so.';
