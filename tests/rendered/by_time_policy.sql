@@ -497,6 +497,28 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION pgmq._idle_by_time_policy(as_of timestamptz)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    RETURN NOT (
+        pgmq._chance(1, 16)
+        OR EXISTS (
+            SELECT FROM pgmq.q_by_time_policy AS q
+            WHERE q.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND q.vt <= q.enqueued_at
+                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_by_time_policy')
+        )
+        OR EXISTS (
+            SELECT FROM pgmq.q_by_time_policy AS q
+            WHERE q.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND q.vt > q.enqueued_at AND q.vt <= as_of
+                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_by_time_policy')
+        )
+        OR pgmq._is_sweep_due('pgmq.parked_mark_by_time_policy', 'pgmq.sweep_due_by_time_policy')
+    );
+END
+$$;
+
 CREATE OR REPLACE FUNCTION pgmq._keep_by_time_policy()
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- whoever reads need not own the tables

@@ -375,6 +375,28 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION pgmq._idle_fifo(as_of timestamptz)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    RETURN NOT (
+        pgmq._chance(1, 16)
+        OR EXISTS (
+            SELECT FROM pgmq.q_fifo AS q
+            WHERE q.vt <= q.enqueued_at
+                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_fifo')
+        )
+        OR EXISTS (
+            SELECT FROM pgmq.q_fifo AS q
+            WHERE q.vt > q.enqueued_at AND q.vt <= as_of
+                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_fifo')
+        )
+        OR pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
+    );
+END
+$$;
+
 CREATE OR REPLACE FUNCTION pgmq._park_fifo(
     msg_ids bigint[],
     visible_at timestamptz,
@@ -424,21 +446,7 @@ BEGIN
             ))
             AND pgmq._may('DELETE', 'fifo'::text, 'pgmq.q_fifo')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND (
-        pgmq._chance(1, 16)
-        OR EXISTS (
-            SELECT FROM pgmq.q_fifo AS q
-            WHERE q.vt <= q.enqueued_at
-                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_fifo')
-        )
-        OR EXISTS (
-            SELECT FROM pgmq.q_fifo AS q
-            WHERE q.vt > q.enqueued_at
-                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_fifo')
-                AND q.vt <= pgmq._clock()
-        )
-        OR pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
-    ) THEN
+    IF NOT FOUND AND NOT pgmq._idle_fifo(clock_timestamp()) THEN
         RETURN QUERY SELECT l.* FROM pgmq._remove('fifo'::text, quantity) AS l;
     END IF;
 END
@@ -475,21 +483,7 @@ BEGIN
             ))
             AND pgmq._may('UPDATE', 'fifo'::text, 'pgmq.q_fifo')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND (
-        pgmq._chance(1, 16)
-        OR EXISTS (
-            SELECT FROM pgmq.q_fifo AS q
-            WHERE q.vt <= q.enqueued_at
-                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_fifo')
-        )
-        OR EXISTS (
-            SELECT FROM pgmq.q_fifo AS q
-            WHERE q.vt > q.enqueued_at
-                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_fifo')
-                AND q.vt <= pgmq._clock()
-        )
-        OR pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
-    ) THEN
+    IF NOT FOUND AND NOT pgmq._idle_fifo(clock_timestamp()) THEN
         RETURN QUERY SELECT l.* FROM pgmq._lease('fifo'::text, seconds, quantity, null) AS l;
     END IF;
 END

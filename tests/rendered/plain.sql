@@ -168,6 +168,28 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION pgmq._idle_plain(as_of timestamptz)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    RETURN NOT (
+        pgmq._chance(1, 16)
+        OR EXISTS (
+            SELECT FROM pgmq.q_plain AS q
+            WHERE q.vt <= q.enqueued_at
+                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_plain')
+        )
+        OR EXISTS (
+            SELECT FROM pgmq.q_plain AS q
+            WHERE q.vt > q.enqueued_at AND q.vt <= as_of
+                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_plain')
+        )
+        OR pgmq._is_sweep_due('pgmq.parked_mark_plain', 'pgmq.sweep_due_plain')
+    );
+END
+$$;
+
 CREATE OR REPLACE FUNCTION pgmq._park_plain(
     msg_ids bigint[],
     visible_at timestamptz,
@@ -217,21 +239,7 @@ BEGIN
             ))
             AND pgmq._may('DELETE', 'plain'::text, 'pgmq.q_plain')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND (
-        pgmq._chance(1, 16)
-        OR EXISTS (
-            SELECT FROM pgmq.q_plain AS q
-            WHERE q.vt <= q.enqueued_at
-                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_plain')
-        )
-        OR EXISTS (
-            SELECT FROM pgmq.q_plain AS q
-            WHERE q.vt > q.enqueued_at
-                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_plain')
-                AND q.vt <= pgmq._clock()
-        )
-        OR pgmq._is_sweep_due('pgmq.parked_mark_plain', 'pgmq.sweep_due_plain')
-    ) THEN
+    IF NOT FOUND AND NOT pgmq._idle_plain(clock_timestamp()) THEN
         RETURN QUERY SELECT l.* FROM pgmq._remove('plain'::text, quantity) AS l;
     END IF;
 END
@@ -268,21 +276,7 @@ BEGIN
             ))
             AND pgmq._may('UPDATE', 'plain'::text, 'pgmq.q_plain')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND (
-        pgmq._chance(1, 16)
-        OR EXISTS (
-            SELECT FROM pgmq.q_plain AS q
-            WHERE q.vt <= q.enqueued_at
-                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_plain')
-        )
-        OR EXISTS (
-            SELECT FROM pgmq.q_plain AS q
-            WHERE q.vt > q.enqueued_at
-                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_plain')
-                AND q.vt <= pgmq._clock()
-        )
-        OR pgmq._is_sweep_due('pgmq.parked_mark_plain', 'pgmq.sweep_due_plain')
-    ) THEN
+    IF NOT FOUND AND NOT pgmq._idle_plain(clock_timestamp()) THEN
         RETURN QUERY SELECT l.* FROM pgmq._lease('plain'::text, seconds, quantity, null) AS l;
     END IF;
 END

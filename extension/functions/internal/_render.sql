@@ -205,8 +205,8 @@ DECLARE
     v_pattern text;
     v_name text;
 BEGIN
-    -- Sessions keep the text of what they call: without comments, with a space for an indentation.
-    v_sql := replace(regexp_replace(v_sql, '^ *-- .*\n', '', 'gn'), '    ', ' ');
+    -- Sessions keep the text of what they call; its comments are here.
+    v_sql := regexp_replace(v_sql, '^ *-- .*\n', '', 'gn');
     FOR v_found IN
         SELECT DISTINCT m.match[1] AS name, m.match[2] AS row
         FROM regexp_matches(
