@@ -62,3 +62,16 @@ def test_every_picture_is_shown_parses_and_has_a_dark_mode() -> None:
         text = picture.read_text()
         assert ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314
         assert "@media (prefers-color-scheme: dark)" in text
+
+
+def test_what_pages_and_pictures_say_of_the_sources_is_there() -> None:
+    files = [*(ROOT / "extension").glob("**/*.sql")]
+    made = "".join(path.read_text() for path in files)
+    written = [page for page in pages.EXTENSION if page.name != "REFERENCE.md"]
+    for page in (*written, *PICTURES.iterdir()):
+        for function in re.findall(r"(?<![\w$])(_[a-z_]+)\(\)", page.read_text()):
+            known = f"FUNCTION pgmq.{function}(" in made
+            assert known or function.endswith("_orders"), f"{page.name}: {function}"
+        for function, file in re.findall(r"\[`(_\w+)\(\)`\]\((\S+?\.sql)\)", page.read_text()):
+            text = (page.parent / file).read_text()
+            assert f"FUNCTION pgmq.{function}(" in text, f"{page.name}: {function}"
