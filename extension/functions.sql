@@ -32,6 +32,7 @@
 -- creating and compiling queues
 \ir functions/internal/_check_names.sql
 \ir functions/internal/_create_archive.sql
+\ir functions/internal/_add_relations.sql
 \ir functions/internal/_lay_out.sql
 \ir functions/internal/_partman.sql
 \ir functions/internal/partitions/_change.sql

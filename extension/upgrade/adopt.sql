@@ -12,7 +12,7 @@ WHERE name IN (
 -- Each is locked against writers while its two partial indexes are built.
 SELECT pgmq._lay_out(m.queue_name)
 FROM pgmq.meta AS m
-WHERE to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) IS NOT null;
+WHERE pgmq._queue_table(m.queue_name) IS NOT null;
 
 -- Partitioned queues and archives, whether pg_partman keeps them still or was left without.
 SELECT pgmq._adopt_partitions(m.queue_name, a.is_archive)
@@ -43,9 +43,7 @@ BEGIN
                 substring(t.tgargs FOR octet_length(t.tgargs) - 1), 'escape'
             )::integer END AS throttle_interval_ms
         FROM pgmq.meta AS m
-        INNER JOIN pg_trigger AS t ON t.tgrelid = to_regclass(
-            format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))
-        )
+        INNER JOIN pg_trigger AS t ON t.tgrelid = pgmq._queue_table(m.queue_name)
         WHERE t.tgname = 'trigger_notify_queue_insert_listeners' AND t.tgparentid = 0
             AND pgmq._insert_throttle(t.tgrelid) IS NULL
     LOOP
@@ -76,7 +74,7 @@ BEGIN
     FOR v_queue IN
         SELECT n.queue_name, n.throttle_interval_ms
         FROM pgmq.notify_insert_throttle_of_1 AS n
-        WHERE to_regclass(format('pgmq.%I', pgmq.format_table_name(n.queue_name, 'q'))) IS NOT NULL
+        WHERE pgmq._queue_table(n.queue_name) IS NOT NULL
     LOOP
         PERFORM pgmq._compile(v_queue.queue_name);
         PERFORM pgmq.enable_notify_insert(v_queue.queue_name, v_queue.throttle_interval_ms);
@@ -128,6 +126,7 @@ DROP FUNCTION IF EXISTS pgmq._close(text), pgmq._close_dead(text);
 DROP FUNCTION IF EXISTS pgmq._render(text, text, pgmq.policy), pgmq._has_fifo_index(text, text);
 DROP FUNCTION IF EXISTS pgmq._partition(text, boolean, text, text, integer);
 DROP FUNCTION IF EXISTS pgmq._add_mark(text, text), pgmq._dead_letter_queue(text, text);
+DROP FUNCTION IF EXISTS pgmq._add_index(text, text);
 
 -- Patterns of exchanges that 2.0.0 has stored with more wildcards than they need.
 INSERT INTO pgmq.binding (exchange_name, queue_name, channel, pattern, kind, bound_at)

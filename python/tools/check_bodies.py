@@ -69,6 +69,7 @@ ACCEPTED = (
     ),
     ("", "should be IMMUTABLE", "a function that only raises must not be folded when planning"),
     ("pgmq._compile(", "text type variable is not sanitized", "it is a rendered template"),
+    ("pgmq._build_index(", "text type variable is not sanitized", "as _relations() has it"),
     ("pgmq._move(", "should be STABLE", "it deletes and inserts, in dynamic SQL"),
     ("pgmq._poll(", "text type variable is not sanitized", "a statement of our own"),
     ("", 'unused parameter "rounds"', "only where the policy makes messages leave"),

@@ -40,11 +40,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_suffix CONSTANT text := pgmq._suffix(queue_name);
-    v_table CONSTANT text := pgmq.format_table_name(queue_name, 'q');
-    v_queue CONSTANT regclass := to_regclass(format('pgmq.%I', v_table));
-    v_archive CONSTANT regclass := to_regclass(
-        format('pgmq.%I', pgmq.format_table_name(queue_name, 'a'))
-    );
+    v_queue CONSTANT regclass := pgmq._queue_table(queue_name);
+    v_archive CONSTANT regclass := pgmq._queue_table(queue_name, true);
     v_found record;
 BEGIN
     SELECT m.queue_name AS name INTO v_found
@@ -82,24 +79,21 @@ BEGIN
 
     -- Sequences and indexes belong to the queue's tables, unless they are somebody else's.
     SELECT c.oid::regclass AS relation INTO v_found
-    FROM unnest(ARRAY[
-        'ready_idx_', 'parked_idx_', 'msg_id_idx_', 'part_idx_', 'fifo_idx_', 'in_flight_idx_',
-        'archived_at_idx_', 'archived_id_idx_', 'sent_at_idx_', 'dedup_', 'ready_mark_',
-        'parked_mark_', 'live_mark_', 'floor_mark_', 'top_mark_', 'sweep_due_', 'tend_due_',
-        'notify_at_', 'armed_until_'
-    ]) AS p (prefix)
-    INNER JOIN pg_class AS c ON c.oid = to_regclass(format('pgmq.%I', p.prefix || v_suffix))
+    FROM pgmq._relations(queue_name) AS r
+    INNER JOIN pg_class AS c ON c.oid = to_regclass(format('pgmq.%I', r.name))
     LEFT JOIN pg_index AS i ON i.indexrelid = c.oid
     LEFT JOIN pg_depend AS d
         ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'a'
         AND d.refclassid = 'pg_class'::regclass
-    WHERE CASE c.relkind
+    WHERE r.role NOT IN ('queue', 'archive')
+        AND CASE c.relkind
             WHEN 'i' THEN i.indrelid IN (
-                v_queue, v_archive, to_regclass(format('pgmq.%I', 'dedup_' || v_suffix))
+                v_queue, v_archive,
+                to_regclass(format('pgmq.%I', pgmq._relation_name('dedup', queue_name)))
             )
             WHEN 'I' THEN i.indrelid IN (v_queue, v_archive)
             WHEN 'S' THEN d.refobjid = v_queue
-            WHEN 'r' THEN p.prefix = 'dedup_'
+            WHEN 'r' THEN r.role = 'dedup'
                 AND EXISTS (
                     SELECT FROM pg_attribute AS a
                     WHERE a.attrelid = c.oid AND a.attname = 'dedup_key'

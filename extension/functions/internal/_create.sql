@@ -92,11 +92,6 @@ BEGIN
             v_queue,
             CASE WHEN pgmq._is_id_interval(partition_interval) THEN 'msg_id' ELSE 'enqueued_at' END
         );
-        EXECUTE format(
-            'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (%I)',
-            'part_idx_' || pgmq._suffix(queue_name), v_queue,
-            pgmq._partition_column(format('pgmq.%I', v_queue))
-        );
     END IF;
     PERFORM pgmq._create_archive(queue_name, partition_interval);
     INSERT INTO pgmq.meta (queue_name, is_partitioned, is_unlogged)
@@ -106,7 +101,7 @@ BEGIN
     IF partition_interval IS NOT NULL THEN
         -- There is nothing before now.
         PERFORM setval(
-            format('pgmq.%I', 'floor_mark_' || pgmq._suffix(queue_name))::regclass,
+            format('pgmq.%I', pgmq._relation_name('floor_mark', queue_name))::regclass,
             CASE
                 WHEN pgmq._is_id_interval(partition_interval) THEN 1
                 ELSE pgmq._microseconds(now() - interval '5 minutes')

@@ -29,15 +29,9 @@ BEGIN
             END
         );
     END IF;
-    EXECUTE format(
-        'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (archived_at)',
-        'archived_at_idx_' || pgmq._suffix(queue_name), v_archive
-    );
+    PERFORM pgmq._build_index('archived_at_idx', queue_name);
     IF partition_interval IS NOT NULL THEN
-        EXECUTE format(
-            'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id)',
-            'archived_id_idx_' || pgmq._suffix(queue_name), v_archive
-        );
+        PERFORM pgmq._build_index('archived_id_idx', queue_name);
     END IF;
 END
 $$;

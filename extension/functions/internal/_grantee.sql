@@ -32,18 +32,18 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_owner oid;
+    v_owner regrole;
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
     PERFORM pgmq._role(role_name);
     queue := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass;
     archive := format('pgmq.%I', pgmq.format_table_name(queue_name, 'a'))::regclass;
     ids := pg_get_serial_sequence(queue::text, 'msg_id')::regclass;
-    v_owner := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = queue);
+    v_owner := pgmq._owner(queue);
     IF NOT pg_has_role(v_owner, 'USAGE') THEN
         RAISE EXCEPTION 'only the owner of queue "%" decides who may use it', queue_name
             USING ERRCODE = 'insufficient_privilege',
-                HINT = format('That is role %s.', v_owner::regrole);
+                HINT = format('That is role %s.', v_owner);
     END IF;
 END
 $$;

@@ -6,33 +6,26 @@ SET client_min_messages = warning
 AS $$
 DECLARE
     v_queue text := pgmq.format_table_name(queue_name, 'q');
-    v_suffix text := pgmq._suffix(queue_name);
     v_ids text := pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id');
-    v_mark text;
-    v_looker oid := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = 'pgmq.look'::regclass);
+    v_looker CONSTANT regrole := pgmq._owner('pgmq.look'::regclass);
 BEGIN
-    -- Ready: never read and not delayed. Parked: delayed, in flight or returned. A lease moves a
-    -- message from one to the other.
-    PERFORM pgmq._add_index('ready_idx_', queue_name);
-    PERFORM pgmq._add_index('parked_idx_', queue_name);
+    PERFORM pgmq._add_relations(queue_name, null);
     -- Upstream's, which no query can use.
-    EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_queue || '_vt_idx');
+    EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', format('%s_vt_idx', v_queue));
     -- Upstream's name for it has the case of the queue's.
-    IF queue_name <> v_suffix THEN
+    IF queue_name <> pgmq._suffix(queue_name) THEN
         EXECUTE format(
             'ALTER INDEX IF EXISTS pgmq.%I RENAME TO %I',
-            'archived_at_idx_' || queue_name, 'archived_at_idx_' || v_suffix
+            format('archived_at_idx_%s', queue_name),
+            pgmq._relation_name('archived_at_idx', queue_name)
         );
     END IF;
 
-    FOREACH v_mark IN ARRAY ARRAY['ready_mark_', 'parked_mark_', 'sweep_due_'] LOOP
-        PERFORM pgmq._add_sequence(v_mark, queue_name);
-    END LOOP;
     IF pgmq._partition_column(format('pgmq.%I', v_queue)) IS NOT NULL THEN
         PERFORM pgmq._lay_out_partitions(queue_name);
     END IF;
     -- Upstream's create_fifo_index() was called.
-    IF to_regclass(format('pgmq.%I', v_queue || '_fifo_idx')) IS NOT NULL THEN
+    IF to_regclass(format('pgmq.%I', format('%s_fifo_idx', v_queue))) IS NOT NULL THEN
         PERFORM pgmq._lay_out_groups(queue_name);
     END IF;
 
@@ -77,18 +70,16 @@ AS $$
 DECLARE
     v_queue CONSTANT text := pgmq.format_table_name(queue_name, 'q');
     v_ids CONSTANT text := pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id');
-    v_mark text;
 BEGIN
+    -- Upstream's name for it.
     EXECUTE format(
         'ALTER INDEX IF EXISTS pgmq.%I RENAME TO %I',
-        v_queue || '_part_idx', 'part_idx_' || pgmq._suffix(queue_name)
+        format('%s_part_idx', v_queue), pgmq._relation_name('part_idx', queue_name)
     );
+    PERFORM pgmq._add_relations(queue_name, 'partitioned');
     IF pgmq._partition_column(format('pgmq.%I', v_queue)) <> 'msg_id' THEN
-        PERFORM pgmq._add_index('msg_id_idx_', queue_name);
+        PERFORM pgmq._add_relations(queue_name, 'by_time');
     END IF;
-    FOREACH v_mark IN ARRAY ARRAY['floor_mark_', 'top_mark_', 'tend_due_'] LOOP
-        PERFORM pgmq._add_sequence(v_mark, queue_name);
-    END LOOP;
     -- It says where the last partition with messages is, to whoever may read them.
     IF NOT has_sequence_privilege('public', v_ids, 'SELECT') THEN
         EXECUTE format('GRANT SELECT ON SEQUENCE %s TO public', v_ids);
@@ -106,13 +97,13 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
 AS $$
-DECLARE
-    v_queue text := pgmq.format_table_name(queue_name, 'q');
 BEGIN
-    PERFORM pgmq._add_sequence('live_mark_', queue_name);
-    PERFORM pgmq._add_index('fifo_idx_', queue_name);
+    PERFORM pgmq._add_relations(queue_name, 'fifo');
     -- Upstream's, which none of these functions can use.
-    EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', v_queue || '_fifo_idx');
+    EXECUTE format(
+        'DROP INDEX IF EXISTS pgmq.%I',
+        format('%s_fifo_idx', pgmq.format_table_name(queue_name, 'q'))
+    );
 END
 $$;
 COMMENT ON FUNCTION pgmq._lay_out_groups(text) IS
@@ -127,18 +118,15 @@ SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
 AS $$
 DECLARE
-    v_queue text := pgmq.format_table_name(policy.queue_name, 'q');
-    v_in_flight text := 'in_flight_idx_' || pgmq._suffix(policy.queue_name);
-    v_dedup text := 'dedup_' || pgmq._suffix(policy.queue_name);
+    v_queue CONSTANT regclass := pgmq._queue_table(policy.queue_name);
+    v_in_flight CONSTANT text := pgmq._relation_name('in_flight_idx', policy.queue_name);
+    v_dedup CONSTANT text := pgmq._relation_name('dedup', policy.queue_name);
 BEGIN
-    -- Leases are counted by it. What was never read, or given back, is not one.
-    IF policy.max_in_flight IS NOT NULL AND to_regclass(format('pgmq.%I', v_in_flight)) IS NULL THEN
-        EXECUTE format(
-            'CREATE INDEX %I ON pgmq.%I (vt) WHERE last_read_at IS NOT NULL', v_in_flight, v_queue
-        );
-    ELSIF policy.max_in_flight IS NULL AND to_regclass(format('pgmq.%I', v_in_flight)) IS NOT NULL
+    IF policy.max_in_flight IS NOT NULL THEN
+        PERFORM pgmq._add_relations(policy.queue_name, 'max_in_flight');
+    ELSIF to_regclass(format('pgmq.%I', v_in_flight)) IS NOT NULL
         -- Else it is left for the next change.
-        AND NOT pgmq._holds_up_writers(format('pgmq.%I', v_queue))
+        AND NOT pgmq._holds_up_writers(v_queue)
     THEN
         EXECUTE format('DROP INDEX pgmq.%I', v_in_flight);
     END IF;
@@ -167,15 +155,11 @@ BEGIN
             )
             $ddl$,
             CASE WHEN (
-                SELECT c.relpersistence FROM pg_class AS c
-                WHERE c.oid = format('pgmq.%I', v_queue)::regclass
+                SELECT c.relpersistence FROM pg_class AS c WHERE c.oid = v_queue
             ) = 'u' THEN 'UNLOGGED' END,
             v_dedup
         );
-        EXECUTE format(
-            'CREATE INDEX %I ON pgmq.%I (sent_at)',
-            'sent_at_idx_' || pgmq._suffix(policy.queue_name), v_dedup
-        );
+        PERFORM pgmq._build_index('sent_at_idx', policy.queue_name);
     END IF;
 END
 $$;
@@ -189,7 +173,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_wanted CONSTANT text := current_setting('lock_timeout');
-    v_mark CONSTANT text := format('pgmq.%I', 'look_due_' || pgmq._suffix(queue_name));
+    v_mark CONSTANT text := format('pgmq.%I', pgmq._relation_name('look_due', queue_name));
 BEGIN
     IF to_regclass(v_mark) IS NULL THEN
         RETURN;

@@ -42,16 +42,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_names text[] := ARRAY(
-        SELECT quote_ident(o.prefix || pgmq._suffix(m.queue_name))
+        SELECT quote_ident(r.name)
         FROM pgmq.meta AS m
-        CROSS JOIN (
-            SELECT unnest(ARRAY[
-                'ready_mark_', 'parked_mark_', 'live_mark_', 'floor_mark_', 'top_mark_',
-                'tend_due_', 'sweep_due_', 'notify_at_', 'armed_until_', 'dedup_'
-            ])
-            UNION ALL
-            SELECT format('_%s_', t.name) FROM pgmq.template AS t
-        ) AS o (prefix)
+        CROSS JOIN pgmq._relations(m.queue_name) AS r
+        UNION ALL
+        SELECT quote_ident(pgmq._function_name(t.name, m.queue_name))
+        FROM pgmq.meta AS m
+        CROSS JOIN pgmq.template AS t
     );
     v_member record;
 BEGIN

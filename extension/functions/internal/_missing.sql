@@ -52,7 +52,7 @@ BEGIN
     -- A partial restore has left the table without its functions.
     IF NOT has_schema_privilege('pgmq', 'CREATE')
         OR NOT pg_has_role(
-            current_user, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = v_table), 'USAGE'
+            current_user, pgmq._owner(v_table), 'USAGE'
         )
     THEN
         RAISE EXCEPTION 'queue "%" has lost its compiled functions', queue_name

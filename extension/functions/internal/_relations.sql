@@ -1,4 +1,17 @@
--- The relations of a queue: what they are called, and how they are made.
+CREATE OR REPLACE FUNCTION pgmq._relation_name(role text, queue_name text)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+    -- One expression, so that it is inlined.
+    SELECT CASE role
+        WHEN 'queue' THEN pgmq.format_table_name(queue_name, 'q')
+        WHEN 'archive' THEN pgmq.format_table_name(queue_name, 'a')
+        ELSE role || '_' || pgmq._suffix(queue_name)
+    END
+$$;
+COMMENT ON FUNCTION pgmq._relation_name(text, text) IS
+'What a relation of a queue is called, not quoted; its role is one of those that _relations() has.';
+
 CREATE OR REPLACE FUNCTION pgmq._queue_table(queue_name text, is_archive boolean DEFAULT false)
 RETURNS regclass
 LANGUAGE sql STABLE
@@ -22,85 +35,66 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._owner(regclass) IS 'The owner of a relation; null where that is missing.';
 
--- The low-water marks live in sequences: no dead rows, no lock, readable without a plan. They
--- belong to the column vt, so that they go with the table and TRUNCATE ... RESTART IDENTITY
--- restarts them with the ids.
-CREATE OR REPLACE FUNCTION pgmq._add_sequence(prefix text, queue_name text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
+-- The one list of what a queue consists of, apart from its functions, and apart from what Postgres
+-- makes with a table: the sequence of msg_ids, the indexes of keys. Whatever creates, checks, drops
+-- or lets go of a queue goes by it. (upgrade/prepare.sql repeats definitions, for it runs where
+-- there is no such function yet.)
+CREATE OR REPLACE FUNCTION pgmq._relations(queue_name text)
+RETURNS TABLE (
+    role text,
+    kind text,          -- table, index or sequence
+    name text,
+    parent text,        -- the role of the table that an index is of
+    definition text,    -- of an index; %I is the column that the queue is partitioned by
+    needed_by text,     -- the feature of a queue that has this relation; null: every queue has it
+    title text
+)
+LANGUAGE sql STABLE ROWS 22
 AS $$
-DECLARE
-    v_queue regclass := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
-    v_owner regrole := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = v_queue);
-    v_mark text := format('pgmq.%I', prefix || pgmq._suffix(queue_name));
-BEGIN
-    IF to_regclass(v_mark) IS NULL THEN
-        EXECUTE format(
-            'CREATE SEQUENCE %s MINVALUE -9223372036854775808 %s', v_mark,
-            CASE WHEN v_owner = current_user::regrole THEN format('OWNED BY %s.vt', v_queue) END
-        );
-        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO public', v_mark);
-        IF v_owner <> current_user::regrole THEN
-            EXECUTE format('ALTER SEQUENCE %s OWNER TO %s', v_mark, v_owner);
-            EXECUTE format('ALTER SEQUENCE %s OWNED BY %s.vt', v_mark, v_queue);
-        END IF;
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION pgmq._add_sequence(text, text) IS 'Create one low-water mark of a queue unless it is there.';
+    SELECT
+        r.role, r.kind, pgmq._relation_name(r.role, queue_name), r.parent, r.definition,
+        r.needed_by, r.title
+    FROM (
+        VALUES
+            ('queue', 'table', null, null, null, 'table of the queue'),
+            ('archive', 'table', null, null, null, 'archive'),
+            ('dedup', 'table', null, null, 'dedup_window', 'table of deduplication keys'),
 
-CREATE OR REPLACE FUNCTION pgmq._add_index(prefix text, queue_name text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_queue text := pgmq.format_table_name(queue_name, 'q');
-    v_name text := prefix || pgmq._suffix(queue_name);
-    v_index regclass := to_regclass(format('pgmq.%I', v_name));
-BEGIN
-    -- What CREATE INDEX CONCURRENTLY has left when it failed.
-    IF NOT (SELECT i.indisvalid FROM pg_index AS i WHERE i.indexrelid = v_index) THEN
-        EXECUTE format('DROP INDEX %s', v_index);
-        v_index := null;
-    END IF;
-    -- IF NOT EXISTS would lock the table before it looks, and refuses whoever does not own it.
-    IF EXISTS (
-        SELECT FROM pg_class AS c WHERE c.oid = v_index AND pg_has_role(c.relowner, 'USAGE')
-    )
-    THEN
-        RETURN;
-    END IF;
-    CASE prefix     -- upgrade/prepare.sql has the same definitions
-        WHEN 'ready_idx_' THEN
-            EXECUTE format(
-                'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id) WHERE vt <= enqueued_at',
-                v_name, v_queue
-            );
-        WHEN 'parked_idx_' THEN
-            EXECUTE format(
-                'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (vt) WHERE vt > enqueued_at',
-                v_name, v_queue
-            );
-        WHEN 'msg_id_idx_' THEN
-            EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (msg_id)', v_name, v_queue);
-        WHEN 'fifo_idx_' THEN
+            -- Ready: never read and not delayed. Parked: delayed, in flight or returned. A lease
+            -- moves a message from one index to the other.
+            ('ready_idx', 'index', 'queue', '(msg_id) WHERE vt <= enqueued_at', null,
+                'index of ready messages'),
+            ('parked_idx', 'index', 'queue', '(vt) WHERE vt > enqueued_at', null,
+                'index of parked messages'),
+            ('part_idx', 'index', 'queue', '(%I)', 'partitioned', 'index of the partition key'),
+            ('msg_id_idx', 'index', 'queue', '(msg_id)', 'by_time', 'index of msg_ids'),
             -- The expression of _group(), spelt out: an index must not depend on the extension. And
             -- not msg_id itself, or the planner might use this index to look messages up by msg_id,
             -- and read would return them in the order of their groups.
-            EXECUTE format(
-                $ddl$
-                CREATE INDEX IF NOT EXISTS %I ON pgmq.%I (
-                    hashtextextended(
-                        coalesce(headers ->> 'x-pgmq-group', '_default_fifo_group'), 0
-                    ),
-                    (msg_id + 0)
-                )
-                $ddl$,
-                v_name, v_queue
-            );
-    END CASE;
-END
+            ('fifo_idx', 'index', 'queue',
+                '(hashtextextended(coalesce(headers ->> ''x-pgmq-group'', ''_default_fifo_group''), 0),'
+                ' (msg_id + 0))', 'fifo', 'index of groups'),
+            -- Leases are counted by it. What was never read, or given back, is not one.
+            ('in_flight_idx', 'index', 'queue', '(vt) WHERE last_read_at IS NOT NULL',
+                'max_in_flight', 'index of leases'),
+            ('archived_at_idx', 'index', 'archive', '(archived_at)', null,
+                'index of the time of archiving'),
+            ('archived_id_idx', 'index', 'archive', '(msg_id)', 'partitioned_archive',
+                'index of archived msg_ids'),
+            ('sent_at_idx', 'index', 'dedup', '(sent_at)', 'dedup_window',
+                'index of the age of deduplication keys'),
+
+            ('ready_mark', 'sequence', null, null, null, 'low-water mark of ready messages'),
+            ('parked_mark', 'sequence', null, null, null, 'low-water mark of parked messages'),
+            ('sweep_due', 'sequence', null, null, null, 'time of the next sweep'),
+            ('live_mark', 'sequence', null, null, 'fifo', 'low-water mark of all messages'),
+            ('floor_mark', 'sequence', null, null, 'partitioned', 'mark of the first partition'),
+            ('top_mark', 'sequence', null, null, 'partitioned', 'mark of the last partition'),
+            ('tend_due', 'sequence', null, null, 'partitioned',
+                'time of the next upkeep of partitions'),
+            ('notify_at', 'sequence', null, null, 'notify', 'time of the last notification'),
+            ('armed_until', 'sequence', null, null, 'wakeups', 'mark of who waits to be woken')
+    ) AS r (role, kind, parent, definition, needed_by, title)
 $$;
-COMMENT ON FUNCTION pgmq._add_index(text, text) IS 'Create an index of a queue''s table, which its prefix names, unless it is there and valid.';
+COMMENT ON FUNCTION pgmq._relations(text) IS
+'What a queue consists of, or would if it had every feature: its tables, indexes and sequences.';

@@ -17,10 +17,9 @@ BEGIN
         v_function, format('BEGIN RETURN pgmq._maintain(%L); END', queue_name)
     );
     EXECUTE format('REVOKE ALL ON FUNCTION %s() FROM public', v_function);
-    EXECUTE format('ALTER FUNCTION %s() OWNER TO %s', v_function, (
-        SELECT c.relowner::regrole FROM pg_class AS c
-        WHERE c.oid = format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
-    ));
+    EXECUTE format(
+        'ALTER FUNCTION %s() OWNER TO %s', v_function, pgmq._owner(pgmq._queue_table(queue_name))
+    );
 END
 $$;
 COMMENT ON FUNCTION pgmq._schedule(text) IS

@@ -64,8 +64,8 @@ AS $$
 DECLARE
     v_table text := format('pgmq.%I', pgmq.format_table_name(dead_letter_queue, 'q'));
     v_name text;
-    v_owner oid;
-    v_other oid;
+    v_owner CONSTANT regrole := pgmq._owner(pgmq._queue_table(queue_name));
+    v_other regrole;
 BEGIN
     v_name := pgmq._lock_queue_name(dead_letter_queue);
     IF v_name IS NULL THEN
@@ -90,24 +90,20 @@ BEGIN
                 HINT = 'Dead-letter queues must not form a circle.';
     END IF;
     -- The owner of the queue, not whoever reads it, puts the dead letters there.
-    v_owner := (
-        SELECT c.relowner FROM pg_class AS c
-        WHERE c.oid = format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
-    );
     IF NOT has_table_privilege(v_owner, v_table, 'INSERT') THEN
         RAISE EXCEPTION 'the owner of queue "%", %, may not insert into dead-letter queue "%"',
-            queue_name, v_owner::regrole, v_name
+            queue_name, v_owner, v_name
             USING ERRCODE = 'insufficient_privilege',
-                HINT = format('GRANT INSERT ON %s TO %s;', v_table, v_owner::regrole);
+                HINT = format('GRANT INSERT ON %s TO %s;', v_table, v_owner);
     END IF;
-    v_other := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = v_table::regclass);
+    v_other := pgmq._owner(v_table::regclass);
     IF pgmq._is_powerful(v_owner) AND NOT pg_has_role(v_other, v_owner, 'USAGE') THEN
         RAISE EXCEPTION 'dead-letter queue "%" is not safe for queue "%": it belongs to %',
-            v_name, queue_name, v_other::regrole
+            v_name, queue_name, v_other
             USING ERRCODE = 'insufficient_privilege',
                 HINT = format(
                     'What its owner has put there would run with the rights of %s, the owner of the'
-                    ' queue. Let one role own both.', v_owner::regrole
+                    ' queue. Let one role own both.', v_owner
                 );
     END IF;
     RETURN v_name;

@@ -50,7 +50,7 @@ BEGIN
     IF queue_name IS NULL THEN
         PERFORM pgmq._raise_null('queue name', 'pgmq.list_queues() has the names there are.');
     END IF;
-    v_table := to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')));
+    v_table := pgmq._queue_table(queue_name);
     -- Without a lock where there is nothing to drop.
     IF EXISTS (
         SELECT FROM pg_trigger AS t
@@ -71,9 +71,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT EXISTS (
         SELECT FROM pg_catalog.pg_trigger AS t
-        WHERE t.tgrelid = to_regclass(
-                format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
-            )
+        WHERE t.tgrelid = pgmq._queue_table(queue_name)
             AND t.tgname = 'pgmq_push_slot'
     )
 $$;

@@ -60,14 +60,12 @@ DECLARE
     v_suffix CONSTANT text := pgmq._suffix(queue_name);
     v_policy CONSTANT pgmq.policy := pgmq._policy_of(queue_name);
     v_tables CONSTANT regclass[] := ARRAY(
-        SELECT to_regclass(format('pgmq.%I', t.name))
-        FROM unnest(ARRAY[
-            pgmq.format_table_name(queue_name, 'q'),
-            pgmq.format_table_name(queue_name, 'a'),
-            pgmq.format_table_name(v_policy.dead_letter_queue, 'q'),
-            'dedup_' || v_suffix
-        ]) AS t (name)
-        WHERE t.name IS NOT NULL
+        SELECT to_regclass(format('pgmq.%I', r.name))
+        FROM pgmq._relations(queue_name) AS r
+        WHERE r.kind = 'table'
+        UNION ALL
+        SELECT pgmq._queue_table(v_policy.dead_letter_queue)
+        WHERE v_policy.dead_letter_queue IS NOT NULL
     );
 BEGIN
     RETURN QUERY

@@ -19,9 +19,7 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RETURN;
     END IF;
-    v_space := to_regclass(
-        format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
-    )::oid::bigint - 2147483648;
+    v_space := pgmq._queue_table(queue_name)::oid::bigint - 2147483648;
     BEGIN
         -- Got, given up and noted in single statements within the block: a cancel comes between two.
         v_alone := pg_try_advisory_lock(v_space, -2);

@@ -114,7 +114,7 @@ BEGIN
     END IF;
     IF new.last_notified_at IS DISTINCT FROM old.last_notified_at THEN
         PERFORM setval(
-            format('pgmq.%I', 'notify_at_' || pgmq._suffix(new.queue_name))::regclass,
+            format('pgmq.%I', pgmq._relation_name('notify_at', new.queue_name))::regclass,
             greatest(pgmq._microseconds(new.last_notified_at) / 1000 - 1577836800000, 0) << 22
         );
     END IF;
@@ -130,10 +130,10 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_dedup text := format('pgmq.%I', 'dedup_' || pgmq._suffix(old.queue_name));
+    v_dedup text := format('pgmq.%I', pgmq._relation_name('dedup', old.queue_name));
 BEGIN
     IF pgmq._enabled('enqueue', old.queue_name) IS NULL
-        OR to_regclass(format('pgmq.%I', pgmq.format_table_name(old.queue_name, 'q'))) IS NOT NULL
+        OR pgmq._queue_table(old.queue_name) IS NOT NULL
     THEN
         RETURN null;
     END IF;

@@ -99,13 +99,13 @@ BEGIN
     USING v_exact,
         coalesce(
             pgmq._sequence_value(
-                format('pgmq.%I', 'ready_mark_' || pgmq._suffix(queue_name))::regclass
+                format('pgmq.%I', pgmq._relation_name('ready_mark', queue_name))::regclass
             ),
             '-9223372036854775808'::bigint
         ),
         to_timestamp(coalesce(
             pgmq._sequence_value(
-                format('pgmq.%I', 'parked_mark_' || pgmq._suffix(queue_name))::regclass
+                format('pgmq.%I', pgmq._relation_name('parked_mark', queue_name))::regclass
             ),
             0
         ) / 1e6),

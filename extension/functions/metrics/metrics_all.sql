@@ -13,7 +13,7 @@ BEGIN
     FOR v_queue IN
         SELECT
             m.queue_name,
-            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS relation,
+            pgmq._queue_table(m.queue_name) AS relation,
             EXISTS (
                 SELECT FROM pgmq.policy AS p
                 WHERE p.queue_name = m.queue_name

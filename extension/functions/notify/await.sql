@@ -12,7 +12,7 @@ BEGIN
                 HINT = 'It is for how long the queue is announced, and the longest time to wait.';
     END IF;
     IF v_function IS NULL OR to_regclass(
-        pg_catalog.format('pgmq.%I', 'armed_until_' || pgmq._suffix(queue_name))
+        pg_catalog.format('pgmq.%I', pgmq._relation_name('armed_until', queue_name))
     ) IS NULL THEN
         RAISE EXCEPTION 'queue "%" does not wake consumers', queue_name
             USING ERRCODE = 'object_not_in_prerequisite_state',

@@ -9,7 +9,7 @@ BEGIN
     PERFORM pgmq._drop_trigger('pgmq_wake_sent', queue_name);
     PERFORM pgmq._drop_trigger('pgmq_wake_returned', queue_name);
     EXECUTE format(
-        'DROP SEQUENCE IF EXISTS pgmq.%I', 'armed_until_' || pgmq._suffix(queue_name)
+        'DROP SEQUENCE IF EXISTS pgmq.%I', pgmq._relation_name('armed_until', queue_name)
     );
 END
 $$;

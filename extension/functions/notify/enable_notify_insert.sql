@@ -11,7 +11,7 @@ DECLARE
     v_clock text;
 BEGIN
     PERFORM pgmq.format_table_name(queue_name, 'q');    -- a name that cannot be is refused first
-    v_clock := format('notify_at_%s', pgmq._suffix(queue_name));
+    v_clock := pgmq._relation_name('notify_at', queue_name);
     IF throttle_interval_ms IS NULL THEN
         PERFORM pgmq._raise_null('throttle_interval_ms', 'Give milliseconds; 0 is no throttle.');
     END IF;
@@ -26,7 +26,7 @@ BEGIN
     END IF;
     -- Consumers call this when they start. What is there already takes no lock of the table, which
     -- would wait for its producers and consumers, and others for it.
-    v_table := to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')));
+    v_table := pgmq._queue_table(queue_name);
     IF pgmq._insert_throttle(v_table) = throttle_interval_ms
         AND to_regclass(format('pgmq.%I', v_clock)) IS NOT NULL
     THEN
@@ -35,7 +35,7 @@ BEGIN
         END IF;
     ELSE
         v_table := pgmq._queue_to_announce(queue_name, 'INSERT');
-        PERFORM pgmq._add_sequence('notify_at_', queue_name);
+        PERFORM pgmq._add_relations(queue_name, 'notify');
         PERFORM pgmq._compile(queue_name);
         EXECUTE format(
             $ddl$

@@ -15,7 +15,7 @@ BEGIN
     ) THEN
         RETURN;
     END IF;
-    PERFORM pgmq._add_sequence('armed_until_', queue_name);
+    PERFORM pgmq._add_relations(queue_name, 'wakeups');
     PERFORM pgmq._compile(queue_name);
     EXECUTE format(
         $ddl$

@@ -12,13 +12,13 @@ AS $$
         t.throttle_interval_ms,
         coalesce(
             pgmq._announced_at(nullif(pg_sequence_last_value(
-                to_regclass(format('pgmq.%I', 'notify_at_' || pgmq._suffix(m.queue_name)))
+                to_regclass(format('pgmq.%I', pgmq._relation_name('notify_at', m.queue_name)))
             ), 0)),
             to_timestamp(0)
         )
     FROM pgmq.meta AS m
     CROSS JOIN LATERAL pgmq._insert_throttle(
-        to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q')))
+        pgmq._queue_table(m.queue_name)
     ) AS t (throttle_interval_ms)
     WHERE t.throttle_interval_ms IS NOT NULL
     ORDER BY m.queue_name

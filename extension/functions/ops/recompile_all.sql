@@ -32,9 +32,7 @@ BEGIN
     FOR v_queue IN
         SELECT m.queue_name AS name, c.relowner AS owner
         FROM (
-            SELECT t.queue_name, to_regclass(
-                format('pgmq.%I', pgmq.format_table_name(t.queue_name, 'q'))
-            ) AS id
+            SELECT t.queue_name, pgmq._queue_table(t.queue_name) AS id
             FROM pgmq.meta AS t
         ) AS m
         INNER JOIN pg_class AS c ON m.id = c.oid

@@ -81,15 +81,16 @@ SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
 AS $$
 DECLARE
-    v_suffix CONSTANT text := pgmq._suffix(queue_name);
-    v_queue CONSTANT text := pgmq.format_table_name(queue_name, 'q');
-    v_archive CONSTANT text := pgmq.format_table_name(queue_name, 'a');
+    v_table text;
 BEGIN
-    PERFORM pgmq._partman_forget(v_queue), pgmq._partman_forget(v_archive);
-    -- IF EXISTS: what is left of a queue that lost its table goes as well.
-    EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_queue);
-    EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_archive);
-    EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', 'dedup_' || v_suffix);
+    -- Their indexes and sequences go with them.
+    FOR v_table IN
+        SELECT r.name FROM pgmq._relations(queue_name) AS r WHERE r.kind = 'table'
+    LOOP
+        PERFORM pgmq._partman_forget(v_table);
+        -- IF EXISTS: what is left of a queue that lost its table goes as well.
+        EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_table);
+    END LOOP;
     PERFORM pgmq._retire(queue_name);
     PERFORM pgmq._drop_compiled('scheduled', queue_name);
     PERFORM pgmq.unpin(queue_name);

@@ -14,8 +14,8 @@ BEGIN
     FOR v_queue IN
         SELECT
             m.queue_name::text AS name,
-            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS queue,
-            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'a'))) AS archive
+            pgmq._queue_table(m.queue_name) AS queue,
+            pgmq._queue_table(m.queue_name, true) AS archive
         FROM pgmq.meta AS m
         WHERE NOT (m.is_unlogged AND pg_is_in_recovery())   -- a standby does not have these
         ORDER BY m.queue_name

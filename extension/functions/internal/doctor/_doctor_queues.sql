@@ -15,10 +15,10 @@ BEGIN
     FOR v_queue IN
         SELECT
             m.queue_name::text AS name,
-            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS queue,
+            pgmq._queue_table(m.queue_name) AS queue,
             NOT m.is_partitioned AS is_plain,
             to_regclass(
-                format('pgmq.%I', 'ready_mark_' || pgmq._suffix(m.queue_name))
+                format('pgmq.%I', pgmq._relation_name('ready_mark', m.queue_name))
             ) AS ready_mark,
             (
                 SELECT string_agg(quote_ident(p.queue_name), ', ' ORDER BY p.queue_name)

@@ -6,12 +6,19 @@ AS $$
     WITH queues AS (
         SELECT
             m.queue_name::text,
-            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS queue,
-            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'a'))) AS archive,
-            m.is_partitioned,
-            pgmq._suffix(m.queue_name) AS suffix,
-            pgmq._policy_of(m.queue_name) AS policy
+            q.queue,
+            q.archive,
+            p AS policy,
+            pgmq._features(m.queue_name, p) || jsonb_build_object(
+                'partitioned_archive', pgmq._partition_column(q.archive::text) IS NOT NULL
+            ) AS features
         FROM pgmq.meta AS m
+        CROSS JOIN LATERAL (
+            SELECT
+                pgmq._queue_table(m.queue_name) AS queue,
+                pgmq._queue_table(m.queue_name, true) AS archive
+        ) AS q
+        CROSS JOIN pgmq._policy_of(m.queue_name) AS p
     )
     SELECT
         'critical', q.queue_name, 'the table of the queue is missing',
@@ -20,31 +27,22 @@ AS $$
     WHERE q.queue IS NULL
     UNION ALL
     SELECT
-        'critical', q.queue_name, format('the %s is missing', r.name),
+        'critical', q.queue_name, format('the %s is missing', r.title),
         CASE
-            WHEN r.kind = 'policy'
+            WHEN r.role = 'archive' THEN format('SELECT pgmq.create(%L)', q.queue_name)
+            WHEN r.role = 'dedup'
                 THEN format('SELECT pgmq._lay_out_policy(pgmq.get_policy(%L))', q.queue_name)
-            WHEN r.kind = 'archive' THEN format('SELECT pgmq.create(%L)', q.queue_name)
-            ELSE format('SELECT pgmq._lay_out(%L)', q.queue_name)
+            WHEN r.kind = 'index' THEN format('SELECT pgmq._build_index(%L, %L)', r.role, q.queue_name)
+            ELSE format('SELECT pgmq._add_sequence(%L, %L)', r.role, q.queue_name)
         END
     FROM queues AS q
-    CROSS JOIN LATERAL (
-        VALUES
-            ('archive', 'archive', q.archive),
-            ('layout', 'index of ready messages', to_regclass(format('pgmq.%I', 'ready_idx_' || q.suffix))),
-            ('layout', 'index of parked messages', to_regclass(format('pgmq.%I', 'parked_idx_' || q.suffix))),
-            ('layout', 'low-water mark of ready messages', to_regclass(format('pgmq.%I', 'ready_mark_' || q.suffix))),
-            ('layout', 'low-water mark of parked messages', to_regclass(format('pgmq.%I', 'parked_mark_' || q.suffix))),
-            ('layout', 'mark of the first partition', CASE WHEN q.is_partitioned
-                THEN to_regclass(format('pgmq.%I', 'floor_mark_' || q.suffix)) ELSE q.queue END),
-            ('layout', 'mark of the last partition', CASE WHEN q.is_partitioned
-                THEN to_regclass(format('pgmq.%I', 'top_mark_' || q.suffix)) ELSE q.queue END),
-            ('policy', 'table of deduplication keys', CASE WHEN (q.policy).dedup_window IS NULL THEN q.queue
-                ELSE to_regclass(format('pgmq.%I', 'dedup_' || q.suffix)) END),
-            ('policy', 'index of leases', CASE WHEN (q.policy).max_in_flight IS NULL THEN q.queue
-                ELSE to_regclass(format('pgmq.%I', 'in_flight_idx_' || q.suffix)) END)
-    ) AS r (kind, name, relation)
-    WHERE q.queue IS NOT NULL AND r.relation IS NULL
+    CROSS JOIN LATERAL pgmq._relations(q.queue_name) AS r
+    WHERE q.queue IS NOT NULL
+        AND (r.needed_by IS NULL OR pgmq._has_feature(r.needed_by, q.features))
+        AND to_regclass(format('pgmq.%I', r.name)) IS NULL
+        -- It is missing with its table, then.
+        AND to_regclass(format('pgmq.%I', pgmq._relation_name(coalesce(r.parent, 'queue'), q.queue_name)))
+            IS NOT NULL
     UNION ALL
     SELECT
         'warning', null, format('pgmq.%I looks like the table of a queue that pgmq.meta does not know', c.relname),

@@ -16,7 +16,7 @@ AS $$
         format('VACUUM (ANALYZE) %s', q.id)
     FROM pgmq.meta AS m
     INNER JOIN counters AS b ON m.created_at < b.began_at
-    CROSS JOIN to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS q (id)
+    CROSS JOIN pgmq._queue_table(m.queue_name) AS q (id)
     -- Small ones are counted, and vacuumed soon. A standby has statistics of its own.
     WHERE NOT pg_is_in_recovery()
         AND CASE WHEN (

@@ -8,7 +8,7 @@ AS $$
     WITH queues AS MATERIALIZED (
         SELECT
             m.queue_name,
-            to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q'))) AS relid
+            pgmq._queue_table(m.queue_name) AS relid
         FROM pgmq.meta AS m
     ),
     -- A partitioned queue's rows are in its partitions.

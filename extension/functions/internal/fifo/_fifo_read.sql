@@ -28,9 +28,7 @@ BEGIN
     IF v_admit IS NULL THEN
         v_ids := pgmq._fifo_choose(queue_name, quantity, kind, group_name);
     ELSE
-        PERFORM pgmq._may('UPDATE', queue_name, to_regclass(pg_catalog.format(
-            'pgmq.%I', pgmq.format_table_name(queue_name, 'q')
-        )));
+        PERFORM pgmq._may('UPDATE', queue_name, pgmq._queue_table(queue_name));
         EXECUTE pg_catalog.format('SELECT pgmq.%I($1, null, $2, $3)', v_admit)
         INTO v_ids
         USING quantity, kind, group_name;

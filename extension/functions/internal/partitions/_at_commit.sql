@@ -10,10 +10,7 @@ AS $$
 DECLARE
     v_row tid;
 BEGIN
-    IF NOT pgmq._is_user(
-        to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))), 'INSERT'
-    )
-    THEN
+    IF NOT pgmq._is_user(pgmq._queue_table(queue_name), 'INSERT') THEN
         RETURN;
     END IF;
     INSERT INTO pgmq.tending AS t (queue_name) VALUES (_defer_upkeep.queue_name)

@@ -41,8 +41,8 @@ BEGIN
     v_old := v_relation;
     EXECUTE format(
         'ALTER INDEX IF EXISTS pgmq.%I RENAME TO %I',
-        'archived_at_idx_' || pgmq._suffix(v_queue_name),
-        'archived_at_idx_' || left(pgmq._suffix(v_queue_name), 43) || '_old'
+        pgmq._relation_name('archived_at_idx', v_queue_name),
+        format('archived_at_idx_%s_old', left(pgmq._suffix(v_queue_name), 43))
     );
     PERFORM pgmq._create_archive(v_queue_name, partition_interval);
     -- Its owner and grants are the old one's.

@@ -98,10 +98,7 @@ DECLARE
     v_bounds record;
 BEGIN
     SELECT b.* INTO v_bounds
-    FROM pgmq._bounds(
-        to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))),
-        pgmq._suffix(queue_name)
-    ) AS b;
+    FROM pgmq._bounds(pgmq._queue_table(queue_name), pgmq._suffix(queue_name)) AS b;
     IF v_bounds.key IS NULL THEN
         RETURN 'true';
     END IF;

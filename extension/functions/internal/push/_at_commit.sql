@@ -11,9 +11,7 @@ LANGUAGE sql STABLE
 AS $$
     SELECT schema_name = 'pgmq'::name AND CASE
         WHEN table_name = lower(pg_catalog.format('q_%s', queue_name))::name THEN true
-        ELSE pg_catalog.pg_partition_root(relation)::oid = to_regclass(
-            pg_catalog.format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))
-        )::oid
+        ELSE pg_catalog.pg_partition_root(relation)::oid = pgmq._queue_table(queue_name)::oid
     END IS TRUE
 $$;
 COMMENT ON FUNCTION pgmq._is_of_queue(oid, name, name, text) IS

@@ -129,7 +129,7 @@ RETURNS boolean
 LANGUAGE sql STABLE
 AS $$
     SELECT to_regclass(pg_catalog.format(
-        'pgmq.%I', pg_catalog.format('fifo_idx_%s', pgmq._suffix(queue_name))
+        'pgmq.%I', pgmq._relation_name('fifo_idx', queue_name)
     )) IS NOT NULL
 $$;
 COMMENT ON FUNCTION pgmq._is_grouped(text) IS

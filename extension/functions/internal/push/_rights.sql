@@ -8,7 +8,7 @@ BEGIN
     RETURN coalesce((
         SELECT pg_has_role(c.relowner, current_user, 'USAGE')
         FROM pg_class AS c
-        WHERE c.oid = to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')))
+        WHERE c.oid = pgmq._queue_table(queue_name)
     ), false);
 END
 $$;
@@ -36,7 +36,7 @@ AS $$
     SELECT has_table_privilege(c.name, q.oid, 'SELECT')
         AND has_column_privilege(c.name, q.oid, 'vt', 'UPDATE')
     FROM (
-        SELECT to_regclass(format('pgmq.%I', pgmq.format_table_name(queue_name, 'q')))::oid AS oid
+        SELECT pgmq._queue_table(queue_name)::oid AS oid
     ) AS q
     CROSS JOIN pgmq._caller() AS c (name)
 $$;

@@ -1,0 +1,94 @@
+CREATE OR REPLACE FUNCTION pgmq._add_relations(queue_name text, needed_by text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_relation record;
+BEGIN
+    FOR v_relation IN
+        SELECT r.role, r.kind
+        FROM pgmq._relations(queue_name) AS r
+        WHERE r.needed_by IS NOT DISTINCT FROM _add_relations.needed_by
+            AND (r.parent = 'queue' OR r.kind = 'sequence')
+    LOOP
+        IF v_relation.kind = 'index' THEN
+            PERFORM pgmq._build_index(v_relation.role, queue_name);
+        ELSE
+            PERFORM pgmq._add_sequence(v_relation.role, queue_name);
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._add_relations(text, text) IS
+'Create the sequences, and indexes of the table, that a feature of a queue needs.
+
+Null for those that every queue has.';
+
+CREATE OR REPLACE FUNCTION pgmq._build_index(role text, queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_index record;
+    v_relation regclass;
+BEGIN
+    SELECT r.name, r.parent, r.definition INTO STRICT v_index
+    FROM pgmq._relations(queue_name) AS r
+    WHERE r.role = _build_index.role;
+    v_relation := to_regclass(format('pgmq.%I', v_index.name));
+    -- What CREATE INDEX CONCURRENTLY has left when it failed.
+    IF NOT (SELECT i.indisvalid FROM pg_index AS i WHERE i.indexrelid = v_relation) THEN
+        EXECUTE format('DROP INDEX %s', v_relation);
+        v_relation := null;
+    END IF;
+    -- IF NOT EXISTS would lock the table before it looks, and refuses whoever does not own it.
+    IF EXISTS (
+        SELECT FROM pg_class AS c WHERE c.oid = v_relation AND pg_has_role(c.relowner, 'USAGE')
+    )
+    THEN
+        RETURN;
+    END IF;
+    IF role = 'part_idx' THEN
+        v_index.definition := format(
+            v_index.definition, pgmq._partition_column(pgmq._queue_table(queue_name)::text)
+        );
+    END IF;
+    EXECUTE format(
+        'CREATE INDEX IF NOT EXISTS %I ON pgmq.%I %s',
+        v_index.name, pgmq._relation_name(v_index.parent, queue_name), v_index.definition
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq._build_index(text, text) IS
+'Create an index of a queue unless it is there and valid.';
+
+-- Marks and due times live in sequences: no dead rows, no lock, readable without a plan. They
+-- belong to the column vt, so that they go with the table, and TRUNCATE ... RESTART IDENTITY
+-- restarts them with the ids.
+CREATE OR REPLACE FUNCTION pgmq._add_sequence(role text, queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_name CONSTANT text := format('pgmq.%I', pgmq._relation_name(role, queue_name));
+    v_queue CONSTANT regclass := pgmq._queue_table(queue_name);
+    v_owner CONSTANT regrole := pgmq._owner(v_queue);
+BEGIN
+    IF to_regclass(v_name) IS NULL THEN
+        EXECUTE format(
+            'CREATE SEQUENCE %s MINVALUE -9223372036854775808 %s', v_name,
+            CASE WHEN v_owner = current_user::regrole THEN format('OWNED BY %s.vt', v_queue) END
+        );
+        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO public', v_name);
+        IF v_owner <> current_user::regrole THEN
+            EXECUTE format('ALTER SEQUENCE %s OWNER TO %s', v_name, v_owner);
+            EXECUTE format('ALTER SEQUENCE %s OWNED BY %s.vt', v_name, v_queue);
+        END IF;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._add_sequence(text, text) IS
+'Create a sequence of a queue unless it is there.';
