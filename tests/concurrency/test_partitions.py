@@ -309,7 +309,7 @@ def test_an_old_snapshot_waits_for_a_move_and_does_not_miss_it(
     old.execute("SET default_transaction_isolation = 'repeatable read'")
     call = Waiting(old, "SELECT pgmq.delete('q', 35)").until_it_waits(queue)
     upkeep.commit()
-    with pytest.raises(psycopg.errors.SerializationFailure):
+    with pytest.raises(psycopg.errors.SerializationFailure, match="due to a new partition of"):
         call.result()
     assert _ids(old, "SELECT pgmq.delete('q', 35)") == [True]
 

@@ -112,6 +112,8 @@ def test_a_queue_by_time_has_partitions_around_now(
     ("arguments", "state", "said"),
     [
         ("'q', '10', '30', 0", "P0001", "premake must be at least 1, got 0"),
+        ("'q', '10', '30', 1001", "22023", "premake must be at most 1000: 1001"),
+        ("'q', '101 years'", "22023", "partition_interval is too long: 101 years"),
         ("'q', '10', '30', null", "22004", "premake must not be null"),
         ("'q', null", "22004", "partition_interval must not be null"),
         ("'q', '0'", "22023", "partition_interval must be positive: 0"),
@@ -595,6 +597,17 @@ def test_intervals_have_names(db: psycopg.Connection, word: str, interval: str, 
     assert _ids(db, "SELECT DISTINCT partition_interval FROM pgmq.partitioning") == [interval]
     assert _value(db, "SELECT pgmq.send('q', '1')") == 1
     assert _ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]
+
+
+def test_an_archive_whose_name_leaves_no_room_for_another_is_not_converted(
+    db: psycopg.Connection,
+) -> None:
+    """The archive as it was keeps its rows under its name and _old."""
+    name = 29 * "ö"
+    db.execute("SELECT pgmq.create(%s)", (name,))
+    with pytest.raises(psycopg.Error, match="too long in bytes to rename its archive: 58"):
+        db.execute("SELECT pgmq.convert_archive_partitioned(%s)", (name,))
+    assert _value(db, "SELECT to_regclass(%s) IS NOT NULL", f'pgmq."a_{name}"')
 
 
 def test_the_archive_of_an_unknown_queue_cannot_be_converted(db: psycopg.Connection) -> None:

@@ -10,7 +10,7 @@ import pytest
 from support.plans import touched
 
 if TYPE_CHECKING:
-    from conftest import Connect
+    from conftest import Connect, Roles
 
 READ = "SELECT msg_id FROM pgmq.read('q', %s, %s)"
 WAYS_TO_READ = [
@@ -440,6 +440,16 @@ def test_maintenance_finds_what_no_reader_has_come_to(queue: psycopg.Connection)
     )
     assert _value(queue, "SELECT pgmq.maintain('q')") == 6
     assert _value(queue, "SELECT count(*) FROM pgmq.q_dead") == 6
+
+
+def test_the_owner_of_a_queue_must_have_the_right_to_bury(
+    queue: psycopg.Connection, roles: Roles
+) -> None:
+    role = roles()
+    queue.execute(f"SELECT pgmq.create('dead'); ALTER TABLE pgmq.q_q OWNER TO {role}".encode())
+    said = f'the owner of queue "q", {role}, may not insert into dead-letter queue "dead"'
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=said):
+        _policy(queue, "max_receives => 1, dead_letter_queue => 'dead'")
 
 
 def test_a_consumer_needs_no_right_to_the_dead_letters(

@@ -411,6 +411,8 @@ def test_granting_is_for_the_owner(db: psycopg.Connection, roles: Roles) -> None
             caught.value.diag.message_primary
             == 'only the owner of queue "q" decides who may use it'
         )
+    with _as(db, owner), pytest.raises(DENIED, match="only the owner of schema pgmq decides"):
+        db.execute("SELECT pgmq.grant_create(%s)", (other,))
     with _as(db, owner), pytest.raises(DENIED) as caught:
         db.execute("SELECT pgmq.grant_send('q', %s)", (stranger,))
     assert caught.value.diag.message_primary == f'role "{stranger}" may not use the schema pgmq'

@@ -114,7 +114,7 @@ def test_whatever_else_stands_in_a_template_is_an_error(
 
 
 def test_the_error_names_the_template(db: psycopg.Connection) -> None:
-    with pytest.raises(psycopg.errors.SyntaxError, match=r"of pgmq._a_\$queue has an end"):
+    with pytest.raises(psycopg.errors.SyntaxError, match=r"template of pgmq._a_\$queue has an end"):
         _render(db, "CREATE FUNCTION pgmq._a_$queue()\n--# end")
 
 

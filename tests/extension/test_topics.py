@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from support.plans import touched
 
 if TYPE_CHECKING:
-    import psycopg
-
     from conftest import Connect
 
 SENDING = ("pgmq.topic_bindings", "SELECT pgmq.send_topic('a.b.c', '1')")
@@ -18,6 +18,40 @@ FILL = """
     INSERT INTO pgmq.topic_bindings (pattern, queue_name)
     SELECT replace(%s, '$', i::text), 'r' FROM generate_series(1, 10000) AS i
 """
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("validate_routing_key('')", "routing_key cannot be NULL or empty"),
+        ("validate_routing_key('.a')", "routing_key cannot start with a dot. Got: .a"),
+        ("validate_routing_key('a.')", "routing_key cannot end with a dot. Got: a."),
+        ("validate_routing_key('a..b')", "routing_key cannot contain consecutive dots. Got: a..b"),
+        (
+            "validate_routing_key(repeat('a', 256))",
+            "routing_key length cannot exceed 255 characters, got 256 characters",
+        ),
+        (
+            "validate_topic_pattern('ä')",
+            "pattern contains invalid characters.",
+        ),
+        (
+            "validate_topic_pattern('**')",
+            "pattern cannot contain consecutive stars (**).",
+        ),
+        (
+            "validate_topic_pattern('*#')",
+            "pattern cannot contain adjacent wildcards (*# or #*).",
+        ),
+        ("bind_topic('a', '')", "queue_name cannot be NULL or empty"),
+        ("unbind_topic(null, 'q')", "pattern cannot be NULL or empty"),
+    ],
+)
+def test_what_is_no_topic_is_refused_in_upstreams_words(
+    db: psycopg.Connection, call: str, said: str
+) -> None:
+    with pytest.raises(psycopg.errors.RaiseException, match=f"^{re.escape(said)}"):
+        db.execute(f"SELECT pgmq.{call}".encode())
 
 
 @pytest.mark.parametrize("pattern", ["a.b.x$", "x$.#", "#.x$", "*.*.x$", "*x$", "a.b.c$", "$a.b.c"])

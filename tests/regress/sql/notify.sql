@@ -23,6 +23,7 @@ SELECT queue_name, throttle_interval_ms
 FROM pgmq.list_notify_insert_throttles();
 
 -- What is refused.
+UPDATE pgmq.notify_insert_throttle SET queue_name = 'other';
 SELECT pgmq.enable_notify_insert('nope');
 SELECT pgmq.enable_notify_insert('a;b');
 SELECT pgmq.enable_notify_insert('news', -1);
