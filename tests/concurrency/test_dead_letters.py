@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+
+from support.queries import ids
+from support.waiting import never_wait
 
 if TYPE_CHECKING:
     from conftest import Connect
@@ -35,17 +38,13 @@ STATES = {
 DEAD = pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
 
 
-def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[Any]:
-    return [row[0] for row in session.execute(query.encode(), arguments).fetchall()]
-
-
 def _take(session: psycopg.Connection, take: str, qty: int) -> list[int]:
-    return _ids(session, f"SELECT msg_id FROM {take}", qty)
+    return ids(session, f"SELECT msg_id FROM {take}", qty)
 
 
 def _dead(session: psycopg.Connection) -> list[int]:
     query = "SELECT (headers -> 'x-pgmq-dead-letter' ->> 'msg_id')::int FROM pgmq.q_dead"
-    return sorted(_ids(session, query))
+    return sorted(ids(session, query))
 
 
 def _send(session: psycopg.Connection, count: int) -> None:
@@ -67,16 +66,8 @@ def queue(db: psycopg.Connection) -> psycopg.Connection:
         "SELECT pgmq.set_policy('q', max_receives => 3, message_ttl => '1 day',"
         " dead_letter_queue => 'dead')"
     )
-    # A call that would wait fails instead.
-    db.execute("SET lock_timeout = '2s'")
+    never_wait(db)
     return db
-
-
-@pytest.fixture
-def other(queue: psycopg.Connection, connect: Connect) -> psycopg.Connection:
-    session = connect()
-    session.execute("SET lock_timeout = '2s'")
-    return session
 
 
 @EVERY
@@ -135,7 +126,7 @@ def test_readers_in_parallel_bury_each_message_once_and_read_each_live_one_once(
                 batch = _take(session, take, 3)
             if not transaction.force_rollback:
                 got.extend(batch)
-            if not batch and not _ids(session, "SELECT 1 FROM pgmq.peek('q')"):
+            if not batch and not ids(session, "SELECT 1 FROM pgmq.peek('q')"):
                 break
 
     threads = [
@@ -157,10 +148,10 @@ def test_an_acknowledgement_and_a_burial_do_not_both_have_the_message(
     queue.execute(STATES["received too often"].encode(), ([1, 2],))
     # Its lease has ended, but nobody else has the message yet.
     with other.transaction():
-        assert _ids(other, "SELECT pgmq.ack('q', 1, 3)") == [True]
+        assert ids(other, "SELECT pgmq.ack('q', 1, 3)") == [True]
         assert _take(queue, TAKES["read"], 1) == []
     assert _dead(queue) == [2]
-    assert _ids(other, "SELECT pgmq.ack('q', 2, 3)") == [False]
+    assert ids(other, "SELECT pgmq.ack('q', 2, 3)") == [False]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from support.waiting import Waiting
+from support.waiting import Waiting, never_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,8 @@ def queue(db: psycopg.Connection) -> psycopg.Connection:
 
 
 @pytest.fixture
-def other(queue: psycopg.Connection, connect: Connect) -> psycopg.Connection:
+def other(connect: Connect) -> psycopg.Connection:
+    """Another session; it waits for what becomes of a key, but not forever."""
     session = connect()
     session.execute("SET lock_timeout = '20s'")
     return session
@@ -133,7 +134,7 @@ def test_a_sender_that_waits_has_its_place_already(
 def test_neither_waits_a_sender_for_what_is_done_with_the_first_nor_does_it_matter(
     queue: psycopg.Connection, other: psycopg.Connection, call: str
 ) -> None:
-    queue.execute("SET lock_timeout = '2s'")
+    never_wait(queue)
     _once(queue, "a")
     for end in ("ROLLBACK", "COMMIT"):
         other.execute("BEGIN")
@@ -146,7 +147,7 @@ def test_neither_waits_a_sender_for_what_is_done_with_the_first_nor_does_it_matt
 def test_duplicates_wait_neither_for_each_other_nor_for_new_keys(
     queue: psycopg.Connection, connect: Connect, other: psycopg.Connection
 ) -> None:
-    queue.execute("SET lock_timeout = '2s'")
+    never_wait(queue)
     _once(queue, "a")
     other.execute("BEGIN")
     assert other.execute(BATCH, (["a", "b"],)).fetchall() == [(1, False), (2, True)]
@@ -250,7 +251,7 @@ def test_turning_the_window_off_waits_for_no_open_sender_nor_does_one_wait_for_i
     queue: psycopg.Connection, other: psycopg.Connection, connect: Connect
 ) -> None:
     for session in (queue, other):
-        session.execute("SET lock_timeout = '2s'")
+        never_wait(session)
     _once(queue, "a")
     _once(queue, "over")
     queue.execute(EXPIRE + " WHERE dedup_key = 'over'")

@@ -11,6 +11,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from support.waiting import never_wait
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -119,7 +121,7 @@ def test_a_drop_waits_for_whoever_uses_the_queue_and_lets_others_go_on_meanwhile
     holder.execute("SELECT FROM pgmq.a_q")
     thread = threading.Thread(target=lambda: dropper.execute("SELECT pgmq.drop_queue('q')"))
     thread.start()
-    db.execute("SET lock_timeout = '2s'")
+    never_wait(db)
     for _ in range(20):
         db.execute("SELECT pgmq.send('q', '1'), pgmq.archive('q', 1::bigint)")
         time.sleep(0.02)

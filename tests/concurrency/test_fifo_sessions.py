@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from support.queries import ids
+from support.waiting import never_wait
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -25,14 +28,10 @@ STRICT = pytest.mark.parametrize(
 )
 
 
-def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[int]:
-    return [row[0] for row in session.execute(query.encode(), arguments).fetchall()]
-
-
 def _look(session: psycopg.Connection, query: str, *arguments: Any) -> list[int]:
     """Read and give it back."""
     with session.transaction(force_rollback=True):
-        return _ids(session, query, *arguments)
+        return ids(session, query, *arguments)
 
 
 def _send(session: psycopg.Connection, groups: Iterable[str], queue: str = "q") -> None:
@@ -51,16 +50,8 @@ def queue(request: pytest.FixtureRequest, db: psycopg.Connection) -> psycopg.Con
     db.execute("SELECT pgmq.create('q')")
     if request.param == "with the index":
         db.execute("SELECT pgmq.create_fifo_index('q')")
-    # A call that would wait fails instead.
-    db.execute("SET lock_timeout = '2s'")
+    never_wait(db)
     return db
-
-
-@pytest.fixture
-def other(queue: psycopg.Connection, connect: Connect) -> psycopg.Connection:
-    session = connect()
-    session.execute("SET lock_timeout = '2s'")
-    return session
 
 
 def test_a_group_is_closed_while_a_transaction_holds_its_first_message(
@@ -100,10 +91,10 @@ def test_a_reader_leaves_every_group_that_it_does_not_take_to_others(
 ) -> None:
     _send(queue, ["hot"] * 1000 + ["b", "c", "b"])
     with other.transaction():
-        assert _ids(other, call, 1) == [1]
-        assert _ids(queue, call, 1) == [1001]
-        assert _ids(queue, call, None) == [1002]
-    assert _ids(queue, call, None) == []
+        assert ids(other, call, 1) == [1]
+        assert ids(queue, call, 1) == [1001]
+        assert ids(queue, call, None) == [1002]
+    assert ids(queue, call, None) == []
 
 
 def test_a_reader_locks_no_more_groups_than_its_batch_has(
@@ -112,7 +103,7 @@ def test_a_reader_locks_no_more_groups_than_its_batch_has(
     _send(queue, [f"g{n}" for n in range(10)] * 3)
     for call, batch in [(READ, [1, 2, 11, 21]), (ROUNDS, [1, 2, 3, 4]), (HEADS, [1, 2, 3, 4])]:
         with other.transaction(force_rollback=True):
-            assert _ids(other, call, 4) == batch
+            assert ids(other, call, 4) == batch
             left = range(max(id_ for id_ in batch if id_ <= 10) + 1, 11)
             assert _look(queue, HEADS, None) == list(left)
 
@@ -125,27 +116,27 @@ def test_queues_share_nothing(
     for name in "qr":
         _send(queue, ["a", "b"], name)
     with other.transaction():
-        assert _ids(other, call, 1) == [1]
+        assert ids(other, call, 1) == [1]
         locks = (
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database ="
             " (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
         assert queue.execute(locks).fetchone() == (0,)
-        assert _ids(queue, call.replace("'q'", "'r'"), 2) == [1, 2]
+        assert ids(queue, call.replace("'q'", "'r'"), 2) == [1, 2]
 
 
 def test_producers_wait_neither_for_each_other_nor_for_readers(
     queue: psycopg.Connection, other: psycopg.Connection, connect: Connect
 ) -> None:
     reader = connect()
-    reader.execute("SET lock_timeout = '2s'")
+    never_wait(reader)
     _send(queue, ["a", "b"])
     with reader.transaction(), queue.transaction(), other.transaction():
-        assert _ids(reader, READ, 1) == [1]
+        assert ids(reader, READ, 1) == [1]
         for session, groups in [(queue, "abn"), (other, "nba")] * 2:
             for group in groups:
                 _send(session, group)
-        assert _ids(reader, READ, 9) == [2]
+        assert ids(reader, READ, 9) == [2]
 
 
 @EVERY
@@ -157,13 +148,13 @@ def test_a_failure_of_the_reader_leaves_the_groups_as_they_were(
     batch = _look(queue, call, 9)
     with queue.transaction(force_rollback=True):
         with queue.transaction(force_rollback=True):
-            assert _ids(queue, call, 9) == batch
-        assert _ids(queue, call, 9) == batch
+            assert ids(queue, call, 9) == batch
+        assert ids(queue, call, 9) == batch
     other.execute("BEGIN")
-    assert _ids(other, call, 9) == batch
+    assert ids(other, call, 9) == batch
     queue.execute("SELECT pg_terminate_backend(%s, 5000)", (other.info.backend_pid,))
     assert queue.execute("SELECT * FROM pgmq.q_q").fetchall() == before
-    assert _ids(queue, call, 9) == batch
+    assert ids(queue, call, 9) == batch
 
 
 @STRICT
@@ -179,7 +170,7 @@ def test_a_strict_reader_fails_rather_than_break_the_order(
         strict.execute("SELECT 1")
         queue.execute(f"SELECT pgmq.{change}".encode())
         try:
-            return _ids(strict, call, 9)
+            return ids(strict, call, 9)
         finally:
             strict.rollback()
 
@@ -203,9 +194,9 @@ def test_an_id_that_commits_late_is_delivered_before_or_beside_those_behind_it(
     with other.transaction():
         _send(other, "ab")
         _send(queue, "ab")
-        assert _ids(queue, READ, 1) == [3]
+        assert ids(queue, READ, 1) == [3]
     # a: 3 is in flight already, so 1 is late; b: nothing was leased, so its order is kept.
-    assert _ids(queue, ROUNDS, 9) == [1, 2, 4]
+    assert ids(queue, ROUNDS, 9) == [1, 2, 4]
 
 
 @pytest.mark.parametrize("kind", ["grouped", "rr", "head", "group"])
@@ -227,10 +218,10 @@ def test_a_poll_sees_what_is_committed_meanwhile(
 ) -> None:
     _send(queue, "a")
     with queue.transaction():
-        assert _ids(queue, call, 1) == [1]
+        assert ids(queue, call, 1) == [1]
         found: list[list[int]] = []
         poll = call.replace("('q'", "_with_poll('q'").replace("%s)", "%s, 20, 10)")
-        thread = threading.Thread(target=lambda: found.append(_ids(other, poll, 1)))
+        thread = threading.Thread(target=lambda: found.append(ids(other, poll, 1)))
         thread.start()
         thread.join(0.1)
         assert found == []
@@ -251,11 +242,11 @@ def test_a_crash_of_the_server_leaves_no_group_closed(
         session.execute("CREATE EXTENSION pgmq")
         session.execute("SELECT pgmq.create('q'), pgmq.create_fifo_index('q')")
         _send(session, ["a", "a", "b", "c"])
-        assert _ids(session, READ, 1) == [1]
+        assert ids(session, READ, 1) == [1]
         reader.execute("BEGIN")
-        assert _ids(reader, READ, 9) == [3, 4]
+        assert ids(reader, READ, 9) == [3, 4]
         server.restart(mode="immediate")
     with psycopg.connect(server.dsn(), autocommit=True) as session:
-        assert _ids(session, READ, 9) == [3, 4]
+        assert ids(session, READ, 9) == [3, 4]
         assert session.execute("SELECT pgmq.ack('q', 1, 1)").fetchone() == (True,)
-        assert _ids(session, READ, 9) == [2]
+        assert ids(session, READ, 9) == [2]

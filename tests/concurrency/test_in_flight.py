@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from support.queries import ids
+from support.waiting import never_wait
+
 if TYPE_CHECKING:
     from conftest import Connect
 
 READ = "SELECT msg_id FROM pgmq.read('q', 60, %s)"
-
-
-def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[int]:
-    return [row[0] for row in session.execute(query.encode(), arguments).fetchall()]
 
 
 @pytest.fixture
@@ -29,15 +28,8 @@ def queue(db: psycopg.Connection) -> psycopg.Connection:
         "SELECT pgmq.send_batch('q', array_agg('1'::jsonb),"
         " array_agg(jsonb_build_object('x-pgmq-group', n))) FROM generate_series(1, 20) AS n"
     )
-    db.execute("SET lock_timeout = '2s'")
+    never_wait(db)
     return db
-
-
-@pytest.fixture
-def other(queue: psycopg.Connection, connect: Connect) -> psycopg.Connection:
-    session = connect()
-    session.execute("SET lock_timeout = '2s'")
-    return session
 
 
 @pytest.mark.parametrize(
@@ -52,9 +44,9 @@ def other(queue: psycopg.Connection, connect: Connect) -> psycopg.Connection:
     ],
 )
 def test_no_read_leases_more_than_the_cap_leaves(queue: psycopg.Connection, call: str) -> None:
-    assert _ids(queue, call, 2) == [1, 2]
-    assert _ids(queue, call, 9) == [3]
-    assert _ids(queue, call, 9) == []
+    assert ids(queue, call, 2) == [1, 2]
+    assert ids(queue, call, 9) == [3]
+    assert ids(queue, call, 9) == []
 
 
 @pytest.mark.parametrize(
@@ -68,15 +60,15 @@ def test_no_read_leases_more_than_the_cap_leaves(queue: psycopg.Connection, call
     ],
 )
 def test_whatever_ends_a_lease_makes_room(queue: psycopg.Connection, freed: str) -> None:
-    _ids(queue, READ, 3)
+    ids(queue, READ, 3)
     queue.execute(freed.encode())
-    assert _ids(queue, READ, 9) in ([4], [2])
-    assert _ids(queue, READ, 9) == []
+    assert ids(queue, READ, 9) in ([4], [2])
+    assert ids(queue, READ, 9) == []
 
 
 def test_what_is_delayed_is_not_in_flight(queue: psycopg.Connection) -> None:
     queue.execute("SELECT pgmq.send_batch('q', '{1,2,3}', 60), pgmq.set_vt('q', 5, 60)")
-    assert _ids(queue, READ, 9) == [1, 2, 3]
+    assert ids(queue, READ, 9) == [1, 2, 3]
 
 
 def test_leases_that_are_not_committed_count(
@@ -84,33 +76,33 @@ def test_leases_that_are_not_committed_count(
 ) -> None:
     with other.transaction():
         # One number would stand for both of these, were it not for the calls' own.
-        assert _ids(other, READ, 1) == [1]
-        assert _ids(other, READ, 1) == [2]
-        assert _ids(queue, READ, 9) == [3]
-        assert _ids(queue, READ, 9) == []
-    assert _ids(queue, READ, 9) == []
+        assert ids(other, READ, 1) == [1]
+        assert ids(other, READ, 1) == [2]
+        assert ids(queue, READ, 9) == [3]
+        assert ids(queue, READ, 9) == []
+    assert ids(queue, READ, 9) == []
 
 
 def test_a_rollback_makes_room_at_once(
     queue: psycopg.Connection, other: psycopg.Connection
 ) -> None:
     with other.transaction():
-        assert _ids(other, READ, 1) == [1]
+        assert ids(other, READ, 1) == [1]
         with other.transaction(force_rollback=True):
-            assert _ids(other, READ, 2) == [2, 3]
-            assert _ids(queue, READ, 9) == []
-        assert _ids(other, READ, 1) == [2]
-        assert _ids(queue, READ, 9) == [3]
+            assert ids(other, READ, 2) == [2, 3]
+            assert ids(queue, READ, 9) == []
+        assert ids(other, READ, 1) == [2]
+        assert ids(queue, READ, 9) == [3]
 
 
 def test_a_consumer_that_acknowledges_in_its_transaction_counts_until_it_ends(
     queue: psycopg.Connection, other: psycopg.Connection
 ) -> None:
     with other.transaction():
-        _ids(other, READ, 3)
+        ids(other, READ, 3)
         other.execute("SELECT pgmq.ack('q', '{1,2,3}'::bigint[], '{1,1,1}')")
-        assert _ids(queue, READ, 9) == []
-    assert _ids(queue, READ, 9) == [4, 5, 6]
+        assert ids(queue, READ, 9) == []
+    assert ids(queue, READ, 9) == [4, 5, 6]
 
 
 def test_what_a_transaction_has_leased_and_acknowledged_makes_room_for_it(
@@ -119,10 +111,10 @@ def test_what_a_transaction_has_leased_and_acknowledged_makes_room_for_it(
     with other.transaction():
         for number in range(1, 11):
             with other.transaction():  # a savepoint
-                assert _ids(other, READ, 1) == [number]
+                assert ids(other, READ, 1) == [number]
             other.execute("SELECT pgmq.ack('q', %s, 1)", [number])
         # At no time was it more than one.
-        assert _ids(queue, READ, 9) == [11, 12]
+        assert ids(queue, READ, 9) == [11, 12]
         row = other.execute(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"
         ).fetchone()
@@ -136,7 +128,7 @@ def test_a_long_transaction_says_how_much_it_has_leased_by_few_locks(
     queue.execute("SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 800)")
     with other.transaction():
         for _ in range(800):
-            assert len(_ids(other, READ, 1)) == 1
+            assert len(ids(other, READ, 1)) == 1
         row = other.execute(
             "SELECT count(*), max(objid::bigint) FROM pg_locks"
             " WHERE locktype = 'advisory' AND mode = 'ShareLock'"
@@ -153,9 +145,9 @@ def test_a_stranger_that_takes_the_locks_holds_nobody_up(
     row = queue.execute("SELECT 'pgmq.q_q'::regclass::oid::bigint - 2147483648").fetchone()
     other.execute(f"SELECT {lock}".encode(), row)
     queue.execute("SET statement_timeout = '700ms'")
-    assert _ids(queue, READ, 2) == [1, 2]
-    assert _ids(queue, READ, 2) == [3]
-    assert _ids(queue, READ, 2) == []
+    assert ids(queue, READ, 2) == [1, 2]
+    assert ids(queue, READ, 2) == [3]
+    assert ids(queue, READ, 2) == []
 
 
 def test_a_user_of_the_queue_that_keeps_the_lock_is_waited_for_a_second(
@@ -166,16 +158,16 @@ def test_a_user_of_the_queue_that_keeps_the_lock_is_waited_for_a_second(
         other.execute("SELECT pgmq.send('q', '1')")
         other.execute("SELECT pg_advisory_lock(%s, -1)", row)
         begun = time.monotonic()
-        assert _ids(queue, READ, 9) == [1, 2, 3]
+        assert ids(queue, READ, 9) == [1, 2, 3]
         assert 0.8 < time.monotonic() - begun < 5
 
 
 def test_a_killed_reader_leaves_room(queue: psycopg.Connection, other: psycopg.Connection) -> None:
     other.autocommit = False
-    assert _ids(other, READ, 3) == [1, 2, 3]
+    assert ids(other, READ, 3) == [1, 2, 3]
     row = (other.info.backend_pid,)
     queue.execute("SELECT pg_terminate_backend(%s, 5000)", row)
-    assert _ids(queue, READ, 9) == [1, 2, 3]
+    assert ids(queue, READ, 9) == [1, 2, 3]
 
 
 def test_a_cancelled_read_holds_nobody_up(
@@ -195,7 +187,7 @@ def test_a_cancelled_read_holds_nobody_up(
     with pytest.raises(psycopg.errors.QueryCanceled):
         other.execute(READ, [1])
     queue.execute("DROP TRIGGER slow ON pgmq.a_q")
-    assert _ids(queue, READ, 9) == [2, 3]
+    assert ids(queue, READ, 9) == [2, 3]
 
 
 def test_many_consumers_never_exceed_the_cap(queue: psycopg.Connection, connect: Connect) -> None:
@@ -214,20 +206,20 @@ def test_many_consumers_never_exceed_the_cap(queue: psycopg.Connection, connect:
         try:
             while done < 300:
                 with session.transaction(force_rollback=chance.random() < 0.2):
-                    ids = _ids(session, call, chance.randint(1, 3))
+                    found = ids(session, call, chance.randint(1, 3))
                     with lock:
-                        held += len(ids)
+                        held += len(found)
                         most = max(most, held)
                     time.sleep(chance.random() / 200)
                     if chance.random() < 0.7:
-                        session.execute("SELECT pgmq.delete('q', %s::bigint[])", [ids])
+                        session.execute("SELECT pgmq.delete('q', %s::bigint[])", [found])
                         with lock:
-                            done += len(ids)
+                            done += len(found)
                     else:
-                        session.execute("SELECT pgmq.set_vt('q', %s::bigint[], 0)", [ids])
+                        session.execute("SELECT pgmq.set_vt('q', %s::bigint[], 0)", [found])
                     # Before the commit, or another may have taken their places already.
                     with lock:
-                        held -= len(ids)
+                        held -= len(found)
         except BaseException as error:  # noqa: BLE001
             failures.append(error)
 

@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from support.waiting import Waiting
+from support import queries
+from support.waiting import Waiting, never_wait
 
 if TYPE_CHECKING:
     from conftest import Connect
-
-
-def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[Any]:
-    return [row[0] for row in session.execute(query.encode(), arguments).fetchall()]
 
 
 def _send(session: psycopg.Connection, count: int) -> None:
@@ -28,7 +25,7 @@ def _send(session: psycopg.Connection, count: int) -> None:
 
 def _partitions(session: psycopg.Connection) -> list[int]:
     query = "SELECT first_key::int FROM pgmq._partitions('pgmq.q_q') ORDER BY 1"
-    return _ids(session, query)
+    return queries.ids(session, query)
 
 
 def _maintain(session: psycopg.Connection) -> list[str]:
@@ -49,7 +46,7 @@ def queue(db: psycopg.Connection) -> psycopg.Connection:
     """A queue with room for the msg_ids 1 to 29, whose upkeep is left to the test."""
     db.execute("SELECT pgmq.create_partitioned('q', '10', '30', 2)")
     db.execute("SELECT setval('pgmq.tend_due_q', pgmq._microseconds(now() + interval '50 s'))")
-    db.execute("SET lock_timeout = '2s'")
+    never_wait(db)
     return db
 
 
@@ -57,7 +54,7 @@ def queue(db: psycopg.Connection) -> psycopg.Connection:
 def producer(queue: psycopg.Connection, connect: Connect) -> psycopg.Connection:
     """A session that sends in a transaction it leaves open."""
     session = connect(autocommit=False)
-    session.execute("SET lock_timeout = '2s'")
+    never_wait(session)
     session.commit()
     return session
 
@@ -101,7 +98,7 @@ def test_a_message_may_be_for_the_partition_that_is_being_added(
     call = Waiting(connect(), WRITERS[writer]).until_it_waits(crowded)
     upkeep.commit()
     call.result()
-    assert _ids(crowded, "SELECT msg_id FROM pgmq.q_q_p30") == list(range(30, 36))
+    assert queries.ids(crowded, "SELECT msg_id FROM pgmq.q_q_p30") == list(range(30, 36))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +117,7 @@ def test_no_partition_is_added_that_an_open_transaction_does_not_know(
     producer.commit()
     queue.execute("UPDATE pgmq.partitioning SET retention_interval = null")
     assert _maintain(queue) == []
-    assert _ids(queue, "SELECT msg_id FROM pgmq.q_q_p30") == list(range(30, 39))
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.q_q_p30") == list(range(30, 39))
 
 
 def test_an_archive_may_get_a_partition_beside_those_who_archive(
@@ -132,10 +129,10 @@ def test_an_archive_may_get_a_partition_beside_those_who_archive(
     queue.execute("SELECT pgmq.send_batch('work', array_fill('1'::jsonb, '{35}'))")
     queue.execute("SELECT pgmq.read('work', 60, 35)")
     consumer = connect(autocommit=False)
-    assert _ids(consumer, "SELECT pgmq.ack('work', 1, 1)") == [True]
+    assert queries.ids(consumer, "SELECT pgmq.ack('work', 1, 1)") == [True]
     queue.execute("SELECT pgmq.maintain('work')")  # in vain
     acks = "SELECT pgmq.ack('work', array_agg(n), array_agg(1)) FROM generate_series(2, 32) AS n"
-    assert len(_ids(consumer, acks)) == 31
+    assert len(queries.ids(consumer, acks)) == 31
     consumer.commit()
     upkeep = connect(autocommit=False)
     upkeep.execute("SELECT pgmq.maintain('work')")
@@ -143,7 +140,7 @@ def test_an_archive_may_get_a_partition_beside_those_who_archive(
     call = Waiting(connect(), archives).until_it_waits(queue)
     upkeep.commit()
     call.result()
-    assert _ids(queue, "SELECT count(*) FROM pgmq.a_work") == [35]
+    assert queries.ids(queue, "SELECT count(*) FROM pgmq.a_work") == [35]
 
 
 def test_a_partition_of_later_times_is_added_beside_an_open_producer(
@@ -155,11 +152,11 @@ def test_a_partition_of_later_times_is_added_beside_an_open_producer(
     # Nor does an upkeep that has not ended hold up whoever sends or reads.
     upkeep = connect(autocommit=False)
     upkeep.execute("SELECT pgmq.maintain('t')")
-    assert len(_ids(upkeep, "SELECT pgmq._partitions('pgmq.q_t')")) >= 5
+    assert len(queries.ids(upkeep, "SELECT pgmq._partitions('pgmq.q_t')")) >= 5
     producer.execute("SELECT pgmq.send('t', '1')")
     producer.commit()
     queue.execute("SELECT pgmq.send('t', '1')")
-    assert _ids(queue, "SELECT msg_id FROM pgmq.read('t', 60, 99)") == [1, 2, 3]
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.read('t', 60, 99)") == [1, 2, 3]
     upkeep.commit()
 
 
@@ -169,14 +166,14 @@ def test_the_default_partition_is_left_to_a_producer_who_uses_it(
     _send(producer, 35)
     assert "lock timeout" in _maintain(queue)[0]
     _send(queue, 5)
-    assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == list(range(36, 41))
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == list(range(36, 41))
     producer.commit()
     queue.execute("UPDATE pgmq.partitioning SET retention_interval = null")
     assert _maintain(queue) == []
     assert _partitions(queue) == list(range(0, 70, 10))
-    assert _ids(queue, "SELECT msg_id FROM ONLY pgmq.q_q_default") == []
-    assert _ids(queue, "SELECT pgmq.ack('q', 40, 1)") == [True]
-    assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == list(range(1, 36))
+    assert queries.ids(queue, "SELECT msg_id FROM ONLY pgmq.q_q_default") == []
+    assert queries.ids(queue, "SELECT pgmq.ack('q', 40, 1)") == [True]
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == list(range(1, 36))
 
 
 def test_a_producer_who_has_not_ended_holds_up_partitions_and_not_the_others(
@@ -193,11 +190,11 @@ def test_a_producer_who_has_not_ended_holds_up_partitions_and_not_the_others(
     assert _partitions(queue) == [first, 30, 40]
     _send(queue, 1)
     counted = "SELECT dropped_messages::int FROM pgmq.partitioning WHERE NOT is_archive"
-    before = _ids(queue, counted)
+    before = queries.ids(queue, counted)
     producer.rollback()
     assert _maintain(queue) == []
     assert _partitions(queue) == [30, 40, 50, 60]
-    assert _ids(queue, counted)[0] == before[0] + 10
+    assert queries.ids(queue, counted)[0] == before[0] + 10
 
 
 @pytest.mark.parametrize("kind", ["'10', '30', 2", "'1 s', '3 s', 2"], ids=["ids", "times"])
@@ -207,13 +204,13 @@ def test_doctor_names_the_transaction_that_is_in_the_way_of_upkeep(
     db.execute("SELECT pgmq.drop_queue('q')")
     db.execute(f"SELECT pgmq.create_partitioned('q', {kind})".encode())
     query = "SELECT finding FROM pgmq.doctor() WHERE finding LIKE 'pgmq.q_q %%'"
-    assert _ids(db, query) == []
+    assert queries.ids(db, query) == []
     _send(producer, 1)
     _send(db, 99)
     if "s" in kind:
         db.execute("SELECT pg_sleep(6)")
     assert "left for later" in _maintain(db)[0]
-    found = _ids(db, query)
+    found = queries.ids(db, query)
     pid = producer.info.backend_pid
     assert [(" has no partition " in text, f"process {pid} (" in text) for text in found] == [
         (True, True),
@@ -221,7 +218,7 @@ def test_doctor_names_the_transaction_that_is_in_the_way_of_upkeep(
     ]
     assert "keeps more than retention says" in found[1]
     producer.rollback()
-    assert _ids(db, query) == []
+    assert queries.ids(db, query) == []
 
 
 def test_two_upkeeps_at_once_add_each_partition_once(
@@ -245,7 +242,7 @@ def test_two_upkeeps_at_once_add_each_partition_once(
     assert errors == []
     _maintain(queue)
     assert _partitions(queue) == list(range(0, 230, 10))
-    assert _ids(queue, "SELECT msg_id FROM pgmq.pop('q', 999)") == list(range(1, 201))
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.pop('q', 999)") == list(range(1, 201))
 
 
 # Whoever knows of a message, by a snapshot that is older than its move to another partition.
@@ -295,7 +292,7 @@ def test_an_old_snapshot_does_not_miss_what_was_moved(
         with old.transaction(force_rollback=True):
             old.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
             assert old.execute(call.encode()).rowcount > 0
-            assert _ids(old, "SELECT pgmq.send('q', '1')") != []
+            assert queries.ids(old, "SELECT pgmq.send('q', '1')") != []
         old.close()
 
 
@@ -311,7 +308,7 @@ def test_an_old_snapshot_waits_for_a_move_and_does_not_miss_it(
     upkeep.commit()
     with pytest.raises(psycopg.errors.SerializationFailure, match="due to a new partition of"):
         call.result()
-    assert _ids(old, "SELECT pgmq.delete('q', 35)") == [True]
+    assert queries.ids(old, "SELECT pgmq.delete('q', 35)") == [True]
 
 
 # Calls that lock several messages.
@@ -349,7 +346,7 @@ def test_messages_are_locked_in_one_order_wherever_they_are(
     _send(db, 35 if kind == "ids" else 7)
     db.execute("SELECT pgmq.read('q', 3600, 99)")
     ids = list(range(25, 35))
-    default = _ids(db, "SELECT msg_id FROM pgmq.q_q_default WHERE msg_id >= 25 ORDER BY 1")
+    default = queries.ids(db, "SELECT msg_id FROM pgmq.q_q_default WHERE msg_id >= 25 ORDER BY 1")
     assert default[:4] == ids[:4]
     assert default != ids
     free = "SELECT msg_id FROM pgmq.q_q WHERE msg_id = ANY (%s) ORDER BY 1 FOR UPDATE SKIP LOCKED"
@@ -358,7 +355,7 @@ def test_messages_are_locked_in_one_order_wherever_they_are(
         first.execute("SELECT FROM pgmq.q_q WHERE msg_id = 25 FOR UPDATE")
         arguments = (ids[::-1], [1] * 10)[: call.count("%s")]
         waiting = Waiting(second, call, *arguments).until_it_waits(db)
-        assert _ids(db, free, ids) == default[1:], call
+        assert queries.ids(db, free, ids) == default[1:], call
         first.rollback()
         waiting.result()
         if "set_vt" in call:
@@ -394,8 +391,8 @@ def test_nobody_waits_for_a_reader_who_has_not_ended(
             reader.execute(call, (32,), prepare=True).fetchall()
         # A sweep looks into every partition, as do metrics.
         queue.execute("SELECT setval('pgmq.sweep_due_q', 0)")
-        assert len(_ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)")) == 33
-        assert _ids(queue, "SELECT default_partition_length FROM pgmq.metrics('q')") == [36]
+        assert len(queries.ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)")) == 33
+        assert queries.ids(queue, "SELECT default_partition_length FROM pgmq.metrics('q')") == [36]
         _send(queue, 1)
         assert _partitions(queue) == [0, 10, 20]
     # A step of what it found due: one partition is dropped, one filled from the default one, and
@@ -412,8 +409,8 @@ def test_a_prepared_transaction_locks_nothing_more(
     reader.execute("BEGIN; SELECT pgmq.read('q', 60, 32)")
     reader.execute("PREPARE TRANSACTION 'reading'")
     try:
-        assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == [33, 34, 35]
-        assert _ids(queue, "SELECT default_partition_length FROM pgmq.metrics('q')") == [6]
+        assert queries.ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == [33, 34, 35]
+        assert queries.ids(queue, "SELECT default_partition_length FROM pgmq.metrics('q')") == [6]
     finally:
         queue.execute("COMMIT PREPARED 'reading'")
     assert _partitions(queue) == [0, 10, 20]
@@ -425,7 +422,7 @@ def test_a_queue_may_be_read_and_dropped_at_once(queue: psycopg.Connection) -> N
     with queue.transaction():
         queue.execute("SELECT pgmq.read('q', 60, 32)")
         queue.execute("SELECT pgmq.drop_queue('q')")
-    assert _ids(queue, "SELECT count(*) FROM pgmq.tending") == [0]
+    assert queries.ids(queue, "SELECT count(*) FROM pgmq.tending") == [0]
 
 
 @pytest.mark.parametrize("kind", ["'50', '100000', 1", "'1 s', '1 h', 1"], ids=["ids", "times"])
@@ -453,10 +450,10 @@ def test_nothing_is_lost_or_seen_twice_while_partitions_come(
         while True:
             last = done.is_set()
             session.execute("SELECT setval('pgmq.tend_due_q', 0)")
-            ids = _ids(session, "SELECT msg_id FROM pgmq.read('q', 600, 32)")
+            ids = queries.ids(session, "SELECT msg_id FROM pgmq.read('q', 600, 32)")
             assert ids == sorted(ids)
             got.extend(ids)
-            removed = _ids(session, "SELECT pgmq.delete('q', %s::bigint[])", ids)
+            removed = queries.ids(session, "SELECT pgmq.delete('q', %s::bigint[])", ids)
             assert sorted(removed) == ids
             if last and not ids:
                 return
@@ -476,4 +473,4 @@ def test_nothing_is_lost_or_seen_twice_while_partitions_come(
         thread.join()
     assert [str(error) for error in errors] == []
     assert len(got) == len(set(got)) == producers * count * batch * 9 // 10
-    assert _ids(db, "SELECT msg_id FROM pgmq.q_q") == []
+    assert queries.ids(db, "SELECT msg_id FROM pgmq.q_q") == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from support.waiting import Waiting
+from support.waiting import Waiting, never_wait
 
 if TYPE_CHECKING:
     from conftest import Connect
@@ -24,12 +24,11 @@ POLICIES = [
 
 
 @pytest.fixture
-def other(db: psycopg.Connection, connect: Connect) -> psycopg.Connection:
+def other(db: psycopg.Connection, other: psycopg.Connection) -> psycopg.Connection:
+    """Another session, and queues for both."""
     db.execute("SELECT pgmq.create('q'), pgmq.create('a'), pgmq.create('b')")
-    db.execute("SET lock_timeout = '3s'")
-    session = connect()
-    session.execute("SET lock_timeout = '3s'")
-    return session
+    never_wait(db)
+    return other
 
 
 def _policy(session: psycopg.Connection, queue: str, dead_letter_queue: str) -> None:

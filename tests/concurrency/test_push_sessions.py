@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from pgmq import embedded
+from support.waiting import never_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,8 +49,7 @@ def _kill(db: psycopg.Connection, session: psycopg.Connection) -> None:
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
     db.execute("SELECT pgmq.create('q'), pgmq.enable_push('q')")
-    # A call that would wait fails instead.
-    db.execute("SET lock_timeout = '2s'")
+    never_wait(db)
     return db
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from support.waiting import Waiting
+from support.queries import ids
+from support.waiting import Waiting, never_wait
 
 if TYPE_CHECKING:
     from conftest import Connect
@@ -16,12 +17,8 @@ if TYPE_CHECKING:
 REDRIVE = "SELECT pgmq.redrive('dead')"
 
 
-def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[Any]:
-    return [row[0] for row in session.execute(query.encode(), arguments).fetchall()]
-
-
 def _redrive(session: psycopg.Connection, qty: int | None = None) -> int:
-    return int(_ids(session, "SELECT pgmq.redrive('dead', NULL, %s)", qty)[0])
+    return int(ids(session, "SELECT pgmq.redrive('dead', NULL, %s)", qty)[0])
 
 
 def _fill(session: psycopg.Connection, count: int) -> None:
@@ -34,22 +31,14 @@ def _fill(session: psycopg.Connection, count: int) -> None:
 
 
 def _messages(session: psycopg.Connection, queue: str) -> list[Any]:
-    return _ids(session, f"SELECT message FROM pgmq.q_{queue} ORDER BY msg_id")
+    return ids(session, f"SELECT message FROM pgmq.q_{queue} ORDER BY msg_id")
 
 
 @pytest.fixture
 def queues(db: psycopg.Connection) -> psycopg.Connection:
     db.execute("SELECT pgmq.create('q'), pgmq.create('dead')")
-    # A call that would wait fails instead.
-    db.execute("SET lock_timeout = '2s'")
+    never_wait(db)
     return db
-
-
-@pytest.fixture
-def other(queues: psycopg.Connection, connect: Connect) -> psycopg.Connection:
-    session = connect()
-    session.execute("SET lock_timeout = '2s'")
-    return session
 
 
 def test_redrives_at_once_share_the_work_and_move_each_message_once(
@@ -97,7 +86,7 @@ def test_a_letter_that_a_consumer_holds_stays_and_nobody_waits(
 ) -> None:
     _fill(queues, 3)
     with other.transaction():
-        assert _ids(other, "SELECT msg_id FROM pgmq.read('dead', 0, 1)") == [1]
+        assert ids(other, "SELECT msg_id FROM pgmq.read('dead', 0, 1)") == [1]
         assert _redrive(queues) == 2
     assert _messages(queues, "q") == [2, 3]
     assert _redrive(queues) == 1
@@ -113,11 +102,11 @@ def test_consumers_of_both_queues_do_not_wait_for_a_redrive_and_see_none_of_it(
     _fill(queues, 3)
     with other.transaction():
         assert _redrive(other, 2) == 2
-        assert _ids(queues, "SELECT msg_id FROM pgmq.read('q', 60, 5)") == []
+        assert ids(queues, "SELECT msg_id FROM pgmq.read('q', 60, 5)") == []
         queues.execute("SELECT pgmq.send('q', '9')")
-        assert _ids(queues, "SELECT message FROM pgmq.read('q', 60, 5)") == [9]
-        assert _ids(queues, "SELECT message FROM pgmq.read('dead', 60, 5)") == [3]
-    assert _ids(queues, "SELECT message FROM pgmq.read('q', 60, 5)") == [1, 2]
+        assert ids(queues, "SELECT message FROM pgmq.read('q', 60, 5)") == [9]
+        assert ids(queues, "SELECT message FROM pgmq.read('dead', 60, 5)") == [3]
+    assert ids(queues, "SELECT message FROM pgmq.read('q', 60, 5)") == [1, 2]
 
 
 @pytest.mark.parametrize("how", ["rollback", "kill"])
@@ -229,7 +218,7 @@ def test_two_moves_of_one_message_move_it_once(
 
     def work(session: psycopg.Connection, queue: str) -> None:
         for msg_id in range(1, 51):
-            found.extend(_ids(session, "SELECT pgmq.move('dead', %s, %s)", msg_id, queue))
+            found.extend(ids(session, "SELECT pgmq.move('dead', %s, %s)", msg_id, queue))
 
     threads = [threading.Thread(target=work, args=(connect(), queue)) for queue in "qr"]
     for thread in threads:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from support.waiting import never_wait
+
 if TYPE_CHECKING:
     from conftest import Connect
 
@@ -32,8 +34,7 @@ def routed(db: psycopg.Connection) -> psycopg.Connection:
     db.execute("SELECT pgmq.create('q'), pgmq.create('r'), pgmq.create_exchange('e')")
     db.execute("SELECT pgmq.bind('e', 'q', '#'), pgmq.bind_topic('#', 'q')")
     db.execute("SELECT pgmq.bind('e', 'r', 'x')")
-    # A call that would wait fails instead.
-    db.execute("SET lock_timeout = '2s'")
+    never_wait(db)
     return db
 
 

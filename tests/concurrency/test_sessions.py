@@ -8,29 +8,20 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from support.queries import ids
+from support.waiting import never_wait
+
 if TYPE_CHECKING:
     from conftest import Connect
 
 READ = "SELECT msg_id FROM pgmq.read('q', 60, %s)"
 
 
-def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[int]:
-    return [row[0] for row in session.execute(query, arguments).fetchall()]
-
-
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
     db.execute("SELECT pgmq.create('q')")
-    # A call that would wait fails instead.
-    db.execute("SET lock_timeout = '2s'")
+    never_wait(db)
     return db
-
-
-@pytest.fixture
-def other(queue: psycopg.Connection, connect: Connect) -> psycopg.Connection:
-    session = connect()
-    session.execute("SET lock_timeout = '2s'")
-    return session
 
 
 def test_many_readers_never_get_the_same_message(
@@ -42,7 +33,7 @@ def test_many_readers_never_get_the_same_message(
     got: list[list[int]] = []
 
     def drain(session: psycopg.Connection, call: str) -> None:
-        while batch := _ids(session, call):
+        while batch := ids(session, call):
             got.append(batch)
 
     calls = ["SELECT msg_id FROM pgmq.read('q', 60, 7)", "SELECT msg_id FROM pgmq.pop('q', 3)"]
@@ -60,8 +51,8 @@ def test_a_reader_takes_the_next_messages_while_another_holds_the_first(
 ) -> None:
     queue.execute("SELECT pgmq.send_batch('q', '{1,2,3,4}')")
     with other.transaction():
-        assert _ids(other, READ, 2) == [1, 2]
-        assert _ids(queue, call, 10) == [3, 4]
+        assert ids(other, READ, 2) == [1, 2]
+        assert ids(queue, call, 10) == [3, 4]
 
 
 def test_a_reader_takes_the_next_due_messages_while_another_holds_the_first(
@@ -71,11 +62,11 @@ def test_a_reader_takes_the_next_due_messages_while_another_holds_the_first(
     queue.execute("SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 500)")
     queue.execute("SELECT count(*) FROM pgmq.read('q', 0, 500)")
     with other.transaction():
-        assert len(_ids(other, READ, 300)) == 300
-        assert len(_ids(queue, READ, 150)) == 150
-        assert len(_ids(queue, READ, 150)) == 50
+        assert len(ids(other, READ, 300)) == 300
+        assert len(ids(queue, READ, 150)) == 150
+        assert len(ids(queue, READ, 150)) == 50
         queue.execute("SELECT pgmq.send('q', '1')")
-        assert _ids(queue, READ, 1) == [501]
+        assert ids(queue, READ, 1) == [501]
 
 
 def test_a_rolled_back_read_pop_delete_or_archive_leaves_the_message_as_it_was(
@@ -94,23 +85,23 @@ def test_a_rolled_back_read_pop_delete_or_archive_leaves_the_message_as_it_was(
         with queue.transaction(force_rollback=True):
             queue.execute(call)
         assert queue.execute("SELECT * FROM pgmq.q_q").fetchall() == before
-    assert _ids(queue, "SELECT msg_id FROM pgmq.pop('q')") == [1]
+    assert ids(queue, "SELECT msg_id FROM pgmq.pop('q')") == [1]
 
 
 def test_a_rolled_back_send_leaves_nothing(queue: psycopg.Connection) -> None:
     with queue.transaction(force_rollback=True):
         queue.execute("SELECT pgmq.send('q', '1')")
-    assert _ids(queue, READ, 1) == []
+    assert ids(queue, READ, 1) == []
     queue.execute("SELECT pgmq.send('q', '1')")
-    assert _ids(queue, READ, 1) == [2]
+    assert ids(queue, READ, 1) == [2]
 
 
 def test_a_read_that_is_rolled_back_to_a_savepoint_is_read_again(queue: psycopg.Connection) -> None:
     queue.execute("SELECT pgmq.send('q', '1')")
     with queue.transaction():
         with queue.transaction(force_rollback=True):
-            assert _ids(queue, READ, 1) == [1]
-        assert _ids(queue, READ, 1) == [1]
+            assert ids(queue, READ, 1) == [1]
+        assert ids(queue, READ, 1) == [1]
 
 
 def test_producers_do_not_wait_for_each_other_nor_for_readers(
@@ -120,11 +111,11 @@ def test_producers_do_not_wait_for_each_other_nor_for_readers(
         other.execute("SELECT pgmq.send('q', '1')")
         with queue.transaction():
             queue.execute("SELECT pgmq.send('q', '2')")
-        assert _ids(queue, READ, 5) == [2]
+        assert ids(queue, READ, 5) == [2]
         with queue.transaction():
-            assert _ids(queue, READ, 5) == []
+            assert ids(queue, READ, 5) == []
             other.execute("SELECT pgmq.send('q', '3')")
-    assert _ids(queue, READ, 5) == [1, 3]
+    assert ids(queue, READ, 5) == [1, 3]
 
 
 def test_purging_does_not_wait_for_a_producer_and_counts_what_it_removed(
@@ -134,7 +125,7 @@ def test_purging_does_not_wait_for_a_producer_and_counts_what_it_removed(
     with other.transaction():
         other.execute("SELECT pgmq.send('q', '4')")
         assert queue.execute("SELECT pgmq.purge_queue('q')").fetchone() == (3,)
-    assert _ids(queue, READ, 5) == [4]
+    assert ids(queue, READ, 5) == [4]
 
 
 @pytest.mark.parametrize(
@@ -147,14 +138,14 @@ def test_a_reader_in_a_stricter_isolation_level_takes_what_its_snapshot_shows(
     strict = connect(autocommit=False)
     strict.isolation_level = level
     strict.execute("SELECT 1")
-    assert _ids(queue, READ, 1) == [1]
+    assert ids(queue, READ, 1) == [1]
     queue.execute("SELECT pgmq.send('q', '4')")
     with pytest.raises(psycopg.errors.SerializationFailure):
         strict.execute(READ, (1,))  # another took message 1 since the snapshot
     strict.rollback()
-    assert _ids(strict, READ, 2) == [2, 3]
+    assert ids(strict, READ, 2) == [2, 3]
     strict.commit()
-    assert _ids(queue, READ, 5) == [4]
+    assert ids(queue, READ, 5) == [4]
 
 
 def test_a_killed_reader_gives_back_what_it_had_not_committed(
@@ -162,9 +153,9 @@ def test_a_killed_reader_gives_back_what_it_had_not_committed(
 ) -> None:
     queue.execute("SELECT pgmq.send_batch('q', '{1,2}')")
     other.execute("BEGIN")
-    assert _ids(other, READ, 1) == [1]
+    assert ids(other, READ, 1) == [1]
     queue.execute("SELECT pg_terminate_backend(%s, 5000)", (other.info.backend_pid,))
-    assert _ids(queue, READ, 5) == [1, 2]
+    assert ids(queue, READ, 5) == [1, 2]
 
 
 def test_an_acknowledgement_is_refused_once_another_has_the_lease(
@@ -180,9 +171,9 @@ def test_an_acknowledgement_is_refused_once_another_has_the_lease(
     ):
         assert queue.execute(call).fetchone() == (False,)
     # 2 was never read.
-    assert _ids(queue, "SELECT pgmq.ack('q', '{1,2}'::bigint[], '{1,0}'::integer[])") == []
+    assert ids(queue, "SELECT pgmq.ack('q', '{1,2}'::bigint[], '{1,0}'::integer[])") == []
     # Stale pair in ack_and_read: passed over, the next batch still comes.
-    assert _ids(queue, "SELECT msg_id FROM pgmq.ack_and_read('q', 60, 5, '{1}', '{1}')") == [2]
+    assert ids(queue, "SELECT msg_id FROM pgmq.ack_and_read('q', 60, 5, '{1}', '{1}')") == [2]
     assert other.execute("SELECT pgmq.ack('q', 1, 2)").fetchone() == (True,)
 
 
@@ -192,7 +183,7 @@ def test_an_acknowledgement_waits_for_a_concurrent_read_and_is_then_refused(
     queue.execute("SELECT pgmq.send('q', '1')")
     queue.execute("SELECT pgmq.read('q', 0, 1)")
     other.execute("BEGIN")
-    assert _ids(other, READ, 1) == [1]
+    assert ids(other, READ, 1) == [1]
     answer: list[Any] = []
     queue.execute("SET lock_timeout = 0")
     thread = threading.Thread(
@@ -256,7 +247,7 @@ def test_a_poll_sees_what_is_committed_meanwhile(
     found: list[list[int]] = []
     thread = threading.Thread(
         target=lambda: found.append(
-            _ids(other, "SELECT msg_id FROM pgmq.read_with_poll('q', 60, 1, 20, 10)")
+            ids(other, "SELECT msg_id FROM pgmq.read_with_poll('q', 60, 1, 20, 10)")
         )
     )
     thread.start()

@@ -9,6 +9,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from support.plans import touched
+from support.queries import ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +41,6 @@ def _rows(db: psycopg.Connection, query: str, *arguments: Any) -> list[Any]:
     return db.execute(query.encode(), arguments).fetchall()
 
 
-def _ids(db: psycopg.Connection, query: str, *arguments: Any) -> list[Any]:
-    return [row[0] for row in _rows(db, query, *arguments)]
-
-
 def _key(key: object) -> Jsonb:
     return Jsonb({HEADER: key})
 
@@ -73,7 +70,7 @@ def test_a_key_is_sent_once(queue: psycopg.Connection) -> None:
     assert _once(queue, "A") == (2, True)
     assert _once(queue, "") == (3, True)
     assert _once(queue, "", delay=5) == (3, False)
-    assert _ids(queue, "SELECT message FROM pgmq.read('q', 0, 9)") == ["a", "A", ""]
+    assert ids(queue, "SELECT message FROM pgmq.read('q', 0, 9)") == ["a", "A", ""]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +144,7 @@ def test_a_call_needs_no_casts(queue: psycopg.Connection) -> None:
         "send_once('q', msgs => '{1,2}', dedup_keys => '{a,c}')": [(1, False), (3, False)],
     }.items():
         assert _rows(queue, f"SELECT * FROM pgmq.{call}") == expected
-    assert _ids(queue, "SELECT message FROM pgmq.q_q") == [{"a": 1}, None, 2]
+    assert ids(queue, "SELECT message FROM pgmq.q_q") == [{"a": 1}, None, 2]
 
 
 def test_an_array_is_sent_in_its_order_each_key_once(queue: psycopg.Connection) -> None:
@@ -186,26 +183,26 @@ def test_the_header_does_the_same_wherever_headers_are_sent(
     # Equal as text.
     for key in ("'7'", "7"):
         headers = f"jsonb_build_object('{HEADER}', {key})"
-        assert _ids(queue, f"SELECT pgmq.{call.format(headers)}") == [1]
+        assert ids(queue, f"SELECT pgmq.{call.format(headers)}") == [1]
     assert _once(queue, "7") == (1, False)
     # Not an object, or null: no key.
     for number, headers in enumerate([f'["{HEADER}"]', f'"{HEADER}"', f'{{"{HEADER}": null}}']):
         sent = call.format(f"'{headers}'::jsonb")
-        assert _ids(queue, f"SELECT pgmq.{sent}") == [number + 2]
-    assert _ids(queue, f"SELECT pgmq.{call.format('null::jsonb')}") == [5]
+        assert ids(queue, f"SELECT pgmq.{sent}") == [number + 2]
+    assert ids(queue, f"SELECT pgmq.{call.format('null::jsonb')}") == [5]
 
 
 def test_a_batch_may_have_messages_with_and_without_the_header(queue: psycopg.Connection) -> None:
     call = "SELECT pgmq.send_batch('q', %s::jsonb[], %s::jsonb[])"
     msgs = [Jsonb(n) for n in range(5)]
     headers = [None, _key("b"), Jsonb({}), _key("a"), _key("b")]
-    assert _ids(queue, call, msgs, headers) == [1, 2, 3, 4, 2]
-    assert _ids(queue, call, msgs, headers) == [5, 2, 6, 4, 2]
-    assert _ids(queue, "SELECT message FROM pgmq.q_q") == [0, 1, 2, 3, 0, 2]
+    assert ids(queue, call, msgs, headers) == [1, 2, 3, 4, 2]
+    assert ids(queue, call, msgs, headers) == [5, 2, 6, 4, 2]
+    assert ids(queue, "SELECT message FROM pgmq.q_q") == [0, 1, 2, 3, 0, 2]
     # Whatever the bounds of the arrays.
     bounds = "SELECT pgmq.send_batch('q', '[0:1]={7,8}'::jsonb[], %s::text::jsonb[])"
-    assert _ids(queue, bounds, f'[3:4]={{null,"{{\\"{HEADER}\\":1}}"}}') == [7, 8]
-    assert _ids(queue, "SELECT message FROM pgmq.q_q WHERE msg_id > 6") == [7, 8]
+    assert ids(queue, bounds, f'[3:4]={{null,"{{\\"{HEADER}\\":1}}"}}') == [7, 8]
+    assert ids(queue, "SELECT message FROM pgmq.q_q WHERE msg_id > 6") == [7, 8]
 
 
 def test_what_comes_by_topics_and_exchanges_is_sent_once(queue: psycopg.Connection) -> None:
@@ -231,7 +228,7 @@ def test_a_queue_without_a_window_refuses_send_once_and_ignores_the_header(
             db.execute(f"SELECT pgmq.send_once('q', {call})".encode())
         assert "pgmq.set_policy('q', dedup_window" in str(caught.value.diag.message_hint)
     for n in (1, 2):
-        assert _ids(db, "SELECT pgmq.send('q', '1', %s)", _key("a")) == [n]
+        assert ids(db, "SELECT pgmq.send('q', '1', %s)", _key("a")) == [n]
 
 
 def test_turning_a_window_off_and_on_again_forgets_the_keys(queue: psycopg.Connection) -> None:

@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from support.queries import ids
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -36,10 +38,6 @@ def _send_groups(session: psycopg.Connection, groups: Iterable[str]) -> list[int
     return _send(session, ({"x-pgmq-group": group} for group in groups))
 
 
-def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[int]:
-    return [row[0] for row in session.execute(query, arguments).fetchall()]
-
-
 @pytest.mark.parametrize("call", ["read_grouped", "read_grouped_rr", "read_grouped_head"])
 def test_a_grouped_read_returns_the_message_as_it_is_now(
     queue: psycopg.Connection, call: str
@@ -56,9 +54,9 @@ def test_a_grouped_read_returns_the_message_as_it_is_now(
 
 @pytest.mark.parametrize("call", ["read_grouped", "read_grouped_rr", "read_grouped_head"])
 def test_no_limit_returns_every_group_of_many(queue: psycopg.Connection, call: str) -> None:
-    ids = _send_groups(queue, (f"g{n}" for n in range(2000)))
-    assert _ids(queue, f"SELECT msg_id FROM pgmq.{call}('q', 60, NULL)") == ids
-    assert _ids(queue, f"SELECT msg_id FROM pgmq.{call}('q', 60, NULL)") == []
+    sent = _send_groups(queue, (f"g{n}" for n in range(2000)))
+    assert ids(queue, f"SELECT msg_id FROM pgmq.{call}('q', 60, NULL)") == sent
+    assert ids(queue, f"SELECT msg_id FROM pgmq.{call}('q', 60, NULL)") == []
 
 
 @pytest.mark.parametrize("call", ["read_grouped", "read_grouped_rr", "read_grouped_head"])
@@ -67,9 +65,9 @@ def test_a_blocked_group_in_front_does_not_hide_the_others(
 ) -> None:
     _send_groups(queue, ["hot"] * 5000)
     others = _send_groups(queue, (f"g{n}" for n in range(10)))
-    assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 3600, 1)") == [1]
-    assert _ids(queue, f"SELECT msg_id FROM pgmq.{call}('q', 60, 5)") == others[:5]
-    assert _ids(queue, f"SELECT msg_id FROM pgmq.{call}('q', 60, NULL)") == others[5:]
+    assert ids(queue, "SELECT msg_id FROM pgmq.read('q', 3600, 1)") == [1]
+    assert ids(queue, f"SELECT msg_id FROM pgmq.{call}('q', 60, 5)") == others[:5]
+    assert ids(queue, f"SELECT msg_id FROM pgmq.{call}('q', 60, NULL)") == others[5:]
 
 
 def test_an_old_group_has_its_turn_while_newer_ones_keep_coming(queue: psycopg.Connection) -> None:
@@ -79,7 +77,7 @@ def test_an_old_group_has_its_turn_while_newer_ones_keep_coming(queue: psycopg.C
     queue.execute("SELECT pgmq.set_vt('q', 1, 3600), pgmq.set_vt('q', 51, 0)")
     for n in range(300):
         _send_groups(queue, [f"g{n}"])
-        (found,) = _ids(queue, "SELECT msg_id FROM pgmq.read_grouped('q', 60, 1)")
+        (found,) = ids(queue, "SELECT msg_id FROM pgmq.read_grouped('q', 60, 1)")
         if found == 51:
             return
         queue.execute("SELECT pgmq.delete('q', %s::bigint)", (found,))
@@ -90,36 +88,36 @@ def test_the_only_free_group_of_many_is_found_within_some_calls(queue: psycopg.C
     """A call looks at a part of very many blocked groups, and the next call at the next part."""
     groups = [f"g{n}" for n in range(5000)]
     _send_groups(queue, groups * 2)
-    assert len(_ids(queue, "SELECT msg_id FROM pgmq.read_grouped_head('q', 3600, NULL)")) == 5000
+    assert len(ids(queue, "SELECT msg_id FROM pgmq.read_grouped_head('q', 3600, NULL)")) == 5000
     queue.execute("SELECT pgmq.delete('q', 4321)")
-    found = (_ids(queue, "SELECT msg_id FROM pgmq.read_grouped_head('q', 60, 1)") for _ in range(9))
+    found = (ids(queue, "SELECT msg_id FROM pgmq.read_grouped_head('q', 60, 1)") for _ in range(9))
     assert next(filter(None, found), None) == [9321]
 
 
 def test_rounds_go_on_in_the_groups_that_have_more(queue: psycopg.Connection) -> None:
     _send_groups(queue, ["a", "b", "b", "c", *"bbbbbb", "c"])
     rounds = "SELECT msg_id FROM pgmq.read_grouped_rr('q', 0, %s)"
-    assert _ids(queue, rounds, 6) == [1, 2, 4, 3, 11, 5]
-    assert _ids(queue, rounds, None) == [1, 2, 4, 3, 11, 5, 6, 7, 8, 9, 10]
+    assert ids(queue, rounds, 6) == [1, 2, 4, 3, 11, 5]
+    assert ids(queue, rounds, None) == [1, 2, 4, 3, 11, 5, 6, 7, 8, 9, 10]
 
 
 def test_rounds_reach_every_group_however_crowded_the_front_is(queue: psycopg.Connection) -> None:
     _send_groups(queue, ["a", "a", "a", *["hot"] * 100, "b", "b", "c", "c"])
     rounds = "SELECT msg_id FROM pgmq.read_grouped_rr('q', 0, %s)"
-    assert _ids(queue, rounds, 4) == [1, 4, 104, 106]
+    assert ids(queue, rounds, 4) == [1, 4, 104, 106]
     queue.execute("SELECT pgmq.set_vt('q', 4, 3600)")
-    assert _ids(queue, rounds, 6) == [1, 104, 106, 2, 105, 107]
+    assert ids(queue, rounds, 6) == [1, 104, 106, 2, 105, 107]
 
 
 def test_read_group_knows_only_its_own_group(queue: psycopg.Connection) -> None:
     _send(queue, [{"x-pgmq-group": "a"}, None, {"x-pgmq-group": "b"}, {"x-pgmq-group": "a"}])
     read = "SELECT msg_id FROM pgmq.read_group('q', %s, 60, %s)"
-    assert _ids(queue, read, "nobody", 10) == []
-    assert _ids(queue, read, "a", 0) == []
-    assert _ids(queue, read, "a", 10) == [1, 4]
-    assert _ids(queue, read, "a", 10) == []
-    assert _ids(queue, read, None, 10) == [2]
-    assert _ids(queue, read, "b", 10) == [3]
+    assert ids(queue, read, "nobody", 10) == []
+    assert ids(queue, read, "a", 0) == []
+    assert ids(queue, read, "a", 10) == [1, 4]
+    assert ids(queue, read, "a", 10) == []
+    assert ids(queue, read, None, 10) == [2]
+    assert ids(queue, read, "b", 10) == [3]
 
 
 def test_a_wrong_call_is_an_error_even_when_the_queue_is_empty(queue: psycopg.Connection) -> None:
@@ -171,19 +169,19 @@ def test_only_a_queue_with_the_index_has_functions_for_groups(db: psycopg.Connec
     order = [1, 3, 4, 2, 5]
     db.execute("SELECT pgmq.create('q')")
     _send_groups(db, "aabca")
-    assert not _ids(db, functions)
-    assert _ids(db, read) == order
+    assert not ids(db, functions)
+    assert ids(db, read) == order
     db.execute("SELECT pgmq.create_fifo_index('q')")
     names: list[Any] = [f"_group{name}_q" for name in ("front", "plan", "search")]
-    assert _ids(db, functions) == names
-    assert _ids(db, read) == order
+    assert ids(db, functions) == names
+    assert ids(db, read) == order
     db.execute("DROP INDEX pgmq.fifo_idx_q")
-    assert _ids(db, read) == order
+    assert ids(db, read) == order
     db.execute("SELECT pgmq.create_fifo_index('q')")
-    assert _ids(db, functions) == names
-    assert _ids(db, read) == order
+    assert ids(db, functions) == names
+    assert ids(db, read) == order
     db.execute("SELECT pgmq.drop_queue('q')")
-    assert _ids(db, functions) == []
+    assert ids(db, functions) == []
 
 
 def test_the_index_is_not_used_to_look_messages_up_by_msg_id(db: psycopg.Connection) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from support import queries
 from support.sweeps import let_look, stop_sweeps
 
 if TYPE_CHECKING:
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
 # By msg_id and by time. There are 10 msg_ids to a partition.
 KINDS = {"ids": "'10', '30', 2", "times": "'1 day', '3 days', 2"}
 EACH_KIND = pytest.mark.parametrize("queue", KINDS, indirect=True)
-
-
-def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[Any]:
-    return [row[0] for row in session.execute(query.encode(), arguments).fetchall()]
-
-
-def _value(session: psycopg.Connection, query: str, *arguments: Any) -> Any:
-    row = session.execute(query.encode(), arguments).fetchone()
-    assert row is not None
-    return row[0]
 
 
 def _send(session: psycopg.Connection, count: int) -> None:
@@ -36,7 +27,7 @@ def _send(session: psycopg.Connection, count: int) -> None:
 
 def _children(session: psycopg.Connection, table: str) -> list[str]:
     """Return the names of a table's partitions, the default one left out, in order."""
-    return _ids(
+    return queries.ids(
         session,
         "SELECT (partition::text::regclass)::text FROM pgmq._partitions(%s) ORDER BY first_key",
         table,
@@ -74,9 +65,9 @@ def test_a_queue_by_ids_has_partitions_for_the_first_ones(db: psycopg.Connection
     assert _children(db, "pgmq.q_q") == [f"pgmq.q_q{name}" for name in names]
     assert _children(db, "pgmq.a_q") == [f"pgmq.a_q{name}" for name in names]
     defaults = "SELECT pgmq._default_partition(%s)::text"
-    assert _value(db, defaults, "pgmq.q_q") == "pgmq.q_q_default"
-    assert _value(db, defaults, "pgmq.a_q") == "pgmq.a_q_default"
-    assert _value(db, "SELECT is_partitioned FROM pgmq.list_queues()") is True
+    assert queries.one(db, defaults, "pgmq.q_q") == "pgmq.q_q_default"
+    assert queries.one(db, defaults, "pgmq.a_q") == "pgmq.a_q_default"
+    assert queries.one(db, "SELECT is_partitioned FROM pgmq.list_queues()") is True
 
 
 @pytest.mark.parametrize(
@@ -103,9 +94,9 @@ def test_a_queue_by_time_has_partitions_around_now(
         SELECT to_char({base} + n * %s::interval, '"pgmq.q_q_p"{pattern}')
         FROM generate_series(-2, 2) AS n
     """
-    assert _children(db, "pgmq.q_q") == _ids(db, expected, interval)
+    assert _children(db, "pgmq.q_q") == queries.ids(db, expected, interval)
     db.execute("SELECT pgmq.send('q', '1')")
-    assert _value(db, "SELECT default_partition_length FROM pgmq.metrics('q')") == 0
+    assert queries.one(db, "SELECT default_partition_length FROM pgmq.metrics('q')") == 0
 
 
 @pytest.mark.parametrize(
@@ -136,21 +127,21 @@ def test_settings_that_make_no_sense_are_refused(
     with pytest.raises(psycopg.Error) as caught:
         db.execute(f"SELECT pgmq.create_partitioned({arguments})".encode())
     assert (caught.value.sqlstate, said in str(caught.value)) == (state, True)
-    assert _ids(db, "SELECT queue_name FROM pgmq.list_queues()") == ["plain"]
-    assert _value(db, "SELECT count(*) FROM pgmq.partitioning") == 0
+    assert queries.ids(db, "SELECT queue_name FROM pgmq.list_queues()") == ["plain"]
+    assert queries.one(db, "SELECT count(*) FROM pgmq.partitioning") == 0
 
 
 def test_creating_a_queue_that_is_there_changes_nothing(ids: psycopg.Connection) -> None:
-    before = _ids(ids, "SELECT t::text FROM pgmq.partitioning AS t ORDER BY 1")
+    before = queries.ids(ids, "SELECT t::text FROM pgmq.partitioning AS t ORDER BY 1")
     ids.execute("SELECT pgmq.create_partitioned('q', '5', '5')")
     ids.execute("SELECT pgmq.create('q')")
-    assert _ids(ids, "SELECT t::text FROM pgmq.partitioning AS t ORDER BY 1") == before
+    assert queries.ids(ids, "SELECT t::text FROM pgmq.partitioning AS t ORDER BY 1") == before
 
 
 def test_long_names_that_begin_alike_share_no_partition(db: psycopg.Connection) -> None:
     for end in "xy":
         db.execute("SELECT pgmq.create_partitioned(repeat('a', 46) || %s, '1 s', '1 h')", (end,))
-    names = _ids(db, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relispartition")
+    names = queries.ids(db, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relispartition")
     assert len(names) == 2 * 2 * 10
     assert all(len(name) <= 63 for name in names)
 
@@ -160,7 +151,7 @@ def test_long_names_that_begin_alike_share_no_partition(db: psycopg.Connection) 
 
 @EACH_KIND
 def test_every_call_works_over_several_partitions(queue: psycopg.Connection) -> None:
-    if _value(queue, "SELECT pgmq._partition_column('pgmq.q_q')") == "msg_id":
+    if queries.one(queue, "SELECT pgmq._partition_column('pgmq.q_q')") == "msg_id":
         _send(queue, 45)
     else:
         queue.execute(
@@ -175,34 +166,34 @@ def test_every_call_works_over_several_partitions(queue: psycopg.Connection) -> 
         # Nobody who sends makes a message that old.
         queue.execute("SELECT setval('pgmq.sweep_due_q', 0)")
         queue.execute("SELECT pgmq._advance_q()")
-    used = _value(queue, "SELECT count(DISTINCT tableoid) FROM pgmq.q_q")
+    used = queries.one(queue, "SELECT count(DISTINCT tableoid) FROM pgmq.q_q")
     assert used >= 4
     # By time, msg_ids that follow one another are not in the same partitions.
-    assert _ids(queue, "SELECT msg_id FROM pgmq.peek('q', 45)") == list(range(1, 46))
-    assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 30)") == list(range(1, 31))
-    assert _ids(queue, "SELECT msg_id FROM pgmq.set_vt('q', 3, 0)") == [3]
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.peek('q', 45)") == list(range(1, 46))
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 30)") == list(range(1, 31))
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.set_vt('q', 3, 0)") == [3]
     nack = "SELECT pgmq.nack('q', '{15,25}'::bigint[], '{1,1}'::integer[], 0)"
-    assert sorted(_ids(queue, nack)) == [15, 25]
+    assert sorted(queries.ids(queue, nack)) == [15, 25]
     # Due and ready ones together.
-    assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 5)") == [3, 15, 25, 31, 32]
-    assert _ids(queue, "SELECT pgmq.ack('q', 1, 2)") == [False]
-    assert _ids(queue, "SELECT pgmq.ack('q', 1, 1)") == [True]
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 5)") == [3, 15, 25, 31, 32]
+    assert queries.ids(queue, "SELECT pgmq.ack('q', 1, 2)") == [False]
+    assert queries.ids(queue, "SELECT pgmq.ack('q', 1, 1)") == [True]
     acks = "SELECT pgmq.ack('q', '{2,12,22}'::bigint[], '{1,1,9}'::integer[])"
-    assert sorted(_ids(queue, acks)) == [2, 12]
+    assert sorted(queries.ids(queue, acks)) == [2, 12]
     extend = "SELECT pgmq.extend('q', '{22,31}'::bigint[], '{1,1}'::integer[], 90)"
-    assert sorted(_ids(queue, extend)) == [22, 31]
-    assert sorted(_ids(queue, "SELECT pgmq.delete('q', '{4,14,99}'::bigint[])")) == [4, 14]
-    assert _ids(queue, "SELECT pgmq.delete('q', 5), pgmq.delete('q', 5)") == [True]
-    assert sorted(_ids(queue, "SELECT pgmq.archive('q', '{6,16}'::bigint[])")) == [6, 16]
-    assert _ids(queue, "SELECT pgmq.archive('q', 7)") == [True]
-    assert _ids(queue, "SELECT msg_id FROM pgmq.a_q ORDER BY 1") == [6, 7, 16]
-    assert _ids(queue, "SELECT msg_id FROM pgmq.pop('q', 4)") == [33, 34, 35, 36]
-    assert _ids(queue, "SELECT queue_length FROM pgmq.metrics('q')") == [45 - 3 - 3 - 3 - 4]
+    assert sorted(queries.ids(queue, extend)) == [22, 31]
+    assert sorted(queries.ids(queue, "SELECT pgmq.delete('q', '{4,14,99}'::bigint[])")) == [4, 14]
+    assert queries.ids(queue, "SELECT pgmq.delete('q', 5), pgmq.delete('q', 5)") == [True]
+    assert sorted(queries.ids(queue, "SELECT pgmq.archive('q', '{6,16}'::bigint[])")) == [6, 16]
+    assert queries.ids(queue, "SELECT pgmq.archive('q', 7)") == [True]
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.a_q ORDER BY 1") == [6, 7, 16]
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.pop('q', 4)") == [33, 34, 35, 36]
+    assert queries.ids(queue, "SELECT queue_length FROM pgmq.metrics('q')") == [45 - 3 - 3 - 3 - 4]
     queue.execute("SELECT pgmq.send('q', '1', 3600)")
-    assert _ids(queue, "SELECT msg_id FROM pgmq.get('q', 46)") == [46]
-    assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == list(range(37, 46))
-    left = _value(queue, "SELECT count(*) FROM pgmq.q_q")
-    assert _value(queue, "SELECT pgmq.purge_queue('q')") == left
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.get('q', 46)") == [46]
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == list(range(37, 46))
+    left = queries.one(queue, "SELECT count(*) FROM pgmq.q_q")
+    assert queries.one(queue, "SELECT pgmq.purge_queue('q')") == left
 
 
 @EACH_KIND
@@ -214,26 +205,26 @@ def test_policies_and_groups_are_kept(queue: psycopg.Connection) -> None:
         " archive_retention => '1 h')"
     )
     once = "SELECT msg_id || ' ' || is_new FROM pgmq.send_once('q', '1', 'k')"
-    assert [_value(queue, once), _value(queue, once)] == ["1 true", "1 false"]
+    assert [queries.one(queue, once), queries.one(queue, once)] == ["1 true", "1 false"]
     queue.execute(
         """
         SELECT pgmq.send('q', '2', jsonb_build_object('x-pgmq-group', i % 2), 0)
         FROM generate_series(1, 24) AS i
         """
     )
-    first = _ids(queue, "SELECT msg_id FROM pgmq.read_grouped_rr('q', 60, 10)")
+    first = queries.ids(queue, "SELECT msg_id FROM pgmq.read_grouped_rr('q', 60, 10)")
     assert first == [1, 2]  # max_in_flight
     queue.execute("SELECT pgmq.ack('q', 1, 1)")
     # 3 is of the other group than 2; 4 and so on wait for it.
-    assert _ids(queue, "SELECT msg_id FROM pgmq.read_grouped('q', 60, 1)") == [3]
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.read_grouped('q', 60, 1)") == [3]
     queue.execute("SELECT pgmq.nack('q', '{2,3}'::bigint[], '{1,1}'::integer[], 0)")
-    assert _ids(queue, "SELECT msg_id FROM pgmq.read_grouped_head('q', 60, 2)") == [4, 5]
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.read_grouped_head('q', 60, 2)") == [4, 5]
     letters = "SELECT (headers #>> '{x-pgmq-dead-letter,msg_id}')::int FROM pgmq.q_dead ORDER BY 1"
-    assert _ids(queue, letters) == [2, 3]
-    assert _value(queue, "SELECT pgmq.redrive('dead')") == 2
+    assert queries.ids(queue, letters) == [2, 3]
+    assert queries.one(queue, "SELECT pgmq.redrive('dead')") == 2
     queue.execute("INSERT INTO pgmq.a_q (msg_id, vt, archived_at) VALUES (1, now(), '2020-01-01')")
     queue.execute("SELECT pgmq.maintain('q')")
-    assert _value(queue, "SELECT count(*) FROM pgmq.a_q") == 0
+    assert queries.one(queue, "SELECT count(*) FROM pgmq.a_q") == 0
 
 
 @pytest.mark.parametrize("name", ["q", "Mixed Case"])
@@ -269,7 +260,7 @@ def test_a_message_is_pushed_from_any_partition(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     session = connect()
-    channel = _value(session, "SELECT pgmq.open_channel('q', 2)")
+    channel = queries.one(session, "SELECT pgmq.open_channel('q', 2)")
     _send(queue, 12)
     assert len(list(session.notifies(timeout=0.2, stop_after=2))) == 2
     queue.execute("SELECT pgmq.maintain('q')")
@@ -323,7 +314,7 @@ def test_reads_and_deletes_touch_only_partitions_with_messages(
         "SELECT pgmq.pop('q', 1)",
     ):
         session.execute(call.encode())
-        touched = _ids(
+        touched = queries.ids(
             session,
             """
             SELECT DISTINCT l.relation::regclass::text FROM pg_locks AS l
@@ -385,10 +376,10 @@ def test_no_plan_outlives_the_marks_it_was_made_with(
     # A plan may be kept from the sixth call on.
     for _ in range(8):
         for call in SEEN + LEASED:
-            msg_id = _value(queue, "SELECT pgmq.send('q', '1')")
+            msg_id = queries.one(queue, "SELECT pgmq.send('q', '1')")
             if call in LEASED:
                 queue.execute("SELECT pgmq.read('q', 60, 1)")
-            assert _ids(session, call.format(msg_id)) == [msg_id], call
+            assert queries.ids(session, call.format(msg_id)) == [msg_id], call
             queue.execute("DELETE FROM pgmq.q_q")
             let_look(queue)
             queue.execute("SELECT pgmq._advance_q()")
@@ -409,8 +400,11 @@ def test_what_lies_outside_the_marks_is_found_by_a_sweep(queue: psycopg.Connecti
         """
     )
     queue.execute("SELECT setval('pgmq.sweep_due_q', 0)")
-    assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 5)") == [-5, 70000]
-    assert sorted(_ids(queue, "SELECT pgmq.delete('q', '{-5,70000}'::bigint[])")) == [-5, 70000]
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 5)") == [-5, 70000]
+    assert sorted(queries.ids(queue, "SELECT pgmq.delete('q', '{-5,70000}'::bigint[])")) == [
+        -5,
+        70000,
+    ]
 
 
 # Upkeep
@@ -419,15 +413,15 @@ def test_what_lies_outside_the_marks_is_found_by_a_sweep(queue: psycopg.Connecti
 def test_a_burst_beyond_the_partitions_loses_nothing(ids: psycopg.Connection) -> None:
     ids.execute("UPDATE pgmq.partitioning SET retention_interval = null")
     _send(ids, 40)
-    assert _value(ids, "SELECT default_partition_length FROM pgmq.metrics('q')") == 11
+    assert queries.one(ids, "SELECT default_partition_length FROM pgmq.metrics('q')") == 11
     ids.execute("SELECT pgmq.read('q', 3600, 35)")
-    before = _ids(ids, "SELECT q::text FROM pgmq.q_q AS q ORDER BY msg_id")
-    assert _value(ids, "SELECT pgmq.maintain('q')") == 11
-    assert _ids(ids, "SELECT q::text FROM pgmq.q_q AS q ORDER BY msg_id") == before
-    assert _value(ids, "SELECT default_partition_length FROM pgmq.metrics('q')") == 0
+    before = queries.ids(ids, "SELECT q::text FROM pgmq.q_q AS q ORDER BY msg_id")
+    assert queries.one(ids, "SELECT pgmq.maintain('q')") == 11
+    assert queries.ids(ids, "SELECT q::text FROM pgmq.q_q AS q ORDER BY msg_id") == before
+    assert queries.one(ids, "SELECT default_partition_length FROM pgmq.metrics('q')") == 0
     assert _children(ids, "pgmq.q_q") == [f"pgmq.q_q_p{i}" for i in range(0, 70, 10)]
-    assert _ids(ids, "SELECT pgmq.ack('q', 35, 1)") == [True]
-    assert _ids(ids, "SELECT msg_id FROM pgmq.read('q', 60, 9)") == [36, 37, 38, 39, 40]
+    assert queries.ids(ids, "SELECT pgmq.ack('q', 35, 1)") == [True]
+    assert queries.ids(ids, "SELECT msg_id FROM pgmq.read('q', 60, 9)") == [36, 37, 38, 39, 40]
 
 
 def test_reads_keep_the_partitions(ids: psycopg.Connection) -> None:
@@ -441,7 +435,7 @@ def test_reads_keep_the_partitions(ids: psycopg.Connection) -> None:
         if _children(ids, "pgmq.q_q") == expected:
             break
     assert _children(ids, "pgmq.q_q") == expected
-    assert _ids(ids, "SELECT msg_id FROM pgmq.q_q ORDER BY 1") == list(range(70, 101))
+    assert queries.ids(ids, "SELECT msg_id FROM pgmq.q_q ORDER BY 1") == list(range(70, 101))
     counted = "SELECT dropped_messages, dropped_at <= clock_timestamp()"
     row = ids.execute(f"{counted} FROM pgmq.partitioning WHERE NOT is_archive".encode()).fetchone()
     assert row == (69, True)
@@ -459,13 +453,13 @@ def test_an_upkeep_that_fails_or_is_cancelled_fails_no_transaction(
         "CREATE EVENT TRIGGER fail ON ddl_command_start EXECUTE FUNCTION fail()"
     )
     ids.execute("SELECT setval('pgmq.tend_due_q', 0)")
-    assert len(_ids(ids, "SELECT msg_id FROM pgmq.read('q', 60, 32)")) == 32
+    assert len(queries.ids(ids, "SELECT msg_id FROM pgmq.read('q', 60, 32)")) == 32
     ids.execute("DROP EVENT TRIGGER fail")
     assert warnings == [
         'upkeep of the partitions of queue "q" failed: canceling statement due to user request'
     ]
-    assert _ids(ids, "SELECT msg_id FROM pgmq.read('q', 60, 32)") == [33, 34, 35]
-    assert _value(ids, "SELECT default_partition_length FROM pgmq.metrics('q')") == 6
+    assert queries.ids(ids, "SELECT msg_id FROM pgmq.read('q', 60, 32)") == [33, 34, 35]
+    assert queries.one(ids, "SELECT default_partition_length FROM pgmq.metrics('q')") == 6
 
 
 def test_retention_drops_partitions_and_counts_what_they_held(ids: psycopg.Connection) -> None:
@@ -478,9 +472,9 @@ def test_retention_drops_partitions_and_counts_what_they_held(ids: psycopg.Conne
     # 40 - 30: all of the first partition is smaller.
     assert _children(ids, "pgmq.q_q")[0] == "pgmq.q_q_p10"
     query = "SELECT dropped_messages || ' ' || dropped_unread FROM pgmq.partitioning"
-    assert _value(ids, f"{query} WHERE NOT is_archive") == "7 5"
+    assert queries.one(ids, f"{query} WHERE NOT is_archive") == "7 5"
     # The archive's greatest msg_id is another.
-    assert _ids(ids, "SELECT msg_id FROM pgmq.a_q") == [2]
+    assert queries.ids(ids, "SELECT msg_id FROM pgmq.a_q") == [2]
     ids.execute("UPDATE pgmq.partitioning SET retention_interval = null")
     _send(ids, 100)
     ids.execute("SELECT pgmq.maintain()")
@@ -498,13 +492,13 @@ def test_retention_by_time(db: psycopg.Connection) -> None:
     )
     db.execute("SELECT pgmq.maintain('q')")
     # What ended less than 36 hours ago is kept.
-    kept = _value(db, "SELECT count(*) FROM pgmq.q_q")
-    assert kept == _value(
+    kept = queries.one(db, "SELECT count(*) FROM pgmq.q_q")
+    assert kept == queries.one(
         db,
         "SELECT CASE WHEN now() - date_trunc('day', now(), 'UTC') < '12 h' THEN 3 ELSE 2 END",
     )
     dropped = "SELECT dropped_unread FROM pgmq.partitioning WHERE NOT is_archive"
-    assert _value(db, dropped) == 4 - kept
+    assert queries.one(db, dropped) == 4 - kept
 
 
 def test_a_gap_of_time_is_not_filled(db: psycopg.Connection) -> None:
@@ -517,7 +511,7 @@ def test_a_gap_of_time_is_not_filled(db: psycopg.Connection) -> None:
     )
     db.execute("SELECT pgmq.send('q', '1')")
     db.execute("INSERT INTO pgmq.q_q (enqueued_at, vt) VALUES ('2001-02-03', now())")
-    assert _value(db, "SELECT pgmq.maintain('q')") == 2
+    assert queries.one(db, "SELECT pgmq.maintain('q')") == 2
     children = _children(db, "pgmq.q_q")
     # On the grid of those that are there.
     assert children[:2] == ["pgmq.old", "pgmq.q_q_p2001_02_02"]
@@ -531,7 +525,7 @@ def test_a_gap_of_time_is_not_filled(db: psycopg.Connection) -> None:
 def test_dropping_a_queue_leaves_nothing(queue: psycopg.Connection) -> None:
     _send(queue, 50)
     queue.execute("SELECT pgmq.maintain('q')")
-    assert _value(queue, "SELECT pgmq.drop_queue('q')") is True
+    assert queries.one(queue, "SELECT pgmq.drop_queue('q')") is True
     left = """
         SELECT relname FROM pg_class
         WHERE relnamespace = 'pgmq'::regnamespace AND relname ~ '(^|_)q(_|$)'
@@ -539,10 +533,10 @@ def test_dropping_a_queue_leaves_nothing(queue: psycopg.Connection) -> None:
         SELECT proname FROM pg_proc
         WHERE pronamespace = 'pgmq'::regnamespace AND proname ~ '^_[a-z]+_q$'
     """
-    assert _ids(queue, left) == []
-    assert _value(queue, "SELECT count(*) FROM pgmq.partitioning") == 0
+    assert queries.ids(queue, left) == []
+    assert queries.one(queue, "SELECT count(*) FROM pgmq.partitioning") == 0
     queue.execute("SELECT pgmq.create('q'), pgmq.send('q', '1')")
-    assert _ids(queue, "SELECT msg_id FROM pgmq.read('q', 0, 1)") == [1]
+    assert queries.ids(queue, "SELECT msg_id FROM pgmq.read('q', 0, 1)") == [1]
 
 
 def test_an_archive_is_converted(db: psycopg.Connection) -> None:
@@ -551,21 +545,21 @@ def test_an_archive_is_converted(db: psycopg.Connection) -> None:
     db.execute("SELECT pgmq.archive('q', 1)")
     db.execute("GRANT SELECT, INSERT ON pgmq.a_q TO public; GRANT SELECT ON pgmq.a_q TO pg_monitor")
     grants = "SELECT g::text FROM pg_class, aclexplode(relacl) AS g WHERE relname = %s ORDER BY 1"
-    before = _ids(db, grants, "a_q")
+    before = queries.ids(db, grants, "a_q")
     db.execute("SELECT pgmq.convert_archive_partitioned('q', '10', '20', 2)")
-    assert _ids(db, grants, "a_q") == before
-    assert _ids(db, "SELECT msg_id FROM pgmq.a_q_old") == [1]
+    assert queries.ids(db, grants, "a_q") == before
+    assert queries.ids(db, "SELECT msg_id FROM pgmq.a_q_old") == [1]
     db.execute("SELECT pgmq.archive('q', ARRAY[2, 33, 40])")
-    assert _value(db, "SELECT count(*) FROM pgmq.a_q_default") == 2
+    assert queries.one(db, "SELECT count(*) FROM pgmq.a_q_default") == 2
     db.execute("SELECT pgmq.maintain()")
-    assert _ids(db, "SELECT msg_id FROM pgmq.a_q ORDER BY 1") == [33, 40]
+    assert queries.ids(db, "SELECT msg_id FROM pgmq.a_q ORDER BY 1") == [33, 40]
     assert _children(db, "pgmq.a_q") == [f"pgmq.a_q_p{i}" for i in range(20, 70, 10)]
     notices: list[str | None] = []
     db.add_notice_handler(lambda notice: notices.append(notice.message_primary))
     db.execute("SELECT pgmq.convert_archive_partitioned('q')")
     assert notices == ["Table a_qs is already partitioned"]
     db.execute("SELECT pgmq.drop_queue('q'), pgmq.create('q')")
-    assert _ids(db, "SELECT msg_id FROM pgmq.a_q_old") == [1]
+    assert queries.ids(db, "SELECT msg_id FROM pgmq.a_q_old") == [1]
 
 
 @pytest.mark.parametrize(
@@ -587,16 +581,18 @@ def test_intervals_have_names(db: psycopg.Connection, word: str, interval: str, 
     db.execute("SELECT pgmq.create('c')")
     db.execute("SELECT pgmq.convert_archive_partitioned('c', %s, '10 years', 9)", (word,))
     for table in ("pgmq.q_q", "pgmq.a_q", "pgmq.a_c"):
-        starts = _ids(
+        starts = queries.ids(
             db,
             "SELECT to_timestamp(first_key / 1000000) FROM pgmq._partitions(%s) ORDER BY 1",
             table,
         )
-        assert _value(db, "SELECT %s + %s::interval", starts[0], interval) == starts[1]
-        assert any(_value(db, "SELECT date_trunc(%s, %s)", start, t) == t for t in starts[:4])
-    assert _ids(db, "SELECT DISTINCT partition_interval FROM pgmq.partitioning") == [interval]
-    assert _value(db, "SELECT pgmq.send('q', '1')") == 1
-    assert _ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]
+        assert queries.one(db, "SELECT %s + %s::interval", starts[0], interval) == starts[1]
+        assert any(queries.one(db, "SELECT date_trunc(%s, %s)", start, t) == t for t in starts[:4])
+    assert queries.ids(db, "SELECT DISTINCT partition_interval FROM pgmq.partitioning") == [
+        interval
+    ]
+    assert queries.one(db, "SELECT pgmq.send('q', '1')") == 1
+    assert queries.ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]
 
 
 def test_an_archive_whose_name_leaves_no_room_for_another_is_not_converted(
@@ -607,7 +603,7 @@ def test_an_archive_whose_name_leaves_no_room_for_another_is_not_converted(
     db.execute("SELECT pgmq.create(%s)", (name,))
     with pytest.raises(psycopg.Error, match="too long in bytes to rename its archive: 58"):
         db.execute("SELECT pgmq.convert_archive_partitioned(%s)", (name,))
-    assert _value(db, "SELECT to_regclass(%s) IS NOT NULL", f'pgmq."a_{name}"')
+    assert queries.one(db, "SELECT to_regclass(%s) IS NOT NULL", f'pgmq."a_{name}"')
 
 
 def test_the_archive_of_an_unknown_queue_cannot_be_converted(db: psycopg.Connection) -> None:

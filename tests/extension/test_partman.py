@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import psycopg
 import pytest
+
+from support.queries import ids
 
 # Both set the search_path of the session, and at the end what it was before.
 FIVE = """
@@ -60,10 +60,6 @@ $$;
 """
 
 
-def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[Any]:
-    return [row[0] for row in session.execute(query.encode(), arguments).fetchall()]
-
-
 @pytest.fixture(params=["4", "5"])
 def partman(request: pytest.FixtureRequest, db: psycopg.Connection) -> psycopg.Connection:
     if request.param == "5":
@@ -94,15 +90,15 @@ def test_the_search_path_of_the_session_stays(
 ) -> None:
     if path is not None:
         partman.execute("SELECT set_config('search_path', %s, false)", (path,))
-    before = _ids(partman, "SHOW search_path")
+    before = ids(partman, "SHOW search_path")
     for call in CALLS:
         if in_transaction:
             with partman.transaction():
                 partman.execute(call.encode())
-                assert _ids(partman, "SHOW search_path") == before, call
+                assert ids(partman, "SHOW search_path") == before, call
         else:
             partman.execute(call.encode())
-        assert _ids(partman, "SHOW search_path") == before, call
+        assert ids(partman, "SHOW search_path") == before, call
     partman.execute("RESET search_path")
 
 
@@ -110,17 +106,17 @@ def test_maintain_empties_the_default_partition(partman: psycopg.Connection) -> 
     """Or pg_partman would make no more partitions after a burst beyond those it has."""
     partman.execute("SELECT pgmq.create_partitioned('q', '10', '1000', 2), pgmq.enable_push('q')")
     partman.execute("SELECT pgmq.send_batch('q', array_fill('1'::jsonb, '{95}'))")
-    if _ids(partman, "SELECT extversion < '5' FROM pg_extension WHERE extname = 'pg_partman'")[0]:
+    if ids(partman, "SELECT extversion < '5' FROM pg_extension WHERE extname = 'pg_partman'")[0]:
         with pytest.raises(psycopg.Error, match="default partition"):
             partman.execute("SELECT partman.run_maintenance('pgmq.q_q')")
-    assert _ids(partman, "SELECT default_partition_length > 0 FROM pgmq.metrics('q')") == [True]
-    assert _ids(partman, "SELECT pgmq.maintain('q')")[0] > 0
-    assert _ids(partman, "SELECT default_partition_length FROM pgmq.metrics('q')") == [0]
-    assert _ids(partman, "SELECT pgmq.maintain('q')") == [0]
-    assert _ids(partman, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == list(range(1, 96))
-    if _ids(partman, "SELECT extversion < '5' FROM pg_extension WHERE extname = 'pg_partman'")[0]:
+    assert ids(partman, "SELECT default_partition_length > 0 FROM pgmq.metrics('q')") == [True]
+    assert ids(partman, "SELECT pgmq.maintain('q')")[0] > 0
+    assert ids(partman, "SELECT default_partition_length FROM pgmq.metrics('q')") == [0]
+    assert ids(partman, "SELECT pgmq.maintain('q')") == [0]
+    assert ids(partman, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == list(range(1, 96))
+    if ids(partman, "SELECT extversion < '5' FROM pg_extension WHERE extname = 'pg_partman'")[0]:
         partman.execute("SELECT partman.run_maintenance('pgmq.q_q')")
-        assert _ids(partman, "SELECT to_regclass('pgmq.q_q_p110') IS NOT NULL") == [True]
+        assert ids(partman, "SELECT to_regclass('pgmq.q_q_p110') IS NOT NULL") == [True]
 
 
 WORDS = {
@@ -140,8 +136,8 @@ def test_the_words_of_version_4_are_taken(partman: psycopg.Connection, word: str
     partman.execute("SELECT pgmq.create_partitioned('q', %s, '10 years')", (word,))
     partman.execute("SELECT pgmq.create('c'), pgmq.convert_archive_partitioned('c', %s)", (word,))
     query = "SELECT DISTINCT partition_interval::interval FROM %s.%s"
-    expected = _ids(partman, "SELECT %s::interval", WORDS[word])
+    expected = ids(partman, "SELECT %s::interval", WORDS[word])
     for schema, table in (("pgmq", "partitioning"), ("partman", "part_config")):
-        assert _ids(partman, query % (schema, table)) == expected
-    assert _ids(partman, "SELECT pgmq.send('q', '1')") == [1]
-    assert _ids(partman, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]
+        assert ids(partman, query % (schema, table)) == expected
+    assert ids(partman, "SELECT pgmq.send('q', '1')") == [1]
+    assert ids(partman, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from support.plans import touched
+from support.queries import ids, one
 
 if TYPE_CHECKING:
     from conftest import Connect, Roles
@@ -23,16 +24,6 @@ WAYS_TO_READ = [
     "SELECT msg_id FROM pgmq.read_group('q', 'g', 0, 10)",
     "SELECT msg_id FROM pgmq.ack_and_read('q', 0, 10, '{}', '{}')",
 ]
-
-
-def _ids(session: psycopg.Connection, query: str, *arguments: Any) -> list[int]:
-    return [row[0] for row in session.execute(query.encode(), arguments).fetchall()]
-
-
-def _value(session: psycopg.Connection, query: str, *arguments: Any) -> Any:
-    row = session.execute(query.encode(), arguments).fetchone()
-    assert row is not None
-    return row[0]
 
 
 @pytest.fixture
@@ -51,12 +42,12 @@ def _policy(session: psycopg.Connection, options: str) -> None:
 def test_a_policy_is_set_as_a_whole_and_shown(queue: psycopg.Connection) -> None:
     _policy(queue, "max_receives => 3, dead_letter_queue => 'Dead', retry_delay => '1 min'")
     shown = "SELECT p::text FROM pgmq.get_policy('Q') AS p"
-    assert _value(queue, shown) == "(q,3,Dead,00:01:00,,0,,,,,f)"
+    assert one(queue, shown) == "(q,3,Dead,00:01:00,,0,,,,,f)"
     _policy(queue, "ack_archives => true")
-    assert _value(queue, shown) == "(q,,,,,0,,,,,t)"
+    assert one(queue, shown) == "(q,,,,,0,,,,,t)"
     _policy(queue, "max_receives => null")
-    assert _value(queue, shown) == "(q,,,,,0,,,,,f)"
-    assert _value(queue, "SELECT count(*) FROM pgmq.policy") == 0
+    assert one(queue, shown) == "(q,,,,,0,,,,,f)"
+    assert one(queue, "SELECT count(*) FROM pgmq.policy") == 0
 
 
 @pytest.mark.parametrize(
@@ -86,7 +77,7 @@ def test_a_policy_that_makes_no_sense_is_refused(
     with pytest.raises(psycopg.errors.InvalidParameterValue, match=said) as caught:
         _policy(queue, options)
     assert caught.value.diag.message_hint
-    assert _value(queue, "SELECT max_receives FROM pgmq.get_policy('q')") == 7
+    assert one(queue, "SELECT max_receives FROM pgmq.get_policy('q')") == 7
 
 
 @pytest.mark.parametrize("call", ["SELECT pgmq.set_policy('no')", "SELECT pgmq.get_policy('no')"])
@@ -109,8 +100,8 @@ def test_a_dead_letter_queue_in_use_is_not_dropped(queue: psycopg.Connection) ->
     ):
         queue.execute("SELECT pgmq.drop_queue('dead')")
     queue.execute("SELECT pgmq.drop_queue('q')")
-    assert _value(queue, "SELECT pgmq.drop_queue('dead')") is True
-    assert _value(queue, "SELECT count(*) FROM pgmq.policy") == 0
+    assert one(queue, "SELECT pgmq.drop_queue('dead')") is True
+    assert one(queue, "SELECT count(*) FROM pgmq.policy") == 0
 
 
 def test_a_queue_without_a_policy_pays_nothing(queue: psycopg.Connection) -> None:
@@ -131,7 +122,7 @@ def test_a_queue_without_a_policy_pays_nothing(queue: psycopg.Connection) -> Non
     assert bodies() != before
     _policy(queue, "ack_archives => false")
     assert bodies() == before
-    assert _value(queue, "SELECT count(*) FROM pg_class WHERE relname = 'in_flight_idx_q'") == 0
+    assert one(queue, "SELECT count(*) FROM pg_class WHERE relname = 'in_flight_idx_q'") == 0
 
 
 # Dead letters
@@ -148,7 +139,7 @@ def test_a_message_received_too_often_becomes_a_dead_letter(
     )
     queue.execute("SELECT pgmq.nack('q', 1, read_ct, 0) FROM pgmq.read('q', 60, 1)")
     queue.execute("SELECT pgmq.nack('q', 1, read_ct, 0, 'no luck') FROM pgmq.read('q', 60, 1)")
-    assert _ids(queue, call) == [2]
+    assert ids(queue, call) == [2]
     letter = queue.execute(
         "SELECT message, headers, read_ct, vt = enqueued_at FROM pgmq.q_dead"
     ).fetchone()
@@ -167,10 +158,10 @@ def test_a_message_received_too_often_becomes_a_dead_letter(
 def test_a_dead_letter_without_a_queue_for_it_is_archived(queue: psycopg.Connection) -> None:
     _policy(queue, "max_receives => 1")
     queue.execute("SELECT pgmq.send('q', '1', '[1]'::jsonb); SELECT pgmq.read('q', 0, 1)")
-    assert _ids(queue, READ, 0, 1) == []
+    assert ids(queue, READ, 0, 1) == []
     row = queue.execute("SELECT msg_id, read_ct, message FROM pgmq.a_q").fetchone()
     assert row == (1, 1, 1)
-    assert _value(queue, "SELECT headers #>> '{x-pgmq-dead-letter,reason}' FROM pgmq.a_q") == (
+    assert one(queue, "SELECT headers #>> '{x-pgmq-dead-letter,reason}' FROM pgmq.a_q") == (
         "max_receives"
     )
 
@@ -178,10 +169,10 @@ def test_a_dead_letter_without_a_queue_for_it_is_archived(queue: psycopg.Connect
 def test_the_last_receipt_is_as_long_as_its_lease(queue: psycopg.Connection) -> None:
     _policy(queue, "max_receives => 1, dead_letter_queue => 'dead'")
     queue.execute("SELECT pgmq.send('q', '1'); SELECT pgmq.read('q', 60, 1)")
-    assert _ids(queue, READ, 0, 1) == []
+    assert ids(queue, READ, 0, 1) == []
     queue.execute("SELECT pgmq.maintain('q')")
-    assert _value(queue, "SELECT pgmq.ack('q', 1, 1)") is True
-    assert _value(queue, "SELECT count(*) FROM pgmq.q_dead") == 0
+    assert one(queue, "SELECT pgmq.ack('q', 1, 1)") is True
+    assert one(queue, "SELECT count(*) FROM pgmq.q_dead") == 0
 
 
 def test_a_reader_gets_past_many_dead_letters_in_bounded_work(queue: psycopg.Connection) -> None:
@@ -191,10 +182,10 @@ def test_a_reader_gets_past_many_dead_letters_in_bounded_work(queue: psycopg.Con
     queue.execute("SELECT count(*) FROM pgmq.read('q', 0, 3000)")
     queue.execute("SELECT pgmq.send('q', '2', 0); SELECT pgmq.set_vt('q', 3001, 0)")
     _policy(queue, "max_receives => 1, dead_letter_queue => 'dead'")
-    assert _ids(queue, READ, 60, 1) == []
-    assert 0 < _value(queue, "SELECT count(*) FROM pgmq.q_dead") <= 1000
-    assert next(calls for calls in range(1, 10) if _ids(queue, READ, 60, 1) == [3001]) <= 3
-    assert _value(queue, "SELECT count(*) FROM pgmq.q_dead") == 3000
+    assert ids(queue, READ, 60, 1) == []
+    assert 0 < one(queue, "SELECT count(*) FROM pgmq.q_dead") <= 1000
+    assert next(calls for calls in range(1, 10) if ids(queue, READ, 60, 1) == [3001]) <= 3
+    assert one(queue, "SELECT count(*) FROM pgmq.q_dead") == 3000
 
 
 # Backoff
@@ -220,7 +211,7 @@ def test_a_nack_without_a_delay_backs_off(
         assert (
             0
             <= expected
-            - _value(queue, "SELECT extract(epoch FROM vt - clock_timestamp()) FROM pgmq.q_q")
+            - one(queue, "SELECT extract(epoch FROM vt - clock_timestamp()) FROM pgmq.q_q")
             < (1 if expected else 1e9)
         )
 
@@ -231,7 +222,7 @@ def test_a_delay_that_is_given_is_no_backoff(queue: psycopg.Connection) -> None:
     queue.execute(
         "SELECT pgmq.nack('q', ARRAY[msg_id], ARRAY[read_ct], 0) FROM pgmq.read('q', 9, 1)"
     )
-    assert _ids(queue, READ, 0, 1) == [1]
+    assert ids(queue, READ, 0, 1) == [1]
 
 
 def test_jitter_spreads_retries_below_the_delay(queue: psycopg.Connection) -> None:
@@ -256,7 +247,7 @@ def test_a_backoff_never_overflows(queue: psycopg.Connection) -> None:
     queue.execute("SELECT pgmq.send('q', '1')")
     queue.execute("UPDATE pgmq.q_q SET read_ct = 2147483600")
     queue.execute("SELECT pgmq.nack('q', msg_id, read_ct) FROM pgmq.read('q', 0, 1)")
-    assert _value(queue, "SELECT vt > now() + interval '99 years' FROM pgmq.q_q") is True
+    assert one(queue, "SELECT vt > now() + interval '99 years' FROM pgmq.q_q") is True
 
 
 # Expiry
@@ -273,9 +264,9 @@ def test_an_expired_message_is_never_handed_out(queue: psycopg.Connection, call:
         "UPDATE pgmq.q_q SET enqueued_at = enqueued_at - interval '1 hour',"
         " vt = vt - interval '1 hour' WHERE msg_id IN (1, 3)"
     )
-    assert _ids(queue, call) == ([2] if "_head" in call else [2, 4])
+    assert ids(queue, call) == ([2] if "_head" in call else [2, 4])
     queue.execute("SELECT pgmq.maintain('q')")
-    assert _ids(
+    assert ids(
         queue,
         "SELECT (headers #>> '{x-pgmq-dead-letter,msg_id}')::int FROM pgmq.q_dead"
         " WHERE headers #>> '{x-pgmq-dead-letter,reason}' = 'expired' ORDER BY 1",
@@ -291,8 +282,8 @@ def test_expired_messages_in_front_do_not_make_every_batch_smaller(
         "SELECT pgmq.send_batch('q', array_agg('1'::jsonb), array_agg(CASE WHEN n <= 4"
         " THEN '{\"x-pgmq-ttl\": 0}'::jsonb END)) FROM generate_series(1, 20) AS n"
     )
-    assert _ids(queue, f"SELECT msg_id FROM pgmq.{call}") == [5]
-    assert _ids(queue, f"SELECT msg_id FROM pgmq.{call}") == [6, 7, 8, 9, 10]
+    assert ids(queue, f"SELECT msg_id FROM pgmq.{call}") == [5]
+    assert ids(queue, f"SELECT msg_id FROM pgmq.{call}") == [6, 7, 8, 9, 10]
 
 
 def test_an_expired_message_that_was_delayed_is_not_handed_out(queue: psycopg.Connection) -> None:
@@ -302,8 +293,8 @@ def test_an_expired_message_that_was_delayed_is_not_handed_out(queue: psycopg.Co
         "UPDATE pgmq.q_q SET enqueued_at = enqueued_at - interval '1 hour',"
         " vt = vt - interval '1 hour'"
     )
-    assert _ids(queue, READ, 0, 1) == []
-    assert _ids(queue, "SELECT msg_id FROM pgmq.a_q") == [1]
+    assert ids(queue, READ, 0, 1) == []
+    assert ids(queue, "SELECT msg_id FROM pgmq.a_q") == [1]
 
 
 @pytest.mark.parametrize(
@@ -315,15 +306,15 @@ def test_a_header_overrides_the_time_to_live(
 ) -> None:
     _policy(queue, "message_ttl => '1 day'")
     queue.execute("SELECT pgmq.send('q', '1', %s::jsonb)", [f'{{"x-pgmq-ttl": {ttl}}}'])
-    assert _ids(queue, READ, 0, 1) == ([1] if there else [])
+    assert ids(queue, READ, 0, 1) == ([1] if there else [])
 
 
 def test_a_dead_letter_is_not_expired_by_its_old_header(queue: psycopg.Connection) -> None:
     _policy(queue, "message_ttl => '1 day', dead_letter_queue => 'dead'")
     queue.execute("SELECT pgmq.set_policy('dead', message_ttl => '1 day')")
     queue.execute("SELECT pgmq.send('q', '1', '{\"x-pgmq-ttl\": 0}'::jsonb)")
-    assert _ids(queue, READ, 0, 1) == []
-    assert _ids(queue, "SELECT msg_id FROM pgmq.read('dead', 0, 1)") == [1]
+    assert ids(queue, READ, 0, 1) == []
+    assert ids(queue, "SELECT msg_id FROM pgmq.read('dead', 0, 1)") == [1]
 
 
 def test_many_expired_messages_are_passed_in_bounded_work(queue: psycopg.Connection) -> None:
@@ -333,10 +324,10 @@ def test_many_expired_messages_are_passed_in_bounded_work(queue: psycopg.Connect
     queue.execute("UPDATE pgmq.q_q SET enqueued_at = now() - interval '2 hours', vt = '2020-01-01'")
     _policy(queue, "message_ttl => '1 hour'")
     queue.execute("SELECT pgmq.send('q', '2')")
-    assert _ids(queue, READ, 60, 1) == []
-    assert 0 < _value(queue, "SELECT count(*) FROM pgmq.a_q") <= 1000
-    assert next(calls for calls in range(1, 10) if _ids(queue, READ, 60, 1) == [5001]) <= 5
-    assert _value(queue, "SELECT count(*) FROM pgmq.a_q") == 5000
+    assert ids(queue, READ, 60, 1) == []
+    assert 0 < one(queue, "SELECT count(*) FROM pgmq.a_q") <= 1000
+    assert next(calls for calls in range(1, 10) if ids(queue, READ, 60, 1) == [5001]) <= 5
+    assert one(queue, "SELECT count(*) FROM pgmq.a_q") == 5000
 
 
 # Leases
@@ -345,13 +336,13 @@ def test_many_expired_messages_are_passed_in_bounded_work(queue: psycopg.Connect
 def test_an_acknowledgement_archives_where_the_policy_says_so(queue: psycopg.Connection) -> None:
     _policy(queue, "ack_archives => true")
     queue.execute("SELECT pgmq.send_batch('q', '{1,2,3,4}'); SELECT pgmq.read('q', 60, 4)")
-    assert _value(queue, "SELECT pgmq.ack('q', 1, 2)") is False
-    assert _value(queue, "SELECT pgmq.ack('q', 1, 1)") is True
-    assert _value(queue, "SELECT pgmq.ack('q', 1, 1)") is False
-    assert _ids(queue, "SELECT pgmq.ack('q', '{3,2,9}'::bigint[], '{2,1,1}')") == [2]
+    assert one(queue, "SELECT pgmq.ack('q', 1, 2)") is False
+    assert one(queue, "SELECT pgmq.ack('q', 1, 1)") is True
+    assert one(queue, "SELECT pgmq.ack('q', 1, 1)") is False
+    assert ids(queue, "SELECT pgmq.ack('q', '{3,2,9}'::bigint[], '{2,1,1}')") == [2]
     queue.execute("SELECT pgmq.ack_and_read('q', 0, 1, '{4}', '{1}')")
-    assert _ids(queue, "SELECT msg_id FROM pgmq.a_q ORDER BY 1") == [1, 2, 4]
-    assert _ids(queue, "SELECT msg_id FROM pgmq.q_q") == [3]
+    assert ids(queue, "SELECT msg_id FROM pgmq.a_q ORDER BY 1") == [1, 2, 4]
+    assert ids(queue, "SELECT msg_id FROM pgmq.q_q") == [3]
 
 
 @pytest.mark.parametrize(
@@ -367,9 +358,9 @@ def test_a_lease_that_came_back_and_went_out_again_is_stale(
     queue.execute(came_back.encode())
     queue.execute("SELECT pgmq.read('q', 60, 1)")
     for call in ("ack('q', 1, 1)", "nack('q', 1, 1)", "extend('q', 1, 1, 9)"):
-        assert _value(queue, f"SELECT pgmq.{call}") is False
-    assert _value(queue, "SELECT count(*) FROM pgmq.ack_and_read('q', 60, 1, '{1}', '{1}')") == 0
-    assert _value(queue, "SELECT pgmq.ack('q', 1, 2)") is True
+        assert one(queue, f"SELECT pgmq.{call}") is False
+    assert one(queue, "SELECT count(*) FROM pgmq.ack_and_read('q', 60, 1, '{1}', '{1}')") == 0
+    assert one(queue, "SELECT pgmq.ack('q', 1, 2)") is True
 
 
 # Retention and upkeep
@@ -383,14 +374,14 @@ def test_old_archived_messages_are_removed_in_bounded_steps(queue: psycopg.Conne
     left = "SELECT count(*) FROM pgmq.a_q"
     assert touched(queue, "pgmq.a_q", "SELECT pgmq._upkeep('q', 1)") < 500
     queue.execute("SELECT pgmq.pop('q', 32)")  # a call of 32 always does its share
-    assert _value(queue, left) == 400
+    assert one(queue, left) == 400
     queue.execute("SELECT pgmq.read('q', 0, 32)")
-    assert _value(queue, left) == 300
+    assert one(queue, left) == 300
     queue.execute("SELECT pgmq.read_grouped('q', 0, 32)")
-    assert _value(queue, left) == 200
-    assert _value(queue, "SELECT pgmq.maintain('q')") == 150
-    assert _value(queue, left) == 50
-    assert _value(queue, "SELECT pgmq.maintain()") == 0
+    assert one(queue, left) == 200
+    assert one(queue, "SELECT pgmq.maintain('q')") == 150
+    assert one(queue, left) == 50
+    assert one(queue, "SELECT pgmq.maintain()") == 0
 
 
 def test_keys_of_an_earlier_window_are_removed(queue: psycopg.Connection) -> None:
@@ -403,9 +394,9 @@ def test_keys_of_an_earlier_window_are_removed(queue: psycopg.Connection) -> Non
         "UPDATE pgmq.dedup_q SET sent_at = now() - interval '2 hours' WHERE msg_id <= 250"
     )
     queue.execute("SELECT pgmq.read('q', 0, 32)")
-    assert _value(queue, "SELECT count(*) FROM pgmq.dedup_q") == 200
-    assert _value(queue, "SELECT pgmq.maintain('q')") == 150
-    assert _value(queue, "SELECT min(msg_id) FROM pgmq.dedup_q") == 251
+    assert one(queue, "SELECT count(*) FROM pgmq.dedup_q") == 200
+    assert one(queue, "SELECT pgmq.maintain('q')") == 150
+    assert one(queue, "SELECT min(msg_id) FROM pgmq.dedup_q") == 251
 
 
 def test_upkeep_that_fails_does_not_fail_the_call(queue: psycopg.Connection) -> None:
@@ -414,14 +405,14 @@ def test_upkeep_that_fails_does_not_fail_the_call(queue: psycopg.Connection) -> 
     queue.execute("ALTER TABLE pgmq.a_q RENAME TO elsewhere")
     said: list[str] = []
     queue.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
-    assert _ids(queue, READ, 60, 32) == [2]
+    assert ids(queue, READ, 60, 32) == [2]
     assert said == ['upkeep of queue "q" failed: relation "pgmq.a_q" does not exist']
     with pytest.raises(psycopg.errors.UndefinedTable):
         queue.execute("SELECT pgmq.maintain('q')")
     queue.execute("SELECT pgmq.maintain()")
     assert said[1:] == ['maintenance of queue "q" failed: relation "pgmq.a_q" does not exist']
     assert (
-        _value(
+        one(
             queue,
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
         )
@@ -438,8 +429,8 @@ def test_maintenance_finds_what_no_reader_has_come_to(queue: psycopg.Connection)
         "UPDATE pgmq.q_q SET enqueued_at = now() - interval '2 hours', vt = '2020-01-01'"
         " WHERE msg_id % 500 = 0"
     )
-    assert _value(queue, "SELECT pgmq.maintain('q')") == 6
-    assert _value(queue, "SELECT count(*) FROM pgmq.q_dead") == 6
+    assert one(queue, "SELECT pgmq.maintain('q')") == 6
+    assert one(queue, "SELECT count(*) FROM pgmq.q_dead") == 6
 
 
 def test_the_owner_of_a_queue_must_have_the_right_to_bury(
@@ -467,10 +458,10 @@ def test_a_consumer_needs_no_right_to_the_dead_letters(
         session.execute("CREATE ROLE consumer_of_q; GRANT USAGE ON SCHEMA pgmq TO consumer_of_q")
         session.execute("GRANT SELECT, UPDATE, DELETE ON pgmq.q_q TO consumer_of_q")
         session.execute("SET LOCAL ROLE consumer_of_q")
-        assert _ids(session, READ, 60, 32) == []
+        assert ids(session, READ, 60, 32) == []
         session.execute("RESET ROLE")
-        assert _value(session, "SELECT count(*) FROM pgmq.q_dead") == 1
-        assert _value(session, "SELECT count(*) FROM pgmq.a_q") == 0
+        assert one(session, "SELECT count(*) FROM pgmq.q_dead") == 1
+        assert one(session, "SELECT count(*) FROM pgmq.a_q") == 0
 
 
 # Each, as a function with a search_path of its own, calls triggers on dead letters.

@@ -1,4 +1,4 @@
-"""A call that has to wait for another session."""
+"""A call that has to wait for another session, and sessions in which none may."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import Any
 import psycopg
 
 Row = tuple[Any, ...]
+
+
+def never_wait(session: psycopg.Connection) -> None:
+    """Have a call of this session fail that would wait for another's lock."""
+    session.execute("SET lock_timeout = '2s'")
 
 
 class Waiting:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from support.queries import ids
 from support.server import BUILD, control
 
 if TYPE_CHECKING:
@@ -54,10 +55,6 @@ def _contents(session: psycopg.Connection) -> dict[str, list[tuple[object, ...]]
     return {name: session.execute(query.encode()).fetchall() for name, query in tables.items()}
 
 
-def _ids(session: psycopg.Connection, query: str) -> list[int]:
-    return [row[0] for row in session.execute(query.encode()).fetchall()]
-
-
 def test_nothing_is_lost_and_the_new_engine_is_in_use(
     old: tuple[psycopg.Connection, str], role: str
 ) -> None:
@@ -69,13 +66,13 @@ def test_nothing_is_lost_and_the_new_engine_is_in_use(
     assert session.execute("SELECT pgmq.version()").fetchone() == (control()["default_version"],)
     for queue in QUEUES:
         # 1 was archived, 2 is leased, 3 came back, 4 was never read, 5 is delayed.
-        assert _ids(session, f"SELECT msg_id FROM pgmq.peek('{queue}', 9)") == [3, 4]
-        assert _ids(session, f"SELECT pgmq.send('{queue}', '6')") == [6]
-        assert _ids(session, f"SELECT msg_id FROM pgmq.read('{queue}', 60, 9)") == [3, 4, 6]
+        assert ids(session, f"SELECT msg_id FROM pgmq.peek('{queue}', 9)") == [3, 4]
+        assert ids(session, f"SELECT pgmq.send('{queue}', '6')") == [6]
+        assert ids(session, f"SELECT msg_id FROM pgmq.read('{queue}', 60, 9)") == [3, 4, 6]
         assert session.execute(f"SELECT pgmq.ack('{queue}', 2, 1)").fetchone() == (True,)
     session.execute(f"SET ROLE {role}")
     session.execute("SELECT pgmq.set_vt('plain', 6, 0)")
-    assert _ids(session, "SELECT msg_id FROM pgmq.read('plain', 60, 1)") == [6]
+    assert ids(session, "SELECT msg_id FROM pgmq.read('plain', 60, 1)") == [6]
     session.execute("RESET ROLE")
     assert session.execute("SELECT pgmq.send_topic('a.b', '7')").fetchone() == (2,)
 
@@ -159,7 +156,7 @@ def test_what_users_built_on_upstreams_helpers_and_settings_goes_on(
         assert session.execute(query.encode()).fetchall() == rows
     session.execute('LISTEN "pgmq.mine.INSERT"; INSERT INTO public.mine VALUES (1)')
     assert len(list(session.notifies(timeout=1, stop_after=1))) == 1
-    assert _ids(
+    assert ids(
         session,
         "SELECT count(*) FROM pg_depend WHERE deptype = 'e' AND objid = "
         "'public.\"my settings\"'::regclass",
@@ -172,7 +169,7 @@ def test_what_2_0_0_had_becomes_todays(db: psycopg.Connection, server: TestServe
     db.execute("SELECT pgmq.enable_notify_insert('q', 0), pgmq.open_channel('q')")
     db.execute("SELECT pgmq.enable_notify_insert('Mixed Case', 60000)")
     before = server.dump(db.info.dbname, "--exclude-table-data=pgmq.channel*")
-    number = _ids(db, "SELECT number FROM pgmq.channel")
+    number = ids(db, "SELECT number FROM pgmq.channel")
     db.execute(
         """
         ALTER EXTENSION pgmq DROP SEQUENCE pgmq.channel_number_seq;
@@ -194,10 +191,10 @@ def test_what_2_0_0_had_becomes_todays(db: psycopg.Connection, server: TestServe
     db.execute((BUILD / "pgmq.sql").read_text().encode())
     db.execute("ALTER EXTENSION pgmq ADD SEQUENCE pgmq.channel_number_seq")
     assert server.dump(db.info.dbname, "--exclude-table-data=pgmq.channel*") == before
-    assert _ids(db, "SELECT pgmq.send('batch', '1')") == [1]
-    assert _ids(db, "SELECT pgmq._send_batch('batch', '{1,2}', NULL, now())") == [2, 3]
+    assert ids(db, "SELECT pgmq.send('batch', '1')") == [1]
+    assert ids(db, "SELECT pgmq._send_batch('batch', '{1,2}', NULL, now())") == [2, 3]
     assert len(db.execute("SELECT pgmq.open_channel('q')").fetchall()) == 1
-    assert _ids(db, "SELECT number FROM pgmq.channel ORDER BY 1") == [*number, number[0] + 1]
+    assert ids(db, "SELECT number FROM pgmq.channel ORDER BY 1") == [*number, number[0] + 1]
 
 
 def test_groups_of_an_adopted_queue_keep_their_order(
@@ -210,9 +207,9 @@ def test_groups_of_an_adopted_queue_keep_their_order(
         *["fifo_idx_fifo", "parked_idx_fifo", "ready_idx_fifo"]
     ]
     # 1 of the group a is in flight.
-    assert _ids(session, "SELECT msg_id FROM pgmq.read_grouped('fifo', 60, 9)") == [2, 4]
+    assert ids(session, "SELECT msg_id FROM pgmq.read_grouped('fifo', 60, 9)") == [2, 4]
     session.execute("SELECT pgmq.ack('fifo', 1, 1)")
-    assert _ids(session, "SELECT msg_id FROM pgmq.read_group('fifo', 'a', 60, 9)") == [3]
+    assert ids(session, "SELECT msg_id FROM pgmq.read_group('fifo', 'a', 60, 9)") == [3]
 
 
 def test_indexes_of_an_adopted_queue_are_those_of_a_new_one(
@@ -255,7 +252,7 @@ def test_a_dump_of_an_upgraded_database_restores_queues_that_work(
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
             assert _contents(copy) == _contents(session)
-            assert _ids(copy, "SELECT msg_id FROM pgmq.read('Mixed Case', 60, 9)") == [3, 4]
+            assert ids(copy, "SELECT msg_id FROM pgmq.read('Mixed Case', 60, 9)") == [3, 4]
 
 
 def test_a_dump_carries_bindings_and_exchanges(
@@ -300,7 +297,7 @@ def test_a_dump_carries_policies(old: tuple[psycopg.Connection, str], server: Te
             assert copy.execute("SELECT is_new FROM pgmq.send_once('q', '1', 'k')").fetchone() == (
                 False,
             )
-            assert _ids(copy, "SELECT msg_id FROM pgmq.read('q', 0, 1)") == []
+            assert ids(copy, "SELECT msg_id FROM pgmq.read('q', 0, 1)") == []
             dead = "SELECT count(*) FROM pgmq.\"q_mixed case\" WHERE headers ? 'x-pgmq-dead-letter'"
             assert copy.execute(dead.encode()).fetchone() == (1,)
 
@@ -382,7 +379,7 @@ def test_a_queue_whose_functions_were_lost_heals_or_says_how(
     db.execute("SELECT pgmq.create('q')")
     drop = "SELECT pgmq._drop_compiled(name, 'q') FROM pgmq.template"
     db.execute(drop)
-    assert _ids(db, "SELECT pgmq.send('q', '1')") == [1]
+    assert ids(db, "SELECT pgmq.send('q', '1')") == [1]
     db.execute(drop)
     db.execute(f"GRANT USAGE ON SCHEMA pgmq TO {role}")
     db.execute(f"SET ROLE {role}")
@@ -391,7 +388,7 @@ def test_a_queue_whose_functions_were_lost_heals_or_says_how(
     assert "recompile_all" in str(error.value.diag.message_hint)
     db.execute("RESET ROLE")
     assert db.execute("SELECT pgmq.recompile_all()").fetchone() == (1,)
-    assert _ids(db, "SELECT pgmq.send('q', '1')") == [2]
+    assert ids(db, "SELECT pgmq.send('q', '1')") == [2]
 
 
 def test_functions_that_an_older_version_compiled_are_replaced(db: psycopg.Connection) -> None:
@@ -404,7 +401,7 @@ def test_functions_that_an_older_version_compiled_are_replaced(db: psycopg.Conne
     )
     db.execute("SELECT pgmq.recompile_all()")
     db.execute("SELECT pgmq.send('q', '1')")
-    assert _ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]
+    assert ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]
     assert db.execute("SELECT pgmq.delete('q', 1::bigint)").fetchone() == (True,)
 
 
@@ -433,4 +430,4 @@ def test_dropping_the_extension_does_not_stumble_over_queues(
     db.execute("SELECT pgmq.create('q'); SELECT pgmq.send('q', '1')")
     db.execute("DROP EXTENSION pgmq; CREATE EXTENSION pgmq")
     db.execute("SELECT pgmq.create('q')")
-    assert _ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]
+    assert ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]
