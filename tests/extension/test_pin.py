@@ -133,7 +133,7 @@ def test_pinning_is_for_few_queues_and_for_who_owns_pgmq(
 ) -> None:
     db.execute("SELECT pgmq.create('q' || n), pgmq.pin('q' || n) FROM generate_series(1, 32) AS n")
     db.execute("SELECT pgmq.create('q33')")
-    with pytest.raises(errors.ConfigurationLimitExceeded, match="q33"):
+    with pytest.raises(errors.ConfigurationLimitExceeded, match="cannot be pinned: 32 others are"):
         db.execute("SELECT pgmq.pin('q33')")
     assert one(db, "SELECT count(*) FROM pgmq.pinned WHERE pgmq._pinned(queue_name)") == 32
     with pytest.raises(errors.UndefinedTable):
@@ -147,7 +147,7 @@ def test_pinning_is_for_few_queues_and_for_who_owns_pgmq(
     with pytest.raises(errors.InsufficientPrivilege, match="q_q2"):
         session.execute("SELECT pgmq.send('q2', '1')")
     for call in ("pin('q1')", "unpin('q1')"):
-        with pytest.raises(errors.InsufficientPrivilege, match="pinned"):
+        with pytest.raises(errors.InsufficientPrivilege, match="to change what queues are pinned"):
             session.execute(f"SELECT pgmq.{call}".encode())
 
 
