@@ -5,14 +5,15 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
-from pgmq import demo
+from pgmq import __version__, demo, install_pgmq_from_sql
 
 if TYPE_CHECKING:
     import collections.abc
 
-    import psycopg
+    from support.server import TestServer
 
 FILES = demo.MUST_KILL
 
@@ -88,6 +89,22 @@ def test_a_wrong_result_fails_the_check(
     output = capsys.readouterr().out
     assert "no: 0 missing, 1 too many" in output
     assert "1 differ" in output
+
+
+def test_a_pgmq_that_is_there_is_brought_up_to_date(
+    server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with server.database() as dbname:
+        dsn = server.dsn(dbname)
+        install_pgmq_from_sql(dsn=dsn)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(
+                "CREATE OR REPLACE FUNCTION pgmq.version() RETURNS text LANGUAGE sql"
+                " AS $$ SELECT '2.0.0-older' $$"
+            )
+            monkeypatch.setenv("PGMQ_DSN", dsn)
+            demo.prepare()
+            assert connection.execute("SELECT pgmq.version()").fetchone() == (__version__,)
 
 
 @pytest.mark.parametrize("name", ["nothing here", "tree"])

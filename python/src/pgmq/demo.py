@@ -1,8 +1,9 @@
 """The main job on real input: hash every file below a directory, exactly once, despite a kill.
 
-Every file becomes a message. Four programs, each with a Worker, hash the files; the handler stores
-the results in the transaction that acknowledges the messages. One program is killed with SIGKILL
-while it holds a lease: its messages come back when the lease runs out, and another one does them.
+Every file becomes a message. Four processes, each with a Worker, hash the files; the handler
+stores the results in the transaction that acknowledges the messages. One process is killed with
+SIGKILL while it holds a lease: its messages come back when the lease runs out, and another one does
+them.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import base64
 import contextlib
 import functools
 import hashlib
+import multiprocessing
 import os
 import shlex
 import signal
 import stat
-import subprocess
 import sys
 import sysconfig
 import threading
@@ -37,6 +38,7 @@ from pgmq.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import timedelta
+    from multiprocessing.context import SpawnProcess
 
     from pgmq.messages import Message
 
@@ -52,6 +54,8 @@ SEND_BATCH = 1000  # at most
 KILL_AT = 0.4  # of the results
 MUST_KILL = 500  # files; fewer may be done before a worker can be killed
 CHUNK = 1 << 20
+
+_context = multiprocessing.get_context("spawn")
 
 # No key on path: that each file is there exactly once is checked, not enforced.
 SCHEMA = """
@@ -98,14 +102,10 @@ def main(arguments: list[str] | None = None) -> int:
         default=sysconfig.get_path("stdlib"),
         help="hash every file below this directory (default: Python's standard library)",
     )
-    parser.add_argument("--workers", type=int, default=4, help="worker programs (default: 4)")
+    parser.add_argument("--workers", type=int, default=4, help="worker processes (default: 4)")
     parser.add_argument("--stop", action="store_true", help="stop the server and remove its data")
-    parser.add_argument("--as-worker", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--batch", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
-        if options.as_worker is not None:
-            return work(options.as_worker, options.batch, os.environ["PGMQ_DEMO_DSN"])
         if options.stop:
             return stop()
         if options.workers < 1:
@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
 # A worker
 
 
-def work(number: int, batch: int, dsn: str) -> int:
+def work(number: int, batch: int, dsn: str) -> None:
     """Hash files, until the demo has ended."""
     worker = Worker(
         make_conninfo(dsn, application_name=_session(number)),
@@ -134,12 +134,12 @@ def work(number: int, batch: int, dsn: str) -> int:
     )
 
     def follow() -> None:
-        sys.stdin.read()  # which ends when the demo does
-        worker.stop()
+        if demo := multiprocessing.parent_process():
+            demo.join()
+            worker.stop()
 
     threading.Thread(target=follow, daemon=True).start()
     worker.run()
-    return 0
 
 
 def handle(number: int, messages: list[Message], connection: psycopg.Connection[Any]) -> None:
@@ -273,6 +273,8 @@ def prepare() -> tuple[embedded.Server | None, str]:
         dsn = own.dsn("demo")
     with Session(dsn, name="pgmq demo") as session:
         install_or_update(session.connection)
+        # No notices of what is not there to be dropped.
+        session.connection.execute("SET client_min_messages = warning")
         session.connection.execute(SCHEMA)
         session.drop_queue(QUEUE)
         session.create_queue(QUEUE)
@@ -286,38 +288,34 @@ def _in_checkout() -> bool:
 
 
 class Fleet:
-    """The worker programs; one of them is killed while it holds a lease."""
+    """The worker processes; one of them is killed while it holds a lease."""
 
     def __init__(self, dsn: str, workers: int, batch: int) -> None:
-        self._dsn = dsn
-        self._batch = batch
+        self._arguments = batch, dsn
         self._count = workers
-        self._workers: dict[int, subprocess.Popen[bytes]] = {}
+        self._workers: dict[int, SpawnProcess] = {}
         self.killed: int | None = None
 
     def __enter__(self) -> Fleet:
         for number in range(1, self._count + 1):
-            self._workers[number] = self._start(number)
+            self._start(number)
         return self
 
     def __exit__(self, *_: object) -> None:
         for process in self._workers.values():
             process.kill()
-            process.communicate()
+            process.join()
 
-    def _start(self, number: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "pgmq.demo", "--as-worker", str(number)]
-        return subprocess.Popen(
-            [*command, "--batch", str(self._batch)],
-            env=os.environ | {"PGMQ_DEMO_DSN": self._dsn},
-            stdin=subprocess.PIPE,
-        )
+    def _start(self, number: int) -> None:
+        process = _context.Process(target=work, args=(number, *self._arguments), daemon=True)
+        process.start()
+        self._workers[number] = process
 
     def check(self) -> None:
         """Raise when a worker has ended by itself."""
         for number, process in self._workers.items():
-            if number != self.killed and process.poll() is not None:
-                raise DemoError(f"worker {number} ended with exit code {process.returncode}")
+            if number != self.killed and process.exitcode is not None:
+                raise DemoError(f"worker {number} ended with exit code {process.exitcode}")
 
     def wait_until_ready(self, connection: psycopg.Connection[Any]) -> None:
         """Wait until every worker is connected."""
@@ -340,11 +338,11 @@ class Fleet:
             if _session(number) in holding:
                 self.killed = number
                 self._workers[number].kill()
-                self._workers[number].wait()
+                self._workers[number].join()
                 break
         self._signal(signal.SIGCONT)
         if self.killed and self._count == 1:
-            self._workers[2] = self._start(2)
+            self._start(2)
 
     def _sessions(self, connection: psycopg.Connection[Any], condition: str) -> set[str]:
         names = [_session(number) for number in self._workers]
@@ -354,7 +352,8 @@ class Fleet:
 
     def _signal(self, number: signal.Signals) -> None:
         for process in self._workers.values():
-            process.send_signal(number)
+            if process.pid and process.is_alive():
+                os.kill(process.pid, number)
 
 
 def drain(session: Session, found: Found, fleet: Fleet) -> None:
