@@ -318,6 +318,9 @@ def test_every_function_that_pgmq_2_has_is_a_method(queue: PGMQueue) -> None:
     assert queue.next_visible_at("q") is None
     assert queue.version() == pgmq.__version__
     assert queue.recompile_all() == 1
+    queue.pin("q")
+    assert queue.unpin("q")
+    assert not queue.unpin("q")
     assert [f for f in queue.doctor() if f.queue_name] == []
 
 

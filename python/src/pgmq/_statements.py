@@ -501,6 +501,8 @@ metrics_all = Call[list[QueueMetrics]]("metrics_all()", _many(QueueMetrics))
 version = Call[str]("version()", _VALUE)
 recompile = Call[bool]("recompile(queue text)", _VALUE)
 recompile_all = Call[int]("recompile_all()", _VALUE)
+pin = Call[None]("pin(queue text)", _NOTHING)
+unpin = Call[bool]("unpin(queue text)", _VALUE)
 doctor = Call[list[Finding]]("doctor()", _many(Finding))
 
 
