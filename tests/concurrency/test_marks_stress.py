@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from support.load import SECONDS
 from support.sweeps import stop_sweeps, sweep_every
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from conftest import Connect, Roles
 
-SECONDS = 8
 MODES = ["kept", "short", "reset"]
 FORGED = (
     "SELECT set_config('pgmq.look_' || 'pgmq.q_q'::regclass::oid, '999999999 999', false),"

@@ -40,7 +40,7 @@ def test_a_reader_gets_the_oldest_that_no_other_holds(
     chance = random.Random(f"{kind} {call}")
     other = connect()
     db.execute(KINDS[kind].encode())
-    for _ in range(6):
+    for _ in range(3):
         db.execute("SELECT pgmq.purge_queue('Q')")
         sent = ids(
             db,

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from support.load import SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import Connect
 
-SECONDS = 5
 VT = 1
 
 # A delayed message, which has its last lease's read_ct, is told by its error.

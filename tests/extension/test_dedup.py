@@ -414,7 +414,7 @@ def test_a_call_touches_as_many_keys_as_it_has(
             with session.transaction(force_rollback=True):
                 session.execute(call.encode(), (key(new),))
     queue.execute(
-        "SELECT count(*) FROM generate_series(1, 20000) AS i, pgmq.send_once('q', '1', 'k' || i)"
+        "SELECT count(*) FROM generate_series(1, 5000) AS i, pgmq.send_once('q', '1', 'k' || i)"
     )
     queue.execute(calls[1][0].encode(), (known,))
     for session, (call, key) in zip([*sessions, *sessions[::-1]], [*calls, *calls], strict=True):

@@ -220,8 +220,6 @@ def _seconds(session: psycopg.Connection, query: str, *arguments: Any) -> float:
         ("read", None),
         ("read_grouped", 40000),
         ("read_grouped", 4),
-        ("read_grouped_rr", 40000),
-        ("read_grouped_head", 40000),
     ],
 )
 def test_a_great_array_costs_no_more_while_another_session_holds_a_message(

@@ -293,7 +293,7 @@ def test_publishing_needs_rights_on_the_queues_only(exchange: psycopg.Connection
 ROUTING = ("pgmq.binding", "SELECT pgmq._route('e', %s)")
 FILL = """
     INSERT INTO pgmq.binding (exchange_name, queue_name, pattern, kind)
-    SELECT 'e', 'q', replace(%s, '$', i::text), 'topic' FROM generate_series(1, 10000) AS i
+    SELECT 'e', 'q', replace(%s, '$', i::text), 'topic' FROM generate_series(1, 2000) AS i
 """
 
 

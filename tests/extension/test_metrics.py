@@ -90,10 +90,10 @@ def test_what_a_held_snapshot_keeps_from_vacuum_does_not_distort_metrics(
     holder = connect(autocommit=False)
     holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     holder.execute("SELECT 1")
-    db.execute(BATCH, (60_000, 0))
-    consume = "SELECT pgmq.delete('q', ARRAY(SELECT msg_id FROM pgmq.read('q', 3600, 60000)))"
+    db.execute(BATCH, (20_000, 0))
+    consume = "SELECT pgmq.delete('q', ARRAY(SELECT msg_id FROM pgmq.read('q', 3600, 20000)))"
     db.execute(consume)
-    for sent, delay, leased in ((500, 0, 300), (2, 7200, 0), (20_000, 0, 0)):
+    for sent, delay, leased in ((500, 0, 300), (2, 7200, 0), (8_000, 0, 0)):
         db.execute(BATCH, (sent, delay))
         db.execute("SELECT count(*) FROM pgmq.read('q', 3600, %s)", [leased])
         time.sleep(1.1)  # the counters of a session are told once a second

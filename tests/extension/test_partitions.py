@@ -358,8 +358,8 @@ LEASED = (
 )
 SETUPS = {
     "plain": "SELECT 1",
-    "groups": "SELECT pgmq.create_fifo_index('q')",
-    "policy": "SELECT pgmq.set_policy('q', max_receives => 9, message_ttl => '1 h')",
+    "groups and policy": "SELECT pgmq.create_fifo_index('q'),"
+    " pgmq.set_policy('q', max_receives => 9, message_ttl => '1 h')",
     "in flight": "SELECT pgmq.set_policy('q', max_in_flight => 9)",
 }
 

@@ -155,25 +155,25 @@ READS = [
 FEW = 12
 
 
-@pytest.mark.parametrize("call", READS)
-def test_a_call_touches_no_delayed_message(queue: psycopg.Connection, call: str) -> None:
+# touched() rolls back, so that each call finds the same.
+def test_a_call_touches_no_delayed_message(queue: psycopg.Connection) -> None:
     queue.execute(FILL, (3600, 100_000))
     queue.execute(FILL, (0, 10))
-    assert touched(queue, "pgmq.q_q", call) <= FEW
+    for call in READS:
+        assert touched(queue, "pgmq.q_q", call) <= FEW, call
 
 
-@pytest.mark.parametrize("call", READS)
-def test_a_call_touches_no_message_in_flight(queue: psycopg.Connection, call: str) -> None:
+def test_a_call_touches_no_message_in_flight(queue: psycopg.Connection) -> None:
     queue.execute(FILL, (0, 100_000))
     queue.execute("SELECT count(*) FROM pgmq.read('q', 3600, 100000)")
     queue.execute(FILL, (0, 10))
     _advance(queue)
-    assert touched(queue, "pgmq.q_q", call) <= FEW
+    for call in READS:
+        assert touched(queue, "pgmq.q_q", call) <= FEW, call
 
 
-@pytest.mark.parametrize("call", READS)
 def test_a_call_touches_no_dead_entry_while_a_snapshot_keeps_vacuum_away(
-    queue: psycopg.Connection, connect: Connect, call: str
+    queue: psycopg.Connection, connect: Connect
 ) -> None:
     holder = connect(autocommit=False)
     holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -184,7 +184,8 @@ def test_a_call_touches_no_dead_entry_while_a_snapshot_keeps_vacuum_away(
     queue.execute("VACUUM pgmq.q_q")
     queue.execute(FILL, (0, 10))
     _advance(queue)
-    assert touched(queue, "pgmq.q_q", call) <= FEW
+    for call in READS:
+        assert touched(queue, "pgmq.q_q", call) <= FEW, call
 
 
 def test_who_waits_touches_no_dead_entry_of_a_lease_that_would_end_later(
@@ -243,18 +244,8 @@ def test_metrics_of_a_large_queue_look_at_a_bounded_number(queue: psycopg.Connec
 
 
 @pytest.mark.parametrize("group", ["1", "i % 1000", "i", "CASE WHEN i % 20 > 0 THEN 0 ELSE i END"])
-@pytest.mark.parametrize(
-    "call",
-    [
-        "SELECT * FROM pgmq.read_grouped('q', 30, 1)",
-        "SELECT * FROM pgmq.read_grouped('q', 30, 10)",
-        "SELECT * FROM pgmq.read_grouped_rr('q', 30, 10)",
-        "SELECT * FROM pgmq.read_grouped_head('q', 30, 10)",
-        "SELECT * FROM pgmq.read_group('q', '0', 30, 10)",
-    ],
-)
 def test_a_grouped_read_touches_the_front_however_long_the_queue_and_the_groups(
-    queue: psycopg.Connection, group: str, call: str
+    queue: psycopg.Connection, group: str
 ) -> None:
     queue.execute("SELECT pgmq.create_fifo_index('q')")
     queue.execute(
@@ -266,4 +257,11 @@ def test_a_grouped_read_touches_the_front_however_long_the_queue_and_the_groups(
     )
     queue.execute("SELECT * FROM pgmq.read_group('q', '0', 60, 1)")  # may close the largest group
     # Of up to 30 messages at the front and 40 groups: an entry and a row each, and of the batch.
-    assert touched(queue, "pgmq.q_q", call) <= 2 * (30 + 2 * 40 + 3 * 10) + FEW
+    for call in (
+        "SELECT * FROM pgmq.read_grouped('q', 30, 1)",
+        "SELECT * FROM pgmq.read_grouped('q', 30, 10)",
+        "SELECT * FROM pgmq.read_grouped_rr('q', 30, 10)",
+        "SELECT * FROM pgmq.read_grouped_head('q', 30, 10)",
+        "SELECT * FROM pgmq.read_group('q', '0', 30, 10)",
+    ):
+        assert touched(queue, "pgmq.q_q", call) <= 2 * (30 + 2 * 40 + 3 * 10) + FEW, call

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SENDING = ("pgmq.topic_bindings", "SELECT pgmq.send_topic('a.b.c', '1')")
 FILL = """
     INSERT INTO pgmq.topic_bindings (pattern, queue_name)
-    SELECT replace(%s, '$', i::text), 'r' FROM generate_series(1, 10000) AS i
+    SELECT replace(%s, '$', i::text), 'r' FROM generate_series(1, 2000) AS i
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from support import queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# How long a stress test goes on; longer in the matrix.
+SECONDS = float(os.environ.get("PGMQ_STRESS_SECONDS") or 3)
 
 # The sweep would make up for a wrong mark.
 NO_SWEEP = "ALTER ROLE ALL SET pgmq.sweep_interval = '1 year'"
