@@ -1,10 +1,8 @@
 -- What is compiled into each queue. A template is the SQL of a queue called "$queue"; its first
 -- line says for which queues it is.
-\template templates/claim.sql
-\template templates/idle.sql
-\template templates/read.sql
-\template templates/pop.sql
-\template templates/advance.sql
+\template templates/read/claim.sql
+\template templates/read/idle.sql
+\template templates/read/advance.sql
 \template templates/send/enqueue.sql
 \template templates/send/sendbatch.sql
 \template templates/send/recall.sql
@@ -25,10 +23,14 @@
 \template templates/notify/arm.sql
 
 -- What differs between the kinds of queue is a file for each kind.
+\template templates/plain/read.sql
+\template templates/plain/pop.sql
 \template templates/plain/delete.sql
 \template templates/plain/deletebatch.sql
 \template templates/plain/park.sql
 \template templates/partitioned/front.sql
+\template templates/partitioned/read.sql
+\template templates/partitioned/pop.sql
 \template templates/partitioned/park.sql
 \template templates/partitioned/take.sql
 \template templates/partitioned/delete.sql

@@ -1,6 +1,3 @@
---
---
---
 CREATE OR REPLACE FUNCTION pgmq._admit_by_time_policy(
     quantity integer,
     condition jsonb,
@@ -104,7 +101,6 @@ BEGIN
 END
 $$;
 
---
 CREATE OR REPLACE FUNCTION pgmq._advance_by_time_policy(sweep boolean DEFAULT false)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -177,8 +173,6 @@ BEGIN
 END
 $$;
 
---
---
 CREATE OR REPLACE FUNCTION pgmq._bury_by_time_policy(msg_ids bigint[])
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -593,8 +587,6 @@ BEGIN
 END
 $$;
 
---
---
 CREATE OR REPLACE FUNCTION pgmq._read_by_time_policy(seconds integer, quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
@@ -606,7 +598,6 @@ BEGIN
 END
 $$;
 
---
 CREATE OR REPLACE FUNCTION pgmq._recall_by_time_policy(keys text[])
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -636,7 +627,6 @@ BEGIN
 END
 $$;
 
---
 CREATE OR REPLACE FUNCTION pgmq._remember_by_time_policy(msg_ids bigint[])
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

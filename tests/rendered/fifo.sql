@@ -1,4 +1,3 @@
---
 CREATE OR REPLACE FUNCTION pgmq._advance_fifo(sweep boolean DEFAULT false)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -240,7 +239,6 @@ BEGIN
 END
 $$;
 
---
 CREATE OR REPLACE FUNCTION pgmq._groupplan_fifo(
     as_of timestamptz,
     heads bigint[],
@@ -452,8 +450,6 @@ BEGIN
 END
 $$;
 
---
---
 CREATE OR REPLACE FUNCTION pgmq._read_fifo(seconds integer, quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10

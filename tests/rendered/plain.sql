@@ -1,4 +1,3 @@
---
 CREATE OR REPLACE FUNCTION pgmq._advance_plain(sweep boolean DEFAULT false)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -245,8 +244,6 @@ BEGIN
 END
 $$;
 
---
---
 CREATE OR REPLACE FUNCTION pgmq._read_plain(seconds integer, quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10

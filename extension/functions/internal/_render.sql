@@ -206,7 +206,7 @@ DECLARE
     v_name text;
 BEGIN
     -- Sessions keep the text of what they call; its comments are here.
-    v_sql := regexp_replace(v_sql, '^ *-- .*\n', '', 'gn');
+    v_sql := regexp_replace(v_sql, '^ *--( .*)?\n', '', 'gn');
     FOR v_found IN
         SELECT DISTINCT m.match[1] AS name, m.match[2] AS row
         FROM regexp_matches(

@@ -1,5 +1,5 @@
 -- Whether a call that has found nothing may leave it at that: no message is visible, locked or not,
--- and the marks need no looking after, which one in 16 such calls does all the same: the polls of an
+-- and the marks need no looking after. One in 16 such calls says no all the same: the polls of an
 -- idle queue keep its marks up, and find a straggler as soon as a sweep is due. Part of read and
 -- pop, with their settings.
 CREATE OR REPLACE FUNCTION pgmq._idle_$queue(as_of timestamptz)

@@ -1,3 +1,4 @@
+--# for plain
 -- The quick way to read: while no parked message is due, the ready ones are all that is visible.
 -- Lease those with the smallest msg_id for some seconds, and return them in msg_id order: the scan
 -- of the primary key for = ANY of an array is in that order, whatever the array's (a sort would
@@ -19,26 +20,10 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
---# unless max_in_flight
---# if message_ttl
---# unless partitioned
-DECLARE
-    v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
-    v_count bigint;
---# end
---# end
---# if partitioned
---# unless message_ttl
-DECLARE
-    v_ids bigint[];
-    --# if by_time
-    v_front timestamptz;
-    --# end
---# end
---# end
---# end
 BEGIN
-    --# unless max_in_flight or partitioned
+    --# if max_in_flight
+    RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
+    --# else
     RETURN QUERY
         UPDATE pgmq.q_$queue AS m
         SET read_ct = pgmq._next_receipt(m.read_ct),
@@ -65,59 +50,22 @@ BEGIN
             AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     --# if message_ttl
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    IF v_count BETWEEN 1 AND quantity - 1 THEN      -- expired ones may be in front
-        PERFORM pgmq._bury_$queue(
-            pgmq._visible(queue_name$policy, clock_timestamp(), least(quantity, 200), null)
-        );
-        PERFORM pgmq._restore_search_path(v_path);
-    END IF;
+    DECLARE
+        v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
+        v_count bigint;
+    BEGIN
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        IF v_count BETWEEN 1 AND quantity - 1 THEN      -- expired ones may be in front
+            PERFORM pgmq._bury_$queue(
+                pgmq._visible(queue_name$policy, clock_timestamp(), least(quantity, 200), null)
+            );
+            PERFORM pgmq._restore_search_path(v_path);
+        END IF;
+    END;
     --# end
     IF NOT FOUND AND NOT pgmq._idle_$queue(clock_timestamp()) THEN
         RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
     END IF;
-    --# end
-    --# if partitioned
-    --# unless max_in_flight or message_ttl
-    IF pgmq._keeps_snapshot() THEN
-        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
-    END IF;
-    v_ids := pgmq._front_$queue(quantity);
-    IF pg_catalog.cardinality(v_ids) = 0 THEN
-        IF NOT pgmq._idle_$queue(clock_timestamp()) THEN
-            RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
-        END IF;
-        RETURN;
-    END IF;
-    --# if by_time
-    v_front := (SELECT front_key$partitions WHERE v_ids IS NOT NULL);
-    --# end
-    RETURN QUERY
-        WITH leased AS (
-            UPDATE pgmq.q_$queue AS m
-            SET read_ct = pgmq._next_receipt(m.read_ct),
-                last_read_at = clock_timestamp(),
-                vt = pgmq._lease_end(seconds, m.enqueued_at)
-            WHERE m.msg_id = ANY (v_ids)
-                --# if by_time
-                AND m.enqueued_at BETWEEN first_key$partitions AND v_front
-                --# end
-                AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
-            RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
-        )
-        SELECT l.* FROM leased AS l ORDER BY l.msg_id;
-    IF pgmq._chance(quantity, 32) THEN
-        PERFORM pgmq._tend_$queue();
-    END IF;
-    --# end
-    --# unless max_in_flight
-    --# if message_ttl
-    RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
-    --# end
-    --# end
-    --# end
-    --# if max_in_flight
-    RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
     --# end
 END
 $$;

@@ -1,0 +1,43 @@
+--# for partitioned
+-- The quick way to pop: as read, but what is found is removed. The long way is _remove().
+CREATE OR REPLACE FUNCTION pgmq._pop_$queue(quantity integer, alike anyelement)
+RETURNS SETOF anyelement
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+--# unless message_ttl
+DECLARE
+    v_ids bigint[];
+--# end
+BEGIN
+    --# if message_ttl
+    RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
+    --# else
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    v_ids := pgmq._front_$queue(quantity);
+    IF pg_catalog.cardinality(v_ids) = 0 THEN
+        IF NOT pgmq._idle_$queue(clock_timestamp()) THEN
+            RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
+        END IF;
+        RETURN;
+    END IF;
+    RETURN QUERY
+        WITH removed AS (
+            DELETE FROM pgmq.q_$queue AS m
+            WHERE m.msg_id = ANY (v_ids)
+                --# if by_time
+                AND front$partitions(m)
+                --# end
+                AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
+            RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+        )
+        SELECT r.* FROM removed AS r ORDER BY r.msg_id;
+    IF pgmq._chance(quantity, 32) THEN
+        PERFORM pgmq._tend_$queue();
+    END IF;
+    --# end
+END
+$$;

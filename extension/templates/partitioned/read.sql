@@ -1,0 +1,50 @@
+--# for partitioned
+-- The quick way to read: lease for some seconds what _front() finds in the first partitions, and
+-- return it in msg_id order. Where it finds too little, and where the policy says something that
+-- has to be looked at first, the long way follows: _lease(). (See the template for plain queues
+-- about where a lease may end, and about alike.)
+CREATE OR REPLACE FUNCTION pgmq._read_$queue(seconds integer, quantity integer, alike anyelement)
+RETURNS SETOF anyelement
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+--# unless max_in_flight or message_ttl
+DECLARE
+    v_ids bigint[];
+--# end
+BEGIN
+    --# if max_in_flight or message_ttl
+    RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
+    --# else
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    v_ids := pgmq._front_$queue(quantity);
+    IF pg_catalog.cardinality(v_ids) = 0 THEN
+        IF NOT pgmq._idle_$queue(clock_timestamp()) THEN
+            RETURN QUERY
+                SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
+        END IF;
+        RETURN;
+    END IF;
+    RETURN QUERY
+        WITH leased AS (
+            UPDATE pgmq.q_$queue AS m
+            SET read_ct = pgmq._next_receipt(m.read_ct),
+                last_read_at = clock_timestamp(),
+                vt = pgmq._lease_end(seconds, m.enqueued_at)
+            WHERE m.msg_id = ANY (v_ids)
+                --# if by_time
+                AND front$partitions(m)
+                --# end
+                AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
+            RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
+        )
+        SELECT l.* FROM leased AS l ORDER BY l.msg_id;
+    IF pgmq._chance(quantity, 32) THEN
+        PERFORM pgmq._tend_$queue();
+    END IF;
+    --# end
+END
+$$;

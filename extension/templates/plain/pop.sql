@@ -1,0 +1,50 @@
+--# for plain
+-- The quick way to pop: as read, but what is ready is removed. The long way is _remove().
+CREATE OR REPLACE FUNCTION pgmq._pop_$queue(quantity integer, alike anyelement)
+RETURNS SETOF anyelement
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+        DELETE FROM pgmq.q_$queue AS m
+        WHERE m.msg_id = ANY (ARRAY(
+                SELECT q.msg_id
+                FROM pgmq.q_$queue AS q
+                WHERE q.vt <= q.enqueued_at
+                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_$queue')
+                    AND NOT EXISTS (
+                        SELECT FROM pgmq.q_$queue AS d
+                        WHERE d.vt > d.enqueued_at
+                            AND d.vt >= pgmq._parked_mark('pgmq.parked_mark_$queue')
+                            AND d.vt <= pgmq._clock()
+                    )
+                ORDER BY q.msg_id
+                LIMIT quantity
+                FOR UPDATE SKIP LOCKED
+            ))
+            --# if message_ttl
+            AND pgmq._expires_at(m.enqueued_at, m.headers, message_ttl$policy) > pgmq._clock()
+            --# end
+            AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
+    --# if message_ttl
+    DECLARE
+        v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
+        v_count bigint;
+    BEGIN
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        IF v_count BETWEEN 1 AND quantity - 1 THEN      -- expired ones may be in front
+            PERFORM pgmq._bury_$queue(
+                pgmq._visible(queue_name$policy, clock_timestamp(), least(quantity, 200), null)
+            );
+            PERFORM pgmq._restore_search_path(v_path);
+        END IF;
+    END;
+    --# end
+    IF NOT FOUND AND NOT pgmq._idle_$queue(clock_timestamp()) THEN
+        RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
+    END IF;
+END
+$$;
