@@ -184,3 +184,20 @@ def test_every_file_of_tests_for_a_capability_is_in_that_table() -> None:
     for folder in ("extension", "concurrency"):
         for path in (ROOT / "tests" / folder).glob("test_*.py"):
             assert f"`{path.name}`" in page, f"{path.name} is in no row of CONTRIBUTING.md"
+
+
+def test_a_plain_queue_has_as_many_functions_and_relations_as_pages_say(
+    db: psycopg.Connection,
+) -> None:
+    count = """
+        SELECT
+            (SELECT count(*) FROM pg_proc WHERE pronamespace = 'pgmq'::regnamespace),
+            (SELECT count(*) FROM pg_class WHERE relnamespace = 'pgmq'::regnamespace)
+    """
+    before = db.execute(count).fetchall()[0]
+    db.execute("SELECT pgmq.create('orders')")
+    more = [after - old for after, old in zip(db.execute(count).fetchall()[0], before, strict=True)]
+    for page in ("docs/operations.md", "docs/how-it-works.md"):
+        text = (ROOT / "extension" / page).read_text()
+        said = re.findall(r"(\d+) functions and (\d+) relations", text.replace("\n", " "))
+        assert said == [(str(more[0]), str(more[1]))], page
