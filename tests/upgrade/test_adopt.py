@@ -339,25 +339,7 @@ def test_running_the_file_again_changes_and_locks_nothing(
     assert server.dump(db.info.dbname) == before
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "CREATE OR REPLACE FUNCTION pgmq.version() RETURNS text LANGUAGE sql AS 'SELECT 1::text'",
-        "ALTER FUNCTION pgmq.list_queues() SET work_mem = '1MB'",
-        "DROP FUNCTION pgmq.peek(text, integer, jsonb)",
-        "DROP TRIGGER change ON pgmq.notify_insert_throttle",
-        "REVOKE SELECT ON pgmq.meta FROM public",
-        "REVOKE SELECT (vt) ON pgmq.channel FROM pg_monitor",
-        "UPDATE pgmq.template SET body = replace(body, 'BEGIN', 'begin')",
-        "DROP TABLE pgmq.look",
-        "DROP INDEX pgmq.ready_idx_q",
-        "REVOKE SELECT (vt) ON pgmq.q_q FROM pg_monitor",
-        "DROP FUNCTION pgmq._pop_q",
-    ],
-)
-def test_running_the_file_again_puts_right_what_somebody_has_changed(
-    server: TestServer, change: str
-) -> None:
+def test_running_the_file_again_puts_right_what_somebody_has_changed(server: TestServer) -> None:
     text = (BUILD / "pgmq.sql").read_bytes()
     with (
         server.database() as dbname,
@@ -365,12 +347,27 @@ def test_running_the_file_again_puts_right_what_somebody_has_changed(
     ):
         db.execute(text)
         db.execute("SELECT pgmq.create('q')")
-        before = server.dump(dbname, "--schema-only", "--no-comments")
-        db.execute(change.encode())
-        assert change.startswith("UPDATE") or server.dump(dbname, "--schema-only") != before
-        db.execute(text)
-        assert server.dump(dbname, "--schema-only", "--no-comments") == before
-        assert db.execute("SELECT FROM pgmq.doctor() WHERE queue_name = 'q'").fetchall() == []
+        before = server.dump(dbname, "--schema-only")
+        for change in (
+            "ALTER FUNCTION pgmq.list_queues() SET work_mem = '1MB'",
+            "DROP FUNCTION pgmq.peek(text, integer, jsonb)",
+            "DROP TRIGGER change ON pgmq.notify_insert_throttle",
+            "REVOKE SELECT ON pgmq.meta FROM public",
+            "REVOKE SELECT (vt) ON pgmq.channel FROM pg_monitor",
+            "UPDATE pgmq.template SET body = replace(body, 'BEGIN', 'begin')",
+            "DROP TABLE pgmq.look",
+            "DROP INDEX pgmq.ready_idx_q",
+            "REVOKE SELECT (vt) ON pgmq.q_q FROM pg_monitor",
+            "DROP FUNCTION pgmq._pop_q",
+            "CREATE OR REPLACE FUNCTION pgmq.version() RETURNS text LANGUAGE sql AS 'SELECT null'",
+        ):
+            db.execute(change.encode())
+            changed = server.dump(dbname, "--schema-only") != before
+            assert changed or change.startswith("UPDATE"), change
+            db.execute(text)
+            assert server.dump(dbname, "--schema-only") == before, change
+            findings = "SELECT FROM pgmq.doctor() WHERE queue_name = 'q'"
+            assert db.execute(findings).fetchall() == [], change
 
 
 def test_a_queue_whose_functions_were_lost_heals_or_says_how(

@@ -208,7 +208,7 @@ def test_what_was_built_beforehand_is_not_built_again(
     said: list[str | None] = []
     session.add_notice_handler(lambda notice: said.append(notice.message_primary))
     session.execute(
-        "INSERT INTO pgmq.q_a (vt) SELECT now() FROM generate_series(1, 200000);"
+        "INSERT INTO pgmq.q_a (vt) SELECT now() FROM generate_series(1, 20000);"
         "INSERT INTO pgmq.q_fifo (vt) SELECT now() FROM generate_series(1, 200000)"
     )
     # What is left when building it was interrupted.
