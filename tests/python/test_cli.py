@@ -655,6 +655,12 @@ def test_a_relay_ends_cleanly_and_gives_back_what_it_could_not_send(
 # Where it runs
 
 
+@pytest.mark.parametrize("module", ["pgmq", "pgmq.cli"])
+def test_it_is_a_module_too(module: str) -> None:
+    command = [sys.executable, "-W", "error", "-m", module, "--version"]
+    assert subprocess.check_output(command, text=True) == f"pgmq {__version__}\n"
+
+
 def test_the_environment_says_where_the_server_is(
     db: psycopg.Connection, environment: dict[str, str]
 ) -> None:
