@@ -1,7 +1,7 @@
 -- What is compiled into each queue. A template is the SQL of a queue called "$queue"; its first
 -- line says for which queues it is.
 \template templates/read/claim.sql
-\template templates/read/idle.sql
+\template templates/read/soonest.sql
 \template templates/read/advance.sql
 \template templates/send/enqueue.sql
 \template templates/send/sendbatch.sql

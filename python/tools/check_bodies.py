@@ -72,6 +72,7 @@ ACCEPTED = (
     ("pgmq._build_index(", "text type variable is not sanitized", "as _relations() has it"),
     ("pgmq._move(", "should be STABLE", "it deletes and inserts, in dynamic SQL"),
     ("pgmq._poll(", "text type variable is not sanitized", "a statement of our own"),
+    ("_soonest_", 'unused parameter "as_of"', "only where the policy makes messages leave"),
     ("", 'unused parameter "rounds"', "only where the policy makes messages leave"),
     ("_groupplan_", "should be STABLE", "it must see what is committed since its caller began"),
     ("_claim", "should be STABLE", "it locks"),

@@ -491,28 +491,6 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._idle_by_time_policy(as_of timestamptz)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-AS $$
-BEGIN
-    RETURN NOT (
-        pgmq._chance(1, 16)
-        OR EXISTS (
-            SELECT FROM pgmq.q_by_time_policy AS q
-            WHERE q.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND q.vt <= q.enqueued_at
-                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_by_time_policy')
-        )
-        OR EXISTS (
-            SELECT FROM pgmq.q_by_time_policy AS q
-            WHERE q.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND q.vt > q.enqueued_at AND q.vt <= as_of
-                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_by_time_policy')
-        )
-        OR pgmq._is_sweep_due('pgmq.parked_mark_by_time_policy', 'pgmq.sweep_due_by_time_policy')
-    );
-END
-$$;
-
 CREATE OR REPLACE FUNCTION pgmq._keep_by_time_policy()
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- whoever reads need not own the tables
@@ -868,6 +846,56 @@ BEGIN
             )) IS TRUE
             AND pgmq._may('UPDATE', 'by_time_policy'::text, 'pgmq.q_by_time_policy')
         RETURNING m.msg_id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._soonest_by_time_policy(
+    as_of timestamptz,
+    since timestamptz,
+    until timestamptz
+)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_by_time_policy');
+    END IF;
+    RETURN least(
+        (
+            SELECT f.vt
+            FROM (
+                SELECT q.vt, q.read_ct, q.enqueued_at, q.headers
+                FROM pgmq.q_by_time_policy AS q
+                WHERE q.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND q.vt <= q.enqueued_at AND since IS NULL
+                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_by_time_policy')
+                ORDER BY q.msg_id
+                LIMIT 1000
+            ) AS f
+            WHERE as_of IS NULL OR NOT pgmq._is_dead(
+                f.read_ct, f.enqueued_at, f.headers, as_of, '9'::integer, '01:00:00'::interval
+            )
+            LIMIT 1
+        ),
+        (
+            SELECT f.vt
+            FROM (
+                SELECT q.vt, q.read_ct, q.enqueued_at, q.headers
+                FROM pgmq.q_by_time_policy AS q
+                WHERE q.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND q.vt > q.enqueued_at AND q.vt <= until
+                    AND q.vt >= coalesce(since, pgmq._parked_mark('pgmq.parked_mark_by_time_policy'))
+                ORDER BY q.vt
+                LIMIT 1000
+            ) AS f
+            WHERE as_of IS NULL OR NOT pgmq._is_dead(
+                f.read_ct, f.enqueued_at, f.headers, greatest(f.vt, as_of), '9'::integer,
+                '01:00:00'::interval
+            )
+            LIMIT 1
+        )
+    );
 END
 $$;
 

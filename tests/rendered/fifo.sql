@@ -373,28 +373,6 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._idle_fifo(as_of timestamptz)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-AS $$
-BEGIN
-    RETURN NOT (
-        pgmq._chance(1, 16)
-        OR EXISTS (
-            SELECT FROM pgmq.q_fifo AS q
-            WHERE q.vt <= q.enqueued_at
-                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_fifo')
-        )
-        OR EXISTS (
-            SELECT FROM pgmq.q_fifo AS q
-            WHERE q.vt > q.enqueued_at AND q.vt <= as_of
-                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_fifo')
-        )
-        OR pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
-    );
-END
-$$;
-
 CREATE OR REPLACE FUNCTION pgmq._park_fifo(
     msg_ids bigint[],
     visible_at timestamptz,
@@ -444,7 +422,10 @@ BEGIN
             ))
             AND pgmq._may('DELETE', 'fifo'::text, 'pgmq.q_fifo')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND NOT pgmq._idle_fifo(clock_timestamp()) THEN
+    IF NOT FOUND AND (
+        pgmq._is_upkeep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
+        OR pgmq._soonest_fifo(null, null, clock_timestamp()) IS NOT NULL
+    ) THEN
         RETURN QUERY SELECT l.* FROM pgmq._remove('fifo'::text, quantity) AS l;
     END IF;
 END
@@ -479,7 +460,10 @@ BEGIN
             ))
             AND pgmq._may('UPDATE', 'fifo'::text, 'pgmq.q_fifo')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND NOT pgmq._idle_fifo(clock_timestamp()) THEN
+    IF NOT FOUND AND (
+        pgmq._is_upkeep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
+        OR pgmq._soonest_fifo(null, null, clock_timestamp()) IS NOT NULL
+    ) THEN
         RETURN QUERY SELECT l.* FROM pgmq._lease('fifo'::text, seconds, quantity, null) AS l;
     END IF;
 END
@@ -533,5 +517,45 @@ BEGIN
             )) IS TRUE
             AND pgmq._may('UPDATE', 'fifo'::text, 'pgmq.q_fifo')
         RETURNING m.msg_id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._soonest_fifo(
+    as_of timestamptz,
+    since timestamptz,
+    until timestamptz
+)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN least(
+        (
+            SELECT f.vt
+            FROM (
+                SELECT q.vt, q.read_ct, q.enqueued_at, q.headers
+                FROM pgmq.q_fifo AS q
+                WHERE q.vt <= q.enqueued_at AND since IS NULL
+                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_fifo')
+                ORDER BY q.msg_id
+                LIMIT 1000
+            ) AS f
+            LIMIT 1
+        ),
+        (
+            SELECT f.vt
+            FROM (
+                SELECT q.vt, q.read_ct, q.enqueued_at, q.headers
+                FROM pgmq.q_fifo AS q
+                WHERE q.vt > q.enqueued_at AND q.vt <= until
+                    AND q.vt >= coalesce(since, pgmq._parked_mark('pgmq.parked_mark_fifo'))
+                ORDER BY q.vt
+                LIMIT 1000
+            ) AS f
+            LIMIT 1
+        )
+    );
 END
 $$;

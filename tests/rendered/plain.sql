@@ -167,28 +167,6 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._idle_plain(as_of timestamptz)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-AS $$
-BEGIN
-    RETURN NOT (
-        pgmq._chance(1, 16)
-        OR EXISTS (
-            SELECT FROM pgmq.q_plain AS q
-            WHERE q.vt <= q.enqueued_at
-                AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_plain')
-        )
-        OR EXISTS (
-            SELECT FROM pgmq.q_plain AS q
-            WHERE q.vt > q.enqueued_at AND q.vt <= as_of
-                AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_plain')
-        )
-        OR pgmq._is_sweep_due('pgmq.parked_mark_plain', 'pgmq.sweep_due_plain')
-    );
-END
-$$;
-
 CREATE OR REPLACE FUNCTION pgmq._park_plain(
     msg_ids bigint[],
     visible_at timestamptz,
@@ -238,7 +216,10 @@ BEGIN
             ))
             AND pgmq._may('DELETE', 'plain'::text, 'pgmq.q_plain')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND NOT pgmq._idle_plain(clock_timestamp()) THEN
+    IF NOT FOUND AND (
+        pgmq._is_upkeep_due('pgmq.parked_mark_plain', 'pgmq.sweep_due_plain')
+        OR pgmq._soonest_plain(null, null, clock_timestamp()) IS NOT NULL
+    ) THEN
         RETURN QUERY SELECT l.* FROM pgmq._remove('plain'::text, quantity) AS l;
     END IF;
 END
@@ -273,7 +254,10 @@ BEGIN
             ))
             AND pgmq._may('UPDATE', 'plain'::text, 'pgmq.q_plain')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND NOT pgmq._idle_plain(clock_timestamp()) THEN
+    IF NOT FOUND AND (
+        pgmq._is_upkeep_due('pgmq.parked_mark_plain', 'pgmq.sweep_due_plain')
+        OR pgmq._soonest_plain(null, null, clock_timestamp()) IS NOT NULL
+    ) THEN
         RETURN QUERY SELECT l.* FROM pgmq._lease('plain'::text, seconds, quantity, null) AS l;
     END IF;
 END
@@ -327,5 +311,45 @@ BEGIN
             )) IS TRUE
             AND pgmq._may('UPDATE', 'plain'::text, 'pgmq.q_plain')
         RETURNING m.msg_id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._soonest_plain(
+    as_of timestamptz,
+    since timestamptz,
+    until timestamptz
+)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN least(
+        (
+            SELECT f.vt
+            FROM (
+                SELECT q.vt, q.read_ct, q.enqueued_at, q.headers
+                FROM pgmq.q_plain AS q
+                WHERE q.vt <= q.enqueued_at AND since IS NULL
+                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_plain')
+                ORDER BY q.msg_id
+                LIMIT 1000
+            ) AS f
+            LIMIT 1
+        ),
+        (
+            SELECT f.vt
+            FROM (
+                SELECT q.vt, q.read_ct, q.enqueued_at, q.headers
+                FROM pgmq.q_plain AS q
+                WHERE q.vt > q.enqueued_at AND q.vt <= until
+                    AND q.vt >= coalesce(since, pgmq._parked_mark('pgmq.parked_mark_plain'))
+                ORDER BY q.vt
+                LIMIT 1000
+            ) AS f
+            LIMIT 1
+        )
+    );
 END
 $$;

@@ -46,6 +46,17 @@ $$;
 COMMENT ON FUNCTION pgmq._is_sweep_due(regclass, regclass) IS
 'Whether what lies below the marks of a queue is to be looked at, for stragglers.';
 
+CREATE OR REPLACE FUNCTION pgmq._is_upkeep_due(parked_mark regclass, sweep_due regclass)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    RETURN pgmq._is_sweep_due(parked_mark, sweep_due) OR pgmq._chance(1, 16);
+END
+$$;
+COMMENT ON FUNCTION pgmq._is_upkeep_due(regclass, regclass) IS
+'Whether a call that has found nothing is to look after the marks: one in 16, and when a sweep is due.';
+
 CREATE OR REPLACE FUNCTION pgmq._announced_at(announcement bigint)
 RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

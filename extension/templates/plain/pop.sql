@@ -43,7 +43,10 @@ BEGIN
         END IF;
     END;
     --# end
-    IF NOT FOUND AND NOT pgmq._idle_$queue(clock_timestamp()) THEN
+    IF NOT FOUND AND (
+        pgmq._is_upkeep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
+        OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
+    ) THEN
         RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
     END IF;
 END

@@ -1,0 +1,58 @@
+-- When the first message is visible, up to a time; null where none is by then. From the marks on,
+-- or, with since, of those parked until later times only. With as_of, what no read would hand out
+-- then, for it has expired or was received too often, does not count; up to 1,000 such are passed.
+CREATE OR REPLACE FUNCTION pgmq._soonest_$queue(
+    as_of timestamptz,
+    since timestamptz,
+    until timestamptz
+)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    --# if partitioned
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_$queue');
+    END IF;
+    --# end
+    RETURN least(
+        (
+            SELECT f.vt
+            FROM (
+                SELECT q.vt, q.read_ct, q.enqueued_at, q.headers
+                FROM pgmq.q_$queue AS q
+                WHERE live$partitions(q) AND q.vt <= q.enqueued_at AND since IS NULL
+                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_$queue')
+                ORDER BY q.msg_id
+                LIMIT 1000
+            ) AS f
+            --# if max_receives or message_ttl
+            WHERE as_of IS NULL OR NOT pgmq._is_dead(
+                f.read_ct, f.enqueued_at, f.headers, as_of, max_receives$policy, message_ttl$policy
+            )
+            --# end
+            LIMIT 1
+        ),
+        (
+            SELECT f.vt
+            FROM (
+                SELECT q.vt, q.read_ct, q.enqueued_at, q.headers
+                FROM pgmq.q_$queue AS q
+                WHERE live$partitions(q) AND q.vt > q.enqueued_at AND q.vt <= until
+                    AND q.vt >= coalesce(since, pgmq._parked_mark('pgmq.parked_mark_$queue'))
+                ORDER BY q.vt
+                LIMIT 1000
+            ) AS f
+            --# if max_receives or message_ttl
+            WHERE as_of IS NULL OR NOT pgmq._is_dead(
+                f.read_ct, f.enqueued_at, f.headers, greatest(f.vt, as_of), max_receives$policy,
+                message_ttl$policy
+            )
+            --# end
+            LIMIT 1
+        )
+    );
+END
+$$;
