@@ -83,4 +83,5 @@ class Page:
         """Write what there is so far."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "report.md").write_text("\n\n".join(self.parts) + "\n")
-        (folder / "results.json").write_text(json.dumps(self.data, indent=1) + "\n")
+        lines = (f"{json.dumps(name)}: {json.dumps(found)}" for name, found in self.data.items())
+        (folder / "results.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -1,4 +1,4 @@
-"""Draws what a run found, as PNG and SVG: python tests/benchmark/plots.py results.json FOLDER."""
+"""Draws what a run found, as SVG: python tests/benchmark/plots.py results.json FOLDER."""
 
 from __future__ import annotations
 
@@ -179,9 +179,8 @@ def draw(data: dict[str, Any], folder: Path) -> list[str]:
         figure, axes = plt.subplots(figsize=(8, max(4.2, tall)), layout="constrained")
         plot(axes, data[name])
         axes.set_title(title, fontsize=10)
-        for kind, metadata in (("png", None), ("svg", {"Date": None})):
-            figure.savefig(folder / f"{name}.{kind}", dpi=110, metadata=metadata)
-            drawn.append(f"{name}.{kind}")
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        drawn.append(f"{name}.svg")
         plt.close(figure)
     return drawn
 
