@@ -1,12 +1,13 @@
--- Over upstream's queues in use, all that is locked later is locked now, everything or nothing:
--- to wait for one table while holding another can be a deadlock with whoever uses both in a
--- transaction. So an attempt is over before such a client would be told of one, and in between
--- everybody goes on. But consumers in read_with_poll() hold a table as long as they wait, and
--- others come meanwhile: such a table is the first to be waited for the next time, for longer, and
--- who comes queues behind.
+-- Over upstream's queues in use: lock all that is locked later now, everything or nothing. To wait
+-- for one table while holding another could be a deadlock with a client that uses both in a
+-- transaction. So an attempt gives up well before such a client would be told of a deadlock, and in
+-- between all clients go on. But a consumer in read_with_poll() holds a table as long as it waits,
+-- and others come meanwhile: the next attempt locks such a table first and waits for it longer, and
+-- new clients queue behind.
 DO $$
 DECLARE
     v_wanted CONSTANT text := current_setting('lock_timeout');
+    -- Milliseconds: for a table that is held for long, by default 10 s; and for the others.
     v_long CONSTANT integer := (
         SELECT coalesce(nullif(s.setting::integer, 0), 10000)
         FROM pg_settings AS s
@@ -95,6 +96,7 @@ BEGIN
         SELECT to_regclass(format('pgmq.%I', t.name))
         FROM unnest(ARRAY['meta', 'topic_bindings', 'notify_insert_throttle']) AS t (name)
     );
+    -- Some minutes. Every fifth attempt is a longer one, for queues with very many clients.
     FOR v_attempt IN 1..500 LOOP
         v_time := CASE
             WHEN v_attempt % 5 = 0 AND v_slow = '{}' THEN v_short ELSE ceil(v_short / 20.0)

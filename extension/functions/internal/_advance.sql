@@ -54,7 +54,13 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_budget CONSTANT bigint := 3000;
+    -- Times are in microseconds.
+    v_budget CONSTANT bigint := 3000;           -- of a call, for a sweep
+    v_pause CONSTANT integer := 51;             -- times what a part of a sweep took is the next one
+    v_minute CONSTANT bigint := 60000000;
+    v_tick CONSTANT bigint := 15625;            -- a 64th of a second, see sweep_due above
+    v_ticks CONSTANT bigint := 8191;            -- its 13 bits
+    v_places CONSTANT bigint := 281474976710655;        -- and the 48 bits of the place
     v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
     v_ready_mark CONSTANT bigint := pgmq._id_mark(ready_mark);
     v_parked_mark timestamptz := pgmq._parked_mark(parked_mark);
@@ -67,7 +73,7 @@ DECLARE
     v_longest bigint;
     v_sweep boolean := sweep;
     v_whole boolean := sweep;       -- without a pause
-    v_moment CONSTANT bigint := v_now / 15625;
+    v_moment CONSTANT bigint := v_now / v_tick;
     v_look record;
     v_ready_limit bigint;           -- what looks allow; null while they are no use
     v_parked_limit timestamptz;
@@ -106,7 +112,7 @@ BEGIN
     FROM pg_class AS q
     INNER JOIN pg_class AS m ON m.oid = ready_mark
     WHERE q.oid = queue;
-    v_longest := CASE WHEN v_queue.is_partitioned THEN 60000000 ELSE v_interval END;
+    v_longest := CASE WHEN v_queue.is_partitioned THEN v_minute ELSE v_interval END;
     IF v_sweep_due > v_now + v_longest THEN
         -- Unless it is configured so, the clock was set back.
         v_interval := pgmq._sweep_interval();
@@ -116,8 +122,8 @@ BEGIN
         v_place := -v_sweep_due;
         v_phase := v_place >> 61;
         -- When to go on is a second ahead at most.
-        v_start := ((v_place >> 48) - v_moment) & 8191;
-        v_place := v_place & 281474976710655;
+        v_start := ((v_place >> 48) - v_moment) & v_ticks;
+        v_place := v_place & v_places;
         v_sweep := v_sweep OR v_start NOT BETWEEN 1 AND 65;
     ELSE
         v_sweep := v_sweep OR v_sweep_due NOT BETWEEN v_now + 1 AND v_now + v_longest;
@@ -126,8 +132,8 @@ BEGIN
     -- where nobody else has swept for half a minute.
     IF NOT v_committed AND now() < clock_timestamp() - interval '1 second' THEN
         v_sweep := v_sweep AND CASE
-            WHEN v_sweep_due < 0 THEN v_start BETWEEN 66 AND 8192 - 1920
-            ELSE v_sweep_due NOT BETWEEN v_now - 30000000 AND v_now + v_longest
+            WHEN v_sweep_due < 0 THEN v_start BETWEEN 66 AND v_ticks + 1 - 30 * 64
+            ELSE v_sweep_due NOT BETWEEN v_now - v_minute / 2 AND v_now + v_longest
         END;
         IF NOT v_sweep THEN
             RETURN false;
@@ -184,7 +190,7 @@ BEGIN
         FROM pgmq._bounds(queue, v_queue.suffix) AS b;
         v_floor_limit := v_live_limit;
         IF v_key = 'enqueued_at' THEN
-            v_floor_limit := pgmq._microseconds(v_parked_limit - interval '5 minutes');
+            v_floor_limit := pgmq._microseconds(v_parked_limit - pgmq._floor_slack());
         END IF;
         -- A sweep also looks into the partitions that marks leave out.
         IF NOT v_sweep THEN
@@ -243,7 +249,7 @@ BEGIN
         ELSIF v_phase = 2 THEN
             v_place := v_place << 4;
         END IF;
-        v_whole := v_whole OR greatest(v_next_id, v_ready_mark, v_live_mark) > 281474976710655;
+        v_whole := v_whole OR greatest(v_next_id, v_ready_mark, v_live_mark) > v_places;
         v_start := v_now;
         <<phases>>
         WHILE v_phase <= v_phases LOOP
@@ -359,16 +365,16 @@ BEGIN
         IF v_phase > v_phases THEN
             v_interval := pgmq._sweep_interval();
             IF v_queue.is_partitioned THEN
-                v_interval := greatest(v_interval, least(60000000, 51 * v_found));
+                v_interval := greatest(v_interval, least(v_minute, v_pause * v_found));
             END IF;
             PERFORM setval(sweep_due, v_now + CASE
                 WHEN v_committed OR now() > clock_timestamp() - interval '1 second' THEN v_interval
                 ELSE 0
             END);
         ELSE
-            v_start := (v_now + least(1000000, 51 * v_found)) / 15625 + 1;
+            v_start := (v_now + least(1000000, v_pause * v_found)) / v_tick + 1;
             v_place := CASE v_phase WHEN 2 THEN (v_place + 15) >> 4 ELSE v_place END;
-            PERFORM setval(sweep_due, -((v_phase << 61) | ((v_start & 8191) << 48) | v_place));
+            PERFORM setval(sweep_due, -((v_phase << 61) | ((v_start & v_ticks) << 48) | v_place));
         END IF;
     END IF;
     RETURN v_back;

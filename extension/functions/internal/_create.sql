@@ -104,7 +104,7 @@ BEGIN
             format('pgmq.%I', pgmq._relation_name('floor_mark', queue_name))::regclass,
             CASE
                 WHEN pgmq._is_id_interval(partition_interval) THEN 1
-                ELSE pgmq._microseconds(now() - interval '5 minutes')
+                ELSE pgmq._microseconds(now() - pgmq._floor_slack())
             END
         );
         PERFORM pgmq._start_partitioning(

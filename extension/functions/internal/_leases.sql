@@ -5,8 +5,9 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '900ms'
 AS $$
 DECLARE
-    v_space CONSTANT integer := queue::oid::bigint - 2147483648;
-    v_shown CONSTANT oid := (queue::oid::bigint + 2147483648) % 4294967296;
+    v_space CONSTANT integer := pgmq._lock_space(queue);
+    -- The same as pg_locks shows it, which has keys without a sign.
+    v_shown CONSTANT oid := (v_space::bigint & 4294967295)::oid;
     v_holders integer[];
     v_locked boolean := false;
 BEGIN

@@ -1,3 +1,15 @@
+-- Advisory locks of a queue have two keys: the first one is its table, the second one says what is
+-- locked: -1 counting leases (_lock_leases, and the template admit), -2 retention (_upkeep), -3
+-- partitions (the template keep); and, shared, how many messages a transaction has leased (admit).
+CREATE OR REPLACE FUNCTION pgmq._lock_space(queue regclass)
+RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    -- An oid has no sign, a key has one.
+    SELECT (queue::oid::bigint - 2147483648)::integer
+$$;
+COMMENT ON FUNCTION pgmq._lock_space(regclass) IS 'The first of the two keys of a queue''s advisory locks.';
+
 CREATE OR REPLACE FUNCTION pgmq._holds_up_writers(queue regclass)
 RETURNS boolean
 LANGUAGE sql VOLATILE

@@ -57,11 +57,32 @@ $$;
 COMMENT ON FUNCTION pgmq._is_upkeep_due(regclass, regclass) IS
 'Whether a call that has found nothing is to look after the marks: one in 16, and when a sweep is due.';
 
+-- An announcement (see the template announce) is one number in a sequence: the time, in milliseconds
+-- since 2020, which is enough until 2089, and in its last 22 bits those of the transaction that
+-- announces, or 0 once that is known to have committed.
+CREATE OR REPLACE FUNCTION pgmq._announcement(moment timestamptz, xid bigint)
+RETURNS bigint
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT greatest(pgmq._microseconds(moment) / 1000 - 1577836800000, 0::bigint) << 22
+        | (xid & 4194303::bigint)
+$$;
+COMMENT ON FUNCTION pgmq._announcement(timestamptz, bigint) IS
+'An announcement at a time, by a transaction, as a queue''s sequence holds it.';
+
 CREATE OR REPLACE FUNCTION pgmq._announced_at(announcement bigint)
 RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    -- Milliseconds since 2020 without the last 22 bits: enough until 2089.
     SELECT to_timestamp('1577836800' + (announcement >> 22)::double precision / '1000')
 $$;
 COMMENT ON FUNCTION pgmq._announced_at(bigint) IS 'The time of an announcement as a queue''s sequence holds it.';
+
+CREATE OR REPLACE FUNCTION pgmq._announced_by(announcement bigint)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT announcement & '4194303'::bigint
+$$;
+COMMENT ON FUNCTION pgmq._announced_by(bigint) IS
+'The last bits of the transaction that has made an announcement; 0 if that has committed for sure.';

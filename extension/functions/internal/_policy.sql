@@ -31,7 +31,7 @@ RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
     -- Whatever the header holds, it must not make the queue unreadable: what is no number counts
-    -- for nothing.
+    -- for nothing, and a number of more than 95 years for these, or the time would be too late.
     SELECT CASE
         WHEN message_ttl IS NULL THEN 'infinity'::timestamptz
         -- A dead letter keeps the header for the queue that it may go back to.

@@ -19,7 +19,7 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RETURN;
     END IF;
-    v_space := pgmq._queue_table(queue_name)::oid::bigint - 2147483648;
+    v_space := pgmq._lock_space(pgmq._queue_table(queue_name));
     BEGIN
         -- Got, given up and noted in single statements within the block: a cancel comes between two.
         v_alone := pg_try_advisory_lock(v_space, -2);

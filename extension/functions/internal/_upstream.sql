@@ -115,7 +115,7 @@ BEGIN
     IF new.last_notified_at IS DISTINCT FROM old.last_notified_at THEN
         PERFORM setval(
             format('pgmq.%I', pgmq._relation_name('notify_at', new.queue_name))::regclass,
-            greatest(pgmq._microseconds(new.last_notified_at) / 1000 - 1577836800000, 0) << 22
+            pgmq._announcement(new.last_notified_at, 0)
         );
     END IF;
     RETURN new;

@@ -25,6 +25,7 @@ BEGIN
                         AND q.vt >= (SELECT $2)
                         AND ($5 IS NULL OR q.message @> $5)
                     ORDER BY q.vt
+                    -- More than are wanted, for they are chosen by msg_id.
                     LIMIT greatest(200, 2 * $4)
                 )
                 UNION ALL

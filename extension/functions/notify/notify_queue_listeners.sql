@@ -20,7 +20,7 @@ BEGIN
             pg_catalog.format('pgmq.%I', TG_ARGV[1])::regclass
         );
         v_at := pgmq._announced_at(v_last);
-        IF v_last & '4194303' = 0     -- for sure
+        IF pgmq._announced_by(v_last) = 0
             AND clock_timestamp() < v_at + TG_ARGV[0]::double precision * interval '1 millisecond'
             AND clock_timestamp() >= v_at   -- or the clock was set back
         THEN

@@ -54,7 +54,7 @@ BEGIN
             EXIT;
         EXCEPTION
             WHEN lock_not_available OR deadlock_detected THEN
-                IF NOT v_has_table OR v_attempts = 1000 THEN
+                IF NOT v_has_table OR v_attempts = 1000 THEN        -- some minutes
                     RAISE;
                 END IF;
             WHEN out_of_memory THEN

@@ -59,6 +59,7 @@ BEGIN
         ELSIF v_index IS NOT NULL THEN
             v_found := pgmq._fifo_search(
                 v_suffix, v_index, v_now, v_need,
+                -- Steps of some microseconds each: fewer where the call is of use already.
                 CASE WHEN v_heads <> '{}' OR v_ids <> '{}' THEN 500 ELSE 1000 END,
                 v_crowded, v_state[1], v_remembered
             );
@@ -143,9 +144,11 @@ DECLARE
     );
     v_least CONSTANT bigint := -9223372036854775808;
     v_greatest CONSTANT bigint := 9223372036854775807;
+    -- Anywhere among the hashes, which are all numbers of a bigint.
     v_place bigint := coalesce(place, ((random() - 0.5) * 18e18)::bigint);
     v_start CONSTANT bigint := v_place;
     v_end bigint := v_greatest;
+    -- Some more than are needed: others may hold them.
     v_wanted integer := CASE WHEN needed > 0 THEN least(needed, 1000) + 20 ELSE 5 END;
     v_until bigint;
     v_heads bigint[];
@@ -183,7 +186,7 @@ BEGIN
     IF needed = 0 AND remembered = '{}' THEN
         v_all_groups := '{}';       -- the front will do in the next call too
     END IF;
-    -- The newest ones, so that every free group has its turn.
+    -- The newest ones, so that every free group has its turn; a setting must stay short.
     remembered := (
         v_all_groups
         || ARRAY(SELECT r FROM unnest(remembered) AS r WHERE r <> ALL (v_all_groups))

@@ -43,6 +43,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    -- How many of the oldest messages are read; more and more of them, until it is enough.
     v_limit bigint := CASE WHEN group_name IS NULL THEN 1000 ELSE 1 END;
     v_query text := format(
         $sql$

@@ -128,6 +128,17 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._id_front(regclass, regclass, bigint, bigint) IS 'Where the partitions of msg_ids end that are looked at first.';
 
+CREATE OR REPLACE FUNCTION pgmq._floor_slack()
+RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT '5 minutes'::interval
+$$;
+COMMENT ON FUNCTION pgmq._floor_slack() IS
+'How far floor_mark, where it is a time, stays behind what has been looked at.
+
+A message has the time at which its transaction began, which may be that long before it was sent. One that is older is found by a sweep.';
+
 CREATE OR REPLACE FUNCTION pgmq._time_front(
     floor_mark regclass,
     span interval,
@@ -141,7 +152,7 @@ BEGIN
         to_timestamp(
             coalesce(pg_catalog.pg_sequence_last_value(floor_mark), 0)::double precision / '1e6'
         )
-        + span + interval '5 minutes',
+        + span + pgmq._floor_slack(),
         last_time
     );
 END
