@@ -26,6 +26,7 @@
 \ir functions/internal/_times.sql
 \ir functions/internal/_check.sql
 \ir functions/internal/_leases.sql
+\ir functions/internal/_restore_search_path.sql
 \ir functions/internal/_move.sql
 \ir functions/internal/partitions/_snapshot.sql
 
@@ -34,7 +35,7 @@
 \ir functions/internal/_create_archive.sql
 \ir functions/internal/_add_relations.sql
 \ir functions/internal/_lay_out.sql
-\ir functions/internal/_partman.sql
+\ir functions/internal/partitions/_partman.sql
 \ir functions/internal/partitions/_change.sql
 \ir functions/internal/partitions/_set_up.sql
 \ir functions/internal/partitions/_convert_archive.sql
@@ -64,7 +65,11 @@
 \ir functions/internal/_advance.sql
 \ir functions/internal/_next.sql
 \ir functions/internal/_poll.sql
-\ir functions/internal/_routing.sql
+\ir functions/internal/routing/_fan_out.sql
+\ir functions/internal/routing/_topics.sql
+\ir functions/internal/routing/_bind.sql
+\ir functions/internal/routing/_route.sql
+\ir functions/internal/routing/_payload.sql
 
 -- queues
 \ir functions/queues/validate_queue_name.sql

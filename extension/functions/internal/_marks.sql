@@ -57,8 +57,8 @@ $$;
 COMMENT ON FUNCTION pgmq._is_upkeep_due(regclass, regclass) IS
 'Whether a call that has found nothing is to look after the marks: one in 16, and when a sweep is due.';
 
--- An announcement (see the template announce) is one number in a sequence: the time, in milliseconds
--- since 2020, which is enough until 2089, and in its last 22 bits those of the transaction that
+-- An announcement (see the template announce) is one number in a sequence: the time in milliseconds
+-- since 2020, which is enough until 2089, and behind it the last 22 bits of the transaction that
 -- announces, or 0 once that is known to have committed.
 CREATE OR REPLACE FUNCTION pgmq._announcement(moment timestamptz, xid bigint)
 RETURNS bigint
