@@ -53,6 +53,8 @@ function template(path, file,    line, name, features, body, status) {
     }
     if (status < 0) fail(path ": cannot be read")
     close(path)
+    if ((name, features) in made) fail(path ": a second template " name " for the same queues")
+    made[name, features] = 1
     if (index(body, "$$template$$")) fail(path ": contains $$template$$, which quotes it")
     open_literal()
     printf "INSERT INTO pgmq.template (name, features, body) VALUES ('%s', '%s', $$template$$%s$$template$$)\n", name, features, body

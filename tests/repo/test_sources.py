@@ -145,6 +145,7 @@ def test_a_psql_command_or_a_file_included_twice_fails_the_build(tmp_path: Path)
         ("\\set x 1\n", "extension/install.sql:1: \\set is for psql only"),
         ("\\ir a.sql\n\\ir a.sql\n", "extension/a.sql: included a second time"),
         ("\\ir b.sql\n", "extension/b.sql: cannot be read"),
+        ("\\template a.sql\n" * 2, "extension/a.sql: a second template a for the same queues"),
     ):
         (extension / "install.sql").write_text(manifest)
         done = subprocess.run(

@@ -85,7 +85,6 @@ BEGIN
             'live$partitions', 'true',
             'lookup$partitions', 'true',
             'front$partitions', 'true',
-            'first_key$partitions', 'null',
             'front_key$partitions', 'null',
             'last_key$partitions', 'null',
             'default$partitions', 'null'
@@ -108,7 +107,6 @@ BEGIN
         'live$partitions', v_live,
         'lookup$partitions', CASE v_key WHEN 'msg_id' THEN 'true' ELSE v_live END,
         'front$partitions', format('$row.%I BETWEEN %s AND %s', v_key, v_first, v_front),
-        'first_key$partitions', v_first,
         'front_key$partitions', v_front,
         'last_key$partitions', v_last,
         'default$partitions', format('to_regclass(%L)::oid', format(
@@ -120,7 +118,7 @@ $$;
 COMMENT ON FUNCTION pgmq._words(text, pgmq.policy) IS
 'What stands for "option$policy" and "...$partitions" in the templates of a queue.
 
-option$policy is the value of an option. The others keep a statement to the partitions that have messages, and are true for a queue without partitions: live$partitions(q) is the condition for scans, front$partitions(q) that for the first partitions with messages, lookup$partitions(q) that for what looks messages up by msg_id (which itself says where they are, unless the partitions are those of times). first_key, front_key and last_key are their bounds; default is the default partition.';
+option$policy is the value of an option. The others keep a statement to the partitions that have messages, and are true for a queue without partitions: live$partitions(q) is the condition for scans, front$partitions(q) that for the first partitions with messages, lookup$partitions(q) that for what looks messages up by msg_id (which itself says where they are, unless the partitions are those of times). front_key and last_key are where front and live end; default is the default partition.';
 
 CREATE OR REPLACE FUNCTION pgmq._lines_for(body text, features jsonb)
 RETURNS text
@@ -253,7 +251,7 @@ BEGIN
     END IF;
 
     -- Planning each time costs less than a plan for all partitions does to start.
-    IF pgmq._has_feature('partitioned', features) AND strpos(body, '$partitions') > 0 THEN
+    IF words ->> 'live$partitions' <> 'true' AND strpos(body, '$partitions') > 0 THEN
         v_sql := replace(v_sql, 'force_generic_plan', 'force_custom_plan');
     END IF;
     RETURN v_sql;
