@@ -5,7 +5,7 @@ AS $$
 DECLARE
     v_done boolean;
 BEGIN
-    -- A message that was never read is nobody's.
+    -- A message that was never read has no lease.
     IF pgmq._pinned(queue_name) THEN
         RETURN pgmq._pinned_delete(
             queue_name, msg_id, CASE WHEN read_ct > 0 THEN read_ct ELSE -1 END
@@ -20,7 +20,9 @@ $$;
 COMMENT ON FUNCTION pgmq.ack(text, bigint, integer) IS
 'Acknowledge a message: remove it if its lease is still the caller''s.
 
-The lease is the msg_id and read_ct that came with the message. False when it was read again meanwhile or is gone: then roll back what was done for it, and its effects happen exactly once.';
+The msg_id and read_ct that came with the message are the lease. False means that the message was
+read again meanwhile, or is gone. In that case roll back what was done for it, and its effects
+happen exactly once.';
 
 CREATE OR REPLACE FUNCTION pgmq.ack(queue_name text, msg_ids bigint[], read_cts integer[])
 RETURNS SETOF bigint
@@ -40,6 +42,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.ack(text, bigint[], integer[]) IS
-'Acknowledge messages, each with its read_ct, and return the msg_ids of those that were.
+'Acknowledge messages, each with its read_ct, and return the msg_ids of the acknowledged ones.
 
-The others'' leases were no longer the caller''s.';
+The leases of the others were no longer the caller''s.';

@@ -9,7 +9,7 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
-    -- The marks move only before this transaction has written anything.
+    -- The marks can only be moved before this transaction has written anything.
     IF pgmq._chance(qty, 32) THEN
         PERFORM pgmq._look_after(queue_name, qty);
     END IF;
@@ -27,4 +27,5 @@ $$;
 COMMENT ON FUNCTION pgmq.ack_and_read(text, integer, integer, bigint[], integer[]) IS
 'Acknowledge the last batch and lease the next, in one statement and one commit.
 
-Null or empty arrays acknowledge nothing; vt and qty as in read. A stale lease is passed over without a word: where that matters, call ack and read.';
+Null or empty arrays acknowledge nothing. vt and qty are as in read. A stale lease is skipped
+without notice: if you must know of it, call ack and read instead.';

@@ -17,7 +17,7 @@ $$;
 COMMENT ON FUNCTION pgmq.delete(text, bigint) IS
 'Remove a message, leased or not; false when it is not there.
 
-See ack for a removal that only the holder of the lease can do.';
+To remove it only while the lease is the caller''s, use ack.';
 
 CREATE OR REPLACE FUNCTION pgmq.delete(queue_name text, msg_ids bigint[])
 RETURNS SETOF bigint

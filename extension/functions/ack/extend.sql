@@ -15,7 +15,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.extend(text, bigint, integer, integer) IS
-'Keep a leased message for vt seconds from now.
+'Extend the lease of a message to vt seconds from now.
 
 False when the lease is no longer the caller''s.';
 
@@ -36,6 +36,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.extend(text, bigint[], integer[], integer) IS
-'Keep leased messages for vt seconds from now and return the msg_ids of those that are.
+'Extend leases to vt seconds from now, and return the msg_ids of the extended ones.
 
-The others'' leases were no longer the caller''s.';
+The leases of the others were no longer the caller''s.';

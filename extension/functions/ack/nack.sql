@@ -22,7 +22,9 @@ $$;
 COMMENT ON FUNCTION pgmq.nack(text, bigint, integer, integer, text) IS
 'Return a leased message: it is visible again after delay seconds.
 
-A null delay is that of the queue''s policy; without one, and when it is zero or negative, the message is visible at once. An error that is not null is kept in header x-pgmq-error. False when the lease is no longer the caller''s.';
+If delay is null, the queue''s policy gives the delay. Without such a policy, or with a delay of zero
+or less, the message is visible at once. An error that is not null is kept in the header
+x-pgmq-error. False when the lease is no longer the caller''s.';
 
 CREATE OR REPLACE FUNCTION pgmq.nack(
     queue_name text,
@@ -42,4 +44,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.nack(text, bigint[], integer[], integer, text) IS
-'Return leased messages and return the msg_ids of those whose lease was still the caller''s.';
+'Return leased messages to the queue, and return the msg_ids of those that went back.
+
+The leases of the others were no longer the caller''s. delay and error are as for one message.';

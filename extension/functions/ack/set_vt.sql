@@ -17,7 +17,7 @@ $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint, integer) IS
 'Make a message visible vt seconds from now, leased or not; zero or less means now.
 
-Returns it, or no row when it is not there. read_ct stays as it is.';
+Returns the message, or no row when it is not there. read_ct stays as it is.';
 
 CREATE OR REPLACE FUNCTION pgmq.set_vt(queue_name text, msg_id bigint, vt timestamptz)
 RETURNS SETOF pgmq.message_record
@@ -36,9 +36,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint, timestamptz) IS
-'Make a message visible at a time; one that is past means now.
+'Make a message visible at a time, leased or not; a time that is past means now.
 
-Returns the message, or no row.';
+Returns the message, or no row when it is not there. read_ct stays as it is.';
 
 CREATE OR REPLACE FUNCTION pgmq.set_vt(queue_name text, msg_ids bigint[], vt integer)
 RETURNS SETOF pgmq.message_record
@@ -57,7 +57,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint[], integer) IS
-'Make messages visible vt seconds from now; returns those that are there, in msg_id order.';
+'Make messages visible vt seconds from now; return those that are there, in msg_id order.';
 
 CREATE OR REPLACE FUNCTION pgmq.set_vt(queue_name text, msg_ids bigint[], vt timestamptz)
 RETURNS SETOF pgmq.message_record
@@ -76,4 +76,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_vt(text, bigint[], timestamptz) IS
-'Make messages visible at a time; returns those that are there, in msg_id order.';
+'Make messages visible at a time; return those that are there, in msg_id order.';

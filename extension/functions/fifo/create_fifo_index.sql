@@ -13,4 +13,8 @@ $$;
 COMMENT ON FUNCTION pgmq.create_fifo_index(text) IS
 'Index a queue by FIFO group, so that the cost of read_grouped and the others does not grow with it.
 
-A send then costs about a fifth more CPU, a batch of 100 almost half as much again. Does nothing when it is done. Blocks senders while the index is built; to avoid that in a large queue, first create it by hand, CONCURRENTLY, under the name and with the expression that this function gives it.';
+A send then costs about a fifth more CPU, and a batch of 100 almost half as much again. If the index
+is there, this does nothing.
+
+Senders wait while the index is built. To avoid that in a large queue, first create the index by
+hand, CONCURRENTLY, under the name and with the expression that this function gives it.';

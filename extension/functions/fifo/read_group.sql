@@ -16,4 +16,6 @@ $$;
 COMMENT ON FUNCTION pgmq.read_group(text, text, integer, integer) IS
 'Lease up to qty messages of one FIFO group: its first ones, without a gap, in msg_id order.
 
-Nothing while its first message is leased, delayed or locked by another transaction. The group is the header x-pgmq-group; a null group_name is that of the messages without it. vt and qty are as for read_grouped.';
+The group is the header x-pgmq-group. A null group_name means the messages without that header. The
+group gives nothing while its first message is leased, delayed or locked by another transaction. vt
+and qty are as for read_grouped.';

@@ -9,4 +9,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.read_grouped_head(text, integer, integer) IS
-'Like read_grouped, but only the first message of each free group, of up to qty groups.';
+'Like read_grouped, but lease only the first message of each free group, of up to qty groups.';

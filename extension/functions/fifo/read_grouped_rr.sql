@@ -11,4 +11,4 @@ $$;
 COMMENT ON FUNCTION pgmq.read_grouped_rr(text, integer, integer) IS
 'Like read_grouped, but in turns: the first message of every free group, then the second ones.
 
-Up to qty, in that order, and the group with the oldest message first.';
+Up to qty messages come in that order. In each turn the group with the oldest message comes first.';

@@ -18,4 +18,5 @@ $$;
 COMMENT ON FUNCTION pgmq.read_grouped_rr_with_poll(text, integer, integer, integer, integer) IS
 'Like read_grouped_rr, but when nothing is free look again for some seconds.
 
-Every poll_interval_ms milliseconds (100 when null, at least 1) until max_poll_seconds have passed (5 when null); see read_with_poll.';
+The call looks every poll_interval_ms milliseconds (100 when null, at least 1) until
+max_poll_seconds have passed (5 when null). See read_with_poll.';

@@ -8,6 +8,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.acquire_queue_lock(text) IS
-'Wait for and hold, until the transaction ends, the lock of a queue''s name.
+'Wait for the lock of a queue''s name, and hold it until the transaction ends.
 
-Under this lock a queue of that name is created, compiled and dropped.';
+Creating, compiling and dropping a queue take this lock.';

@@ -9,4 +9,5 @@ $$;
 COMMENT ON FUNCTION pgmq."create"(text) IS
 'Create a queue.
 
-Does nothing but a notice when it is there. Names are not case-sensitive; up to 47 characters, without $ ; -- or a single quote.';
+If the queue exists, this only raises a notice. A name has up to 47 characters, without $ ; -- or a
+single quote. Case does not matter.';

@@ -9,4 +9,5 @@ $$;
 COMMENT ON FUNCTION pgmq.create_unlogged(text) IS
 'Create a queue whose messages are not written to the WAL: faster, but a crash empties it.
 
-A standby does not have its messages. Its archive is an ordinary table, and its msg_ids go on after a crash (from Postgres 15 on).';
+A standby does not have the messages. The archive is an ordinary table. The msg_ids go on after a
+crash (from Postgres 15 on).';

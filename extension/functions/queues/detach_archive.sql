@@ -8,4 +8,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.detach_archive(text) IS
-'Deprecated: does nothing but a warning, kept for callers of pgmq 1.';
+'Deprecated, kept for callers of pgmq 1: only raises a warning.';

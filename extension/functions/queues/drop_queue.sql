@@ -16,7 +16,7 @@ DECLARE
     v_attempts integer := 0;
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
-    -- What is called q_... may be a partition of another queue, or a table made by hand.
+    -- A table called q_... that is not listed may be another queue's partition, or made by hand.
     IF NOT pgmq._is_listed(queue_name) THEN
         RAISE NOTICE 'pgmq queue `%` does not exist', queue_name;
         RETURN false;
@@ -36,10 +36,10 @@ BEGIN
                 );
     END IF;
 
-    -- Whoever uses the table is waited for while nothing else is locked, and those who come behind
-    -- in the queue for it wait as well. Some of these may hold what is locked after it, a partition,
-    -- a mark or the archive: waiting for that could be a deadlock. So it is all or nothing, and an
-    -- attempt is over long before anybody would be told of one; in between, everybody goes on.
+    -- An attempt first waits for the queue's table, holding no other relation; later users of the
+    -- table wait behind it. Some of them may hold what is locked next (a partition, a mark, the
+    -- archive), and waiting for that could be a deadlock. So the attempt then gives up well before
+    -- deadlock_timeout and releases everything, the others go on, and the next attempt follows.
     v_table := format('pgmq.%I', v_table);
     LOOP
         v_has_table := false;
@@ -72,7 +72,12 @@ $$;
 COMMENT ON FUNCTION pgmq.drop_queue(text) IS
 'Drop a queue with its messages, its archive and its functions.
 
-False, with a notice, when there is none. Also removes what is left of a queue whose table was dropped by hand. Waits for the transactions that use the queue. It keeps dozens of locks until the transaction ends: to drop hundreds of queues, commit after each. Raises dependent_objects_still_exist for the dead-letter queue of another.';
+Returns false, with a notice, when there is no such queue. The remains of a queue whose table was
+dropped by hand are removed as well. Raises dependent_objects_still_exist if another queue sends its
+dead letters to this one.
+
+The call waits for the transactions that use the queue. It keeps dozens of locks until its own
+transaction ends: to drop hundreds of queues, commit after each.';
 
 CREATE OR REPLACE FUNCTION pgmq._drop_queue(queue_name text)
 RETURNS void
@@ -83,12 +88,12 @@ AS $$
 DECLARE
     v_table text;
 BEGIN
-    -- Their indexes and sequences go with them.
+    -- The tables' indexes and sequences go with them.
     FOR v_table IN
         SELECT r.name FROM pgmq._relations(queue_name) AS r WHERE r.kind = 'table'
     LOOP
         PERFORM pgmq._partman_forget(v_table);
-        -- IF EXISTS: what is left of a queue that lost its table goes as well.
+        -- IF EXISTS: somebody may have dropped some of the tables by hand.
         EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_table);
     END LOOP;
     PERFORM pgmq._retire(queue_name);
@@ -98,7 +103,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._drop_queue(text) IS
-'Drop all that a queue consists of, and with its row in pgmq.meta what other tables say of it.';
+'Drop everything that a queue consists of, and its rows in the tables of the extension.';
 
 CREATE OR REPLACE FUNCTION pgmq.drop_queue(queue_name text, partitioned boolean)
 RETURNS boolean
@@ -114,4 +119,4 @@ $$;
 COMMENT ON FUNCTION pgmq.drop_queue(text, boolean) IS
 'Deprecated form of drop_queue, kept for callers of pgmq 1.
 
-The second argument is ignored, the result is true.';
+The second argument is ignored, and the result is always true.';

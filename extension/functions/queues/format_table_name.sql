@@ -4,7 +4,7 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 BEGIN
     IF queue_name ~ '[$;'']|--' THEN
-        -- Not written out: a backslash means something else where
+        -- chr(92) is a backslash. Written out, it would mean something else where
         -- standard_conforming_strings is off.
         RAISE EXCEPTION 'queue name contains invalid characters: $, ;, --, or %''', chr(92);
     END IF;
@@ -12,6 +12,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.format_table_name(text, text) IS
-'The name of a queue''s table in the schema pgmq: prefix q for the queue, a for the archive.
+'Return the name of a queue''s table in the schema pgmq, in lower case and not quoted.
 
-Lower-case, not quoted.';
+The prefix is q for the queue, a for the archive.';

@@ -22,4 +22,9 @@ $$;
 COMMENT ON FUNCTION pgmq.pin(text) IS
 'Make single calls of a queue a fifth cheaper: its functions are called by name.
 
-For up to 32 busy queues that stay. Nothing else changes. Each session compiles a few functions anew when a queue is pinned or unpinned. Only who owns pgmq may do so. Does nothing to a queue that is pinned; also to be called after a restore, which does not bring what is written here. Raises undefined_table for an unknown queue.';
+Up to 32 queues can be pinned: choose busy ones that stay. Nothing else changes. When a queue is
+pinned or unpinned, each session compiles a few functions anew. For a queue that is pinned already
+this does nothing.
+
+A restore does not bring the pins: call pin again after it. Only the owner of pgmq may pin. Raises
+undefined_table for an unknown queue.';

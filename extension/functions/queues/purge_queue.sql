@@ -9,7 +9,7 @@ DECLARE
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
     v_table := pg_catalog.format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
-    -- Whoever consumes may delete, but is not meant to do this by mistake.
+    -- A consumer may delete, but should not purge by mistake: so this asks for TRUNCATE, too.
     IF NOT has_table_privilege(v_table, 'TRUNCATE') THEN
         RAISE EXCEPTION 'permission denied for table %',
             pgmq.format_table_name(queue_name, 'q')
@@ -19,8 +19,8 @@ BEGIN
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot(v_table::regclass);
     END IF;
-    -- In msg_id order within a partition, as batches of delete and ack lock their messages, or they
-    -- could deadlock.
+    -- Rows are locked in msg_id order within a partition, as batches of delete and ack do: in
+    -- another order the two could deadlock.
     EXECUTE pg_catalog.format('DELETE FROM %s WHERE msg_id >= $1', v_table)
     USING '-9223372036854775808'::bigint;
     GET DIAGNOSTICS v_count = ROW_COUNT;
@@ -28,6 +28,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.purge_queue(text) IS
-'Delete every message of a queue, leased ones too, and return how many those were.
+'Delete every message of a queue, leased ones too, and return how many there were.
 
-The archive stays. Producers do not wait for it; it waits for transactions that hold a message. Needs TRUNCATE and DELETE on the queue''s table, which its owner has.';
+The archive stays. Producers do not wait for the purge, but the purge waits for transactions that
+hold a message. Needs TRUNCATE and DELETE on the queue''s table, which the queue''s owner has.';

@@ -17,6 +17,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.unpin(text) IS
-'Take back pin(); false for a queue that is not pinned.
+'Undo pin; false when the queue was not pinned.
 
-Part of drop_queue. Only who owns pgmq may do so.';
+drop_queue does this, too. Only the owner of pgmq may unpin.';

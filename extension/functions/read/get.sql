@@ -20,6 +20,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.get(text, bigint) IS
-'One message as it lies in the queue, visible or not, without leasing or locking it.
+'Return one message as it lies in the queue, visible or not, without leasing or locking it.
 
-No row when it is not there.';
+Returns no row when the message is not there.';

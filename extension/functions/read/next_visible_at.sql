@@ -8,6 +8,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.next_visible_at(text) IS
-'When the next message is visible; null when the queue is empty.
+'Return when the next message is visible; null when the queue is empty.
 
-A time that is not in the future when one is visible now, else when the next delayed, returned or leased one falls due. Found at the end of an index. Where a held snapshot keeps very many consumed messages, it may be an earlier time, to look again.';
+If a message is visible now, the time is not in the future. Otherwise the next delayed, returned or
+leased message falls due at that time. The answer comes from the end of an index. While a snapshot
+that somebody holds keeps very many consumed messages, the time can be too early: look again then.';

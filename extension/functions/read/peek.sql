@@ -37,8 +37,8 @@ BEGIN
         SELECT b.key, b.first, b.last INTO v_key, v_first, v_last
         FROM pgmq._bounds(v_table, pgmq._suffix(queue_name)) AS b;
     END IF;
-    -- Where there is such a policy some more: a read would pass over those that must not be handed
-    -- out.
+    -- A read would pass over expired messages and those that were received too often. With such a
+    -- policy, some more messages are looked at in their place.
     v_ids := pgmq._visible(
         queue_name, v_now, v_quantity + CASE WHEN v_has_dead THEN 1000::bigint ELSE 0 END,
         nullif(conditional, '{}')
@@ -58,6 +58,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.peek(text, integer, jsonb) IS
-'The messages that a read would return, in msg_id order, without leasing, locking or counting.
+'Return the messages that a read would return, without leasing or locking them.
 
-Null qty means all.';
+They come in msg_id order, and read_ct stays as it is. Null qty means all.';

@@ -21,4 +21,5 @@ $$;
 COMMENT ON FUNCTION pgmq.pop(text, integer) IS
 'Read and delete up to qty visible messages at once, smallest msg_id first, in msg_id order.
 
-Null qty means all. If the transaction rolls back they are there again; if the client dies after the commit they are lost.';
+Null qty means all. If the transaction rolls back, the messages are there again. If the client dies
+after the commit, they are lost.';

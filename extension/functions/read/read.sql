@@ -30,4 +30,9 @@ $$;
 COMMENT ON FUNCTION pgmq.read(text, integer, integer, jsonb) IS
 'Lease up to qty visible messages, smallest msg_id first, in msg_id order.
 
-Each is hidden for vt seconds from now and its read_ct goes up by one. Null qty means no limit; vt of zero or less leaves them visible. With conditional, only messages that contain that JSON (operator @>) are taken, and finding them takes a search. Never waits for a message that another transaction holds.';
+Each message is hidden for vt seconds from now, and its read_ct goes up by one. With vt of zero or
+less it stays visible. Null qty means no limit. A read never waits for a message that another
+transaction holds.
+
+With conditional, only messages that contain that JSON (operator @>) are taken. Finding them takes a
+search.';

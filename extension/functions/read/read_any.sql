@@ -11,9 +11,10 @@ BEGIN
         RAISE EXCEPTION 'queue names must not be null or empty'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an array of queue names.';
     END IF;
-    -- Unknown queues are errors, also behind one that has enough.
+    -- An unknown queue is an error even if the queues before it have enough messages.
     PERFORM pgmq._compiled('read', u.name) FROM pg_catalog.unnest(queue_names) AS u (name);
-    -- A read that comes after another one in a transaction cannot move the marks of its queue.
+    -- The marks can only be moved before this transaction has written anything: a later read of the
+    -- same transaction cannot do that for its own queue.
     IF pgmq._chance(v_wanted::integer, 32) THEN
         SELECT u.name INTO v_name
         FROM pg_catalog.unnest(queue_names) AS u (name)
@@ -33,6 +34,9 @@ $$;
 COMMENT ON FUNCTION pgmq.read_any(text[], integer, integer) IS
 'Lease up to qty visible messages of several queues, in the order of the queues.
 
-From the first queue what it has, from the next only what is still wanted, and so on, each as read does. Each message comes with the name of its queue as it was given. A queue that always has enough keeps those behind it waiting. Null qty means no limit.
+The first queue gives what it has, the next only what is still wanted, and so on. Each is read as
+read does. A queue that always has enough messages keeps those behind it waiting. Each message comes
+with the name of its queue, as the caller wrote it. Null qty means no limit.
 
-Raises undefined_table for an unknown queue, wherever it stands, and an error for a null or empty array or a null in it.';
+Raises undefined_table for an unknown queue, wherever it stands, and an error if the array is null,
+empty or contains a null.';

@@ -19,4 +19,6 @@ $$;
 COMMENT ON FUNCTION pgmq.read_with_poll(text, integer, integer, integer, integer, jsonb) IS
 'Like read, but when nothing is visible look again for some seconds.
 
-Every poll_interval_ms milliseconds (100 when null, at least 1) until max_poll_seconds have passed (5 when null), and once at least. The calling transaction stays open meanwhile; under REPEATABLE READ it sees no message that is committed later.';
+The call looks every poll_interval_ms milliseconds (100 when null, at least 1) until
+max_poll_seconds have passed (5 when null), and at least once. The calling transaction stays open
+meanwhile. Under REPEATABLE READ it does not see messages that are committed later.';

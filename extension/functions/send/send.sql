@@ -15,7 +15,8 @@ $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb) IS
 'Send a message and return its msg_id.
 
-It becomes visible when the transaction commits; msg may be null. Raises undefined_table for an unknown queue.';
+The message becomes visible when the transaction commits. msg may be null. Raises undefined_table
+for an unknown queue.';
 
 CREATE OR REPLACE FUNCTION pgmq.send(queue_name text, msg jsonb, headers jsonb)
 RETURNS SETOF bigint
@@ -51,7 +52,7 @@ $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, integer) IS
 'Send a message that is visible after delay seconds, and return its msg_id.
 
-It is visible at once when the delay is zero or negative.';
+With a delay of zero or less it is visible at once.';
 
 CREATE OR REPLACE FUNCTION pgmq.send(queue_name text, msg jsonb, delay timestamptz)
 RETURNS SETOF bigint
@@ -70,7 +71,7 @@ $$;
 COMMENT ON FUNCTION pgmq.send(text, jsonb, timestamptz) IS
 'Send a message that is visible from the time delay on, and return its msg_id.
 
-It is visible at once when that is past.';
+If that time is past, the message is visible at once.';
 
 CREATE OR REPLACE FUNCTION pgmq.send(queue_name text, msg jsonb, headers jsonb, delay integer)
 RETURNS SETOF bigint

@@ -10,9 +10,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[]) IS
-'Send the messages of an array and return their msg_ids in its order.
+'Send the messages of an array, and return their msg_ids in its order.
 
-The array must not be null or empty; its elements may be null.';
+The array must not be null or empty. Its elements may be null.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[], headers jsonb[])
 RETURNS SETOF bigint
@@ -28,7 +28,7 @@ $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], jsonb[]) IS
 'Send messages, each with the headers in the same place, and return their msg_ids in order.
 
-A null array is for none.';
+With a null array no message has headers.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[], delay integer)
 RETURNS SETOF bigint
@@ -44,7 +44,7 @@ $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], integer) IS
 'Send messages that are visible after delay seconds, and return their msg_ids in order.
 
-They are visible at once when the delay is zero or negative.';
+With a delay of zero or less they are visible at once.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch(queue_name text, msgs jsonb[], delay timestamptz)
 RETURNS SETOF bigint
@@ -60,7 +60,7 @@ $$;
 COMMENT ON FUNCTION pgmq.send_batch(text, jsonb[], timestamptz) IS
 'Send messages that are visible from the time delay on, and return their msg_ids in order.
 
-They are visible at once when that is past.';
+If that time is past, they are visible at once.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch(
     queue_name text,

@@ -25,12 +25,17 @@ $$;
 COMMENT ON FUNCTION pgmq.send_once(text, jsonb, text, jsonb, integer) IS
 'Send a message unless one with the same dedup_key was sent within the queue''s dedup_window.
 
-Returns the msg_id of the first one, and whether this is it. A key has up to 1024 bytes and is not null; it becomes header x-pgmq-dedup-id. What has become of the first does not matter, unless it was rolled back; one that is not committed yet is waited for.
+Returns the msg_id of the first message with the key, and whether this call has sent it. The first
+message may have been deleted since; only if its transaction was rolled back does it not count. If
+its transaction is still open, the call waits for the end of it. A key has up to 1024 bytes and must
+not be null. It is stored in the header x-pgmq-dedup-id.
 
-Raises object_not_in_prerequisite_state for a queue without a dedup_window (see set_policy) and, under REPEATABLE READ and SERIALIZABLE, serialization_failure where the first was committed after the transaction''s snapshot was taken.';
+Raises object_not_in_prerequisite_state for a queue without a dedup_window (see set_policy). Under
+REPEATABLE READ and SERIALIZABLE, raises serialization_failure if the first message was committed
+after the transaction''s snapshot was taken.';
 
--- Beside the next one, an argument without a type (a literal, a parameter of many a driver) would
--- be ambiguous. Where a function takes a string, it prefers that.
+-- An argument without a type (a literal, or a parameter of many drivers) would be ambiguous between
+-- the overloads with jsonb and jsonb[]. For such arguments Postgres prefers the one with text.
 CREATE OR REPLACE FUNCTION pgmq.send_once(
     queue_name text,
     msg text,
@@ -44,9 +49,7 @@ AS $$
     SELECT * FROM pgmq.send_once(queue_name, msg::jsonb, dedup_key, headers::jsonb, delay)
 $$;
 COMMENT ON FUNCTION pgmq.send_once(text, text, text, text, integer) IS
-'The same where msg and headers have no type: for literals and some drivers.
-
-Those leave the types of parameters open.';
+'The same for msg and headers without a type: for literals, and for drivers that send no types.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_once(
     queue_name text,
@@ -84,4 +87,5 @@ $$;
 COMMENT ON FUNCTION pgmq.send_once(text, jsonb[], text[], jsonb[], integer) IS
 'Send the messages of an array, each unless one with its key was sent within the dedup_window.
 
-Returns a row for each, in order. Of several with the same key, the first in the array is the first. The arrays are of one length (null headers for none).';
+Returns a row for each message, in order. If several messages of the array have the same key, the
+first of them counts. All arrays have the same length; null headers mean none.';
