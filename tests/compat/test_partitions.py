@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from compat.both import Both, equal
+from support import partman
 from support.server import ROOT
 
 if TYPE_CHECKING:
@@ -43,13 +44,6 @@ COLUMNS = """
 META = "SELECT queue_name, is_partitioned, is_unlogged FROM pgmq.meta"
 
 
-def _install(session: psycopg.Connection) -> None:
-    try:
-        session.execute("CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman")
-    except (psycopg.errors.UndefinedFile, psycopg.errors.FeatureNotSupported):
-        pytest.skip("needs the extension pg_partman (Debian: postgresql-15-partman)")
-
-
 @pytest.fixture(scope="module")
 def pair(server: servers.TestServer, template: str, upstream_template: str) -> Iterator[Both]:
     with contextlib.ExitStack() as stack:
@@ -57,7 +51,7 @@ def pair(server: servers.TestServer, template: str, upstream_template: str) -> I
         for name in (upstream_template, template):
             dsn = server.dsn(stack.enter_context(server.database(name)))
             sessions.append(stack.enter_context(psycopg.connect(dsn, autocommit=True)))
-            _install(sessions[-1])
+            partman.install(sessions[-1])
         yield Both(*sessions)
 
 
@@ -170,7 +164,7 @@ def test_a_later_major_version_is_called_by_its_documentation(both: Both) -> Non
 def test_upstreams_partitioned_queues_are_adopted(
     upstream: psycopg.Connection, remains: bool
 ) -> None:
-    _install(upstream)
+    partman.install(upstream)
     upstream.execute(
         """
         SELECT pgmq.create_partitioned('ids', '10', '30', 2);

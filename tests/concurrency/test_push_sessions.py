@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -11,29 +10,13 @@ import psycopg
 import pytest
 
 from pgmq import embedded
+from support.push import open_channel, pushed, send
 from support.waiting import never_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import Connect
-
-
-def _open(session: psycopg.Connection, slots: int = 1, vt: int = 600, queue: str = "q") -> str:
-    row = session.execute("SELECT pgmq.open_channel(%s, %s, %s)", (queue, slots, vt)).fetchone()
-    assert row is not None
-    return str(row[0])
-
-
-def _send(session: psycopg.Connection, *messages: int, queue: str = "q") -> None:
-    for message in messages:
-        session.execute("SELECT pgmq.send(%s, %s::text::jsonb)", (queue, message))
-
-
-def _pushed(session: psycopg.Connection) -> list[int]:
-    """Return the messages pushed to a session: what is committed comes with the next answer."""
-    session.execute("SELECT 1")
-    return [json.loads(note.payload)["message"] for note in session.notifies(timeout=0)]
 
 
 def _kill(db: psycopg.Connection, session: psycopg.Connection) -> None:
@@ -57,15 +40,15 @@ def test_an_open_transaction_of_a_producer_holds_no_slot_and_delays_nobody(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer, producer = connect(), connect(autocommit=False)
-    _open(consumer)
-    _send(producer, 1)
-    _send(queue, 2, 3)
-    assert _pushed(consumer) == [2]
+    open_channel(consumer)
+    send(producer, 1)
+    send(queue, 2, 3)
+    assert pushed(consumer) == [2]
     consumer.execute("SELECT pgmq.ack('q', 2, 1)")
-    assert _pushed(consumer) == [3]
+    assert pushed(consumer) == [3]
     producer.commit()
     consumer.execute("SELECT pgmq.ack('q', 3, 1)")
-    assert _pushed(consumer) == [1]
+    assert pushed(consumer) == [1]
 
 
 @pytest.mark.parametrize("change", ["ack('q', 1, 1)", "nack('q', 1, 1)", "close_channel()"])
@@ -73,16 +56,16 @@ def test_a_producer_does_not_wait_for_a_consumers_open_transaction(
     queue: psycopg.Connection, connect: Connect, change: str
 ) -> None:
     consumer = connect(autocommit=False)
-    _open(consumer)
+    open_channel(consumer)
     consumer.commit()
-    _send(queue, 1)
+    send(queue, 1)
     consumer.execute(f"SELECT pgmq.{change}".encode())
     start = time.monotonic()
-    _send(queue, 2)
+    send(queue, 2)
     queue.execute("SELECT pgmq.close_dead_channels()")
     assert time.monotonic() - start < 1
     consumer.commit()
-    assert sorted(set(_pushed(consumer))) == [1] + [2] * (change[0] == "a")
+    assert sorted(set(pushed(consumer))) == [1] + [2] * (change[0] == "a")
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["a slot is free", "all slots are filled"])
@@ -90,9 +73,9 @@ def test_the_next_sender_notices_a_killed_consumer(
     queue: psycopg.Connection, connect: Connect, busy: bool
 ) -> None:
     victim, other = connect(), connect()
-    _open(victim, slots=2)
-    _send(queue, *([1, 2] if busy else [1]))
-    _open(other, slots=4)
+    open_channel(victim, slots=2)
+    send(queue, *([1, 2] if busy else [1]))
+    open_channel(other, slots=4)
     if not busy:
         # The victim's free slot is the one that was free for longest.
         queue.execute(
@@ -100,42 +83,42 @@ def test_the_next_sender_notices_a_killed_consumer(
             " AND channel IN (SELECT channel FROM pgmq.channel WHERE maximum_messages = 2)"
         )
     else:
-        _send(queue, 3, 4, 5, 6)
-        assert _pushed(other) == [3, 4, 5, 6]
+        send(queue, 3, 4, 5, 6)
+        assert pushed(other) == [3, 4, 5, 6]
         other.execute("SELECT pgmq.close_channel()")
-        _open(other, slots=1)
-        assert _pushed(other) == [3]
+        open_channel(other, slots=1)
+        assert pushed(other) == [3]
     _kill(queue, victim)
-    _send(queue, 7)
+    send(queue, 7)
     assert len(queue.execute("SELECT * FROM pgmq.list_channels()").fetchall()) == 1
     if busy:
         # The oldest comes first, when there is room.
         other.execute("SELECT pgmq.ack('q', 3, 2)")
-        assert _pushed(other) == [1]
+        assert pushed(other) == [1]
     else:
-        assert sorted(_pushed(other)) == [1, 7]
+        assert sorted(pushed(other)) == [1, 7]
 
 
 def test_close_dead_channels_hands_a_killed_consumers_messages_to_the_others(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     victim, other = connect(), connect()
-    _open(victim, slots=2)
-    _send(queue, 1, 2)
-    _open(other, slots=2)
+    open_channel(victim, slots=2)
+    send(queue, 1, 2)
+    open_channel(other, slots=2)
     _kill(queue, victim)
-    assert _pushed(other) == []
+    assert pushed(other) == []
     assert queue.execute("SELECT pgmq.close_dead_channels()").fetchone() == (1,)
-    assert _pushed(other) == [1, 2]
+    assert pushed(other) == [1, 2]
     assert queue.execute("SELECT pgmq.close_dead_channels()").fetchone() == (0,)
 
 
 def test_a_lost_notification_costs_one_vt(queue: psycopg.Connection, connect: Connect) -> None:
     consumer = connect()
-    channel = _open(consumer, vt=1)
+    channel = open_channel(consumer, vt=1)
     consumer.execute(f'UNLISTEN "{channel}"'.encode())
-    _send(queue, 1, 2)
-    assert _pushed(consumer) == []
+    send(queue, 1, 2)
+    assert pushed(consumer) == []
     consumer.execute(f'LISTEN "{channel}"'.encode())
     row = queue.execute(
         "SELECT max(vt) - clock_timestamp() <= interval '1 second' FROM pgmq.q_q WHERE read_ct > 0"
@@ -143,25 +126,25 @@ def test_a_lost_notification_costs_one_vt(queue: psycopg.Connection, connect: Co
     assert row == (True,)
     queue.execute("SELECT pg_sleep_until(max(vt)) FROM pgmq.q_q WHERE read_ct > 0")
     queue.execute("SELECT pgmq.close_dead_channels()")
-    assert _pushed(consumer) == [1]
+    assert pushed(consumer) == [1]
 
 
 def test_what_is_rolled_back_pushes_nothing_and_frees_nothing(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer, other = connect(), connect(autocommit=False)
-    _open(consumer)
-    _send(queue, 1, 2)
-    assert _pushed(consumer) == [1]
+    open_channel(consumer)
+    send(queue, 1, 2)
+    assert pushed(consumer) == [1]
     for call in ("send('q', '3')", "ack('q', 1, 1)", "nack('q', 1, 1)", "archive('q', 1)"):
         other.execute(f"SELECT pgmq.{call}".encode())
         other.execute("SET CONSTRAINTS ALL IMMEDIATE")
         other.rollback()
-        assert _pushed(consumer) == []
+        assert pushed(consumer) == []
     filled = "SELECT msg_id, read_ct FROM pgmq.channel_slot"
     assert queue.execute(filled).fetchall() == [(1, 1)]
     consumer.execute("SELECT pgmq.ack('q', 1, 1)")
-    assert _pushed(consumer) == [2]
+    assert pushed(consumer) == [2]
 
 
 @pytest.mark.parametrize("level", list(psycopg.IsolationLevel)[2:])
@@ -170,24 +153,24 @@ def test_repeatable_read_neither_fails_nor_breaks_a_slot(
 ) -> None:
     consumer, old = connect(), connect(autocommit=False)
     old.isolation_level = level
-    channel = _open(consumer, slots=2)
-    _send(queue, 1, 2)
-    assert _pushed(consumer) == [1, 2]
+    channel = open_channel(consumer, slots=2)
+    send(queue, 1, 2)
+    assert pushed(consumer) == [1, 2]
     old.execute("SELECT count(*) FROM pgmq.q_q, pgmq.channel_slot")
     consumer.execute("SELECT pgmq.ack('q', 1, 1)")
-    _send(queue, 3)
-    assert _pushed(consumer) == [3]
-    _send(old, 4)
+    send(queue, 3)
+    assert pushed(consumer) == [3]
+    send(old, 4)
     old.execute("SELECT pgmq.nack('q', 2, 1)")
     old.commit()
-    assert _pushed(consumer) == []
+    assert pushed(consumer) == []
     # The slot of 2 is free when its lease would have ended; 4 comes with the next commit.
     consumer.execute("SELECT pgmq.ack('q', 3, 1)")
-    assert _pushed(consumer) == [2]
+    assert pushed(consumer) == [2]
     assert queue.execute("SELECT in_flight FROM pgmq.list_channels()").fetchall() == [(2,)]
     queue.execute("UPDATE pgmq.channel_slot SET free_at = clock_timestamp() WHERE read_ct = 1")
     queue.execute("SELECT pgmq.close_dead_channels()")
-    assert _pushed(consumer) == [4]
+    assert pushed(consumer) == [4]
     assert queue.execute(
         "SELECT count(*) FROM pgmq.channel_slot WHERE channel = %s", (channel,)
     ).fetchone() == (2,)
@@ -199,8 +182,8 @@ def test_an_old_snapshot_does_not_fail_because_a_slot_has_changed(
 ) -> None:
     consumer, old = connect(), connect(autocommit=False)
     old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    _open(consumer)
-    _send(queue, 1)
+    open_channel(consumer)
+    send(queue, 1)
     old.execute("SELECT count(*) FROM pgmq.q_q")
     queue.execute("UPDATE pgmq.channel_slot SET free_at = free_at")
     old.execute(f"SELECT pgmq.{call}".encode())
@@ -215,13 +198,13 @@ def test_channels_are_opened_and_closed_under_repeatable_read_too(
     consumer, other = connect(), connect()
     consumer.execute(f"SET default_transaction_isolation = '{level}'".encode())
     queue.execute("SELECT pgmq.disable_push('q')")
-    _send(queue, 1)
+    send(queue, 1)
     queue.execute("SELECT pgmq.enable_push('q')")
-    _open(consumer)
+    open_channel(consumer)
     consumer.execute("SELECT pgmq.close_dead_channels()")
-    assert _pushed(consumer) == []
+    assert pushed(consumer) == []
     other.execute("SELECT pgmq.close_dead_channels()")
-    assert _pushed(consumer) == [1]
+    assert pushed(consumer) == [1]
     assert consumer.execute("SELECT pgmq.close_channel()").fetchone() == (1,)
 
 
@@ -229,11 +212,11 @@ def test_an_acknowledgement_does_not_wait_for_a_slot_that_is_being_looked_at(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer, looking = connect(), connect(autocommit=False)
-    _open(consumer, vt=60)
-    _send(queue, 1)
+    open_channel(consumer, vt=60)
+    send(queue, 1)
     queue.execute("SELECT pgmq.extend('q', 1, 1, 3600)")
     queue.execute("UPDATE pgmq.channel_slot SET free_at = clock_timestamp()")
-    _send(looking, 2)
+    send(looking, 2)
     looking.execute("SET CONSTRAINTS ALL IMMEDIATE")
     queue.execute("SELECT pgmq.ack('q', 1, 1)")
     looking.commit()
@@ -245,7 +228,7 @@ def test_producers_in_opposite_order_do_not_deadlock(
     queue.execute("SELECT pgmq.create('r')")
     consumer = connect()
     for name in ("q", "r"):
-        _open(consumer, slots=5, queue=name)
+        open_channel(consumer, slots=5, queue=name)
     failures: list[psycopg.Error] = []
 
     def work(me: int, names: str) -> None:
@@ -254,7 +237,7 @@ def test_producers_in_opposite_order_do_not_deadlock(
             for number in range(60):
                 for name, sends in zip(names, (number % 2, number // 2 % 2), strict=True):
                     if sends:
-                        _send(session, me, queue=name)
+                        send(session, me, queue=name)
                     else:  # its own, or two acknowledgers could wait for each other's messages
                         session.execute(
                             f"SELECT pgmq.delete('{name}', msg_id) FROM pgmq.q_{name}"
@@ -282,8 +265,8 @@ def test_a_message_and_a_slot_that_are_committed_at_once_find_each_other(
     queue: psycopg.Connection, connect: Connect, first: str
 ) -> None:
     consumer = connect()
-    _open(consumer)
-    _send(queue, 1)
+    open_channel(consumer)
+    send(queue, 1)
     calls = ["SELECT pgmq.send('q', '2')", "SELECT pgmq.ack('q', 1, 1)"]
     if first == "acknowledger":
         calls.reverse()
@@ -295,33 +278,33 @@ def test_a_message_and_a_slot_that_are_committed_at_once_find_each_other(
     timer.start()
     queue.execute(calls[1].encode())
     timer.join()
-    assert _pushed(consumer) == [1, 2]
+    assert pushed(consumer) == [1, 2]
 
 
 def test_a_commit_that_hangs_is_not_waited_for(queue: psycopg.Connection, connect: Connect) -> None:
     consumer, hanging = connect(), connect(autocommit=False)
-    _open(consumer)
-    _send(queue, 1)
-    _send(hanging, 2)
+    open_channel(consumer)
+    send(queue, 1)
+    send(hanging, 2)
     hanging.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    _send(queue, 3)  # producers do not even wait for each other
+    send(queue, 3)  # producers do not even wait for each other
     start = time.monotonic()
     queue.execute("SELECT pgmq.ack('q', 1, 1)")
     assert time.monotonic() - start < 1
-    assert _pushed(consumer) == [1, 3]
+    assert pushed(consumer) == [1, 3]
     queue.execute("SELECT pgmq.ack('q', 3, 1)")
     hanging.commit()
-    assert _pushed(consumer) == []
+    assert pushed(consumer) == []
     queue.execute("SELECT pgmq.close_dead_channels()")
-    assert _pushed(consumer) == [2]
+    assert pushed(consumer) == [2]
 
 
 def test_closing_a_channel_waits_for_a_lock_which_a_timeout_ends(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer, other = connect(), connect(autocommit=False)
-    _open(consumer)
-    _send(queue, 1)
+    open_channel(consumer)
+    send(queue, 1)
     other.execute("SELECT pgmq.nack('q', 1, 1)")
     consumer.execute("SET lock_timeout = '50ms'")
     with pytest.raises(psycopg.errors.LockNotAvailable):
@@ -334,10 +317,10 @@ def test_closing_a_channel_beside_a_nack_is_a_deadlock_that_is_noticed(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer, other = connect(autocommit=False), connect(autocommit=False)
-    _open(consumer)
+    open_channel(consumer)
     consumer.commit()
     queue.execute("SELECT pgmq.create('r'), pgmq.send('r', '1')")
-    _send(queue, 1)
+    send(queue, 1)
     other.execute("SELECT pgmq.nack('q', 1, 1)")
     consumer.execute("SELECT pgmq.delete('r', 1::bigint)")
     failures: list[psycopg.Error] = []
@@ -376,7 +359,7 @@ def test_a_full_notify_queue_is_an_error_of_the_sender_and_loses_nothing(
     ):
         producer.execute("CREATE EXTENSION pgmq")
         producer.execute("SELECT pgmq.create('q')")
-        _open(consumer, slots=200)
+        open_channel(consumer, slots=200)
         consumer.execute("BEGIN; SELECT 1")  # so it does not take what comes
         sent = 0
 
@@ -394,4 +377,4 @@ def test_a_full_notify_queue_is_an_error_of_the_sender_and_loses_nothing(
         count = "SELECT count(*), count(*) FILTER (WHERE read_ct = 1) FROM pgmq.q_q"
         assert producer.execute(count).fetchone() == (sent, sent)
         consumer.execute("COMMIT")
-        assert len(_pushed(consumer)) == sent
+        assert len(pushed(consumer)) == sent

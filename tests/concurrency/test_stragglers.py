@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from support.sweeps import let_look, stop_sweeps, sweep_every
+from support.waiting import hold_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,9 +266,7 @@ def test_a_sweep_over_very_many_consumed_messages_is_spread(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     queue.execute("ALTER TABLE pgmq.q_q SET (autovacuum_enabled = off)")
-    holder = connect(autocommit=False)
-    holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    holder.execute("SELECT 1")
+    hold_snapshot(connect)
     queue.execute(
         "SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 100000)"
     )

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from support import partman
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -267,10 +269,7 @@ def test_what_is_in_the_default_partition_of_an_archive_is_found(
     db: psycopg.Connection, kept_by: str
 ) -> None:
     if kept_by == "pg_partman":
-        try:
-            db.execute("CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman")
-        except (psycopg.errors.UndefinedFile, psycopg.errors.FeatureNotSupported):
-            pytest.skip("needs the extension pg_partman (Debian: postgresql-15-partman)")
+        partman.install(db)
     db.execute("SELECT pgmq.create_partitioned('q', '10', '1000', 1)")
     assert _findings(db) == []
     db.execute("INSERT INTO pgmq.a_q (msg_id, vt) VALUES (123, now())")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from support.waiting import hold_snapshot
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -87,9 +89,7 @@ def test_what_a_held_snapshot_keeps_from_vacuum_does_not_distort_metrics(
     db: psycopg.Connection, connect: Connect, kind: str
 ) -> None:
     db.execute(f"SELECT pgmq.{CREATE[kind]}".encode())
-    holder = connect(autocommit=False)
-    holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    holder.execute("SELECT 1")
+    hold_snapshot(connect)
     db.execute(BATCH, (20_000, 0))
     consume = "SELECT pgmq.delete('q', ARRAY(SELECT msg_id FROM pgmq.read('q', 3600, 20000)))"
     db.execute(consume)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from support.partman import install
 from support.queries import ids
 
 # Both set the search_path of the session, and at the end what it was before.
@@ -65,10 +66,7 @@ def partman(request: pytest.FixtureRequest, db: psycopg.Connection) -> psycopg.C
     if request.param == "5":
         db.execute(FIVE.encode())
         return db
-    try:
-        db.execute("CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman")
-    except (psycopg.errors.UndefinedFile, psycopg.errors.FeatureNotSupported):
-        pytest.skip("needs the extension pg_partman (Debian: postgresql-15-partman)")
+    install(db)
     return db
 
 

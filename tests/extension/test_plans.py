@@ -11,6 +11,7 @@ from support.plans import touched
 from support.queries import ids, one
 from support.queues import KINDS, made
 from support.sweeps import let_look, stop_sweeps
+from support.waiting import hold_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,9 +176,7 @@ def test_a_call_touches_no_message_in_flight(queue: psycopg.Connection) -> None:
 def test_a_call_touches_no_dead_entry_while_a_snapshot_keeps_vacuum_away(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
-    holder = connect(autocommit=False)
-    holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    holder.execute("SELECT 1")
+    hold_snapshot(connect)
     queue.execute(FILL, (0, 100_000))
     for _ in range(50):
         queue.execute("SELECT pgmq.delete('q', ARRAY(SELECT msg_id FROM pgmq.read('q', 0, 2000)))")
@@ -191,9 +190,7 @@ def test_a_call_touches_no_dead_entry_while_a_snapshot_keeps_vacuum_away(
 def test_who_waits_touches_no_dead_entry_of_a_lease_that_would_end_later(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
-    holder = connect(autocommit=False)
-    holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    holder.execute("SELECT 1")
+    hold_snapshot(connect)
     queue.execute("SELECT pgmq.enable_wakeups('q')")
     queue.execute(FILL, (0, 60_000))
     queue.execute("SELECT pgmq.delete('q', ARRAY(SELECT msg_id FROM pgmq.read('q', 3600, 60000)))")
@@ -212,9 +209,7 @@ def test_who_waits_touches_no_dead_entry_of_a_lease_that_would_end_later(
 def test_metrics_touch_few_dead_entries_of_leases_that_would_end_later(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
-    holder = connect(autocommit=False)
-    holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    holder.execute("SELECT 1")
+    hold_snapshot(connect)
     queue.execute(FILL, (0, 60_000))
     queue.execute("SELECT pgmq.delete('q', ARRAY(SELECT msg_id FROM pgmq.read('q', 3600, 60000)))")
     queue.execute("VACUUM pgmq.q_q")

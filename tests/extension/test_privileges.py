@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from pgmq import _statements as statements
+from support import partman
 from support import server as servers
 from support.queues import LAYOUTS, made
 
@@ -336,10 +337,7 @@ def test_partitions_made_later_need_no_grant_and_give_no_other_way_in(
     db: psycopg.Connection, roles: Roles, kept_by: str
 ) -> None:
     if kept_by == "pg_partman":
-        try:
-            db.execute("CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman")
-        except (psycopg.errors.UndefinedFile, psycopg.errors.FeatureNotSupported):
-            pytest.skip("needs the extension pg_partman (Debian: postgresql-15-partman)")
+        partman.install(db)
     sender, consumer, monitor = roles(), roles(), roles()
     db.execute("SELECT pgmq.create_partitioned('q', '10', '1000', 1)")
     for grant, role in (("send", sender), ("consume", consumer), ("monitor", monitor)):

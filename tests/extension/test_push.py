@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+
+from support.push import open_channel, payloads, pushed, send
 
 if TYPE_CHECKING:
     from conftest import Connect, Roles
@@ -26,27 +28,6 @@ HINTS = {
     "maximum_messages": "It is how many messages may be out unacknowledged at a time.",
     "vt": "It is how many seconds there are to acknowledge a message.",
 }
-
-
-def _open(session: psycopg.Connection, slots: int = 1, vt: int = 600, queue: str = "q") -> str:
-    row = session.execute("SELECT pgmq.open_channel(%s, %s, %s)", (queue, slots, vt)).fetchone()
-    assert row is not None
-    return str(row[0])
-
-
-def _send(session: psycopg.Connection, *messages: int, queue: str = "q") -> None:
-    for message in messages:
-        session.execute("SELECT pgmq.send(%s, %s::text::jsonb)", (queue, message))
-
-
-def _payloads(session: psycopg.Connection) -> list[dict[str, Any]]:
-    """Return what was pushed to a session: what is committed comes with the next answer."""
-    session.execute("SELECT 1")
-    return [json.loads(note.payload) for note in session.notifies(timeout=0)]
-
-
-def _pushed(*sessions: psycopg.Connection) -> list[Any]:
-    return [payload["message"] for session in sessions for payload in _payloads(session)]
 
 
 def _ack(session: psycopg.Connection, msg_id: int, read_ct: int = 1) -> None:
@@ -80,13 +61,13 @@ def test_whatever_ends_a_lease_pushes_the_next_message(
     queue: psycopg.Connection, connect: Connect, done: str
 ) -> None:
     consumer = connect()
-    _open(consumer, slots=2)
-    _send(queue, 1, 2, 3, 4)
-    assert _pushed(consumer) == [1, 2]
+    open_channel(consumer, slots=2)
+    send(queue, 1, 2, 3, 4)
+    assert pushed(consumer) == [1, 2]
     queue.execute(DONE[done].encode(), (1, 1))
-    assert _pushed(consumer) == [3]
+    assert pushed(consumer) == [3]
     consumer.execute(DONE[done].encode(), (3, 1))
-    assert _pushed(consumer) == [4]
+    assert pushed(consumer) == [4]
     assert set(_in_flight(queue).values()) == {2}
 
 
@@ -103,40 +84,40 @@ def test_what_is_returned_at_once_is_pushed_again(
     queue: psycopg.Connection, connect: Connect, returned: str
 ) -> None:
     consumer = connect()
-    _open(consumer)
-    _send(queue, 1, 2)
-    assert _pushed(consumer) == [1]
+    open_channel(consumer)
+    send(queue, 1, 2)
+    assert pushed(consumer) == [1]
     queue.execute(returned.encode())
-    assert [(p["message"], p["read_ct"]) for p in _payloads(consumer)] == [(1, 2)]
+    assert [(p["message"], p["read_ct"]) for p in payloads(consumer)] == [(1, 2)]
 
 
 def test_a_lease_that_ended_leaves_its_slot_to_the_next_message(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect()
-    _open(consumer)
-    _send(queue, 1, 2)
-    assert _pushed(consumer) == [1]
+    open_channel(consumer)
+    send(queue, 1, 2)
+    assert pushed(consumer) == [1]
     _expire(queue, 1)
     assert list(_in_flight(queue).values()) == [0]
-    _send(queue, 3)
-    assert [(p["message"], p["read_ct"]) for p in _payloads(consumer)] == [(1, 2)]
+    send(queue, 3)
+    assert [(p["message"], p["read_ct"]) for p in payloads(consumer)] == [(1, 2)]
     # The first lease is stale; the second one's slot is not freed by it.
     assert queue.execute("SELECT pgmq.ack('q', 1, 1)").fetchone() == (False,)
-    assert _pushed(consumer) == []
+    assert pushed(consumer) == []
     _ack(consumer, 1, 2)
-    assert _pushed(consumer) == [2]
+    assert pushed(consumer) == [2]
 
 
 def test_an_extended_lease_keeps_its_slot(queue: psycopg.Connection, connect: Connect) -> None:
     consumer = connect()
-    _open(consumer, vt=1)
-    _send(queue, 1)
-    assert _pushed(consumer) == [1]
+    open_channel(consumer, vt=1)
+    send(queue, 1)
+    assert pushed(consumer) == [1]
     consumer.execute("SELECT pgmq.extend('q', 1, 1, 3600)")
     queue.execute("UPDATE pgmq.channel_slot SET free_at = clock_timestamp()")
-    _send(queue, 2)
-    assert _pushed(consumer) == []
+    send(queue, 2)
+    assert pushed(consumer) == []
     # The slot is looked at again in a vt, however long the extension is.
     row = queue.execute(
         "SELECT free_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '1 second'"
@@ -144,7 +125,7 @@ def test_an_extended_lease_keeps_its_slot(queue: psycopg.Connection, connect: Co
     ).fetchone()
     assert row == (True,)
     _ack(consumer, 1)
-    assert _pushed(consumer) == [2]
+    assert pushed(consumer) == [2]
 
 
 def test_a_session_can_have_channels_of_several_queues_and_several_of_one(
@@ -152,9 +133,9 @@ def test_a_session_can_have_channels_of_several_queues_and_several_of_one(
 ) -> None:
     queue.execute("SELECT pgmq.create('r')")
     consumer = connect()
-    channels = [_open(consumer), _open(consumer), _open(consumer, queue="r")]
-    _send(queue, 1, 2, 3)
-    _send(queue, 4, 5, queue="r")
+    channels = [open_channel(consumer), open_channel(consumer), open_channel(consumer, queue="r")]
+    send(queue, 1, 2, 3)
+    send(queue, 4, 5, queue="r")
     consumer.execute("SELECT 1")
     notes = [(n.channel, json.loads(n.payload)) for n in consumer.notifies(timeout=0)]
     assert [(c, p["queue_name"], p["message"]) for c, p in notes] == [
@@ -179,13 +160,13 @@ def test_a_session_can_have_channels_of_several_queues_and_several_of_one(
 def test_sessions_with_room_take_turns(queue: psycopg.Connection, connect: Connect) -> None:
     consumers = [connect() for _ in range(3)]
     for consumer in consumers:
-        _open(consumer, slots=4)
-    _send(queue, *range(6))
-    assert [_pushed(consumer) for consumer in consumers] == [[0, 3], [1, 4], [2, 5]]
+        open_channel(consumer, slots=4)
+    send(queue, *range(6))
+    assert [pushed(consumer) for consumer in consumers] == [[0, 3], [1, 4], [2, 5]]
     # Whoever has had nothing to do for longest comes first.
     queue.execute("SELECT pgmq.purge_queue('q')")
-    _send(queue, *range(6, 15))
-    assert sorted(len(_pushed(consumer)) for consumer in consumers) == [3, 3, 3]
+    send(queue, *range(6, 15))
+    assert sorted(len(pushed(consumer)) for consumer in consumers) == [3, 3, 3]
 
 
 def test_never_two_messages_of_a_fifo_group_are_out(
@@ -194,37 +175,37 @@ def test_never_two_messages_of_a_fifo_group_are_out(
     queue.execute("SELECT pgmq.create_fifo_index('q')")
     consumers = [connect(), connect()]
     for consumer in consumers:
-        _open(consumer, slots=2)
+        open_channel(consumer, slots=2)
     for message, group in ((1, "a"), (2, "a"), (3, "b"), (4, "a")):
         queue.execute(
             "SELECT pgmq.send('q', %s::text::jsonb, jsonb_build_object('x-pgmq-group', %s::text))",
             (message, group),
         )
-    assert sorted(_pushed(*consumers)) == [1, 3]
+    assert sorted(pushed(*consumers)) == [1, 3]
     queue.execute("SELECT pgmq.nack('q', 1, 1, 0)")
-    assert _pushed(*consumers) == [1]
+    assert pushed(*consumers) == [1]
     _ack(queue, 1, 2)
-    assert _pushed(*consumers) == [2]
+    assert pushed(*consumers) == [2]
     _ack(queue, 2)
-    assert _pushed(*consumers) == [4]
+    assert pushed(*consumers) == [4]
 
 
 def test_pull_consumers_work_beside(queue: psycopg.Connection, connect: Connect) -> None:
     consumer = connect()
-    _open(consumer)
-    _send(queue, 1, 2, 3)
+    open_channel(consumer)
+    send(queue, 1, 2, 3)
     read = "SELECT message FROM pgmq.read('q', 600, 1)"
     assert queue.execute(read).fetchall() == [(2,)]
     _ack(queue, 2)
-    assert _pushed(consumer) == [1]
+    assert pushed(consumer) == [1]
     # A returned message that a reader takes is the reader's: its slot goes to the next.
     queue.execute("BEGIN; SELECT pgmq.nack('q', 1, 1, 0); SELECT pgmq.delete('q', 3)")
     assert queue.execute(read).fetchall() == [(1,)]
     queue.execute("COMMIT")
-    _send(queue, 4, 5)
-    assert _pushed(consumer) == [4]
+    send(queue, 4, 5)
+    assert pushed(consumer) == [4]
     _ack(queue, 1, 2)
-    assert _pushed(consumer) == []
+    assert pushed(consumer) == []
     assert queue.execute("SELECT message FROM pgmq.pop('q')").fetchall() == [(5,)]
 
 
@@ -232,9 +213,9 @@ def test_a_payload_is_the_message_as_it_lies_in_the_queue(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect()
-    _open(consumer, vt=100)
+    open_channel(consumer, vt=100)
     queue.execute("""SELECT pgmq.send('q', '{"a": "ü"}', '{"h": [1]}'::jsonb)""")
-    (payload,) = _payloads(consumer)
+    (payload,) = payloads(consumer)
     row = queue.execute(
         """
         SELECT to_jsonb(m) - 'last_read_at' || '{"queue_name": "q"}',
@@ -253,12 +234,12 @@ def test_what_does_not_fit_is_left_out_at_the_byte(
     queue: psycopg.Connection, connect: Connect, message: int, headers: int, left_out: str
 ) -> None:
     consumer = connect()
-    _open(consumer)
+    open_channel(consumer)
     send = (
         "SELECT pgmq.send('q', to_jsonb(repeat('x', %s)), jsonb_build_object('h', repeat('y', %s)))"
     )
     queue.execute(send, (message, headers))
-    (payload,) = _payloads(consumer)
+    (payload,) = payloads(consumer)
     assert payload.get("message_omitted") == (True if left_out != "headers" else None)
     assert payload.get("headers_omitted") == (True if left_out in ("headers", "both") else None)
     assert ("message" in payload, "headers" in payload) == (
@@ -271,8 +252,8 @@ def test_a_payload_of_7999_bytes_is_whole_and_one_of_8000_is_not(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect()
-    _open(consumer)
-    _send(queue, 1)
+    open_channel(consumer)
+    send(queue, 1)
     consumer.execute("SELECT 1")
     (note,) = consumer.notifies(timeout=0)
     _ack(queue, 1)
@@ -280,7 +261,7 @@ def test_a_payload_of_7999_bytes_is_whole_and_one_of_8000_is_not(
     # Times are written with six digits, less their last zeros: so the border has some width.
     for length, whole in ((7999 - size - 20, True), (8000 - size + 20, False)):
         queue.execute("SELECT pgmq.send('q', to_jsonb(repeat('ü', %s)))", (length // 2,))
-        (payload,) = _payloads(consumer)
+        (payload,) = payloads(consumer)
         assert ("message" in payload) is whole
         queue.execute("SELECT pgmq.delete('q', %s::bigint)", (payload["msg_id"],))
     for length, whole in ((7999, True), (8000, False)):
@@ -296,25 +277,25 @@ def test_closing_a_channel_hands_what_it_had_to_others(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     first, second = connect(), connect()
-    channel = _open(first, slots=2)
-    _send(queue, 1, 2, 3)
-    assert _pushed(first) == [1, 2]
-    _open(second, slots=2)
-    assert _pushed(second) == [3]
+    channel = open_channel(first, slots=2)
+    send(queue, 1, 2, 3)
+    assert pushed(first) == [1, 2]
+    open_channel(second, slots=2)
+    assert pushed(second) == [3]
     assert first.execute("SELECT pgmq.close_channel(%s)", (channel,)).fetchone() == (1,)
-    assert _pushed(second) == [1]
+    assert pushed(second) == [1]
     _ack(second, 3)
-    assert _pushed(second) == [2]
-    _send(queue, 4)
-    assert _pushed(first) == []
+    assert pushed(second) == [2]
+    send(queue, 4)
+    assert pushed(first) == []
 
 
 def test_list_channels_says_who_has_how_many(
     queue: psycopg.Connection, connect: Connect, roles: Roles
 ) -> None:
     consumer = connect()
-    channel = _open(consumer, slots=3, vt=60)
-    _send(queue, 1, 2)
+    channel = open_channel(consumer, slots=3, vt=60)
+    send(queue, 1, 2)
     assert queue.execute(
         "SELECT channel, queue_name, maximum_messages, vt, in_flight, pid FROM pgmq.list_channels()"
     ).fetchall() == [(channel, "q", 3, 60, 2, consumer.info.backend_pid)]
@@ -329,16 +310,16 @@ def test_what_fell_due_is_pushed_by_the_next_commit_or_by_close_dead_channels(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect()
-    _open(consumer, slots=10)
+    open_channel(consumer, slots=10)
     for call in ("SELECT pgmq.send('q', '0')", "SELECT pgmq.close_dead_channels()"):
         queue.execute("SELECT pgmq.send('q', '7', 600)")
-        assert _pushed(consumer) == []
+        assert pushed(consumer) == []
         queue.execute("SET session_replication_role = replica")
         queue.execute("SELECT pgmq.set_vt('q', m.msg_id, 0) FROM pgmq.q_q AS m WHERE message = '7'")
         queue.execute("RESET session_replication_role")
-        assert _pushed(consumer) == []
+        assert pushed(consumer) == []
         queue.execute(call.encode())
-        assert 7 in _pushed(consumer)
+        assert 7 in pushed(consumer)
         queue.execute("SELECT pgmq.purge_queue('q')")
 
 
@@ -346,13 +327,13 @@ def test_a_session_that_discards_all_has_closed_its_channels(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer, other = connect(), connect()
-    _open(consumer, slots=2)
-    _send(queue, 1)
-    assert _pushed(consumer) == [1]
+    open_channel(consumer, slots=2)
+    send(queue, 1)
+    assert pushed(consumer) == [1]
     consumer.execute("DISCARD ALL")
-    _open(other, slots=3)
-    _send(consumer, 2, 3)  # its own commit, too, finds that nobody listens
-    assert sorted(_pushed(other)) == [1, 2, 3]
+    open_channel(other, slots=3)
+    send(consumer, 2, 3)  # its own commit, too, finds that nobody listens
+    assert sorted(pushed(other)) == [1, 2, 3]
     assert len(_in_flight(queue)) == 1
 
 
@@ -360,11 +341,11 @@ def test_a_transaction_that_opens_a_channel_can_use_it(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect(autocommit=False)
-    _send(queue, 1, 2)
-    _open(consumer)
+    send(queue, 1, 2)
+    open_channel(consumer)
     _ack(consumer, 1)
     consumer.commit()
-    assert sorted(_pushed(consumer)) == [1, 2]
+    assert sorted(pushed(consumer)) == [1, 2]
     consumer.commit()
 
 
@@ -372,47 +353,47 @@ def test_each_statement_pushes_when_constraints_are_immediate(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect()
-    _open(consumer, slots=5)
+    open_channel(consumer, slots=5)
     with queue.transaction():
         queue.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for message in (1, 2, 3):
-            _send(queue, message)
-    assert _pushed(consumer) == [1, 2, 3]
+            send(queue, message)
+    assert pushed(consumer) == [1, 2, 3]
 
 
 def test_a_rolled_back_savepoint_frees_and_pushes_nothing(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect()
-    _open(consumer)
-    _send(queue, 1, 2)
-    assert _pushed(consumer) == [1]
+    open_channel(consumer)
+    send(queue, 1, 2)
+    assert pushed(consumer) == [1]
     with queue.transaction():
         queue.execute("SAVEPOINT s; SELECT pgmq.nack('q', 1, 1); ROLLBACK TO s")
         queue.execute("SAVEPOINT s; SELECT pgmq.ack('q', 1, 1); ROLLBACK TO s")
-    assert _pushed(consumer) == []
+    assert pushed(consumer) == []
     _ack(queue, 1)
-    assert _pushed(consumer) == [2]
+    assert pushed(consumer) == [2]
 
 
 def test_a_queue_with_channels_can_be_dropped_and_created_again(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect()
-    _open(consumer)
-    _send(queue, 1)
+    open_channel(consumer)
+    send(queue, 1)
     queue.execute("SELECT pgmq.drop_queue('q')")
     assert _in_flight(queue) == {}
     queue.execute("SELECT pgmq.create('q')")
-    _send(queue, 2)
-    assert _pushed(consumer) == [1]
-    _open(consumer)
-    assert _pushed(consumer) == [2]
+    send(queue, 2)
+    assert pushed(consumer) == [1]
+    open_channel(consumer)
+    assert pushed(consumer) == [2]
 
 
 def test_a_transaction_that_has_sent_cannot_drop_the_queue(queue: psycopg.Connection) -> None:
     queue.execute("BEGIN")
-    _send(queue, 1)
+    send(queue, 1)
     with pytest.raises(psycopg.errors.ObjectInUse):
         queue.execute("SELECT pgmq.drop_queue('q')")
 
@@ -421,12 +402,12 @@ def test_a_transaction_that_has_sent_cannot_drop_the_queue(queue: psycopg.Connec
 def test_names_are_taken_as_they_are(db: psycopg.Connection, connect: Connect, name: str) -> None:
     db.execute("SELECT pgmq.create(%s)", (name,))
     consumer = connect()
-    _open(consumer, queue=name.upper())
-    _send(db, 1, 2, queue=name)
-    (payload,) = _payloads(consumer)
+    open_channel(consumer, queue=name.upper())
+    send(db, 1, 2, queue=name)
+    (payload,) = payloads(consumer)
     assert payload["queue_name"] == name
     consumer.execute("SELECT pgmq.ack(%s, 1, 1)", (name.lower(),))
-    assert _pushed(consumer) == [2]
+    assert pushed(consumer) == [2]
 
 
 def test_enabling_and_disabling(db: psycopg.Connection, connect: Connect) -> None:
@@ -436,15 +417,15 @@ def test_enabling_and_disabling(db: psycopg.Connection, connect: Connect) -> Non
         db.execute("SELECT pgmq.enable_push('Q')")
         assert db.execute(triggers).fetchone() == (4,)
     consumer = connect()
-    _open(consumer)
+    open_channel(consumer)
     for _ in range(2):
         db.execute("SELECT pgmq.disable_push('Q')")
         assert db.execute(triggers).fetchone() == (0,)
-    _send(db, 1)
+    send(db, 1)
     db.execute("SELECT pgmq.close_dead_channels()")
-    assert _pushed(consumer) == []
+    assert pushed(consumer) == []
     db.execute("SELECT pgmq.enable_push('q'), pgmq.close_dead_channels()")
-    assert _pushed(consumer) == [1]
+    assert pushed(consumer) == [1]
 
 
 @pytest.mark.parametrize("value", [0, -1, 1001, None])
@@ -477,7 +458,7 @@ def test_an_unknown_queue_is_an_error(db: psycopg.Connection, function: str) -> 
 def test_the_channel_of_another_session_cannot_be_closed(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
-    channel = _open(connect())
+    channel = open_channel(connect())
     with pytest.raises(psycopg.errors.ObjectInUse) as caught:
         queue.execute("SELECT pgmq.close_channel(%s)", (channel,))
     assert caught.value.diag.message_primary == f'channel "{channel}" was opened by another session'
@@ -501,28 +482,28 @@ def test_producers_and_consumers_need_no_more_rights_than_for_pulling(
     )
     producer, consumer = connect(user=sender), connect(user=reader)
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
-        _open(consumer)
+        open_channel(consumer)
     assert caught.value.diag.message_primary == 'permission denied for queue "q"'
     assert caught.value.diag.message_hint == f"{reader} needs SELECT and UPDATE on pgmq.q_q."
     queue.execute(f"GRANT SELECT, UPDATE, DELETE ON pgmq.q_q TO {reader}".encode())
-    _open(consumer)
-    _send(producer, 1, 2)
-    assert _pushed(consumer) == [1]
+    open_channel(consumer)
+    send(producer, 1, 2)
+    assert pushed(consumer) == [1]
     _ack(consumer, 1)
-    assert _pushed(consumer) == [2]
+    assert pushed(consumer) == [2]
     for call in ("UPDATE pgmq.channel_slot SET msg_id = null", "DELETE FROM pgmq.channel"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             consumer.execute(call.encode())
     queue.execute("SELECT pgmq.disable_push('q')")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        _open(consumer)
+        open_channel(consumer)
 
 
 def test_a_message_sent_while_a_commit_pushes_is_pushed_too(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect()
-    _open(consumer, slots=10)
+    open_channel(consumer, slots=10)
     queue.execute(
         """
         CREATE TABLE orders (id integer);
@@ -534,9 +515,9 @@ def test_a_message_sent_while_a_commit_pushes_is_pushed_too(
         """
     )
     with queue.transaction():
-        _send(queue, 1)
+        send(queue, 1)
         queue.execute("INSERT INTO orders VALUES (2), (3)")
-    assert _pushed(consumer) == [1, 2, 3]
+    assert pushed(consumer) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("filled", [False, True], ids=["room", "no room at first"])
@@ -544,10 +525,10 @@ def test_each_round_of_a_statement_pushes(
     queue: psycopg.Connection, connect: Connect, filled: bool
 ) -> None:
     consumer = connect()
-    _open(consumer, slots=1 if filled else 5)
+    open_channel(consumer, slots=1 if filled else 5)
     if filled:
-        _send(queue, 0)
-        assert _pushed(consumer) == [0]
+        send(queue, 0)
+        assert pushed(consumer) == [0]
     queue.execute(
         """
         DO $$ BEGIN
@@ -560,40 +541,40 @@ def test_each_round_of_a_statement_pushes(
         END $$
         """
     )
-    assert _pushed(consumer) == ([1] if filled else [1, 2])
+    assert pushed(consumer) == ([1] if filled else [1, 2])
 
 
 def test_a_slot_that_is_freed_after_a_look_in_vain_is_filled(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect()
-    _open(consumer, slots=2)
-    _send(queue, 1, 2)
-    assert _pushed(consumer) == [1, 2]
+    open_channel(consumer, slots=2)
+    send(queue, 1, 2)
+    assert pushed(consumer) == [1, 2]
     with queue.transaction():
-        _send(queue, 3, 4)
+        send(queue, 3, 4)
         queue.execute("SELECT pgmq.delete('q', ARRAY[1, 2]::bigint[])")
-    assert _pushed(consumer) == [3, 4]
+    assert pushed(consumer) == [3, 4]
 
 
 def test_what_a_savepoint_takes_back_is_pushed_by_the_commit(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect()
-    _open(consumer, slots=2)
+    open_channel(consumer, slots=2)
     with queue.transaction():
-        _send(queue, 1)
+        send(queue, 1)
         with queue.transaction(force_rollback=True):
             queue.execute("SET CONSTRAINTS ALL IMMEDIATE")
         queue.execute("SET CONSTRAINTS ALL DEFERRED")
-    assert _pushed(consumer) == [1]
+    assert pushed(consumer) == [1]
 
 
 def test_no_setting_of_a_caller_stops_or_misdirects_a_push(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect()
-    _open(consumer)
+    open_channel(consumer)
     oid = queue.execute("SELECT 'pgmq.q_q'::regclass::oid").fetchone()
     assert oid is not None
     done = "statement_timestamp()::text || '|done'"
@@ -603,14 +584,14 @@ def test_no_setting_of_a_caller_stops_or_misdirects_a_push(
             f"SELECT pgmq.send('q', '1'), set_config('pgmq.push_{oid[0]}', {done}, true),"
             f" set_config('pgmq.push_look', {look}, true)".encode()
         )
-    assert _pushed(consumer) == [1]
+    assert pushed(consumer) == [1]
     # An extended lease fills its slot, whatever the setting says.
     queue.execute("SET pgmq.nack = 'on'")
     queue.execute("SELECT pgmq.extend('q', 1, 1, 1200)")
-    _send(queue, 2)
-    assert _pushed(consumer) == []
+    send(queue, 2)
+    assert pushed(consumer) == []
     queue.execute("SELECT pgmq.nack('q', 1, 1, 600)")
-    assert _pushed(consumer) == [2]
+    assert pushed(consumer) == [2]
 
 
 def test_behind_very_many_closed_groups_every_send_is_pushed(
@@ -627,22 +608,22 @@ def test_behind_very_many_closed_groups_every_send_is_pushed(
     )
     queue.execute("SELECT count(*) FROM pgmq.read_grouped_head('q', 600, 3000)")
     consumer = connect()
-    _open(consumer, slots=100)
+    open_channel(consumer, slots=100)
     for message in range(1, 21):
         queue.execute(
             "SELECT pgmq.send('q', %s::text::jsonb, jsonb_build_object('x-pgmq-group', %s::text))",
             (message, f"new {message}"),
         )
-    assert _pushed(consumer) == list(range(1, 21))
+    assert pushed(consumer) == list(range(1, 21))
 
 
 def test_a_trigger_on_another_table_frees_no_slot(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect()
-    _open(consumer)
-    _send(queue, 1)
-    assert _pushed(consumer) == [1]
+    open_channel(consumer)
+    send(queue, 1)
+    assert pushed(consumer) == [1]
     queue.execute("SELECT pgmq.create('mine'), pgmq.send('mine', '1'), pgmq.read('mine', 0, 1)")
     queue.execute(
         "CREATE TRIGGER t AFTER UPDATE ON pgmq.q_mine FOR EACH ROW"
@@ -650,10 +631,10 @@ def test_a_trigger_on_another_table_frees_no_slot(
         "CREATE CONSTRAINT TRIGGER u AFTER DELETE ON pgmq.q_mine DEFERRABLE INITIALLY DEFERRED"
         " FOR EACH ROW EXECUTE FUNCTION pgmq._push_at_commit('q')"
     )
-    _send(queue, 2)
+    send(queue, 2)
     queue.execute("SELECT pgmq.nack('mine', 1, 1)")
     queue.execute("SELECT pgmq.delete('mine', 1::bigint)")
-    assert _pushed(consumer) == []
+    assert pushed(consumer) == []
     assert list(_in_flight(queue).values()) == [1]
 
 
@@ -661,8 +642,8 @@ def test_a_clock_that_is_set_back_fills_no_slot(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect()
-    _open(consumer)
-    _send(queue, 1)
+    open_channel(consumer)
+    send(queue, 1)
     _ack(queue, 1)
     row = queue.execute(
         "SELECT free_at < now() - interval '900 years' FROM pgmq.channel_slot"
@@ -674,9 +655,9 @@ def test_a_silent_channel_is_tried_ever_more_seldom_and_doctor_says_so(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     silent, consumer = connect(), connect()
-    channel = _open(silent, slots=3, vt=100)
+    channel = open_channel(silent, slots=3, vt=100)
     silent.execute("UNLISTEN *")
-    _send(queue, 1, 2, 3)
+    send(queue, 1, 2, 3)
 
     def vt_later() -> None:
         queue.execute("SET session_replication_role = replica")
@@ -708,19 +689,19 @@ def test_a_silent_channel_is_tried_ever_more_seldom_and_doctor_says_so(
     ]
 
     # Another channel has them all the time.
-    _open(consumer, slots=3)
-    assert len(_pushed(consumer)) >= 2
+    open_channel(consumer, slots=3)
+    assert len(pushed(consumer)) >= 2
 
     # An answer, and all of its slots are as before.
     silent.execute(f'LISTEN "{channel}"'.encode())
     for _ in range(12):
         vt_later()
-        told = _payloads(silent)
+        told = payloads(silent)
         if told:
             break
     queue.execute("SELECT pgmq.ack('q', %s, %s)", (told[-1]["msg_id"], told[-1]["read_ct"]))
     consumer.execute("SELECT pgmq.close_channel()")
-    _send(queue, 4, 5, 6)
+    send(queue, 4, 5, 6)
     queue.execute("SELECT pgmq.close_dead_channels()")
     assert _in_flight(queue) == {channel: 3}
 
@@ -737,11 +718,11 @@ def test_whoever_may_not_read_closes_locks_and_pushes_nothing(
     queue: psycopg.Connection, connect: Connect, stranger: psycopg.Connection
 ) -> None:
     victim, consumer = connect(), connect()
-    _open(victim)
-    _send(queue, 1)
+    open_channel(victim)
+    send(queue, 1)
     victim.close()
     queue.execute("SET session_replication_role = replica")
-    _send(queue, 2)
+    send(queue, 2)
     queue.execute("RESET session_replication_role")
     for call in (
         "SELECT pgmq.close_dead_channels()",
@@ -754,8 +735,8 @@ def test_whoever_may_not_read_closes_locks_and_pushes_nothing(
             assert stranger.execute(call.encode()).fetchone() == (0,)
         except psycopg.errors.InsufficientPrivilege:
             stranger.execute("ROLLBACK TO s")
-    _open(consumer, slots=2)
-    assert 2 in _pushed(consumer)
+    open_channel(consumer, slots=2)
+    assert 2 in pushed(consumer)
     assert len(_in_flight(queue)) <= 2
 
 
@@ -775,6 +756,6 @@ def test_a_session_has_the_rights_of_the_role_that_it_has_set(
     queue.execute("SELECT pgmq.grant_consume('q', %s)", (app,))
     session = connect(user=pool)
     session.execute(f"SET ROLE {app}".encode())
-    _open(session)
-    _send(queue, 1)
-    assert _pushed(session) == [1]
+    open_channel(session)
+    send(queue, 1)
+    assert pushed(session) == [1]

@@ -1,12 +1,15 @@
-"""A call that has to wait for another session, and sessions in which none may."""
+"""Calls that wait for another session, sessions that never do, and those that hold others up."""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
+
+if TYPE_CHECKING:
+    from conftest import Connect
 
 Row = tuple[Any, ...]
 
@@ -14,6 +17,14 @@ Row = tuple[Any, ...]
 def never_wait(session: psycopg.Connection) -> None:
     """Have a call of this session fail that would wait for another's lock."""
     session.execute("SET lock_timeout = '2s'")
+
+
+def hold_snapshot(connect: Connect) -> psycopg.Connection:
+    """Open a session whose transaction keeps vacuum from what is consumed from now on."""
+    session = connect(autocommit=False)
+    session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    session.execute("SELECT 1")
+    return session
 
 
 class Waiting:
