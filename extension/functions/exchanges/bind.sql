@@ -17,11 +17,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.bind(text, text, text, text) IS
-'Have an exchange send to a queue what is published with a routing key that matches the pattern.
+'Bind a queue to an exchange: it gets what is published with a matching routing key.
 
-- kind topic: words with dots between them, of which * stands for exactly one and # for any number, also none. Several in a row are stored in the shortest way that means the same.
-- kind regex: a regular expression, found anywhere in the key unless anchored.
-- kind direct: the key itself.
-- kind fanout: null or empty, and every key matches.
+- kind topic: the pattern is words with dots between them. * stands for exactly one word, # for any
+  number of words, also none. Several wildcards in a row are stored in the shortest way that means
+  the same.
+- kind regex: the pattern is a regular expression, found anywhere in the key unless anchored.
+- kind direct: the pattern is the key itself.
+- kind fanout: the pattern is null or empty, and every key matches.
 
-A pattern has up to 255 bytes. Doing it again changes nothing. Raises an error for an unknown exchange, queue or kind and for an invalid pattern.';
+A pattern has up to 255 bytes. Binding again changes nothing. Raises an error for an unknown
+exchange, queue or kind, and for an invalid pattern.';

@@ -19,8 +19,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.bind_channel(text, text, text, text) IS
-'Have an exchange announce on a NOTIFY channel what is published with a matching routing key.
+'Bind a NOTIFY channel to an exchange: what is published with a matching key is announced there.
 
-The channel has a name of 1 to 63 bytes; pattern and kind are those of bind. Whoever listens when the publisher commits is told, nothing is stored.
+The name of the channel has 1 to 63 bytes. pattern and kind are those of bind. Sessions that listen
+when the publisher commits get the message. Nothing is stored.
 
-The payload is a JSON object of exchange, routing_key, message, headers and published_at, in less than 8,000 bytes: where they do not fit, message or headers or both are left out, and message_omitted or headers_omitted is true.';
+The payload is a JSON object of exchange, routing_key, message, headers and published_at, of less
+than 8,000 bytes. If they do not fit, message or headers or both are left out, and message_omitted
+or headers_omitted is true.';

@@ -26,4 +26,5 @@ $$;
 COMMENT ON FUNCTION pgmq.create_exchange(text) IS
 'Create an exchange, to which queues and channels are bound and messages are published.
 
-Its name has 1 to 255 bytes and no line break, and case matters. One that exists is left as it is, with a notice.';
+The name has 1 to 255 bytes and no line break. Case matters. If the exchange exists, this only
+raises a notice.';

@@ -12,6 +12,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.drop_exchange(text) IS
-'Drop an exchange with its bindings, leaving queues and their messages alone.
+'Drop an exchange with its bindings; queues and their messages stay.
 
-False, with a notice, when there is none.';
+False, with a notice, when there is no such exchange.';

@@ -15,4 +15,4 @@ AS $$
     ORDER BY b.exchange_name, b.queue_name, b.channel, b.kind, b.path
 $$;
 COMMENT ON FUNCTION pgmq.list_bindings(text) IS
-'The bindings of an exchange, or of all when it is null: each has a queue or a channel.';
+'List the bindings of an exchange (null: of all exchanges); each has a queue or a channel.';

@@ -34,7 +34,8 @@ BEGIN
             pg_catalog.jsonb_build_object(
                 'exchange', exchange_name,
                 'routing_key', routing_key,
-                -- NOTIFY drops what was said already in the same transaction.
+                -- The time makes each payload different: NOTIFY drops a second one that is equal
+                -- to the first in the same transaction.
                 'published_at', clock_timestamp()
             ),
             msg, headers
@@ -50,6 +51,8 @@ $$;
 COMMENT ON FUNCTION pgmq.publish(text, text, jsonb, jsonb, integer) IS
 'Send a message to every queue and channel of an exchange whose binding matches the routing key.
 
-One copy each, in the order of their names, visible in queues after delay seconds. Returns their number, which may be 0. The message may be null, and null headers are none; a routing key has up to 255 bytes.
+Each gets one copy, in the order of the names. In queues it is visible after delay seconds. Returns
+the number of copies, which may be 0. The message may be null. Null headers mean none. A routing key
+has up to 255 bytes.
 
 Raises undefined_object for an unknown exchange, and an error for a null routing key or delay.';

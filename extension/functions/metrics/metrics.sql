@@ -13,7 +13,7 @@ DECLARE
     v_due bigint;
     v_dead bigint;
     v_until timestamptz := 'infinity'::timestamptz;
-    v_is_counted boolean;       -- all parked messages
+    v_is_counted boolean;       -- whether all parked messages are
     v_policy CONSTANT pgmq.policy := pgmq._policy_of(queue_name);
     v_length bigint;
     v_visible bigint;
@@ -37,7 +37,7 @@ BEGIN
                     'Its owner can SELECT pgmq.grant_monitor(%L, %L).', queue_name, current_user
                 );
     END IF;
-    -- Whoever drops it waits from here on; if that is done already, this is 42P01.
+    -- From here on a drop of the queue waits. If it is dropped already, this raises 42P01.
     EXECUTE format('SELECT q.vt FROM %s AS q WHERE false', v_name);
     v_table := v_name::regclass;
     IF v_policy.max_receives IS NULL AND v_policy.message_ttl IS NULL THEN
@@ -51,14 +51,14 @@ BEGIN
         pgmq._sequence_value(pg_get_serial_sequence(v_table::text, 'msg_id')::regclass), 0
     );
 
-    -- A lease that was acknowledged leaves a dead index entry at a time to come, which no mark can
-    -- pass. Where vacuum cannot remove them, parked messages that are not due are not counted.
+    -- An acknowledged lease leaves a dead index entry at a future time, which no mark can pass.
+    -- While vacuum cannot remove such entries, only the parked messages that are due are counted.
     IF pgmq._dead_rows(v_table) > 10 * v_exact THEN
         v_until := clock_timestamp();
     END IF;
 
-    -- Ready and parked messages are counted from the live ends of their indexes, up to one more
-    -- than is exact.
+    -- Ready and parked messages are counted from the live ends of their indexes, up to v_exact
+    -- and one more.
     EXECUTE format(
         $sql$
         SELECT
@@ -89,7 +89,7 @@ BEGIN
         CASE WHEN v_policy.max_receives IS NULL AND v_policy.message_ttl IS NULL THEN 'false'
             ELSE format(
                 'pgmq._is_dead(q.read_ct, q.enqueued_at, %s, clock_timestamp(), $4, $5)',
-                -- Whoever monitors may not look at headers, which may have a time-to-live.
+                -- A header may hold a time-to-live, but a role that monitors may not see headers.
                 CASE WHEN has_column_privilege(v_table, 'headers', 'SELECT') THEN 'q.headers'
                     ELSE 'null' END
             )
@@ -116,7 +116,7 @@ BEGIN
     v_visible := v_ready + v_due - v_dead;
 
     IF v_ready > v_exact OR NOT v_is_counted THEN
-        -- Ready messages lie as densely among the ids that follow as in what was counted.
+        -- Assume that ready messages are as dense among the later ids as among the counted ones.
         v_all_ready := CASE
             WHEN v_ready > v_exact THEN (
                 v_ready::double precision * (greatest(v_last, v_last_ready) - v_first_ready + 1)
@@ -130,7 +130,7 @@ BEGIN
                 WHERE lower(m.queue_name) = lower(metrics.queue_name)
             )) THEN pgmq._estimated_rows(v_table)
             WHEN v_is_counted THEN v_parked + v_all_ready
-            -- By the size of the table, but no more than there are ids.
+            -- Estimated from the size of the table, but no more than there are ids.
             ELSE least(
                 pgmq._planned_rows(format('SELECT FROM %s', v_table)), v_last - v_first + 1
             )
@@ -140,7 +140,7 @@ BEGIN
         ELSIF v_until < 'infinity' AND v_due <= v_exact THEN
             v_visible := least(v_length, v_all_ready + v_due) - v_dead;
         ELSIF v_ready > v_exact OR v_due > v_exact THEN
-            -- The share of visible messages that the last ANALYZE saw.
+            -- Estimated from the share of visible messages that the last ANALYZE saw.
             v_visible := greatest(v_visible, least(v_length, pgmq._planned_rows(
                 format('SELECT FROM %s AS q WHERE q.vt <= %L', v_table, clock_timestamp())
             )));
@@ -174,13 +174,20 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.metrics(text) IS
-'What a queue holds: how many messages, how many of these are visible, and their ages.
+'Return what a queue holds: how many messages, how many of these are visible, and their ages.
 
-queue_length (all messages) and queue_visible_length are exact up to 10,000 ready and 10,000 parked messages and estimated beyond, from statistics or, while a crash or pg_upgrade has left none, from ids and the size of the table: so the cost does not grow with the queue. What has expired, or was received too often, is not visible.
+queue_length counts all messages, queue_visible_length the visible ones. Expired messages, and those
+that were received too often, do not count as visible. Both numbers are exact up to 10,000 ready and
+10,000 parked messages. Beyond that they are estimated, so that the cost does not grow with the
+queue: from statistics, or from ids and the size of the table if a crash or pg_upgrade has left no
+statistics.
 
-Where vacuum has yet to remove more than 100,000 dead rows, messages that are not due are estimated, too, and the ages are of the visible ones and of the last 10,000.
+While vacuum has yet to remove more than 100,000 dead rows, messages that are not due are estimated,
+too. The ages are then those of the visible messages and of the last 10,000.
 
-Ages are in seconds, null when the queue is empty; total_messages is the last msg_id drawn; default_partition_length is what the default partition of a partitioned queue holds, null for others. Needs SELECT on the queue''s table and sequences.';
+Ages are in seconds, null when the queue is empty. total_messages is the last msg_id drawn.
+default_partition_length is the number of messages in the default partition of a partitioned queue,
+null for other queues. Needs SELECT on the queue''s table and sequences.';
 
 CREATE OR REPLACE FUNCTION pgmq._small_metrics(queue_name text, relation regclass)
 RETURNS pgmq.metrics_result
@@ -198,7 +205,7 @@ BEGIN
     THEN
         RETURN null;
     END IF;
-    -- In one statement: for thousands of queues, it is statements that take the time.
+    -- All in one statement: with thousands of queues, the number of statements makes the time.
     EXECUTE format(
         $sql$
         SELECT
@@ -210,7 +217,7 @@ BEGIN
         FROM %s AS q
         $sql$,
         pg_get_serial_sequence(v_name, 'msg_id'),
-        -- A table without a page need not be opened, nor its indexes.
+        -- If the table has no page, neither the table nor its indexes need to be opened.
         CASE
             WHEN v_size > 0 THEN v_name
             ELSE '(SELECT NULL::timestamptz AS enqueued_at, NULL::timestamptz AS vt WHERE false)'
@@ -234,10 +241,10 @@ AS $$
 DECLARE
     v_value bigint;
 BEGIN
-    -- Not pg_sequence_last_value(), whose lock even a savepoint that is rolled back does not end.
+    -- Not pg_sequence_last_value(): its lock stays even when a savepoint is rolled back.
     EXECUTE format('SELECT s.last_value FROM %s AS s WHERE s.is_called', sequence) INTO v_value;
     RETURN v_value;
 END
 $$;
 COMMENT ON FUNCTION pgmq._sequence_value(regclass) IS
-'The last value of a sequence, null when it has none, for who looks at thousands of queues.';
+'The last value of a sequence, null if it has none; for callers that look at thousands of queues.';

@@ -23,7 +23,7 @@ BEGIN
         WHERE NOT (m.is_unlogged AND pg_is_in_recovery())
         ORDER BY m.queue_name
     LOOP
-        -- Looking at the size has this session notice what has been created and dropped.
+        -- Looking at the size lets this session notice what others have created and dropped.
         CONTINUE WHEN pg_relation_size(v_queue.relation) IS NULL
             OR has_column_privilege(v_queue.relation, 'vt', 'SELECT') IS NOT true;
         BEGIN
@@ -35,7 +35,8 @@ BEGIN
                     v_metrics := pgmq.metrics(v_queue.queue_name);
                 END IF;
             END IF;
-            -- Rolled back, it gives back its locks: thousands of queues would fill the lock table.
+            -- The rollback releases the queue's locks: those of thousands of queues would fill the
+            -- lock table.
             RAISE EXCEPTION 'measured' USING ERRCODE = 'PGMQ0';
         EXCEPTION
             WHEN SQLSTATE 'PGMQ0' THEN
@@ -45,7 +46,7 @@ BEGIN
                     v_others := v_others || v_queue.queue_name::text;
                 END IF;
             WHEN undefined_table OR undefined_function OR undefined_object OR internal_error THEN
-                -- Dropped meanwhile, if nothing else is wrong.
+                -- The queue may have been dropped meanwhile; any other failure is raised again.
                 IF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = v_queue.relation) THEN
                     RAISE;
                 END IF;
@@ -57,8 +58,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.metrics_all() IS
-'The metrics of every queue that the caller may see them of.
+'Return the metrics of every queue whose metrics the caller may see.
 
-A queue whose table was dropped by hand is left out and, on a standby, unlogged ones, which it does not have.
+Members of pg_monitor see all queues. A queue whose table was dropped by hand is left out. A standby
+leaves out unlogged queues, which it does not have.
 
-For a superuser, or a role with powers like that, so are queues whose owner is none, with a warning: to look at them could run what the owner has put there. Members of pg_monitor see all.';
+For a superuser, or a role with powers like that, queues whose owner has no such powers are left
+out, with a warning: looking at them could run code of that owner.';

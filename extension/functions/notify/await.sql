@@ -31,6 +31,10 @@ $$;
 COMMENT ON FUNCTION pgmq.await(text, integer) IS
 'For a consumer that found a queue empty: LISTEN, and return when to look again at the latest.
 
-It listens to the channel pgmq.q_<queue>.READY, and has commits announced there for so many seconds (1 to 3600). The result is when the next message falls due, or when the seconds are over, and in a tenth of a second while others have not committed what they do with the queue or hold what is visible.
+The session listens to the channel pgmq.q_<queue>.READY from now on, and commits announce new
+messages there for so many seconds (1 to 3600). The result is the time when the next message falls
+due, or when the seconds are over. It is a tenth of a second from now while other transactions have
+not committed what they did with the queue, or hold visible messages.
 
-Then commit, look once more, and only then wait for a notification or that time. Raises an error unless enable_wakeups was called.';
+After this call commit, look once more, and only then wait for a notification or that time. Raises
+an error unless enable_wakeups was called.';

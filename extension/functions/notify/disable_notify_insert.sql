@@ -8,6 +8,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.disable_notify_insert(text) IS
-'Undo enable_notify_insert; nothing happens where there is nothing to undo.
+'Undo enable_notify_insert, if it was called.
 
 Waits for the transactions that use the queue.';

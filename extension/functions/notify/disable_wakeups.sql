@@ -14,6 +14,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.disable_wakeups(text) IS
-'Undo enable_wakeups: who waits is not woken any more.
+'Undo enable_wakeups: waiting consumers are not woken any more.
 
-A consumer that waits looks when the time comes that await returned. Waits for the transactions that use the queue.';
+A consumer that waits already looks again at the time that await returned. Waits for the
+transactions that use the queue.';

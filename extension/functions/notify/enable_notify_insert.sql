@@ -10,7 +10,7 @@ DECLARE
     v_table regclass;
     v_clock text;
 BEGIN
-    PERFORM pgmq.format_table_name(queue_name, 'q');    -- a name that cannot be is refused first
+    PERFORM pgmq.format_table_name(queue_name, 'q');    -- an invalid name is an error
     v_clock := pgmq._relation_name('notify_at', queue_name);
     IF throttle_interval_ms IS NULL THEN
         PERFORM pgmq._raise_null('throttle_interval_ms', 'Give milliseconds; 0 is no throttle.');
@@ -24,8 +24,8 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'Queue "%" does not exist. Create it first using pgmq.create()', queue_name;
     END IF;
-    -- Consumers call this when they start. What is there already takes no lock of the table, which
-    -- would wait for its producers and consumers, and others for it.
+    -- Consumers call this when they start. If everything is there already, the table is not locked:
+    -- the lock would wait for producers and consumers, and others would wait behind it.
     v_table := pgmq._queue_table(queue_name);
     IF pgmq._insert_throttle(v_table) = throttle_interval_ms
         AND to_regclass(format('pgmq.%I', v_clock)) IS NOT NULL
@@ -47,13 +47,17 @@ BEGIN
             v_table, throttle_interval_ms, v_clock, pgmq._function_name('announce', queue_name)
         );
     END IF;
-    -- The next message is announced, whatever was before.
+    -- The next message is announced, no matter when the last announcement was.
     PERFORM setval(format('pgmq.%I', v_clock)::regclass, 0);
 END
 $$;
 COMMENT ON FUNCTION pgmq.enable_notify_insert(text, integer) IS
-'Have inserts into a queue announced on the channel pgmq.q_<queue>.INSERT when they commit.
+'Announce inserts into a queue on the channel pgmq.q_<queue>.INSERT when they commit.
 
-Quote the channel to LISTEN; the payload is empty. There is one announcement for each statement, and none within throttle_interval_ms milliseconds after another that was committed; 0 is no throttle. What the throttle leaves out is not announced later: poll now and then.
+Quote the channel''s name to LISTEN. The payload is empty. Each statement that inserts makes one
+announcement, but none within throttle_interval_ms milliseconds after another that was committed; 0
+means no throttle. What the throttle suppresses is not announced later, so consumers should also
+poll now and then.
 
-Called again, it changes the interval. With the interval that is set already it waits for nobody, else for the transactions that use the queue.';
+Calling this again changes the interval, and waits for the transactions that use the queue. With the
+interval that is set already it waits for nobody.';

@@ -24,7 +24,7 @@ BEGIN
         $ddl$,
         v_table, v_function
     );
-    -- Of no interest to whoever reads: a lease only moves vt on.
+    -- A read does not fire this: a lease only moves vt to a later time.
     EXECUTE format(
         $ddl$
         CREATE TRIGGER pgmq_wake_returned AFTER UPDATE ON %s
@@ -35,6 +35,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.enable_wakeups(text) IS
-'Let consumers wait for a queue by await.
+'Let consumers of a queue wait with await.
 
-From now on a commit that brings messages is announced on the channel pgmq.q_<queue>.READY while somebody waits. Does nothing when that is so already. Waits for the transactions that use the queue.';
+From now on, while a consumer waits, commits that bring messages are announced on the channel
+pgmq.q_<queue>.READY. Does nothing if wakeups are on already. Waits for the transactions that use
+the queue.';

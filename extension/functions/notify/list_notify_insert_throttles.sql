@@ -24,6 +24,7 @@ AS $$
     ORDER BY m.queue_name
 $$;
 COMMENT ON FUNCTION pgmq.list_notify_insert_throttles() IS
-'The queues that enable_notify_insert was called for, and when each announced last.
+'List the queues that enable_notify_insert was called for, and when each announced last.
 
-1970 for never; an announcement whose transaction was rolled back counts too; not known without a throttle.';
+1970 means never. An announcement whose transaction was rolled back counts, too. Without a throttle
+the time is not known.';

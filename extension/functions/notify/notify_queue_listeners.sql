@@ -1,5 +1,5 @@
--- STABLE, which for a trigger only means that it takes no snapshot of its own for each expression:
--- it reads no table, and they cost a third of its time.
+-- STABLE means here only that expressions take no snapshots of their own. Those would cost a third
+-- of the time, and this function reads no table.
 CREATE OR REPLACE FUNCTION pgmq.notify_queue_listeners()
 RETURNS trigger
 LANGUAGE plpgsql STABLE
@@ -14,7 +14,8 @@ BEGIN
         );
         RETURN null;
     END IF;
-    -- This is the way of all that the throttle leaves out; see the template announce for the others.
+    -- The fast path: inserts that the throttle suppresses end here. The others go on to the
+    -- template announce.
     IF TG_ARGV[0] <> '0' THEN
         v_last := pg_catalog.pg_sequence_last_value(
             pg_catalog.format('pgmq.%I', TG_ARGV[1])::regclass

@@ -1,5 +1,5 @@
--- It calls its parts, internal/doctor/. Each returns its findings, none where all is well, and
--- looks at nothing that a member of pg_monitor may not see.
+-- Calls its parts in internal/doctor/. Each part returns its findings, or no row if all is well,
+-- and looks only at what members of pg_monitor may see.
 CREATE OR REPLACE FUNCTION pgmq.doctor()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)
 LANGUAGE plpgsql VOLATILE
@@ -21,7 +21,8 @@ BEGIN
                     'SELECT coalesce(jsonb_agg(to_jsonb(d)), ''[]'') FROM pgmq.%I() AS d',
                     '_doctor_' || v_part
                 ) INTO v_found;
-                -- Rolled back, it gives back its locks: thousands of queues would fill the lock table.
+                -- The rollback releases the queue's locks: those of thousands of queues would fill
+                -- the lock table.
                 RAISE EXCEPTION 'looked' USING ERRCODE = 'PGMQ0';
             EXCEPTION
                 WHEN SQLSTATE 'PGMQ0' THEN
@@ -34,7 +35,7 @@ BEGIN
                     ));
                     EXIT;
                 WHEN OTHERS THEN
-                    -- A queue has been dropped meanwhile, if nothing else is wrong.
+                    -- A queue may have been dropped meanwhile; any other failure comes again.
                     IF v_attempt = 10 THEN
                         RAISE;
                     END IF;
@@ -52,14 +53,20 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.doctor() IS
-'What is wrong, or will be, and what to do about it; no row where all is well.
+'Report what is wrong or will be, and what to do about it; no row means that all is well.
 
-severity is critical, warning or info; queue_name is null for the server; fix is SQL or words. It names
+severity is critical, warning or info. queue_name is null for the whole server. fix is SQL or words.
+The findings are:
 
-- who keeps vacuum from its work (for longer than the setting pgmq.doctor_patience, 5 min unless set), dead rows and bloat, settings of autovacuum that will not keep up, and statistics that a crash or pg_upgrade has lost;
+- transactions and slots that keep vacuum from its work (for longer than the setting
+  pgmq.doctor_patience, 5 min unless set), dead rows and bloat, settings of autovacuum that will not
+  keep up, and statistics that a crash or pg_upgrade has lost;
 - functions, tables, indexes and marks that are missing, stale or lag;
 - channels that are dead or answer nothing, and a queue of notifications that fills up;
-- messages in default partitions or dropped unread by retention, partitions that come or go too late and the transactions that are in their way;
-- dead letters that pile up, messages whose msg_id is in the archive already, and archives that only grow.
+- messages in default partitions or dropped unread by retention, partitions that are created or
+  dropped too late, and the transactions that are in their way;
+- dead letters that pile up, messages whose msg_id is in the archive already, and archives that only
+  grow.
 
-For members of pg_monitor; what the caller may not see is said to have been left out. Changes nothing.';
+Meant for members of pg_monitor. A finding says what was left out because the caller may not see it.
+Changes nothing.';

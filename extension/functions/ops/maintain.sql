@@ -23,7 +23,7 @@ BEGIN
                     );
         END IF;
     ELSE
-        -- By chance, for those of which there are too many for one call: so each has its turn.
+        -- In random order: if there are too many queues for one call, each still gets its turn.
         FOR v_queue_name IN SELECT m.queue_name FROM pgmq.meta AS m ORDER BY random() LOOP
             IF v_done % 20 = 19 AND pgmq._locks_run_short() THEN
                 RAISE WARNING 'maintain() leaves out all queues but %, or its locks would be too many',
@@ -32,7 +32,7 @@ BEGIN
                 EXIT;
             END IF;
             v_done := v_done + 1;
-            -- One that cannot be maintained must not keep the others from it.
+            -- A queue that cannot be maintained must not hold up the others.
             BEGIN
                 v_moved := pgmq._try_maintain(v_queue_name);
                 IF v_moved IS NULL THEN
@@ -56,13 +56,29 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.maintain(text) IS
-'Do at once, for one queue or (null) for all of the caller''s, what other calls do in small steps.
+'Do all the upkeep of a queue (null: of all the caller''s queues) that calls else do in small steps.
 
-It moves away the messages that were received too often or have expired, wherever in the queue they are, removes what archive_retention and dedup_window keep no longer, puts right the low-water marks (after a restore, or a takeover from logical replication), adds, fills and drops the partitions of partitioned queues, and closes dead channels. Returns how many messages and keys it moved or removed, in one transaction. Where there are too many queues for that, for the locks, it does as many as it can, by chance, with a warning: then call it for each queue, and commit after each.
+- Messages that have expired or were received too often are moved away, wherever in the queue they
+  are.
+- Archived messages are removed after archive_retention, and deduplication keys after dedup_window.
+- The low-water marks are corrected, as is needed after a restore or a takeover from logical
+  replication.
+- Partitions of partitioned queues are added, filled and dropped.
+- Dead channels are closed.
 
-For a scheduler, such as pg_cron; reads go on meanwhile, except on a partitioned queue of which partitions are added or dropped, or messages moved from the default one: it is locked until the transaction ends, for an addition against writers alone, and for one of later times not at all. What cannot be locked within half a second is a warning, and left. Where one of all queues fails, that is a warning.
+Returns how many messages and keys were moved or removed, all in one transaction. If the locks do
+not suffice for all queues, as many as possible are done, in random order, with a warning. Then call
+maintain for each queue, and commit after each. If one of all queues fails, that is a warning.
 
-For the owner of a queue and members of that role, and for a role that grant_maintain was called for. Queues of others are left out, with a warning that names them; naming one is an error. So it is for superusers, who would run what the owner has put into the queue: schedule it as the owner.';
+Call it from a scheduler such as pg_cron. Reads go on meanwhile, except on a partitioned queue: if
+partitions are added or dropped, or messages moved out of the default one, it is locked until the
+transaction ends. Adding a partition locks out only writers, and adding one for later times nobody.
+What cannot be locked within half a second is left, with a warning.
+
+The owner of a queue and members of that role may call it, and roles that grant_maintain was called
+for. Queues of others are left out, with a warning that names them; asking for one by name is an
+error. The same holds for superusers, since they would run what the owner has put into the queue:
+schedule it as the owner.';
 
 CREATE OR REPLACE FUNCTION pgmq._try_maintain(queue_name text)
 RETURNS bigint
@@ -90,6 +106,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._try_maintain(text) IS
-'Do all the upkeep of one queue if the caller may; null for whoever may not.
+'Do all the upkeep of one queue if the caller may; null if not.
 
 The owner may, and a scheduler that grant_maintain() has been called for.';

@@ -7,17 +7,18 @@ DECLARE
     v_before text;
 BEGIN
     IF NOT pgmq._is_listed(queue_name) THEN
-        PERFORM pgmq._compiled('read', queue_name);     -- which says so
+        PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
     END IF;
     v_before := pgmq._written(queue_name);
-    PERFORM pgmq._compile(queue_name);      -- which looks for differences: rendering takes its time
+    PERFORM pgmq._compile(queue_name);      -- replaces only what differs
     RETURN v_before IS DISTINCT FROM pgmq._written(queue_name);
 END
 $$;
 COMMENT ON FUNCTION pgmq.recompile(text) IS
-'Give a queue the functions of the installed templates; return whether it lacked any.
+'Give a queue the functions of the installed templates; return whether any was missing or different.
 
-What recompile_all() does for all queues, for those who have thousands: call it in a transaction for each. For the owner of the queue, and for superusers.';
+With thousands of queues use this instead of recompile_all(), with a transaction for each queue. The
+owner of the queue may call it, and superusers.';
 
 CREATE OR REPLACE FUNCTION pgmq._written(queue_name text)
 RETURNS text
@@ -32,4 +33,4 @@ AS $$
         ))
 $$;
 COMMENT ON FUNCTION pgmq._written(text) IS
-'The functions that were compiled into a queue, and which transaction has written each.';
+'The functions that are compiled into a queue, and the transaction that has written each.';

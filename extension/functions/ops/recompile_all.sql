@@ -12,7 +12,7 @@ DECLARE
     v_others text[] := '{}'::text[];
     v_count bigint := 0;
 BEGIN
-    -- A lock for each queue; and for each function that leaves the extension again.
+    -- Each queue takes a lock, and so does each function that leaves the extension again.
     SELECT jsonb_object_agg(d.queue, true), sum(1 + CASE WHEN v_in_script THEN d.functions ELSE 0 END)
     INTO v_differing, v_locks
     FROM (SELECT f.queue, count(*) AS functions FROM pgmq._differences() AS f GROUP BY f.queue) AS d;
@@ -42,7 +42,7 @@ BEGIN
             v_others := v_others || v_queue.name::text;
             CONTINUE;
         END IF;
-        -- Also by a superuser: it runs nothing of the owner's.
+        -- A superuser may do this for other owners: it runs none of their code.
         IF v_differing ? v_queue.name THEN
             PERFORM pgmq._compile(v_queue.name);
         END IF;
@@ -53,8 +53,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.recompile_all() IS
-'See to it that every queue has the functions of the installed templates; return how many queues.
+'Give every queue the functions of the installed templates; return the number of queues.
 
-What is as it should be is neither replaced nor locked. Sessions that use the queues go on. After a partial restore, and part of every upgrade. For thousands of queues: recompile, for each in a transaction of its own.
+Functions that are as they should be are neither replaced nor locked. Sessions that use the queues
+go on. Call this after a partial restore; every upgrade does it itself. With thousands of queues
+call recompile instead, with a transaction for each queue.
 
-For the owners of queues, and for superusers. Queues of others are left out, with a warning that names them.';
+The owners of queues may call it, and superusers. Queues of others are left out, with a warning that
+names them.';

@@ -4,4 +4,4 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT '@EXTVERSION@'
 $$;
-COMMENT ON FUNCTION pgmq.version() IS 'The version of pgmq whose functions are installed.';
+COMMENT ON FUNCTION pgmq.version() IS 'Return the version of pgmq whose functions are installed.';

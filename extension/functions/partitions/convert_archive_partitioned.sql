@@ -17,6 +17,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.convert_archive_partitioned(text, text, text, integer) IS
-'Give the queue of this name a partitioned archive (see create_partitioned).
+'Give a queue a partitioned archive (see create_partitioned).
 
-The archive that it has, with what is in it, is renamed: pgmq.a_<queue>_old, which is no longer the queue''s. leading_partition is how many partitions there are in advance. Does nothing but a notice when the archive is partitioned, or is not there. Raises undefined_table for an unknown queue.';
+The old archive is renamed to pgmq.a_<queue>_old, with its rows, and no longer belongs to the queue.
+leading_partition is how many partitions are created in advance. If the archive is partitioned
+already, or missing, this only raises a notice. Raises undefined_table for an unknown queue.';

@@ -18,8 +18,17 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.create_partitioned(text, text, text, integer) IS
-'Create a queue whose table, and archive, consist of partitions that retention drops.
+'Create a queue whose table and archive consist of partitions, which retention drops.
 
-They are by msg_id when partition_interval is a number of messages, or by time when it is a duration (such as 1 day, or 1 month, or a word of pg_partman 4, such as daily): the queue by enqueued_at, the archive by archived_at. A partition is dropped, with what is left in it, when all of it is older than retention_interval, or its msg_ids are that much smaller than the greatest one there is; null keeps them for good. premake is how many partitions there are in advance.
+partition_interval is a number of messages, for partitions by msg_id, or a duration, for partitions
+by time: such as 1 day or 1 month, or a word of pg_partman 4, such as daily. By time, the queue is
+partitioned by enqueued_at, the archive by archived_at.
 
-Where the extension pg_partman is installed, it keeps the partitions, and its maintenance must be scheduled; else reads, sends and maintain do that. Does nothing but a notice when the queue is there.';
+A partition is dropped, with what is left in it, when all of it is older than retention_interval. By
+msg_id, it is dropped when all its msg_ids are that much smaller than the greatest one. With a null
+retention_interval no partition is ever dropped. premake is how many partitions are created in
+advance.
+
+If the extension pg_partman is installed, it maintains the partitions, and its maintenance must be
+scheduled. Otherwise reads, sends and maintain do that. If the queue exists, this only raises a
+notice.';

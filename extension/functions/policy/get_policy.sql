@@ -8,6 +8,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.get_policy(text) IS
-'The policy of a queue as set_policy() stored it; null is off.
+'Return the policy of a queue as set_policy() stored it; null means off.
 
-A queue without one has a row too, with everything off.';
+A queue without a policy has a row too, with everything off.';

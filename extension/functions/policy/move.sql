@@ -10,6 +10,8 @@ $$;
 COMMENT ON FUNCTION pgmq.move(text, bigint, text) IS
 'Move a message, leased or not, to another queue, and return its new msg_id there.
 
-Null when there is no such message. Payload and headers stay as they are, read_ct begins at 0 again, and a message that is delayed and was never read stays delayed: every other one is visible when the transaction commits. Waits for a transaction that holds the message.
+Returns null when there is no such message. Payload and headers stay as they are, and read_ct begins
+at 0 again. A message that is delayed and was never read stays delayed; every other message is
+visible when the transaction commits. The call waits for a transaction that holds the message.
 
 Raises undefined_table for an unknown queue, and an error when both are the same queue.';

@@ -28,8 +28,13 @@ $$;
 COMMENT ON FUNCTION pgmq.redrive(text, text, integer) IS
 'Put up to qty visible messages of a dead-letter queue back, and return how many.
 
-They go to the queues that they came from, or all to queue_name, smallest msg_id first; null qty means all. They begin again: a new msg_id, read_ct 0, enqueued now, without the headers x-pgmq-dead-letter and x-pgmq-error.
+The messages go to the queues that they came from, or all to queue_name if it is given, smallest
+msg_id first. Null qty means all. They start anew: a new msg_id, read_ct 0, enqueued now, without
+the headers x-pgmq-dead-letter and x-pgmq-error.
 
-What another transaction holds is passed over, so that several calls can run at once. What came from no queue that is there, or from one that is not safe for the caller to send to, stays, does not count and is named in a warning.
+Messages that another transaction holds are skipped, so several calls can run at once. A message
+stays, and does not count, if its queue no longer exists, or is not safe for the caller to send to.
+A warning names such messages'' queues.
 
-Raises undefined_table for an unknown queue, and an error for a negative qty or when both are the same queue.';
+Raises undefined_table for an unknown queue, and an error for a negative qty or when both are the
+same queue.';

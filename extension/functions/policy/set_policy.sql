@@ -25,7 +25,7 @@ BEGIN
     PERFORM pgmq._check_policy(v_policy);
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
 
-    -- One at a time, or two could close a circle of dead-letter queues between them.
+    -- One call at a time: two at once could close a circle of dead-letter queues between them.
     PERFORM pg_advisory_xact_lock(hashtext('pgmq.policy'));
     v_policy.queue_name := pgmq._lock_queue_name(queue_name);
     IF v_policy.queue_name IS NULL THEN
@@ -49,11 +49,19 @@ $$;
 COMMENT ON FUNCTION pgmq.set_policy(text, integer, text, interval, interval, double precision, interval, interval, interval, integer, boolean) IS
 'Set the whole policy of a queue (what is left out or null is off) and compile it into the queue.
 
-- max_receives, message_ttl, dead_letter_queue: a message that was received so often, or is older (or its header x-pgmq-ttl, in seconds, says), goes to the dead-letter queue, which is created if missing, or else to the archive, by the read that would hand it out. What cannot be moved there is hidden for ten minutes, with a warning.
-- retry_delay, retry_delay_max, retry_jitter: nack without a delay hides a message for retry_delay, doubled with each receipt up to retry_delay_max if that is given, each shortened by a random part of up to retry_jitter (0 to 1).
-- archive_retention: archived messages are removed after it.
-- dedup_window: within it, send_once() and header x-pgmq-dedup-id store a message once.
-- max_in_flight: reads leave no more messages leased. Turning that on or off builds or drops an index, which waits for the transactions that use the queue and holds up those that follow (in a transaction that has turned something on, the index is left for the next change).
-- ack_archives: ack archives instead of deleting.
+- max_receives, message_ttl, dead_letter_queue: a message that was received max_receives times, or
+  is older than message_ttl (or than the seconds in its header x-pgmq-ttl), is moved away by the
+  read that would hand it out. It goes to the dead-letter queue, which is created if missing, or
+  without one to the archive. A message that cannot be moved is hidden for ten minutes, with a
+  warning.
+- retry_delay, retry_delay_max, retry_jitter: nack without a delay hides a message for retry_delay,
+  doubled with each receipt, up to retry_delay_max if that is given. Each delay is shortened by a
+  random part of up to retry_jitter (0 to 1).
+- archive_retention: archived messages are removed after this time.
+- dedup_window: within it, send_once() and the header x-pgmq-dedup-id store a message once.
+- max_in_flight: reads stop when so many messages are leased. Turning this on or off builds or drops
+  an index, which waits for the transactions that use the queue and holds up those that follow. (A
+  transaction that has turned something on leaves the index for the next change.)
+- ack_archives: ack archives messages instead of deleting them.
 
-For the owner of the queue; raises an error for anybody else.';
+Only the owner of the queue may call this; anybody else gets an error.';

@@ -18,6 +18,8 @@ $$;
 COMMENT ON FUNCTION pgmq.grant_consume(text, text) IS
 'Let a role read a queue, acknowledge, return, delete and archive its messages, see its metrics.
 
-Not send, change payloads, look into the archive, purge or drop the queue. (It can delete every message there is, one by one: that is what consuming means.) Adds to the rights it has.
+The role may not send, change payloads, look into the archive, purge or drop the queue. (It can
+delete every message one by one: that is what consuming means.) The role keeps the rights it has.
 
-For the owner of the queue; raises an error for anybody else, and for an unknown queue or role.';
+Only the owner of the queue may call this. Raises an error for anybody else, and for an unknown
+queue or role.';

@@ -21,10 +21,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.grant_create(text) IS
-'Let a role create queues of every kind, and do with its own what an owner can.
+'Let a role create queues of every kind, and do everything with its own queues.
 
-That is policies, indexes, notifications, bindings, grants, maintain, drop. It can also create and drop exchanges, and change bindings. (Partitioned queues where pg_partman is installed need that extension''s grants, too.)
+That includes policies, indexes, notifications, bindings, grants, maintain and drop. The role can
+also create and drop exchanges, and change bindings. (If pg_partman is installed, partitioned queues
+need that extension''s grants, too.)
 
-The role must be trusted with all queues: whoever may create anything in the schema pgmq could put functions there that others would call, and may write to the tables that list queues and bindings.
+The role must be trusted with all queues. A role that may create anything in the schema pgmq could
+put functions there that others would call. It may also write to the tables that list queues and
+bindings.
 
-For the owner of the schema; raises an error for anybody else, and for an unknown role.';
+Only the owner of the schema may call this. Raises an error for anybody else, and for an unknown
+role.';

@@ -19,8 +19,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.grant_maintain(text, text) IS
-'Let a scheduler''s role call maintain for a queue; it can do nothing else with it.
+'Let a scheduler''s role call maintain for a queue, and nothing else.
 
-The upkeep is done with the rights of the queue''s owner, by a function pgmq._scheduled_<queue> of the owner''s that only such roles may call. The owner could change that function: so the role must own nothing and be a member of no other role than pg_monitor, now and whenever it calls maintain; such a role should have no other rights at all. Adds to the rights it has.
+The upkeep runs with the rights of the queue''s owner, in a function pgmq._scheduled_<queue> that
+belongs to the owner and that only such roles may call. The owner could change that function. So the
+role must own nothing and be a member of no role but pg_monitor, now and whenever it calls maintain,
+and it should have no other rights at all. The role keeps the rights it has.
 
-For the owner of the queue; raises an error for anybody else, and for an unknown queue or role.';
+Only the owner of the queue may call this. Raises an error for anybody else, and for an unknown
+queue or role.';

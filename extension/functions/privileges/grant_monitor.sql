@@ -15,6 +15,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.grant_monitor(text, text) IS
-'Let a role see the metrics of a queue, and no message and no headers.
+'Let a role see the metrics of a queue, but no message and no headers.
 
-Members of pg_monitor may do so for every queue. Adds to the rights it has. For the owner of the queue; raises an error for anybody else, and for an unknown queue or role.';
+Members of pg_monitor may do so for every queue. The role keeps the rights it has.
+
+Only the owner of the queue may call this. Raises an error for anybody else, and for an unknown
+queue or role.';

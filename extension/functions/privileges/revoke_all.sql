@@ -18,9 +18,13 @@ $$;
 COMMENT ON FUNCTION pgmq.revoke_all(text, text) IS
 'Take from a role every right to a queue and its archive that it was given.
 
-Given by grant_send, grant_consume, grant_monitor, grant_maintain or GRANT. Where that was the last one in the schema pgmq, and the caller owns the schema, the role may not use the schema any more either. What the role may do as a member of another role, or because everybody may, stays, and so do its rights to other queues.
+These are the rights from grant_send, grant_consume, grant_monitor, grant_maintain and GRANT. If
+they were the role''s last ones in the schema pgmq, and the caller owns the schema, the role loses
+the use of the schema as well. The role keeps its rights to other queues, and what it may do as a
+member of another role or because everybody may.
 
-For the owner of the queue; raises an error for anybody else, and for an unknown queue or role.';
+Only the owner of the queue may call this. Raises an error for anybody else, and for an unknown
+queue or role.';
 
 CREATE OR REPLACE FUNCTION pgmq.revoke_all(role_name text)
 RETURNS void
@@ -66,4 +70,7 @@ $$;
 COMMENT ON FUNCTION pgmq.revoke_all(text) IS
 'Take from a role every right in the schema pgmq that it was given.
 
-Given by any of the grants, grant_create too, and by GRANT: then nothing there keeps the role from being dropped. What others own is left, with a warning; so is what the role owns itself, its queues: see drop_queue. Raises an error for an unknown role.';
+These are the rights from any of the grants, grant_create too, and from GRANT. Afterwards nothing in
+the schema keeps the role from being dropped, with two exceptions. Rights to what the caller does
+not own stay, and a warning names them. The role''s own queues stay as well: see drop_queue. Raises
+an error for an unknown role.';

@@ -27,6 +27,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.close_channel(text) IS
-'Close a channel of this session, or all of them when it is null, and return how many those were.
+'Close a channel of this session (null: all of them), and return how many were closed.
 
-What was pushed and is not acknowledged goes to others at once. Raises an error for a channel of another session.';
+Messages that were pushed and are not acknowledged go to other consumers at once. Raises an error
+for a channel of another session.';

@@ -10,7 +10,7 @@ BEGIN
     FOR v_name IN
         SELECT DISTINCT c.queue_name FROM pgmq.channel AS c ORDER BY c.queue_name
     LOOP
-        -- What this locks and leases stays so until the caller's transaction ends.
+        -- What this locks and leases stays locked and leased until the caller's transaction ends.
         CONTINUE WHEN pgmq._may_be_pushed(v_name) IS NOT true;
         v_count := v_count + pgmq._close_lost(v_name);
         IF pgmq._pushes(v_name) THEN
@@ -23,6 +23,9 @@ $$;
 COMMENT ON FUNCTION pgmq.close_dead_channels() IS
 'Close the channels whose sessions are gone, return how many, and push what is visible.
 
-What was pushed to them returns to the queues. A message that falls due by itself, delayed, returned with a delay or after its lease has ended, is pushed by the next commit to the queue or by this.
+The messages that were pushed to them return to the queues. A message can fall due by itself: after
+its delay, or when its lease ends. Then the next commit to the queue pushes it, or this function.
 
-In the queues of which the caller may read messages (SELECT and UPDATE; who calls is known by SET ROLE or the login); it passes over the others. For consumers that have had nothing for a while, and for whoever does the upkeep.';
+It works on the queues whose messages the caller may read (SELECT and UPDATE; the caller is the role
+of SET ROLE or the login) and skips the others. Call it in consumers that have received nothing for
+a while, and in a scheduler.';

@@ -17,4 +17,4 @@ $$;
 COMMENT ON FUNCTION pgmq.disable_push(text) IS
 'Undo enable_push: nothing is pushed any more, and the queue costs what it did before.
 
-Channels that are open get nothing more. Waits for the transactions that use the queue.';
+Open channels get nothing more. Waits for the transactions that use the queue.';

@@ -18,7 +18,7 @@ BEGIN
             VALUES
                 ('pgmq_push_sent', 'INSERT', 'new.vt <= new.enqueued_at'),
                 ('pgmq_push_removed', 'DELETE', 'old.read_ct > 0'),
-                -- A read does neither: it counts.
+                -- A read does not match the condition: it counts read_ct up.
                 ('pgmq_push_returned', 'UPDATE', 'new.read_ct = old.read_ct AND new.vt <> old.vt')
         ) AS e (name, operation, condition)
     LOOP
@@ -41,6 +41,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.enable_push(text) IS
-'Prepare a queue for push delivery, as open_channel does for the queue''s owner.
+'Prepare a queue for push delivery; open_channel does this itself for the queue''s owner.
 
-Others need it to be done for them. Costs every send, acknowledgement and nack a little from then on, channels or not. A transaction that has written to such a queue can no longer drop or index it. Does nothing when it is done. Waits for the transactions that use the queue.';
+For other consumers the owner must call this first. From then on every send, acknowledgement and
+nack costs a little more, with channels or without. A transaction that has written to such a queue
+can no longer drop or index it. Does nothing if push is enabled already. Waits for the transactions
+that use the queue.';

@@ -33,6 +33,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.list_channels() IS
-'The channels that are open, with the number of messages pushed and not acknowledged.
+'List the open channels, each with the number of messages pushed and not acknowledged.
 
-An extended lease counts until its first end. A channel whose session is gone is listed until somebody notices; there are none on a standby. For the extension''s owner: whoever knows a channel''s name can listen to it.';
+An extended lease counts only until its first end. A channel whose session is gone is listed until
+somebody notices. A standby has no channels. For the extension''s owner only: anyone who knows the
+name of a channel can listen to it.';

@@ -20,10 +20,19 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.open_channel(text, integer, integer) IS
-'Have messages of a queue pushed to this session, which LISTENs to a new channel from now on.
+'Push messages of a queue to this session, which LISTENs to a new channel from now on.
 
-Its name is returned. Each message comes there as a notification, leased for vt seconds (30 unless given): a JSON object of queue_name, msg_id, read_ct, enqueued_at, vt, message and headers. Where it would have 8,000 bytes or more, message or headers are left out, and message_omitted or headers_omitted is true: see get.
+Returns the name of the channel. Each message arrives as a notification, leased for vt seconds (30
+unless given). The payload is a JSON object of queue_name, msg_id, read_ct, enqueued_at, vt, message
+and headers. If it would have 8,000 bytes or more, message or headers are left out, and
+message_omitted or headers_omitted is true: get returns the whole message.
 
-Up to maximum_messages (1 to 1,000) are out at a time; ack, nack, delete and archive, and a lease that ends, make room for the next, in transactions that are READ COMMITTED. The channel is open as long as the session, or until close_channel. One that answers nothing gets a message ever more seldom. When nothing came for a while call close_dead_channels, which pushes what fell due.
+Up to maximum_messages (1 to 1,000) are leased to the channel at a time. ack, nack, delete and
+archive, in transactions that are READ COMMITTED, make room for the next message, and so does a
+lease that ends. A channel that answers nothing gets messages ever more seldom. When nothing came
+for a while call close_dead_channels, which pushes what fell due. The channel is open until the
+session ends or calls close_channel.
 
-The session''s login needs SELECT and UPDATE on the queue''s table. The queue''s owner must be the extension''s, or have all its rights. Not through a pooler that changes sessions.';
+The session''s login needs SELECT and UPDATE on the queue''s table. The queue''s owner must be the
+extension''s owner, or have all its rights. Push does not work through a pooler that changes
+sessions.';

@@ -18,6 +18,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.bind_topic(text, text) IS
-'Have send_topic send to a queue what has a routing key that matches the pattern.
+'Bind a queue to a pattern: send_topic sends it the messages whose routing key matches.
 
-There, * stands for one or more characters other than a dot, # for any, also none; so events.# does not match events. Doing it again changes nothing. Raises an error for an invalid pattern and for an unknown queue.';
+In a pattern, * stands for one or more characters other than a dot, and # for any number of any
+characters, also none. So events.# does not match events. Binding again changes nothing. Raises an
+error for an invalid pattern and for an unknown queue.';

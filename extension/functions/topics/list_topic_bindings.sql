@@ -7,7 +7,7 @@ AS $$
     ORDER BY b.bound_at DESC, b.pattern, b.queue_name
 $$;
 COMMENT ON FUNCTION pgmq.list_topic_bindings() IS
-'All bindings of bind_topic, the latest first, with the regular expression that each pattern means.';
+'List all bindings of bind_topic, the latest first, with the regular expression of each pattern.';
 
 CREATE OR REPLACE FUNCTION pgmq.list_topic_bindings(queue_name text)
 RETURNS TABLE (pattern text, queue_name text, bound_at timestamptz, compiled_regex text)
@@ -19,4 +19,4 @@ AS $$
     ORDER BY b.bound_at DESC, b.pattern, b.queue_name
 $$;
 COMMENT ON FUNCTION pgmq.list_topic_bindings(text) IS
-'The bindings of one queue, the latest first; none for an unknown queue.';
+'List the bindings of one queue, the latest first; none for an unknown queue.';

@@ -30,7 +30,9 @@ $$;
 COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], jsonb[], timestamptz) IS
 'Send messages to every queue that bind_topic has bound with a matching pattern.
 
-They have headers (a null array for none), and are visible from the time delay on. Returns the msg_ids, queue by queue in the order of their names. Raises an error for an invalid routing key, and as send_batch does.';
+Each message has the headers in the same place (a null array: none) and is visible from the time
+delay on. Returns the msg_ids, queue by queue, in the order of the queues'' names. Raises an error
+for an invalid routing key, and the errors of send_batch.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch_topic(routing_key text, msgs jsonb[])
 RETURNS TABLE (queue_name text, msg_id bigint)
@@ -50,7 +52,7 @@ $$;
 COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], jsonb[]) IS
 'Send messages with headers to every queue with a matching binding and return their msg_ids.
 
-Each has the headers in the same place; a null array is for none.';
+Each message has the headers in the same place. With a null array no message has headers.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch_topic(routing_key text, msgs jsonb[], delay integer)
 RETURNS TABLE (queue_name text, msg_id bigint)
@@ -64,7 +66,7 @@ $$;
 COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], integer) IS
 'Send messages with a delay to every queue with a matching binding and return their msg_ids.
 
-They are visible after delay seconds, at once when that is zero or negative.';
+They are visible after delay seconds, or at once if that is zero or less.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_batch_topic(routing_key text, msgs jsonb[], delay timestamptz)
 RETURNS TABLE (queue_name text, msg_id bigint)
@@ -93,4 +95,4 @@ $$;
 COMMENT ON FUNCTION pgmq.send_batch_topic(text, jsonb[], jsonb[], integer) IS
 'Send messages with headers and a delay to every queue with a matching binding.
 
-They are visible after delay seconds. Returns their msg_ids.';
+They are visible after delay seconds. Returns the msg_ids.';

@@ -21,7 +21,9 @@ $$;
 COMMENT ON FUNCTION pgmq.send_topic(text, jsonb, jsonb, integer) IS
 'Send a message to every queue that bind_topic has bound with a matching pattern.
 
-It has headers (null for none) and is visible after delay seconds: one copy each, in the order of their names. Returns the number of queues, which may be 0. Raises an error for an invalid routing key, a null message and a negative delay.';
+Each queue gets one copy, in the order of the queues'' names. The message has the given headers (null
+for none) and is visible after delay seconds. Returns the number of queues, which may be 0. Raises
+an error for an invalid routing key, a null message and a negative delay.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_topic(routing_key text, msg jsonb)
 RETURNS integer
@@ -30,7 +32,7 @@ AS $$
     SELECT pgmq.send_topic(routing_key, msg, null::jsonb, 0)
 $$;
 COMMENT ON FUNCTION pgmq.send_topic(text, jsonb) IS
-'Send a message to every queue with a matching binding and return their number.';
+'Send a message to every queue with a matching binding, and return the number of queues.';
 
 CREATE OR REPLACE FUNCTION pgmq.send_topic(routing_key text, msg jsonb, delay integer)
 RETURNS integer
@@ -39,6 +41,6 @@ AS $$
     SELECT pgmq.send_topic(routing_key, msg, null::jsonb, delay)
 $$;
 COMMENT ON FUNCTION pgmq.send_topic(text, jsonb, integer) IS
-'Send a message to every queue with a matching binding and return their number.
+'Send a message to every queue with a matching binding, and return the number of queues.
 
 It is visible after delay seconds.';

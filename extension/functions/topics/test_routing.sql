@@ -12,6 +12,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.test_routing(text) IS
-'The bindings that a routing key matches, without sending anything.
+'List the bindings that a routing key matches, without sending anything.
 
 A queue that is listed several times gets one copy.';

@@ -15,6 +15,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.validate_routing_key(text) IS
-'True for a routing key that send_topic takes; raises an error for any other, null included.
+'Return true for a routing key that send_topic takes; raise an error for any other, null too.
 
-It has up to 255 letters, digits, hyphens and underscores, in words with dots between them.';
+A routing key has up to 255 letters, digits, hyphens and underscores, in words with dots between
+them.';

@@ -21,6 +21,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.validate_topic_pattern(text) IS
-'True for a pattern that bind_topic takes; raises an error for any other, null included.
+'Return true for a pattern that bind_topic takes; raise an error for any other, null too.
 
-It is a routing key in which * and # may stand, not next to each other.';
+A pattern is a routing key in which * and # may stand, but not next to each other.';
