@@ -92,6 +92,9 @@ BEGIN
             v_queue,
             CASE WHEN pgmq._is_id_interval(partition_interval) THEN 'msg_id' ELSE 'enqueued_at' END
         );
+        -- The first index, as upstream creates it: partitions call theirs after the column, and number
+        -- what is called alike.
+        PERFORM pgmq._build_index('part_idx', queue_name);
     END IF;
     PERFORM pgmq._create_archive(queue_name, partition_interval);
     INSERT INTO pgmq.meta (queue_name, is_partitioned, is_unlogged)
