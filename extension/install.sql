@@ -19,8 +19,8 @@ END
 $$;
 \ir upgrade/refuse_older.sql
 \ir upgrade/lock_queues.sql
--- What the sources have made here stays as it is if nobody has changed it since: writing a function
--- anew has every session look through its plans, a comment on a table locks it.
+-- If these sources were installed already and nobody has changed anything since, they are not run
+-- again: each new function makes every session check its plans, and each comment locks its table.
 DO $install$
 DECLARE
     v_sources CONSTANT text[] := ARRAY[
@@ -31,7 +31,8 @@ DECLARE
     v_is_installed boolean := false;
 BEGIN
     IF to_regclass('pgmq.installation') IS NOT NULL THEN
-        -- (CREATE EXTENSION over an installation without one has yet to take in what there is.)
+        -- CREATE EXTENSION over an installation without an extension must still run the sources, to
+        -- make everything a member.
         SELECT pgmq._installed_state(i.names) = i.state AND EXISTS (
             SELECT FROM pg_extension AS e WHERE e.extname = 'pgmq'
         ) = EXISTS (
@@ -54,7 +55,7 @@ BEGIN
     SELECT v_digest, array_agg(DISTINCT m.match[1])
     FROM unnest(v_sources) AS s (source)
     CROSS JOIN regexp_matches(s.source, '\mpgmq[.]"?(\w+)', 'g') AS m (match)
-    WHERE NOT starts_with(m.match[1], '_pinned');       -- pin() writes these
+    WHERE NOT starts_with(m.match[1], '_pinned');       -- pin() writes those
 END
 $install$;
 \ir upgrade/adopt.sql

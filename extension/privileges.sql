@@ -1,5 +1,5 @@
--- Upstream lets pg_monitor read all messages, of queues that are yet to be created too; what has
--- been created above has it as well.
+-- Upstream lets pg_monitor read all messages, by default privileges. These also apply to future
+-- queues, and to everything that was created above. All of that is revoked here.
 DO $$
 DECLARE
     v_default record;
@@ -38,15 +38,15 @@ BEGIN
 END
 $$;
 
--- Functions run with the caller's rights, so the right to call them is no right to a queue.
+-- Functions run with the caller's rights, so a role that may call them has no right to a queue yet.
 GRANT USAGE ON SCHEMA pgmq TO pg_monitor;
 GRANT SELECT ON pgmq.meta, pgmq.topic_bindings, pgmq.notify_insert_throttle TO pg_monitor;
--- None of this is a secret: the names of tables are not, to anybody who can log in. Whoever
--- publishes needs the routing, and whoever consumes or monitors the names of queues.
+-- None of this is secret: anybody who can log in sees the names of tables. Publishers need the
+-- routing; consumers and monitoring need the names of queues.
 GRANT SELECT ON
-pgmq.meta, pgmq.policy, pgmq.pinned, pgmq.partitioning, pgmq.topic_bindings, pgmq.exchange, pgmq.binding,
-pgmq.template, pgmq.notify_insert_throttle
+pgmq.meta, pgmq.policy, pgmq.pinned, pgmq.partitioning, pgmq.topic_bindings, pgmq.exchange,
+pgmq.binding, pgmq.template, pgmq.notify_insert_throttle
 TO public;
--- Without the name of the channel: whoever knows it can listen to messages.
+-- The name of the channel is left out: anyone who knows it can listen to messages.
 GRANT SELECT (number, queue_name, maximum_messages, vt, pid, opened_at, silent_since)
 ON pgmq.channel TO pg_monitor;

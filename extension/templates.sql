@@ -1,5 +1,5 @@
--- What is compiled into each queue. A template is the SQL of a queue called "$queue"; its first
--- line says for which queues it is.
+-- The functions that are compiled into each queue. A template is the SQL of a queue called
+-- "$queue". Its first line says for which queues the template is.
 \template templates/read/claim.sql
 \template templates/read/soonest.sql
 \template templates/read/advance.sql
@@ -22,7 +22,7 @@
 \template templates/notify/wake.sql
 \template templates/notify/arm.sql
 
--- What differs between the kinds of queue is a file for each kind.
+-- Templates that differ between kinds of queue: one file for each kind.
 \template templates/plain/read.sql
 \template templates/plain/pop.sql
 \template templates/plain/delete.sql
@@ -38,7 +38,7 @@
 \template templates/partitioned/tend.sql
 \template templates/partitioned/keep.sql
 
--- 2.0.0 had one template of a name, for every queue.
+-- 2.0.0 had only one template of each name, for every queue.
 DELETE FROM pgmq.template AS t
 WHERE
     t.features = ''

@@ -5,8 +5,8 @@ BEGIN
         CREATE VIEW pgmq.notify_insert_throttle AS
         SELECT t.queue_name::varchar AS queue_name, t.throttle_interval_ms, t.last_notified_at
         FROM pgmq.list_notify_insert_throttles() AS t;
-        -- Hosts that give each member of the extension another owner take the type of a view's rows
-        -- for one of its own, whose owner cannot be changed.
+        -- Some hosts change the owner of each member of the extension. That fails for the row type
+        -- of a view, so the type must not be a member.
         IF EXISTS (
             SELECT FROM pg_depend AS d
             WHERE d.classid = 'pg_type'::regclass AND d.deptype = 'e'
@@ -23,7 +23,7 @@ Changing throttle_interval_ms is update_notify_insert, and deleting a row disabl
 CREATE OR REPLACE TRIGGER change INSTEAD OF UPDATE OR DELETE ON pgmq.notify_insert_throttle
 FOR EACH ROW EXECUTE FUNCTION pgmq._change_throttle();
 
--- Some hosts replace drop_queue, and some users drop tables themselves.
+-- Some hosts replace drop_queue, and some users delete from pgmq.meta themselves.
 DO $$
 BEGIN
     IF NOT EXISTS (

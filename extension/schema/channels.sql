@@ -1,6 +1,6 @@
 DO $$
 BEGIN
-    -- What sessions have opened: nothing of it is worth keeping over a crash, which ends them all.
+    -- Unlogged: a crash ends all sessions, and with them their channels.
     IF to_regclass('pgmq.channel') IS NULL THEN
         CREATE UNLOGGED TABLE pgmq.channel (
             channel text PRIMARY KEY,
@@ -12,8 +12,8 @@ BEGIN
             opened_at timestamptz NOT NULL DEFAULT now()
         );
     END IF;
-    -- 2.0.0 had an identity column. But hosts give each member of the extension another owner, one
-    -- after the other, which is refused for a sequence that belongs to a column.
+    -- In 2.0.0 this was an identity column. Some hosts change the owner of each member of the
+    -- extension, one by one, and Postgres refuses that for a sequence that belongs to a column.
     IF EXISTS (
         SELECT FROM pg_attribute AS a
         WHERE a.attrelid = 'pgmq.channel'::regclass AND a.attname = 'number' AND a.attidentity <> ''
@@ -22,7 +22,7 @@ BEGIN
     END IF;
     IF to_regclass('pgmq.channel_number_seq') IS NULL THEN
         CREATE SEQUENCE pgmq.channel_number_seq AS integer;
-        -- The channels that are open keep their numbers.
+        -- Open channels keep their numbers.
         PERFORM setval(
             'pgmq.channel_number_seq', coalesce(max(c.number), 0) + 1, false
         )
@@ -36,8 +36,8 @@ BEGIN
             -- The lease that fills the slot.
             msg_id bigint,
             read_ct integer,
-            -- When the lease ends, unless that was extended, or a pause of the channel; of a free
-            -- slot, since when it is, as _long_ago has it.
+            -- In a filled slot, when the lease ends (unless it was extended) or a pause of the
+            -- channel does. In a free slot, since when it is free: see _long_ago.
             free_at timestamptz NOT NULL,
             PRIMARY KEY (channel, number)
         );
@@ -45,14 +45,14 @@ BEGIN
         CREATE INDEX channel_slot_message_idx ON pgmq.channel_slot (queue_name, msg_id)
         WHERE msg_id IS NOT NULL;
     END IF;
-    -- Since when nothing that was pushed has been answered, where a lease has ended by itself.
+    -- Set when a lease has ended by itself: the time since when no pushed message was answered.
     IF NOT EXISTS (
         SELECT FROM pg_attribute AS a
         WHERE a.attrelid = 'pgmq.channel'::regclass AND a.attname = 'silent_since'
     ) THEN
         ALTER TABLE pgmq.channel ADD COLUMN silent_since timestamptz;
     END IF;
-    -- What a transaction has looked at: see _note_look.
+    -- Numbers what transactions have looked at: see _note_look.
     IF to_regclass('pgmq.channel_look') IS NULL THEN
         CREATE SEQUENCE pgmq.channel_look;
     END IF;
@@ -61,4 +61,4 @@ $$;
 COMMENT ON TABLE pgmq.channel IS 'The push channels that sessions have opened.';
 COMMENT ON TABLE pgmq.channel_slot IS 'The slots of push channels, each free or filled by a lease.
 
-A row for each, so that filling one waits for nobody.';
+Each slot is a row of its own, so that nobody waits to fill one.';

@@ -1,5 +1,5 @@
--- A dump of a database with the extension carries the rows of these tables. (The others hold what a
--- session or a running server knows, or what the sources write.)
+-- A dump of a database with the extension contains the rows of these tables. The other tables hold
+-- what only a session or a running server knows, or what the sources write.
 DO $$
 DECLARE
     v_table regclass;
@@ -11,7 +11,7 @@ BEGIN
         BEGIN
             PERFORM pg_extension_config_dump(v_table, '');
         EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
-            NULL;       -- this is no script of the extension, or the table is no member of it
+            NULL;       -- not in an extension's script, or the table is not a member
         END;
     END LOOP;
 END

@@ -3,7 +3,7 @@ BEGIN
     IF to_regclass('pgmq.exchange') IS NULL THEN
         CREATE TABLE pgmq.exchange (
             exchange_name text PRIMARY KEY
-            -- Not BETWEEN, which a dump restores as another expression.
+            -- Not BETWEEN: a dump restores that as another expression.
             CHECK (
                 octet_length(exchange_name) >= 1
                 AND octet_length(exchange_name) <= 255
@@ -21,9 +21,9 @@ BEGIN
             pattern text NOT NULL CHECK (octet_length(pattern) <= 255),
             kind text NOT NULL CHECK (kind IN ('topic', 'regex', 'direct', 'fanout')),
             bound_at timestamptz NOT NULL DEFAULT now(),
-            -- Every word has a dot behind it, which makes the index a tree of words: what begins
-            -- with "a.b." are the patterns that begin with these two words and no others. All in
-            -- one column: comparing several for each entry of a page costs twice as much.
+            -- A dot ends every word. That makes the index a tree of words: the entries that begin
+            -- with "a.b." are exactly the patterns that begin with these two words. All is in one
+            -- column: comparing several for each entry of a page costs twice as much.
             path text COLLATE "C" NOT NULL GENERATED ALWAYS AS (
                 exchange_name || E'\n' || kind || E'\n'
                 || CASE WHEN pattern = '' THEN '' ELSE pattern || '.' END
@@ -35,8 +35,8 @@ BEGIN
         );
         CREATE INDEX binding_queue_name_idx ON pgmq.binding (queue_name);
     END IF;
-    -- The replica identity that a publication FOR ALL TABLES needs, or no row can be deleted: what
-    -- tells rows apart otherwise are nulls and what is generated.
+    -- A publication FOR ALL TABLES needs a replica identity, or no row can be deleted. The columns
+    -- of the other key cannot be one: they are nullable or generated.
     IF NOT EXISTS (
         SELECT FROM pg_attribute AS a
         WHERE a.attrelid = 'pgmq.binding'::regclass AND a.attname = 'id'
@@ -46,7 +46,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON TABLE pgmq.exchange IS 'One row for each exchange.';
-COMMENT ON TABLE pgmq.binding IS 'Where pgmq.publish() sends what it is given.
+COMMENT ON TABLE pgmq.exchange IS 'The exchanges, one row for each.';
+COMMENT ON TABLE pgmq.binding IS 'The queues and channels that pgmq.publish() sends to.
 
 One row for each pattern of each queue or channel bound to an exchange.';

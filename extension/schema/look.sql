@@ -1,19 +1,19 @@
 DO $$
 BEGIN
-    -- Nobody is left who was writing before a crash.
+    -- Unlogged: a crash ends all the transactions that were writing.
     IF to_regclass('pgmq.look') IS NULL THEN
         CREATE UNLOGGED TABLE pgmq.look (
             queue oid NOT NULL,
             epoch bigint NOT NULL,
-            ids_file oid NOT NULL,      -- of the sequence of ids: ids that begin again have another
+            ids_file oid NOT NULL,      -- file of the sequence of ids: another when ids restart
             next_id bigint NOT NULL,
             looked_at bigint NOT NULL,  -- microseconds since 1970
             writers integer[],          -- hashes of their transactions; null: too many
-            -- What looks have shown until then.
+            -- What the looks until then have shown.
             ready_limit bigint,
             live_limit bigint,
             parked_limit bigint,
-            next_at bigint,             -- nobody looks again before
+            next_at bigint,             -- nobody looks again before this time
             PRIMARY KEY (queue, epoch)
         );
     END IF;
@@ -24,12 +24,14 @@ BEGIN
     ) THEN
         ALTER TABLE pgmq.look ADD COLUMN next_at bigint;
     END IF;
-    -- Not owned by the column: each member of the extension may change its owner on its own.
+    -- Not owned by the column, so that each member of the extension can change its owner alone.
     IF to_regclass('pgmq.look_epoch') IS NULL THEN
         CREATE SEQUENCE pgmq.look_epoch;
     END IF;
 END
 $$;
-COMMENT ON TABLE pgmq.look IS 'Who was writing to a queue at a time, for all sessions; pgmq._look_at() alone writes it.
+COMMENT ON TABLE pgmq.look IS
+'Which transactions were writing to a queue at a time, for all sessions.
 
-A row is never updated: the newest committed one of a queue counts.';
+Only pgmq._look_at() writes here. It never updates a row: the newest committed row of a queue
+counts.';

@@ -8,7 +8,7 @@ BEGIN
             created_at timestamptz NOT NULL DEFAULT now()
         );
     END IF;
-    -- What a publication FOR ALL TABLES needs, or no row can be deleted.
+    -- A publication FOR ALL TABLES needs this, or no row can be deleted.
     IF (
         SELECT c.relreplident FROM pg_class AS c WHERE c.oid = 'pgmq.meta'::regclass
     ) = 'd' AND NOT EXISTS (

@@ -1,5 +1,5 @@
--- Upstream keeps the settings of notifications in a table. Its name is a view's now, and
--- upgrade/adopt.sql takes over what is in it.
+-- Upstream keeps the settings of notifications in a table. A view has its name now, so the table is
+-- renamed; upgrade/adopt.sql takes over its rows.
 DO $$
 BEGIN
     IF EXISTS (

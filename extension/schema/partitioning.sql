@@ -7,10 +7,10 @@ BEGIN
             REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
             is_archive boolean NOT NULL,
             partition_interval text NOT NULL,
-            retention_interval text,        -- null: for good
+            retention_interval text,        -- null: no partition is dropped
             premake integer NOT NULL,
-            -- What retention has dropped that was still in the queue, and of that what nobody had
-            -- ever read.
+            -- The messages that were still in the queue when retention dropped their partition, and
+            -- how many of those nobody had ever read.
             dropped_messages bigint NOT NULL DEFAULT 0,
             dropped_unread bigint NOT NULL DEFAULT 0,
             dropped_at timestamptz,
@@ -19,9 +19,10 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON TABLE pgmq.partitioning IS 'One row for each partitioned table of a queue: how, how long, and what retention has dropped.
+COMMENT ON TABLE pgmq.partitioning IS
+'The settings of each partitioned table of a queue, and what retention has dropped of it.
 
-Of tables that pg_partman keeps, its part_config decides instead.';
+If pg_partman maintains the table, its part_config decides instead.';
 
 DO $$
 BEGIN
@@ -30,4 +31,5 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON TABLE pgmq.tending IS 'Always empty: inserting a queue''s name has its partitions tended when the transaction commits.';
+COMMENT ON TABLE pgmq.tending IS
+'Always empty: inserting a queue''s name lets the commit maintain the queue''s partitions.';

@@ -21,6 +21,6 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON TABLE pgmq.policy IS 'One row for each queue with a policy; pgmq.set_policy() writes it and compiles it.
+COMMENT ON TABLE pgmq.policy IS 'The policies of queues, one row for each; pgmq.set_policy() writes and compiles it.
 
-A change by hand does nothing.';
+A change by hand has no effect.';

@@ -1,5 +1,5 @@
--- CREATE EXTENSION has made the schema already, and CREATE SCHEMA IF NOT EXISTS is refused in an
--- extension's script when the schema is not a member.
+-- CREATE EXTENSION has created the schema already. In its script, CREATE SCHEMA IF NOT EXISTS would
+-- fail if the schema is not a member of the extension.
 DO $$
 BEGIN
     IF to_regnamespace('pgmq') IS NULL THEN

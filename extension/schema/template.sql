@@ -2,14 +2,14 @@ DO $$
 BEGIN
     IF to_regclass('pgmq.template') IS NULL THEN
         CREATE TABLE pgmq.template (
-            -- One word: the compiled function is _<name>_<queue>, to be read in one way only.
+            -- One word, so that the name of the compiled function, _<name>_<queue>, is unambiguous.
             name text CHECK (name ~ '^[a-z]+$'),
             body text NOT NULL
         );
     END IF;
     ALTER TABLE pgmq.template
     ADD COLUMN IF NOT EXISTS plain text,    -- rendered, for a queue without a policy
-    -- "a or b": for queues with one of these; nothing: for every queue.
+    -- "a or b" means queues with one of these features; an empty text means every queue.
     ADD COLUMN IF NOT EXISTS features text NOT NULL DEFAULT '';
     IF NOT EXISTS (
         SELECT FROM pg_constraint AS c

@@ -10,11 +10,12 @@ BEGIN
             CONSTRAINT topic_bindings_unique_pattern_queue UNIQUE (pattern, queue_name)
         );
     END IF;
-    -- Upstream's, which a search by the index below does not use.
+    -- Upstream's index: the search uses the index below instead.
     IF to_regclass('pgmq.idx_topic_bindings_covering') IS NOT NULL THEN
         DROP INDEX pgmq.idx_topic_bindings_covering;
     END IF;
-    -- Upstream's is another expression of the same; views that need it keep it.
+    -- Upstream's column has another expression with the same meaning. If a view depends on the
+    -- column, the column stays as it is.
     IF NOT EXISTS (
         SELECT FROM pg_attrdef AS d
         WHERE d.adrelid = 'pgmq.topic_bindings'::regclass
@@ -42,7 +43,7 @@ BEGIN
             NULL;
         END;
     END IF;
-    -- What a publication FOR ALL TABLES needs, or no row can be deleted.
+    -- A publication FOR ALL TABLES needs this, or no row can be deleted.
     IF (SELECT c.relreplident FROM pg_class AS c WHERE c.oid = 'pgmq.topic_bindings'::regclass) = 'd'
     THEN
         ALTER TABLE pgmq.topic_bindings
@@ -50,8 +51,9 @@ BEGIN
     END IF;
 END
 $$;
--- What a routing key must begin with to match; for a pattern that begins with a wildcard, what it
--- must end with, marked by a star. pgmq._matching_topics() searches by the same expression.
+-- The literal text that a matching routing key must begin with. For a pattern that begins with a
+-- wildcard: a star, and the text that a matching key must end with. pgmq._matching_topics() uses
+-- the same expression to search.
 CREATE INDEX IF NOT EXISTS topic_bindings_literal_idx ON pgmq.topic_bindings ((
     CASE
         WHEN pattern ~ '^[*#]' THEN '*' || substring(pattern, '[^*#]*$')

@@ -46,7 +46,7 @@ BEGIN
 END
 $$;
 COMMENT ON TYPE pgmq.message_record IS
-'A message as it lies in a queue: read_ct counts its receipts, vt is when it is visible next.';
-COMMENT ON TYPE pgmq.queue_message_record IS 'A message, and the queue that it lies in.';
+'A message as it lies in a queue: read_ct is how often it was read, vt when it is visible next.';
+COMMENT ON TYPE pgmq.queue_message_record IS 'A message, and the name of its queue.';
 COMMENT ON TYPE pgmq.queue_record IS 'A row of pgmq.meta.';
-COMMENT ON TYPE pgmq.metrics_result IS 'What pgmq.metrics() says of a queue: ages in seconds, null where the queue is empty.';
+COMMENT ON TYPE pgmq.metrics_result IS 'The metrics of a queue, from pgmq.metrics(): ages in seconds, null when the queue is empty.';

@@ -1,4 +1,4 @@
--- 2.0.0 has compiled everything into every queue, and gave it a type for the results.
+-- 2.0.0 compiled every template into every queue, and created a type for the results.
 SELECT pgmq._shed(m.queue_name, (SELECT array_agg(t.name) FROM pgmq.template AS t))
 FROM pgmq.meta AS m
 WHERE to_regtype(format('pgmq.%I', '_message_' || pgmq._suffix(m.queue_name))) IS NOT null;
@@ -8,13 +8,13 @@ WHERE name IN (
     'peek', 'redrive', 'reserve', 'setvt', 'upkeep', 'visible'
 );
 
--- Bring the tables of queues that an older layout made (upstream 1.13, an earlier 2.x) to today's.
--- Each is locked against writers while its two partial indexes are built.
+-- Bring the tables of queues from an older layout (upstream 1.13, an earlier 2.x) to today's.
+-- Writers of a table wait while its two partial indexes are built.
 SELECT pgmq._lay_out(m.queue_name)
 FROM pgmq.meta AS m
 WHERE pgmq._queue_table(m.queue_name) IS NOT null;
 
--- Partitioned queues and archives, whether pg_partman keeps them still or was left without.
+-- Adopt partitioned queues and archives, whether pg_partman still maintains them or no longer.
 SELECT pgmq._adopt_partitions(m.queue_name, a.is_archive)
 FROM pgmq.meta AS m
 CROSS JOIN (VALUES (false), (true)) AS a (is_archive);
@@ -26,8 +26,8 @@ WHERE t.partrelid IN (
     CROSS JOIN (VALUES ('q'), ('a')) AS k (kind)
 );
 
--- Upstream keeps the settings of notifications in a table. 2.0.0 had a trigger function for each
--- queue, and what is its enqueue function now was called send.
+-- Adopt the settings of notifications, which upstream keeps in a table. 2.0.0 had a trigger
+-- function for each queue, and a queue's function send, which is called enqueue now.
 DO $$
 DECLARE
     v_queue record;
@@ -55,7 +55,8 @@ BEGIN
     END LOOP;
     IF v_is_2_0_0 THEN
         PERFORM pgmq._drop_compiled('notify', m.queue_name) FROM pgmq.meta AS m;
-        -- By its arguments: of a queue called "batch", it has the name of a function of pgmq 1.
+        -- Found by name and arguments: for a queue called "batch", the name alone is also that of a
+        -- function of pgmq 1.
         FOR v_queue IN
             SELECT to_regprocedure(format(
                 'pgmq.%I(jsonb, jsonb, timestamptz)', pgmq._function_name('send', m.queue_name)
@@ -79,7 +80,8 @@ BEGIN
         PERFORM pgmq._compile(v_queue.queue_name);
         PERFORM pgmq.enable_notify_insert(v_queue.queue_name, v_queue.throttle_interval_ms);
     END LOOP;
-    -- Views of users go on with the view; what else needs the table keeps it from being dropped.
+    -- Users' views on the table now read the view. Anything else that depends on the table makes
+    -- the DROP below fail.
     FOR v_view IN
         SELECT DISTINCT
             c.oid::regclass AS name,
@@ -91,7 +93,7 @@ BEGIN
         WHERE d.refclassid = 'pg_class'::regclass AND c.relkind = 'v'
             AND d.refobjid = 'pgmq.notify_insert_throttle_of_1'::regclass
     LOOP
-        IF pgmq._in_extension_script() THEN     -- which must not replace anything else
+        IF pgmq._in_extension_script() THEN     -- a script may replace only members
             EXECUTE format('ALTER EXTENSION pgmq ADD VIEW %s', v_view.name);
         END IF;
         EXECUTE format(
@@ -102,7 +104,7 @@ BEGIN
             EXECUTE format('ALTER EXTENSION pgmq DROP VIEW %s', v_view.name);
         END IF;
     END LOOP;
-    -- Who was allowed to read the table may read the view.
+    -- Rights to the table become rights to the view.
     FOR v_grant IN
         SELECT a.grantee, a.privilege_type, a.is_grantable
         FROM pg_class AS c
@@ -120,7 +122,7 @@ BEGIN
 END
 $$;
 
--- Helpers of 2.0.0 that have other names or arguments now.
+-- Internal functions of 2.0.0 that have other names or arguments now.
 DROP FUNCTION IF EXISTS pgmq._push(text), pgmq._lease_to_push(text, integer);
 DROP FUNCTION IF EXISTS pgmq._close(text), pgmq._close_dead(text);
 DROP FUNCTION IF EXISTS pgmq._render(text, text, pgmq.policy), pgmq._has_fifo_index(text, text);
@@ -128,7 +130,7 @@ DROP FUNCTION IF EXISTS pgmq._partition(text, boolean, text, text, integer);
 DROP FUNCTION IF EXISTS pgmq._add_mark(text, text), pgmq._dead_letter_queue(text, text);
 DROP FUNCTION IF EXISTS pgmq._add_index(text, text);
 
--- Patterns of exchanges that 2.0.0 has stored with more wildcards than they need.
+-- 2.0.0 stored patterns of exchanges with more wildcards than they need.
 INSERT INTO pgmq.binding (exchange_name, queue_name, channel, pattern, kind, bound_at)
 SELECT
     b.exchange_name,
@@ -143,8 +145,8 @@ ON CONFLICT DO NOTHING;
 DELETE FROM pgmq.binding AS b
 WHERE b.kind = 'topic' AND b.pattern ~ '#[.][*#]';
 
--- 2.0.0 had a retry_jitter of type real, which drivers do not bind a float as. Two of them would be
--- one too many for a call that leaves it out.
+-- In 2.0.0 retry_jitter had the type real, but drivers bind a float as double precision. With both
+-- functions, a call that leaves retry_jitter out would be ambiguous.
 DO $$
 DECLARE
     v_old regprocedure := to_regprocedure(

@@ -44,8 +44,8 @@ BEGIN
         END IF;
     END IF;
 
-    -- What is locked and made for each queue; in an extension's script, its functions, too, which
-    -- enter and leave the extension.
+    -- How many locks each queue takes, for what is locked and created. In an extension's script its
+    -- functions count as well: they enter and leave the extension.
     v_each := CASE WHEN v_is_2_0_0 THEN 48 ELSE 12 END + CASE WHEN EXISTS (
         SELECT FROM pg_extension AS e WHERE e.extname = 'pgmq'
     ) THEN 40 ELSE 0 END;
@@ -65,7 +65,7 @@ BEGIN
         RETURN;
     END IF;
 
-    -- Not as a notice, which nobody sees of an extension's script.
+    -- INFO, because nobody sees the notices of an extension's script.
     FOR v_queue IN
         SELECT m.queue_name, (sum(pg_relation_size(l.leaf)) / 1000000)::bigint AS size
         FROM pgmq.meta AS m
@@ -96,7 +96,8 @@ BEGIN
         SELECT to_regclass(format('pgmq.%I', t.name))
         FROM unnest(ARRAY['meta', 'topic_bindings', 'notify_insert_throttle']) AS t (name)
     );
-    -- Some minutes. Every fifth attempt is a longer one, for queues with very many clients.
+    -- The attempts go on for some minutes. Every fifth one is longer, for queues with very many
+    -- clients.
     FOR v_attempt IN 1..500 LOOP
         v_time := CASE
             WHEN v_attempt % 5 = 0 AND v_slow = '{}' THEN v_short ELSE ceil(v_short / 20.0)
@@ -107,7 +108,7 @@ BEGIN
                 SELECT c.oid, format('pgmq.%I', c.relname) AS name
                 FROM pg_class AS c
                 WHERE c.oid = ANY (v_tables)
-                -- Else as senders come to them.
+                -- Slow tables first, the others in the order in which senders use them.
                 ORDER BY
                     array_position(v_slow, c.oid),
                     c.relname <> 'topic_bindings',
@@ -147,7 +148,8 @@ BEGIN
                     RAISE;
                 END;
             END LOOP;
-            -- Under these queues are created and compiled, whatever the case of their names.
+            -- Creating and compiling a queue take these locks. A name counts as it is written and
+            -- in lower case.
             PERFORM pgmq.acquire_queue_lock(n.name)
             FROM (SELECT queue_name FROM pgmq.meta UNION SELECT lower(queue_name) FROM pgmq.meta)
                 AS n (name);

@@ -1,10 +1,11 @@
--- For psql, on a database with upstream's pgmq 1.13 in use: builds the indexes that an upgrade
--- would otherwise build while all clients of a queue wait. Nobody waits for these.
+-- For psql, on a database with upstream's pgmq 1.13 in use. Builds, without blocking anybody, the
+-- indexes that the upgrade would otherwise build while all clients of a queue wait.
 --
 --     psql -X -q -v ON_ERROR_STOP=1 -f extension/upgrade/prepare.sql
 --
--- Run it again if it is interrupted: what that leaves, it drops. Without the last line it prints
--- the statements instead. What it leaves out here, and what is made later, the upgrade builds.
+-- If it is interrupted, run it again: it drops what the interruption has left. Without the last
+-- line it only prints the statements. Indexes that it leaves out, and those of later tables, are
+-- built by the upgrade.
 WITH leaf AS (
     SELECT
         m.queue_name,
@@ -12,7 +13,7 @@ WITH leaf AS (
         c.oid AS relid,
         to_regclass(format('pgmq.%I', 'q_' || lower(m.queue_name) || '_fifo_idx')) AS fifo_idx,
         CASE
-            -- Of a partition the name is free: an index of the whole takes what it finds.
+            -- The index of a partition may have any name: the index of the whole table adopts it.
             WHEN t.level > 0 AND octet_length(c.relname) <= 47 THEN c.relname
             WHEN t.level > 0 THEN md5(c.relname)
             WHEN octet_length(m.queue_name) <= 47 THEN lower(m.queue_name)

@@ -1,4 +1,4 @@
--- Rendering takes its time: for most queues it is done here.
+-- Rendering takes time. Here each template is rendered once for all plain queues.
 WITH plain AS (
     SELECT
         pgmq._features(n.name, p) AS features,

@@ -1,5 +1,5 @@
--- Of upstream, only 1.13 is adopted: its older versions have other tables and settings. The column
--- of metrics_result came with 1.13.
+-- Only upstream's 1.13 is adopted: older versions have other tables and settings. The column of
+-- metrics_result that is checked here came with 1.13.
 DO $$
 BEGIN
     IF to_regclass('pgmq.meta') IS NOT NULL AND NOT EXISTS (
