@@ -1,7 +1,8 @@
--- Change when messages are visible again whose lease, the pair (msg_id, read_ct), is still the
--- caller's: keep them for longer, or give them back, and then with what went wrong in the headers.
--- Every read increments read_ct; a message that was never read is nobody's. (IS TRUE keeps the list
--- of leases a hash table to look up: as a join, it could cost a scan of the queue.)
+-- Extend leases, or give messages back, and return the ids of the changed messages: those whose
+-- lease, the pair (msg_id, read_ct), is still the caller's. A message that is given back keeps the
+-- error in its headers. Every read increments read_ct; a message that was never read has no lease.
+-- (IS TRUE keeps the list of leases a hash table to look up: as a join, it could cost a scan of the
+-- queue.)
 CREATE OR REPLACE FUNCTION pgmq._shift_$queue(
     msg_ids bigint[],
     read_cts integer[],
@@ -34,7 +35,7 @@ BEGIN
                 )),
                 m.enqueued_at
             ),
-            -- It is no lease any more: see admit, and _free_slot_at_once.
+            -- The lease ends: admit and _free_slot_at_once go by this column.
             last_read_at = CASE WHEN NOT gives_back THEN m.last_read_at END,
             headers = pgmq._with_error(m.headers, error)
         WHERE lookup$partitions(m) AND m.msg_id = ANY (msg_ids) AND m.read_ct > 0

@@ -1,11 +1,11 @@
 --# for fifo
--- Return the oldest free groups, as far as the front of the queue shows them, each by its head: the
--- message with the smallest msg_id, which is visible. The groups are those of the first ready
--- messages and of the first due parked ones (breadth says how many), and those that the caller
--- knows. Also return which of the known groups are still free, the few groups that the most
--- messages at the front belong to, and whether the front was every visible message there is.
--- Nothing is locked, so the result is a hint. With a breadth of 0, return no more than the head of
--- the one known group, visible or not.
+-- Return the oldest free groups that the front of the queue shows. A group is given by its head,
+-- the message with the smallest msg_id; it is free if the head is visible. Looked at are the groups
+-- of the first ready messages and of the first due parked ones (breadth says how many), and the
+-- groups that the caller knows. Also return which of the known groups are still free, the few
+-- groups with the most messages at the front, and whether the front held all visible messages.
+-- Nothing is locked, so the result is only a hint. With a breadth of 0, return only the head of the
+-- one known group, visible or not.
 CREATE OR REPLACE FUNCTION pgmq._groupfront_$queue(
     as_of timestamptz,
     breadth bigint,
@@ -71,8 +71,8 @@ BEGIN
         ) AS c (id, ready, due)
         GROUP BY c.id
     ) AS g
-    -- A range of the group and its order: for an equal one ordered by msg_id alone, the planner
-    -- may walk the primary key. A known group may be empty by now.
+    -- The group is a range, and part of the order: with "=" and an order by msg_id alone, the
+    -- planner may walk the primary key. A known group may be empty by now.
     LEFT JOIN LATERAL (
         SELECT q.msg_id, q.vt <= as_of OR q.vt <= q.enqueued_at AS visible
         FROM pgmq.q_$queue AS q

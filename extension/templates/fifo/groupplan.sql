@@ -1,14 +1,14 @@
 --# for fifo
 -- Return the visible messages that begin the groups with these heads, without a gap, up to depth of
--- each: group after group, or in rounds (the first message of every group, then the second ones),
--- no more than quantity. Return for each message the head of its group, and how deep the deepest of
--- them is. A group whose first message is another one by now gives nothing. With a name, only
--- messages of the group of that name count.
+-- each group and no more than quantity: group after group, or in rounds (the first message of every
+-- group, then the second ones). Also return the head of each message's group, and how deep the
+-- deepest message is. A group gives nothing if its first message is another one by now. With a
+-- name, only messages of the group of that name count.
 --
--- Unless to_lock is null, so many of the heads are locked first (those that are visible still, and
--- that nobody else holds), and only their groups count: held are those. If they are as many as they
--- should be, the messages are locked, too, as far as nobody else holds them: locked are those. Each
--- of the three is a statement with a snapshot of its own; _fifo_claim() says why.
+-- Unless to_lock is null, so many heads are locked first, of those that are still visible and that
+-- nobody else holds. They are returned as held, and only their groups count. If they are as many as
+-- expected, the messages that nobody else holds are locked, too, and returned as locked. Each of
+-- the three steps is a statement with a snapshot of its own; _fifo_claim() says why.
 CREATE OR REPLACE FUNCTION pgmq._groupplan_$queue(
     as_of timestamptz,
     heads bigint[],
@@ -80,7 +80,7 @@ BEGIN
             ) AS n
         ) AS m
         WHERE live$partitions(f) AND m.free
-        -- Group after group, what is behind the limit is not even fetched.
+        -- Group after group, messages behind the limit need not even be fetched.
         LIMIT CASE WHEN NOT in_rounds THEN quantity END
     ) AS p;
     msg_ids := msg_ids[:quantity];

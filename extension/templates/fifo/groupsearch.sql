@@ -1,8 +1,8 @@
 --# for fifo
--- Return free groups, each by its head and by its number, found by stepping through the index from
--- group to group: from the place in it as far as the end, until enough groups are found or
--- max_steps groups have been looked at. Also return the place where that was, and how many steps it
--- took. Nothing is locked.
+-- Return free groups, each by its head and by its number. The search steps through the index from
+-- group to group, from the given place to the end, until it has found enough groups or looked at
+-- max_steps groups. Also return the place where it stopped, and how many steps it took. Nothing is
+-- locked.
 CREATE OR REPLACE FUNCTION pgmq._groupsearch_$queue(
     as_of timestamptz,
     wanted integer,
@@ -19,7 +19,7 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
-    -- The first row stands for the place itself.
+    -- The first row is the place where the search begins.
     WITH RECURSIVE step (id, head, visible, number, found) AS (
         SELECT place, null::bigint, false, 0, 0
         UNION ALL

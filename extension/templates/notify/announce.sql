@@ -1,9 +1,10 @@
 --# for notify
--- Announce an insert into the queue, unless that was done within so many milliseconds. When it was
--- done last, and by which transaction, is one number in a sequence: no row that producers would
--- wait for each other over. An announcement goes out only when its transaction commits. So one that
--- is rolled back, to a savepoint too, or not done yet, silences nobody; once it is known to be
--- committed its transaction is struck out. Nor is anybody silenced by whoever has not inserted.
+-- Announce an insert into the queue, unless another was announced within so many milliseconds. A
+-- sequence holds the time of the last announcement and its transaction as one number; with a row
+-- instead, producers would wait for each other. An announcement goes out only when its transaction
+-- commits. So it silences others only once its transaction has committed: not while that is in
+-- progress, nor after a rollback, to a savepoint too. Once the commit is known, the transaction is
+-- taken out of the number. A transaction that has not inserted silences nobody either.
 --
 -- The number is the time (see _announced_at), and behind it the last 22 bits of the transaction's
 -- id, which tell it from others of the same minutes.
@@ -31,7 +32,7 @@ BEGIN
                 WHEN v_last & 4194303 = 0 THEN 'committed'
                 -- Itself, or a later one.
                 WHEN v_behind NOT BETWEEN 1 AND 2097151 THEN 'in progress'
-                -- Of the cluster that this was restored from: this one has not got that far.
+                -- Of the cluster that this one was restored from: it had used more transaction ids.
                 WHEN v_behind >= v_xid THEN 'unknown'
                 ELSE coalesce(pg_xact_status((v_xid - v_behind)::text::xid8), 'committed')
             END;
@@ -40,8 +41,8 @@ BEGIN
             PERFORM setval('pgmq.notify_at_$queue', v_last >> 22 << 22);
             RETURN;
         END IF;
-        -- Not while another is about to: each would take over from the one before, and none would
-        -- ever be known to be committed.
+        -- Not while another transaction is about to announce: each would replace the one before it
+        -- in the number, and none would ever be known to be committed.
         IF v_outcome IS DISTINCT FROM 'in progress' AND pgmq._has_written('pgmq.q_$queue') THEN
             PERFORM setval(
                 'pgmq.notify_at_$queue',

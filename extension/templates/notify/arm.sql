@@ -1,19 +1,21 @@
 --# for wakeups
--- Have commits announced for so many seconds from now, and return when to look again at the latest:
--- when the next message falls due, or when the time is up. In a tenth of a second, where
+-- Return when to look again at the latest: when the next message falls due, or when the given
+-- seconds are over. Until then commits that bring messages are announced: the queue is armed. The
+-- time is only a tenth of a second away if
 --   * a transaction that writes to the queue has not ended: it may have found the queue unarmed and
---     will then announce nothing (whoever inserts holds a lock on the table before it looks whether
---     the queue is armed, and until its messages are visible);
+--     will then announce nothing (an insert locks the table before it looks whether the queue is
+--     armed, and keeps the lock until its messages are visible);
 --   * a message is visible already: if the caller does not find it when it looks once more, another
---     has it, or its group is closed;
---   * another session is arming the queue: two that compare and set at once could set it back.
+--     transaction has it, or its group is closed;
+--   * another session is arming the queue: if two compare and set at once, one could set it back.
 CREATE OR REPLACE FUNCTION pgmq._arm_$queue(seconds integer)
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- Anybody may call this, it cannot be undone, and commits cost more meanwhile.
+    -- At most 5 seconds for callers that may not read: anybody may call this, it cannot be undone,
+    -- and commits cost more meanwhile.
     v_until CONSTANT timestamptz := clock_timestamp() + make_interval(secs => least(
         seconds, CASE WHEN pgmq._is_user('pgmq.q_$queue', 'SELECT') THEN 3600 ELSE 5 END
     ));
@@ -25,10 +27,11 @@ DECLARE
     v_lock CONSTANT bigint := hashtextextended('pgmq.armed_until_$queue', 0);
 BEGIN
     PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
-    -- Never back: others may wait for longer.
+    -- Never set it to an earlier time: other consumers may wait for longer.
     IF v_armed > coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0) THEN
-        -- Only as long as this: the transaction may stay open. Got, given up and noted in single
-        -- statements within the block: a cancel comes between two.
+        -- A lock of the session, held only here: the transaction may stay open for long. Taking it
+        -- with noting that, and giving it up with noting that, are single statements: a cancel can
+        -- only come between two statements.
         BEGIN
             v_locked := pg_try_advisory_lock(v_lock);
             v_sure := v_locked;

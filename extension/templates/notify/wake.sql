@@ -1,6 +1,6 @@
 --# for wakeups
--- Wake the consumers that have armed the queue (see arm), if any: for messages that arrive, and for
--- those that become visible sooner.
+-- Wake the consumers that have armed the queue (see arm), if any: a message has arrived, or one
+-- becomes visible earlier than it would have.
 CREATE OR REPLACE FUNCTION pgmq._wake_$queue()
 RETURNS trigger
 LANGUAGE plpgsql VOLATILE

@@ -1,6 +1,7 @@
 --# for partitioned
--- Remove one message: leased or not, or (with a receipt, its read_ct) if its lease is still the
--- caller's. In partitions of times, a message that is not in the first ones is looked for in all.
+-- Remove one message, and return whether it was there: leased or not, or (with a receipt, its
+-- read_ct) only if its lease is still the caller's. By time, a message that is not in the first
+-- partitions is looked up in all of them.
 CREATE OR REPLACE FUNCTION pgmq._delete_$queue(id bigint, receipt integer)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE

@@ -1,7 +1,7 @@
 --# for partitioned
--- Remove messages: leased or not, or (with receipts, their read_cts) those whose lease is still the
--- caller's. In partitions of times, those that are not in the first ones are looked for in all.
--- (IS TRUE keeps the list of leases a hash table: see shift.)
+-- Remove messages and return their ids: leased or not, or (with receipts, their read_cts) only
+-- those whose lease is still the caller's. By time, messages that are not in the first partitions
+-- are looked up in all of them. (IS TRUE keeps the list of leases a hash table: see shift.)
 CREATE OR REPLACE FUNCTION pgmq._deletebatch_$queue(msg_ids bigint[], receipts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
@@ -21,7 +21,7 @@ BEGIN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');
     END IF;
     --# if by_time
-    -- Messages are locked in the order of the partitions, of which the default one is the last.
+    -- Messages are locked in the order of the partitions; the default partition is the last.
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
         WHERE front$partitions(m) AND m.msg_id = ANY (msg_ids)

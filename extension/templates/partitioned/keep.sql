@@ -1,6 +1,6 @@
 --# for partitioned
--- Keep the partitions of the queue and its archive, while a transaction commits: by one session at
--- a time, and without ever failing what that transaction is for.
+-- Maintain the partitions of the queue and its archive while a transaction commits: in one session
+-- at a time, and never failing that transaction.
 CREATE OR REPLACE FUNCTION pgmq._keep_$queue()
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- whoever reads need not own the tables

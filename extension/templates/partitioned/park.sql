@@ -1,6 +1,6 @@
 --# for partitioned
--- Make messages visible at a time, now if it is past; those that are read now are leased till then.
--- In msg_id order. See read about where a lease may end.
+-- Make messages visible at a time (now if it is past) and return them, in msg_id order. For a read,
+-- they are leased until that time. See read about where a lease may end.
 CREATE OR REPLACE FUNCTION pgmq._park_$queue(
     msg_ids bigint[],
     visible_at timestamptz,

@@ -1,5 +1,6 @@
 --# for partitioned
--- The quick way to pop: as read, but what is found is removed. The long way is _remove().
+-- The quick way to pop: like read, but the messages that are found are removed. The long way is
+-- _remove().
 CREATE OR REPLACE FUNCTION pgmq._pop_$queue(quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10

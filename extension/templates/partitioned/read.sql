@@ -1,8 +1,8 @@
 --# for partitioned
--- The quick way to read: lease for some seconds what _front() finds in the first partitions, and
--- return it in msg_id order. Where it finds too little, and where the policy says something that
--- has to be looked at first, the long way follows: _lease(). (See the template for plain queues
--- about where a lease may end, and about alike.)
+-- The quick way to read: lease for some seconds the messages that _front() finds in the first
+-- partitions, and return them in msg_id order. The long way, _lease(), follows if they are too few,
+-- or if the policy has to be looked at first. (The template for plain queues says where a lease may
+-- end, and what alike is.)
 CREATE OR REPLACE FUNCTION pgmq._read_$queue(seconds integer, quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10

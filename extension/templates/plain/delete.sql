@@ -1,6 +1,7 @@
 --# for plain
--- Remove one message: leased or not, or (with a receipt, its read_ct) if its lease is still the
--- caller's. (A scalar function is called at half the cost of one that returns rows.)
+-- Remove one message, and return whether it was there: leased or not, or (with a receipt, its
+-- read_ct) only if its lease is still the caller's. (A scalar function costs half of what one that
+-- returns rows does.)
 CREATE OR REPLACE FUNCTION pgmq._delete_$queue(id bigint, receipt integer)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE

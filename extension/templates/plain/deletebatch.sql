@@ -1,6 +1,7 @@
 --# for plain
--- Remove messages: leased or not, or (with receipts, their read_cts) those whose lease is still the
--- caller's. (IS TRUE keeps the list of leases a hash table: see shift.)
+-- Remove messages and return their ids: leased or not, or (with receipts, their read_cts) only
+-- those whose lease is still the caller's. (IS TRUE keeps the list of leases a hash table: see
+-- shift.)
 CREATE OR REPLACE FUNCTION pgmq._deletebatch_$queue(msg_ids bigint[], receipts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10

@@ -1,5 +1,5 @@
 --# for plain
--- The quick way to pop: as read, but what is ready is removed. The long way is _remove().
+-- The quick way to pop: like read, but the ready messages are removed. The long way is _remove().
 CREATE OR REPLACE FUNCTION pgmq._pop_$queue(quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10

@@ -1,19 +1,19 @@
 --# for plain
--- The quick way to read: while no parked message is due, the ready ones are all that is visible.
--- Lease those with the smallest msg_id for some seconds, and return them in msg_id order: the scan
--- of the primary key for = ANY of an array is in that order, whatever the array's (a sort would
--- cost a tenth of the call). Where it finds nothing although there is something, where the marks
--- are to be looked after, and where max_in_flight has to be looked at first, the long way follows,
--- which all queues share: _lease().
+-- The quick way to read: while no parked message is due, only ready messages are visible. Lease
+-- those with the smallest msg_id for some seconds, and return them in msg_id order. (The scan of
+-- the primary key for = ANY of an array is in that order, whatever the order of the array; a sort
+-- would cost a tenth of the call.) The long way, _lease(), is common to all queues. It follows if
+-- this finds nothing although there is something, if the marks need upkeep, or if max_in_flight has
+-- to be looked at first.
 --
--- A lease ends neither behind the clock, which is read under the table's lock (the parked mark may
--- have passed an earlier time), nor where the message would count as ready again (the clock may
--- have been set back). ARRAY() locks before the update looks a message up, whatever the planner
--- does. The marks are read in the statement itself: the table is locked first, as whoever drops the
--- queue does, so that who comes too late learns that it is gone.
+-- A lease never ends behind the clock, which is read under the table's lock: the parked mark may
+-- have passed an earlier time. Nor does it end where the message would count as ready again: the
+-- clock may have been set back. ARRAY() locks messages before the update looks them up, whatever
+-- the plan. The marks are read in the statement itself, after the table is locked. A drop of the
+-- queue locks the table first, too, so a read that comes too late learns that the queue is gone.
 --
--- alike says what the rows are like: a null of type message_record. So the function does not depend
--- on that type, which is the extension's, and DROP EXTENSION does not stumble over it.
+-- alike is a null of type message_record: the type of the rows. So the function does not depend on
+-- that type, which belongs to the extension, and DROP EXTENSION can drop the type.
 CREATE OR REPLACE FUNCTION pgmq._read_$queue(seconds integer, quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10

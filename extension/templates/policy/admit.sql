@@ -1,20 +1,20 @@
 --# for max_in_flight
--- Choose and lock as many messages as max_in_flight leaves room for: as claim does, or, where a
--- kind is given, _fifo_choose().
+-- Choose and lock as many messages as max_in_flight leaves room for, and return their ids: as claim
+-- does, or, if a kind is given, as _fifo_choose() does.
 --
--- In flight is what is leased and committed, which an index counts, and what other transactions
--- have leased and not committed yet: for that a transaction leaves an advisory lock behind, whose
--- number says how many those are, and another one only where that is not enough any more. Both are
--- counted while no other session does the same; the lock for that lasts as long as this call, not
--- as the transaction. What is committed between the two counts is counted twice: that may leave
--- room unused for a moment, and never exceeds the limit. (An old snapshot would: the limit is for
--- READ COMMITTED. Nor does it hold back extend and set_vt, which can make a lease of one that has
--- ended.)
+-- In flight are the committed leases, counted through an index, and the leases of open
+-- transactions. For the second part each transaction holds a shared advisory lock until it ends,
+-- whose number says how many messages it has leased. It takes another lock only when that number is
+-- no longer enough. One session at a time counts the two parts; the lock for counting lasts as long
+-- as this call, not as the transaction. A lease that is committed between the two counts is counted
+-- twice: that may leave room unused for a moment, but never exceeds the limit. (An old snapshot
+-- could exceed it: the limit holds under READ COMMITTED. It does not restrict extend and set_vt
+-- either, which can turn a lease that has ended into one again.)
 --
--- Anybody may take an advisory lock. So one counts only beside a lock on the table, and the lock
--- for counting is not waited for for long: see _lock_leases.
+-- Anybody may take an advisory lock. So a lock counts only if its transaction also has a lock on
+-- the table, and this call does not wait long for the lock for counting: see _lock_leases.
 --
--- The function stays when the limit is switched off: a call that began before may still ask for it.
+-- The function stays when the limit is switched off: a call that began before may still need it.
 CREATE OR REPLACE FUNCTION pgmq._admit_$queue(
     quantity integer,
     condition jsonb,
@@ -52,7 +52,8 @@ BEGIN
     END IF;
     LOCK TABLE ONLY pgmq.q_$queue IN ROW EXCLUSIVE MODE;
     BEGIN
-        -- Got, given up and noted in single statements within the block: a cancel comes between two.
+        -- Taking the lock with noting that, and giving it up with noting that, are single
+        -- statements: a cancel can only come between two statements.
         v_alone := pg_try_advisory_lock(v_space, -1) OR pgmq._lock_leases('pgmq.q_$queue');
         WITH locks AS MATERIALIZED (
             SELECT l.virtualtransaction AS holder, l.pid, l.relation, l.objid::bigint AS leased
@@ -80,7 +81,7 @@ BEGIN
             GROUP BY a.holder, a.pid
         ) AS m;
         v_now := clock_timestamp();
-        -- Of what this transaction has leased itself, it may have acknowledged some.
+        -- This transaction may have acknowledged some of its own leases.
         SELECT
             count(*),
             count(*) FILTER (WHERE CASE
@@ -106,7 +107,7 @@ BEGIN
         END IF;
         v_own := v_own + cardinality(v_ids);
         IF v_ids <> '{}' AND v_own > v_said THEN
-            -- Where there are many, a little more, so that there are not too many.
+            -- With many locks, say a little more than is true, so that they do not become too many.
             PERFORM pg_advisory_xact_lock_shared(v_space, least(
                 CASE WHEN v_locks < 16 THEN v_own ELSE v_own + v_own / 8 END, 2147483647
             )::integer);

@@ -1,15 +1,17 @@
 --# for max_receives or message_ttl
--- Of these messages, move away what must not be handed out: what was received too often, or has
--- expired, goes to the dead-letter queue, or to the archive of a queue without one. Where there is
--- such a message there may be more: what is to be read next is looked through as well, so that a
--- reader gets past many of them in few calls of bounded work. Returns what was moved, of both.
+-- Move away the messages that must not be handed out, and return their ids. A message that was
+-- received too often, or has expired, goes to the dead-letter queue, or without one to the archive.
+-- If one of the given messages is such a one, there may be more: the messages that would be read
+-- next are looked through as well, so that a reader gets past many of them in few calls of bounded
+-- work. The ids of both are returned.
 --
--- What cannot be moved (the archive has its msg_id already, the dead-letter queue refuses it) stays
--- and is hidden for ten minutes, or no read would ever get past it. It is returned, too.
+-- A message that cannot be moved (its msg_id is in the archive already, or the dead-letter queue
+-- refuses it) stays and is hidden for ten minutes, or no read would ever get past it. Its id is
+-- returned, too.
 --
--- SECURITY DEFINER: whoever may read the queue need not have a right to the dead-letter queue. What
--- it moves it finds out itself. It does so for whoever consumes: who has such a right, or has
--- locked one of these messages, which takes one.
+-- SECURITY DEFINER: a role that may read the queue need not have a right to the dead-letter queue.
+-- The function itself finds out what it moves. It does so only for consumers: the caller must have
+-- the right to consume, or must have locked one of these messages, which takes that right.
 CREATE OR REPLACE FUNCTION pgmq._bury_$queue(msg_ids bigint[])
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -101,7 +103,8 @@ BEGIN
         END IF;
         --# end
     EXCEPTION WHEN OTHERS THEN
-        -- What may be no fault of these messages: conflicts, a lack of something, a shutdown.
+        -- Failures that the messages may not be to blame for: conflicts, lack of resources, a
+        -- shutdown.
         IF left(SQLSTATE, 2) IN ('40', '53', '55', '57', '58', 'XX') THEN
             RAISE;
         END IF;
@@ -113,7 +116,7 @@ BEGIN
         SET vt = greatest(
                 clock_timestamp() + interval '10 minutes', m.enqueued_at + interval '1 s'
             ),
-            -- It is no lease.
+            -- A hidden message is not leased.
             last_read_at = CASE WHEN max_in_flight$policy IS NULL THEN m.last_read_at END
         WHERE lookup$partitions(m) AND m.msg_id = ANY (v_dead)
             AND (m.msg_id IN (SELECT u.id FROM unnest(v_moved) AS u (id))) IS NOT TRUE;

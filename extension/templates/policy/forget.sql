@@ -1,7 +1,8 @@
 --# for archive_retention or dedup_window
--- Remove what the policy keeps no longer, the oldest first, up to so many of a kind; returns how
--- many those were. (SECURITY DEFINER: a consumer may have no right to the archive. Nothing for
--- others: until they commit, they would hold keys that senders wait for.)
+-- Remove archived messages and deduplication keys that the policy no longer keeps, the oldest
+-- first, up to so many of each, and return how many were removed. (SECURITY DEFINER: a consumer may
+-- have no right to the archive. Callers that may not use the queue get nothing done: until they
+-- commit, they would hold keys that senders wait for.)
 CREATE OR REPLACE FUNCTION pgmq._forget_$queue(quantity integer)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -31,7 +32,7 @@ BEGIN
         v_sum := v_sum + v_count;
     END IF;
     --# if dedup_window
-    -- Only then is there this table.
+    -- Without a dedup_window this table does not exist.
     DELETE FROM pgmq.dedup_$queue AS d
     WHERE d.dedup_key = ANY (ARRAY(
         SELECT o.dedup_key

@@ -1,8 +1,8 @@
--- Move the low-water marks as far as is safe; returns whether one was moved back. What it does, and
--- why, is in pgmq._advance().
+-- Move the low-water marks as far as is safe, and return whether one was moved back.
+-- pgmq._advance() does this and says why.
 --
--- SECURITY DEFINER: whoever reads has no right to set the sequences. Nothing comes from the caller
--- but the wish for a sweep.
+-- SECURITY DEFINER: a reader has no right to set the sequences. The caller only says whether to
+-- sweep.
 CREATE OR REPLACE FUNCTION pgmq._advance_$queue(sweep boolean DEFAULT false)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

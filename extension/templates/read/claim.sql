@@ -1,9 +1,9 @@
--- Look at some visible messages with the smallest msg_id, due ones and ready ones merged, and lock
--- as many of them as are wanted beside those that are held already: how many were looked at, and
--- which are locked. (What was locked and not taken, nobody else would get.) Of many due messages,
--- those that fell due first take part: the work is bounded. Also whether the marks must be looked
--- after: a sweep is due, or the clock was set back. This is a step of _claim(); what is ready and
--- nothing else, read and pop take in one statement of their own.
+-- Lock as many visible messages as are wanted beside those that are held already, the smallest
+-- msg_id first, due and ready ones merged. Return how many messages were looked at, and which are
+-- locked. (No more are locked than are wanted: nobody else would get those.) To bound the work, of
+-- many due messages only those that fell due first take part. Also return whether the marks need
+-- upkeep: a sweep is due, or the clock was set back. This is a step of _claim(); while only ready
+-- messages are visible, read and pop take them in one statement of their own.
 CREATE OR REPLACE FUNCTION pgmq._claim_$queue(
     as_of timestamptz,
     quantity integer,

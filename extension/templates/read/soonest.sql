@@ -1,6 +1,7 @@
--- When the first message is visible, up to a time; null where none is by then. From the marks on,
--- or, with since, of those parked until later times only. With as_of, what no read would hand out
--- then, for it has expired or was received too often, does not count; up to 1,000 such are passed.
+-- Return when the first message is visible; null if none is by the given time. The search begins at
+-- the marks or, with since, looks only at messages parked until later times than that. With as_of,
+-- messages that no read would hand out at that time do not count, since they have expired or were
+-- received too often; up to 1,000 of them are passed.
 CREATE OR REPLACE FUNCTION pgmq._soonest_$queue(
     as_of timestamptz,
     since timestamptz,

@@ -1,6 +1,6 @@
--- Store one message, visible from visible_at on; a time that is past, -infinity too, means at once.
--- The clock is read under the table's lock: a parked message must not get a vt that the parked mark
--- may have passed.
+-- Store one message, visible from visible_at on, and return its id. A time that is past, -infinity
+-- too, means at once. The clock is read under the table's lock: a parked message must not get a vt
+-- that the parked mark may have passed.
 CREATE OR REPLACE FUNCTION pgmq._enqueue_$queue(
     msg jsonb,
     msg_headers jsonb,

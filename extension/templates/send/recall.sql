@@ -1,9 +1,9 @@
 --# for dedup_window
--- Of each key, the message that was sent with it within dedup_window, or null where there is none:
--- none that is committed, or this transaction's. Nothing is locked: duplicates do not wait for each
--- other, nor for upkeep.
+-- Return for each key the message that was sent with it within dedup_window, or null: only messages
+-- that are committed, or of this transaction, count. Nothing is locked: duplicates do not wait for
+-- each other, nor for upkeep.
 --
--- SECURITY DEFINER: producers have no right to the table, or they could read all keys.
+-- SECURITY DEFINER: producers have no right to the table, since they could read all keys in it.
 CREATE OR REPLACE FUNCTION pgmq._recall_$queue(keys text[])
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -1,11 +1,12 @@
 --# for dedup_window
--- Of each of these messages, which this transaction has just stored, the one that counts as sent
--- with its key: itself, which takes the key; or another that was committed meanwhile, and then this
--- one is removed again. Others with the key wait for the end of this transaction, and find out what
--- became of it. Keys are taken in their order, or two batches could wait for each other.
+-- Return for each of these messages, which this transaction has just stored, the message that
+-- counts as sent with its key. If that is the message itself, it takes the key. If another was
+-- committed meanwhile, the message is removed again. Later senders of the key wait for the end of
+-- this transaction, and see what became of it. Keys are taken in sorted order: otherwise two
+-- batches could wait for each other.
 --
--- SECURITY DEFINER: producers have no right to the table. Whoever calls this by hand takes nothing
--- that it has not sent: the keys are those of messages, and these must be its own.
+-- SECURITY DEFINER: producers have no right to the table. A call by hand can take no key that the
+-- caller has not sent: the keys come from the messages, which must be the caller's own.
 CREATE OR REPLACE FUNCTION pgmq._remember_$queue(msg_ids bigint[])
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -30,12 +31,12 @@ BEGIN
             AND q.headers ->> 'x-pgmq-dedup-id' IS NOT NULL
         ORDER BY 3
     LOOP
-        -- All are of one statement. It may be a subtransaction's.
+        -- One statement has stored all of them. It may have run in a subtransaction.
         IF v_message.stored_by <> v_own THEN
             CONTINUE WHEN NOT pgmq._is_own(v_message.stored_by);
             v_own := v_message.stored_by;
         END IF;
-        -- Looking comes again after each attempt: what stood in its way may be gone.
+        -- Look again after each attempt: the row that was in the way may be gone.
         LOOP
             v_counts := v_message.msg_id;
             INSERT INTO pgmq.dedup_$queue (dedup_key, msg_id, sent_at)

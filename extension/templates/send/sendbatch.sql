@@ -1,4 +1,4 @@
--- Store the messages of an array, in its order.
+-- Store the messages of an array, and return their ids in its order.
 CREATE OR REPLACE FUNCTION pgmq._sendbatch_$queue(
     msgs jsonb[],
     msg_headers jsonb[],

@@ -1,7 +1,8 @@
 --# for dedup_window
 -- Store one message unless one with the same key (header x-pgmq-dedup-id) was sent within
--- dedup_window; return which it is, and whether it is this one. (The settings are for what is
--- called here too.) Without a window it is new, or an error if the caller needs one.
+-- dedup_window. Return the id of the one that counts, and whether it is new. (The settings are also
+-- for the functions that this calls.) Without a window, the message is new, or the call fails if
+-- the caller needs a window.
 CREATE OR REPLACE FUNCTION pgmq._sendonce_$queue(
     msg jsonb,
     msg_headers jsonb,
@@ -23,7 +24,7 @@ BEGIN
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;
-    -- What drop_queue() locks first; and whoever may not send need not wait.
+    -- drop_queue() locks this table first, too. And a role that may not send fails at once.
     LOCK TABLE pgmq.q_$queue IN ROW EXCLUSIVE MODE;
     msg_id := (pgmq._recall_$queue(ARRAY[msg_headers ->> 'x-pgmq-dedup-id'::text]))[1];
     is_new := msg_id IS NULL;
@@ -36,7 +37,7 @@ BEGIN
             msg_headers
         )
         RETURNING q.msg_id INTO v_stored;
-        -- Another sender may be first yet.
+        -- Another sender may still be first.
         msg_id := (pgmq._remember_$queue(ARRAY[v_stored]))[1];
         is_new := msg_id IS NOT DISTINCT FROM v_stored;
         IF pgmq._chance(1, 32) THEN

@@ -1,6 +1,6 @@
 --# for dedup_window
--- As sendonce, for the messages of an array, in its order. Those without a key are new; of several
--- with the same key, only the first in the array can be.
+-- Like sendonce, for the messages of an array, in its order. Messages without a key are new. If
+-- several have the same key, only the first of them in the array can be new.
 CREATE OR REPLACE FUNCTION pgmq._sendoncebatch_$queue(
     msgs jsonb[],
     msg_headers jsonb[],
