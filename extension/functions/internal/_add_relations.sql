@@ -21,9 +21,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._add_relations(text, text) IS
-'Create the sequences, and indexes of the table, that a feature of a queue needs.
+'Create the sequences, and the indexes of the table, that a feature of a queue needs.
 
-Null for those that every queue has.';
+A null feature stands for those that every queue has.';
 
 CREATE OR REPLACE FUNCTION pgmq._build_index(role text, queue_name text)
 RETURNS void
@@ -38,12 +38,12 @@ BEGIN
     FROM pgmq._relations(queue_name) AS r
     WHERE r.role = _build_index.role;
     v_relation := to_regclass(format('pgmq.%I', v_index.name));
-    -- What CREATE INDEX CONCURRENTLY has left when it failed.
+    -- An invalid index is left over from a CREATE INDEX CONCURRENTLY that failed.
     IF NOT (SELECT i.indisvalid FROM pg_index AS i WHERE i.indexrelid = v_relation) THEN
         EXECUTE format('DROP INDEX %s', v_relation);
         v_relation := null;
     END IF;
-    -- IF NOT EXISTS would lock the table before it looks, and refuses whoever does not own it.
+    -- IF NOT EXISTS would lock the table before it looks, and fails for anybody but the owner.
     IF EXISTS (
         SELECT FROM pg_class AS c WHERE c.oid = v_relation AND pg_has_role(c.relowner, 'USAGE')
     )

@@ -2,44 +2,45 @@
 -- parked_mark (microseconds since 1970), and, where there is an index of FIFO groups, no message at
 -- all a smaller msg_id than live_mark.
 --
--- A mark may pass a place only when nobody is left who could still bring a message to it. Whoever
--- inserts or updates holds a RowExclusiveLock on the table before it draws an id or reads the
--- clock. So:
---   1. look: the next id, the time, and then who holds such a lock;
+-- A mark may pass a place only when no transaction is left that could still bring a message to it.
+-- A transaction that inserts or updates holds a RowExclusiveLock on the table before it draws an id
+-- or reads the clock. So:
+--   1. look: take the next id, the time, and then the transactions that hold such a lock;
 --   2. when all of those have ended (at once on a quiet server, else in a later call of any
---      session: _look_at() keeps the look), whatever lies below that id and that time is committed,
---      visible to a new snapshot, or gone;
---   3. set each mark to the first message that a new snapshot shows, or to what the look saw where
---      there is none.
--- A lock held for longer than the interval of sweeps is no longer waited for, so that a forgotten
--- transaction does not stop the marks. But live_mark waits: a message that it had passed would not
--- hold back those behind it in its group.
+--      session: _look_at() keeps the look), every message below that id and that time is committed
+--      and visible to a new snapshot, or gone;
+--   3. set each mark to the first message that a new snapshot shows or, if there is none, to the id
+--      or time of the look.
+-- A lock that is held for longer than the interval of sweeps is no longer waited for, so that a
+-- forgotten transaction does not stop the marks. Only live_mark waits: a message that it had passed
+-- would not hold back the messages behind it in its group.
 --
 -- Leases, set_vt and nack never bring a message behind the clock, nor back to ready. A message that
--- no rule covers (an id drawn by hand, a clock set back, a restored dump) is found by a sweep of
--- what lies below the marks, every 10 s (pgmq.sweep_interval, of the database). It begins at the
--- marks, since what a held snapshot keeps from vacuum lies there, and goes down in steps, which
--- become longer as long as they are quick. After a few milliseconds a later call goes on: at most a
--- fiftieth of the time is spent so.
+-- no rule covers (an id drawn by hand, a clock set back, a restored dump) is found by a sweep:
+-- every 10 s (pgmq.sweep_interval, of the database) the messages below the marks are looked at. A
+-- sweep begins at the marks, where dead rows that a held snapshot keeps from vacuum lie, and goes
+-- down in steps, which become longer as long as they are quick. After a few milliseconds it leaves
+-- the rest to a later call. Sweeps take at most a fiftieth of the time.
 --
--- sweep_due is when the next sweep is due (microseconds since 1970), or, negative, how far one has
--- come that is under way: of the number without its sign, the first two bits are what is swept
--- (1 ready messages, 2 parked ones, 3 all), 13 are when to go on (64ths of a second, round
--- and round), and 48 are the place above which that is done (an id; of times, sixteenths of their
--- microseconds).
+-- sweep_due is when the next sweep is due (microseconds since 1970). While a sweep is under way it
+-- is negative and says how far the sweep has come. Of the number without its sign, the first two
+-- bits are what is swept (1 ready messages, 2 parked ones, 3 all), the next 13 are when to go on
+-- (64ths of a second, modulo their range), and the last 48 are the place above which all is done
+-- (an id, or a time in units of 16 microseconds).
 --
--- Nobody can take the turn to sweep away from others: a step counts when it is done, and under
+-- No session can keep others from sweeping: a step counts only when it is done, and under
 -- REPEATABLE READ only in a transaction that has just begun.
 --
--- Of a partitioned queue, two more marks say between which partition keys messages are, so that the
--- others' partitions are not touched: floor_mark moves as live_mark does (of a time, it stays five
--- minutes behind: enqueued_at is when a transaction began, which may be before the look), and
--- top_mark is set by a sweep that finds a message beyond the last id drawn, or beyond now. A sweep
--- goes over all its partitions at once, at most a fiftieth of the time, but once a minute at least.
+-- A partitioned queue has two more marks, the bounds of the partition keys of its messages, so that
+-- other partitions are not touched. floor_mark moves as live_mark does; a floor_mark that is a time
+-- stays five minutes behind, since enqueued_at is when a transaction began, which may be before the
+-- look. top_mark is set by a sweep that finds a message beyond the last id drawn, or beyond now. A
+-- sweep goes over all partitions at once, in at most a fiftieth of the time, but at least once a
+-- minute.
 --
--- All queues share this, and it is called seldom: the statements that look at the queue's table are
--- planned on each call, for the values that they have then. These stand in subqueries, or the
--- planner would look for them in the indexes, from the ends where the dead entries are.
+-- This function is common to all queues, and called seldom: the statements that look at the queue's
+-- table are planned on each call, for the values of that call. The values stand in subqueries:
+-- otherwise the planner would look them up in the indexes, from the ends with the dead entries.
 CREATE OR REPLACE FUNCTION pgmq._advance(
     queue regclass,
     ready_mark regclass,
@@ -114,7 +115,8 @@ BEGIN
     WHERE q.oid = queue;
     v_longest := CASE WHEN v_queue.is_partitioned THEN v_minute ELSE v_interval END;
     IF v_sweep_due > v_now + v_longest THEN
-        -- Unless it is configured so, the clock was set back.
+        -- The due time is too far ahead: either the interval is configured to be longer than the
+        -- default, or the clock was set back.
         v_interval := pgmq._sweep_interval();
         v_longest := greatest(v_interval, v_longest);
     END IF;
@@ -128,8 +130,8 @@ BEGIN
     ELSE
         v_sweep := v_sweep OR v_sweep_due NOT BETWEEN v_now + 1 AND v_now + v_longest;
     END IF;
-    -- An old snapshot shows too little, and what was consumed since. Such a call only steps in
-    -- where nobody else has swept for half a minute.
+    -- An old snapshot lacks new messages and still shows consumed ones. Such a call only helps out
+    -- if nobody else has swept for half a minute.
     IF NOT v_committed AND now() < clock_timestamp() - interval '1 second' THEN
         v_sweep := v_sweep AND CASE
             WHEN v_sweep_due < 0 THEN v_start BETWEEN 66 AND v_ticks + 1 - 30 * 64
@@ -139,13 +141,13 @@ BEGIN
             RETURN false;
         END IF;
     END IF;
-    -- FORCE ROW LEVEL SECURITY: the mark must not pass what only others see.
+    -- Under FORCE ROW LEVEL SECURITY the mark could pass messages that only others see.
     IF current_setting('transaction_read_only') = 'on' OR row_security_active(queue) THEN
         RETURN false;
     END IF;
     v_found := v_now - pgmq._microseconds(v_parked_mark);
     IF v_found < 0 THEN
-        -- The clock was set back: what has been leased since may be anywhere below.
+        -- The clock was set back: messages leased since then may be anywhere below.
         v_parked_mark := to_timestamp(0);
         PERFORM setval(parked_mark, 0);
         v_moved := true;
@@ -170,7 +172,7 @@ BEGIN
 
     IF v_may_look THEN
         SELECT * INTO v_look FROM pgmq._look_at(queue) AS l;
-        -- Whoever has looked just now has moved the marks, as a rule.
+        -- If another session has looked just now, it has moved the marks, as a rule.
         IF v_look.busy IS NULL AND NOT v_sweep AND NOT v_back AND random() > 0.125 THEN
             RETURN false;
         END IF;
@@ -192,7 +194,7 @@ BEGIN
         IF v_key = 'enqueued_at' THEN
             v_floor_limit := pgmq._microseconds(v_parked_limit - pgmq._floor_slack());
         END IF;
-        -- A sweep also looks into the partitions that marks leave out.
+        -- Only a sweep also looks into the partitions outside the marks.
         IF NOT v_sweep THEN
             v_live_parts := format(
                 'q.%I BETWEEN %s AND %s AND ', v_key, v_first_key, v_last_key
@@ -241,7 +243,7 @@ BEGIN
         END IF;
     END IF;
 
-    -- Backwards, from the marks as they were. What a step passes is done in this sweep.
+    -- Backwards, from the marks as they were. This sweep does not come back to what a step passed.
     IF v_sweep THEN
         IF v_sweep_due >= 0 OR v_whole OR v_phase = 0 THEN       -- 0: 2.0.0 noted places otherwise
             v_phase := 1;
@@ -265,7 +267,7 @@ BEGIN
                 CASE v_phase WHEN 2 THEN 100000 ELSE 4096 END, (v_mark - v_place) / 16
             );
             LOOP
-                -- Below 1 there is little: ids by hand, times before 1970.
+                -- There is little below 1: only ids drawn by hand, or times before 1970.
                 v_from := CASE
                     WHEN v_whole OR v_place <= v_step THEN '-9223372036854775808'::bigint
                     ELSE v_place - v_step
@@ -313,7 +315,7 @@ BEGIN
         END LOOP phases;
     END IF;
 
-    -- Not forwards from where another has just moved it back.
+    -- Never forwards again if another session has just moved the mark back.
     IF v_ready < v_ready_mark
         OR v_ready > v_ready_mark AND v_ready_mark = pgmq._id_mark(ready_mark)
     THEN
@@ -383,4 +385,5 @@ $$;
 COMMENT ON FUNCTION pgmq._advance(regclass, regclass, regclass, regclass, boolean) IS
 'Move the low-water marks of a queue as far as is safe; sweep now, or when it is due.
 
-Returns whether a mark was moved back. With the caller''s rights: the queue''s function of this name runs it with those of the owner.';
+Returns whether a mark was moved back. With the caller''s rights: the queue''s function of this name
+runs it with those of the owner.';

@@ -9,7 +9,7 @@ AS $$
         AND p.pronamespace = 'pgmq'::regnamespace
 $$;
 COMMENT ON FUNCTION pgmq._all_compiled(text, text) IS
-'What an operation was compiled into for this queue, whatever its arguments.';
+'The compiled functions of an operation for this queue, whatever their arguments.';
 
 CREATE OR REPLACE FUNCTION pgmq._enter_compiled(operation text, queue_name text)
 RETURNS void
@@ -32,9 +32,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._enter_compiled(text, text) IS
-'Make what an operation was compiled into a member of the extension for now.
+'Make the compiled functions of an operation members of the extension for now.
 
-The extension''s script must replace nothing else, and cannot drop what triggers need.';
+The extension''s script may replace only members, and cannot drop functions that triggers need.';
 
 CREATE OR REPLACE FUNCTION pgmq._drop_compiled(operation text, queue_name text)
 RETURNS void
@@ -50,7 +50,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._drop_compiled(text, text) IS
-'Drop what an operation was compiled into for this queue.';
+'Drop the compiled functions of an operation for this queue.';
 
 CREATE OR REPLACE FUNCTION pgmq._shed(queue_name text, operations text[])
 RETURNS void
@@ -71,4 +71,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._shed(text, text[]) IS
-'Drop what 2.0.0 has compiled into a queue, whether it uses it or not, and the type of its results.';
+'Drop what 2.0.0 compiled into a queue, used or not, and the type of its results.';

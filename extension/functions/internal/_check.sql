@@ -12,7 +12,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION pgmq._check_read(integer, integer) IS 'Raise the error that a null vt or a negative qty deserves.';
+COMMENT ON FUNCTION pgmq._check_read(integer, integer) IS
+'Raise an error for a null vt or a negative qty.';
 
 CREATE OR REPLACE FUNCTION pgmq._check_extension(vt integer)
 RETURNS void
@@ -24,7 +25,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION pgmq._check_extension(integer) IS 'Raise the error that a null vt of extend() deserves.';
+COMMENT ON FUNCTION pgmq._check_extension(integer) IS 'Raise an error for a null vt of extend().';
 
 CREATE OR REPLACE FUNCTION pgmq._check_leases(msg_ids bigint[], read_cts integer[])
 RETURNS void
@@ -94,7 +95,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._raise_no_window(text) IS
-'Raise the error that send_once() on a queue without a dedup_window deserves.';
+'Raise the error of send_once() for a queue without a dedup_window.';
 
 CREATE OR REPLACE FUNCTION pgmq._raise_null(argument text, hint text)
 RETURNS void
@@ -105,4 +106,5 @@ BEGIN
         USING ERRCODE = 'null_value_not_allowed', HINT = hint;
 END
 $$;
-COMMENT ON FUNCTION pgmq._raise_null(text, text) IS 'Raise the error that a null argument of this name deserves.';
+COMMENT ON FUNCTION pgmq._raise_null(text, text) IS
+'Raise the error for a null argument of this name.';

@@ -21,7 +21,7 @@ AS $$
         WHERE w.name IS NOT NULL AND a.attnum IS NULL
     )
     AND (is_archive OR EXISTS (
-        -- What msg_ids are drawn from.
+        -- The sequence of msg_ids.
         SELECT FROM pg_depend AS d
         INNER JOIN pg_attribute AS a ON d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
         WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
@@ -31,7 +31,7 @@ $$;
 COMMENT ON FUNCTION pgmq._looks_like_queue(regclass, boolean) IS
 'Whether a relation is a table with the columns of a queue, or of an archive.
 
-It must be no part of another table.';
+A partition of another table is not.';
 
 CREATE OR REPLACE FUNCTION pgmq._check_names(queue_name text)
 RETURNS void
@@ -109,4 +109,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._check_names(text) IS
-'Raise an error where a name that a queue needs is taken by what is not the queue''s.';
+'Raise an error if a name that a queue needs belongs to something else.';

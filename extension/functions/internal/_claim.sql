@@ -1,5 +1,5 @@
--- The long way to read and to pop, where the quick one (see the templates of these names) does not
--- do.
+-- The long way to read and to pop, for calls that the quick way (the templates read and pop) cannot
+-- serve.
 CREATE OR REPLACE FUNCTION pgmq._lease(
     queue_name text,
     vt integer,
@@ -22,7 +22,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._lease(text, integer, integer, jsonb) IS
-'Lease the visible messages with the smallest msg_id for some seconds, and return them in msg_id order.';
+'Lease the visible messages with the smallest msg_id for some seconds; return them in msg_id order.';
 
 CREATE OR REPLACE FUNCTION pgmq._remove(queue_name text, quantity integer)
 RETURNS SETOF pgmq.message_record
@@ -59,7 +59,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._choose(text, integer, jsonb) IS
-'Lock the visible messages with the smallest msg_id and return their ids, as many as max_in_flight allows.';
+'Lock the visible messages with the smallest msg_id, within max_in_flight, and return their ids.';
 
 CREATE OR REPLACE FUNCTION pgmq._claim(
     queue_name text,
@@ -75,7 +75,7 @@ DECLARE
         'SELECT * FROM pgmq.%I($1, $2, $3, $4, $5)', pgmq._compiled('claim', queue_name)
     );
     v_now CONSTANT timestamptz := clock_timestamp();
-    -- Some more than are asked for, unless a condition may make each dear to find.
+    -- Look at some more than are wanted, unless a condition may make each expensive to find.
     v_breadth bigint := quantity::bigint + CASE WHEN condition IS NULL THEN 20 ELSE 0 END;
     v_looked_at integer;
     v_locked bigint[];
@@ -84,8 +84,8 @@ DECLARE
     v_left bigint[];
     v_moved boolean;
 BEGIN
-    -- Due and ready messages can only be locked together once they are merged. So where others hold
-    -- some of these, look again, further each time: the work is a multiple of what they hold.
+    -- Due and ready messages are merged first and then locked together. So if others hold some of
+    -- them, look again, further each time: the work is a multiple of what others hold.
     FOR v_round IN 1..12 LOOP
         EXECUTE v_step
         INTO v_looked_at, v_locked, v_is_sweep_due
@@ -97,8 +97,8 @@ BEGIN
         v_breadth := 6 * v_breadth;
     END LOOP;
 
-    -- Where others must not be handed out, what is left may be less than there is; nothing, when
-    -- more than a call clears away lies in front.
+    -- If some of the messages must not be handed out, fewer are returned than there are, and none
+    -- at all if more of them lie in front than one call moves away.
     IF pg_catalog.cardinality(v_ids) <> 0 THEN
         v_left := pgmq._without_dead(queue_name, v_ids);
         IF pg_catalog.cardinality(v_left) = 0 AND rounds > 1 THEN
@@ -107,8 +107,8 @@ BEGIN
         RETURN v_left;
     END IF;
 
-    -- The polls of an idle queue keep its marks up too (few of them come here), and find a straggler
-    -- as soon as a sweep is due.
+    -- Polls of an idle queue move its marks, too (few of them come here), and find a message below
+    -- the marks as soon as a sweep is due.
     IF v_is_sweep_due OR v_looked_at = 0 AND condition IS NULL OR pgmq._chance(1, 8) THEN
         EXECUTE pg_catalog.format('SELECT pgmq.%I()', pgmq._compiled('advance', queue_name))
         INTO v_moved;
@@ -122,7 +122,7 @@ $$;
 COMMENT ON FUNCTION pgmq._claim(text, integer, jsonb, integer) IS
 'Lock the visible messages with the smallest msg_id and return their ids, in no order.
 
-Due ones and ready ones are merged; where others hold some of them, the next free ones are taken.';
+Due and ready ones are merged. If others hold some of them, the next free ones are taken.';
 
 CREATE OR REPLACE FUNCTION pgmq._without_dead(queue_name text, msg_ids bigint[])
 RETURNS bigint[]
@@ -150,7 +150,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._without_dead(text, bigint[]) IS
-'What may be handed out of these messages, in their order; the others are moved away.';
+'The messages among these that may be handed out, in their order; the others are moved away.';
 
 CREATE OR REPLACE FUNCTION pgmq._look_after(queue_name text, quantity integer)
 RETURNS void
@@ -171,7 +171,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._look_after(text, integer) IS
-'What about one read in 32 does beside: move the marks, and remove what the policy keeps no longer.';
+'The upkeep that about one read in 32 does: move the marks, remove what the policy keeps no longer.';
 
 CREATE OR REPLACE FUNCTION pgmq._take(queue_name text, msg_ids bigint[])
 RETURNS SETOF pgmq.message_record

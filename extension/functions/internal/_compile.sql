@@ -4,12 +4,11 @@ LANGUAGE sql IMMUTABLE
 AS $$
     SELECT 'any_queue_9d2f64c1'
 $$;
-COMMENT ON FUNCTION pgmq._any_queue() IS
-'A name that is no queue''s, to render templates for.';
+COMMENT ON FUNCTION pgmq._any_queue() IS 'A name that no queue can have, to render templates for.';
 
--- Rendering takes its time. Queues that are called nothing unusual, not partitioned and under one
--- policy have the same functions but for their names, so these are rendered once, for a name that
--- is no queue's; and those without a policy, when the extension is installed.
+-- Rendering takes time. The functions of plain queues with ordinary names and the same policy
+-- differ only in the names. So they are rendered once, for a name that no queue has; those without
+-- a policy are rendered when the extension is installed.
 CREATE OR REPLACE FUNCTION pgmq._differences(queue_name text DEFAULT null)
 RETURNS TABLE (
     queue varchar,
@@ -83,14 +82,14 @@ BEGIN
                     END AS sql,
                     t.is_wanted
                 FROM (
-                    -- Of one for each kind of queue, that of this kind.
+                    -- If there is a template for each kind of queue, the one for this kind.
                     SELECT DISTINCT ON (b.name)
                         b.name, b.body, b.plain,
                         pgmq._has_feature(b.features, v_features) AS is_wanted
                     FROM pgmq.template AS b
                     ORDER BY b.name, is_wanted DESC
                 ) AS t
-                -- What was wanted once stays: a call that began then may still ask for it.
+                -- A function that is no longer wanted stays: an older call may still need it.
                 WHERE t.is_wanted OR _differences.queue_name IS NULL
                     OR pgmq._enabled(t.name, v_queue.name) IS NOT NULL
             ),
@@ -147,9 +146,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._differences(text) IS
-'The compiled functions that are not as they should be, and what they should be.
+'The compiled functions of a queue (null: of all) that are not as they should be, and their SQL.
 
-Of a queue or (null) of all: those that are missing, not what the templates and the policy say, or not the table''s owner''s.';
+These are functions that are missing, that differ from the templates and the policy, or that have
+another owner than the table.';
 
 CREATE OR REPLACE FUNCTION pgmq._compile(queue_name text)
 RETURNS void
@@ -190,8 +190,8 @@ BEGIN
             format('pgmq.%I', pgmq._function_name(d.template, _compile.queue_name)) AS function_name
         FROM pgmq._differences(_compile.queue_name) AS d
     LOOP
-        -- No savepoint where none is needed: its end goes through all files that this transaction has
-        -- made, which are tens of thousands in an upgrade.
+        -- No savepoint unless one is needed: ending it goes through all files that this transaction
+        -- has created, which are tens of thousands in an upgrade.
         IF v_difference.is_missing THEN
             EXECUTE v_difference.sql;
         ELSIF v_difference.is_stale THEN
@@ -218,4 +218,4 @@ $$;
 COMMENT ON FUNCTION pgmq._compile(text) IS
 'Render every template for this queue and its policy, and create the functions that differ.
 
-Like the queue''s other relations they get the owner of the table. Safe to repeat.';
+Like the queue''s relations, they belong to the owner of the table. Safe to repeat.';

@@ -11,6 +11,6 @@ AS $$
     END
 $$;
 COMMENT ON FUNCTION pgmq._compiled(text, text) IS
-'The name of the function that an operation was compiled into for this queue; raises undefined_table for an unknown queue.
+'The name of the compiled function of an operation for this queue; undefined_table if there is none.
 
-Null for an operation that only some queues have, where this one has it not.';
+Null for an operation that only some queues have, if this one does not have it.';

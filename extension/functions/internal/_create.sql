@@ -76,7 +76,8 @@ BEGIN
             CASE WHEN unlogged THEN 'UNLOGGED' END, v_queue
         );
     ELSE
-        -- A unique key would have to include the partitions' key, and then say nothing of msg_id.
+        -- No unique key: it would have to include the partition key, and then msg_id alone would
+        -- still not be unique.
         EXECUTE format(
             $ddl$
             CREATE TABLE IF NOT EXISTS pgmq.%I (
@@ -92,8 +93,8 @@ BEGIN
             v_queue,
             CASE WHEN pgmq._is_id_interval(partition_interval) THEN 'msg_id' ELSE 'enqueued_at' END
         );
-        -- The first index, as upstream creates it: partitions call theirs after the column, and number
-        -- what is called alike.
+        -- The first index, as upstream creates it: partitions call theirs after the column, and
+        -- number what is called alike.
         PERFORM pgmq._build_index('part_idx', queue_name);
     END IF;
     PERFORM pgmq._create_archive(queue_name, partition_interval);
@@ -102,7 +103,7 @@ BEGIN
     ON CONFLICT DO NOTHING;
     PERFORM pgmq._lay_out(queue_name);
     IF partition_interval IS NOT NULL THEN
-        -- There is nothing before now.
+        -- A new queue has no messages before now.
         PERFORM setval(
             format('pgmq.%I', pgmq._relation_name('floor_mark', queue_name))::regclass,
             CASE
@@ -119,6 +120,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._create(text, boolean, text, text, integer) IS
-'Create what a queue consists of, partitioned if it has a partition_interval.
+'Create everything that a queue consists of, partitioned if it has a partition_interval.
 
 What is there already stays as it is.';

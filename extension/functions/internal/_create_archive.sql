@@ -6,7 +6,7 @@ AS $$
 DECLARE
     v_archive text := pgmq.format_table_name(queue_name, 'a');
 BEGIN
-    -- Not IF NOT EXISTS, which an extension's script may say of its members only.
+    -- Not IF NOT EXISTS: an extension's script may use that only for its members.
     IF to_regclass(format('pgmq.%I', v_archive)) IS NULL THEN
         EXECUTE format(
             $ddl$

@@ -79,7 +79,7 @@ AS $$
     ) AS t
 $$;
 COMMENT ON FUNCTION pgmq._dead_rows(regclass) IS
-'How many rows of a table, partitions included, vacuum has yet to remove, as the statistics know.';
+'How many dead rows of a table, partitions included, vacuum has yet to remove, by the statistics.';
 
 CREATE OR REPLACE FUNCTION pgmq._created_at(relation regclass)
 RETURNS timestamptz
@@ -93,7 +93,7 @@ AS $$
     )
 $$;
 COMMENT ON FUNCTION pgmq._created_at(regclass) IS
-'When the queue was created that a table, or an archive, is of.';
+'When the queue was created that this table or archive belongs to.';
 
 CREATE OR REPLACE FUNCTION pgmq._counters_began_at()
 RETURNS timestamptz

@@ -19,8 +19,8 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._role(text) IS 'A role that rights are given to or taken from; raise an error for an unknown one.';
 
--- What grant_...() and revoke_all() begin with. GRANT by somebody else than the owner would be a
--- mere warning.
+-- grant_...() and revoke_all() begin with this. Without it, a GRANT by anybody but the owner would
+-- only raise a warning.
 CREATE OR REPLACE FUNCTION pgmq._grantee(
     queue_name text,
     role_name text,
@@ -106,7 +106,8 @@ AS $$
         AND d.dbid = (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database())
         AND 'pgmq'::regnamespace IN (c.relnamespace, p.pronamespace, t.typnamespace)
 $$;
-COMMENT ON FUNCTION pgmq._granted(oid) IS 'What in the schema a role has been given a right to, and does not own.';
+COMMENT ON FUNCTION pgmq._granted(oid) IS
+'The objects in the schema that a role has been given rights to, and does not own.';
 
 CREATE OR REPLACE FUNCTION pgmq._revoke_schema(role_name text)
 RETURNS void
@@ -114,7 +115,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Who may create queues has been given that for itself.
+    -- grant_create() gives the use of the schema, too; then it stays.
     IF pgmq._owns_schema()
         AND NOT EXISTS (SELECT FROM pgmq._granted(pgmq._role(role_name)))
         AND NOT EXISTS (

@@ -3,7 +3,7 @@ RETURNS text
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- Whatever changes one of these rows has another xmin written to it, which none had before.
+    -- Any change of one of these rows writes a new xmin, which no row had before.
     WITH relations AS MATERIALIZED (
         SELECT c.oid, c.xmin
         FROM pg_class AS c
@@ -29,4 +29,4 @@ AS $$
     ) AS r
 $$;
 COMMENT ON FUNCTION pgmq._installed_state(text[]) IS
-'A digest of the functions, relations and templates of these names: by whom each was written last.';
+'A digest of the functions, relations and templates of these names, by who wrote each last.';

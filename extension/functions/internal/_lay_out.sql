@@ -36,7 +36,7 @@ BEGIN
         EXECUTE format('ALTER SEQUENCE %s SET LOGGED', v_ids);
     END IF;
 
-    -- Whoever monitors sees how a queue is doing, and no payload.
+    -- Members of pg_monitor see the state of a queue, but no payload.
     IF EXISTS (
         SELECT FROM unnest(ARRAY['msg_id', 'read_ct', 'enqueued_at', 'last_read_at', 'vt']) AS c (name)
         WHERE NOT has_column_privilege(
@@ -89,7 +89,7 @@ $$;
 COMMENT ON FUNCTION pgmq._lay_out_partitions(text) IS
 'Give a partitioned queue what finds messages in its partitions; safe to repeat.
 
-That is an index of msg_id, and marks between which there are messages.';
+These are an index of msg_id, and marks that bound the partition keys of its messages.';
 
 CREATE OR REPLACE FUNCTION pgmq._lay_out_groups(queue_name text)
 RETURNS void
@@ -109,7 +109,7 @@ $$;
 COMMENT ON FUNCTION pgmq._lay_out_groups(text) IS
 'Give a queue what finds FIFO groups quickly; safe to repeat.
 
-That is an index by group, and a mark below which no message is alive.';
+These are an index by group, and a mark below which there is no message.';
 
 CREATE OR REPLACE FUNCTION pgmq._lay_out_policy(policy pgmq.policy)
 RETURNS void
@@ -135,8 +135,8 @@ BEGIN
     -- must empty them too.
     IF to_regclass(format('pgmq.%I', v_dedup)) IS NOT NULL THEN
         IF policy.dedup_window IS NULL THEN
-            -- The table stays, or this would wait for open senders, and new ones for this. What
-            -- such a sender holds is left.
+            -- The table stays: to drop it would wait for open senders, and new senders would wait
+            -- for that. Rows that an open sender holds are left.
             EXECUTE format(
                 $dml$
                 DELETE FROM pgmq.%1$I AS d
@@ -187,7 +187,7 @@ BEGIN
     EXECUTE format('DROP SEQUENCE %s', v_mark);
     PERFORM set_config('lock_timeout', v_wanted, true);
 EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-    NULL;       -- another time: it does no harm
+    NULL;       -- it can be dropped another time, and does no harm
 END
 $$;
 COMMENT ON FUNCTION pgmq._clear_look_due(text) IS

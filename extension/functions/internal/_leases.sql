@@ -6,15 +6,15 @@ SET lock_timeout = '900ms'
 AS $$
 DECLARE
     v_space CONSTANT integer := pgmq._lock_space(queue);
-    -- The same as pg_locks shows it, which has keys without a sign.
+    -- The same key as pg_locks shows it: unsigned.
     v_shown CONSTANT oid := (v_space::bigint & 4294967295)::oid;
     v_holders integer[];
     v_locked boolean := false;
 BEGIN
     FOR attempt IN 1..10 LOOP
-        -- A reader has locked the table before, and keeps that lock for longer; anybody else is not
-        -- waited for. In this order, and not at once: pg_locks has both kinds of locks as they were
-        -- at different times.
+        -- Wait only for readers: those have locked the table before, and keep that lock for longer.
+        -- The two kinds of locks are looked up in this order, one after the other: a single look at
+        -- pg_locks would show them as they were at different times.
         v_holders := ARRAY(
             SELECT a.pid
             FROM pg_locks AS a
@@ -47,6 +47,8 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION pgmq._lock_leases(regclass) IS
-'Lock out who counts the leases of a queue with max_in_flight; false where that has failed.
+'Lock out others that count the leases of a queue with max_in_flight; false if that has failed.
 
-The lock is the session''s and must be given up. It is waited for for up to 900 ms, and not at all where a session has it that does not use the queue: then the cap may be exceeded by what is read at the same moment, but reads go on.';
+The lock is the session''s and must be released. The call waits for up to 900 ms, and not at all for
+a session that does not use the queue. After a failure the limit may be exceeded by reads of the
+same moment, but reads go on.';

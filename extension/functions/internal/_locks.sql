@@ -26,7 +26,8 @@ $$;
 COMMENT ON FUNCTION pgmq._holds_up_writers(regclass) IS
 'Whether this transaction has locked a queue''s table against writers, but not against all others.
 
-Whoever has looked at the queue and now waits to write waits for this transaction. To wait for an AccessExclusiveLock, and so for them, would be a deadlock.';
+A transaction that has looked at the queue and now waits to write waits for this one. If this one
+then waited for an AccessExclusiveLock, and so for the other, it would be a deadlock.';
 
 CREATE OR REPLACE FUNCTION pgmq._lock_out_all(queue regclass)
 RETURNS void
@@ -51,7 +52,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._lock_out_all(regclass) IS
-'Before DDL that locks everybody out: raise an error where waiting for it might be a deadlock.';
+'Before DDL that locks everybody out: raise an error if waiting for the lock might be a deadlock.';
 
 CREATE OR REPLACE FUNCTION pgmq._room_for_locks()
 RETURNS bigint

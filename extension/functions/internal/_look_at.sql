@@ -1,12 +1,12 @@
--- The newest look at a queue says what the next id and the time were, and who was writing then. It
--- is shared by all sessions, and found in one step from the end of the index, however many dead
--- entries lie before it; its epoch is from a sequence, so that nobody waits for a row of a
--- transaction that stays open. Whoever may use the schema may call this: nothing is taken from the
--- caller, so that it merely takes a look. One in a transaction that stays open or rolls back is not
--- seen by others, who take their own.
+-- A look at a queue records the next id, the time, and the transactions that were writing then. All
+-- sessions share the newest one. It is found in one step from the end of the index, no matter how
+-- many dead entries lie before it. Its epoch comes from a sequence, so that nobody waits for a row
+-- of a transaction that stays open. Anybody who may use the schema may call this: it takes nothing
+-- from the caller but the queue. Other sessions do not see a look of a transaction that stays open
+-- or rolls back; they take their own.
 --
--- The list of locks grows with the number of sessions: while the newest look is recent, others are
--- told what it has found, and looks take at most a twentieth of the time.
+-- Reading the list of locks takes longer with more sessions. So while the newest look is recent,
+-- other calls use what it has found, and looks take at most a twentieth of the time.
 CREATE OR REPLACE FUNCTION pgmq._look_at(
     queue regclass,
     OUT busy boolean,
@@ -37,7 +37,7 @@ BEGIN
     IF queue::text !~ '^"?pgmq"?\."?q_' THEN
         RETURN;
     END IF;
-    -- The file before the next id, that before the clock, and that before the writers.
+    -- The order matters: first the file, then the next id, then the clock, then the writers.
     v_ids := pg_get_serial_sequence(queue::text, 'msg_id');
     IF has_sequence_privilege(v_ids, 'SELECT') THEN
         v_file := pg_relation_filenode(v_ids);
@@ -49,7 +49,7 @@ BEGIN
     WHERE l.queue = _look_at.queue
     ORDER BY l.queue DESC, l.epoch DESC
     LIMIT 1;
-    -- Not if ids have begun again since, or the clock was set back.
+    -- A look is void if ids have begun again since, or the clock was set back.
     v_is_valid := v_last.ids_file = v_file AND v_last.next_id <= v_next_id
         AND v_last.looked_at <= v_now;
     IF v_is_valid THEN
@@ -98,7 +98,8 @@ BEGIN
     live_limit := v_new.live_limit;
     parked_limit := v_new.parked_limit;
     IF v_last.epoch IS NOT NULL THEN
-        -- The one before, and now and then all that was left over by sessions that looked at once.
+        -- Delete the look before, and now and then also those that sessions which looked at the
+        -- same time have left.
         DELETE FROM pgmq.look AS l
         WHERE l.queue = _look_at.queue AND l.epoch = ANY (ARRAY(
             SELECT o.epoch FROM pgmq.look AS o
@@ -109,7 +110,7 @@ BEGIN
             FOR UPDATE SKIP LOCKED
         ));
     ELSIF random() < 0.1 THEN
-        -- Those at queues that were dropped.
+        -- Delete the looks at queues that were dropped.
         DELETE FROM pgmq.look AS l
         WHERE l.ctid = ANY (ARRAY(
             SELECT o.ctid FROM pgmq.look AS o
@@ -121,9 +122,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._look_at(regclass) IS
-'Look who else writes to a queue, and say below which msg_id and which time all is settled.
+'Look who else writes to a queue, and return the msg_id and the time below which all is settled.
 
-Times are microseconds since 1970. busy is whether anybody else writes; null where the newest look is so recent that this was not found out. If nobody does, all below the next id and the clock that the caller has read before is settled. Else ready_limit and parked_limit come from looks: those who wrote then have ended, or the look is older than the interval of sweeps; live_limit does not count the latter.';
+Times are microseconds since 1970. busy is whether another transaction writes; it is null if the
+newest look is so recent that this was not found out. If nobody else writes, all below the next id
+and the clock that the caller has read before is settled. Otherwise ready_limit and parked_limit
+come from looks whose writers have ended, or that are older than the interval of sweeps. live_limit
+comes only from looks whose writers have ended.';
 
 CREATE OR REPLACE FUNCTION pgmq._sweep_interval()
 RETURNS bigint
@@ -133,8 +138,7 @@ AS $$
 DECLARE
     v_interval interval;
 BEGIN
-    -- What the session has set does not count, nor what its role has: messages would be late for
-    -- others.
+    -- A setting of the session or of its role does not count: it would delay messages for others.
     SELECT split_part(c.setting, '=', 2)::interval INTO v_interval
     FROM pg_db_role_setting AS s
     CROSS JOIN unnest(s.setconfig) AS c (setting)

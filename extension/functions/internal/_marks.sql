@@ -1,6 +1,6 @@
--- How templates read the low-water marks. STABLE, so that a mark may bound an index scan: it is
--- read when that begins, after the table was locked. A sequence that has not been set yet has no
--- value: then nothing may be passed over.
+-- Templates read the low-water marks by these functions. They are STABLE, so that a mark can bound
+-- an index scan: it is read when the scan begins, after the table was locked. A sequence that was
+-- never set has no value; then nothing may be passed over.
 CREATE OR REPLACE FUNCTION pgmq._id_mark(mark regclass)
 RETURNS bigint
 LANGUAGE plpgsql STABLE
@@ -9,7 +9,8 @@ BEGIN
     RETURN coalesce(pg_catalog.pg_sequence_last_value(mark), '-9223372036854775808'::bigint);
 END
 $$;
-COMMENT ON FUNCTION pgmq._id_mark(regclass) IS 'No message of the kind that the mark is for has a smaller msg_id.';
+COMMENT ON FUNCTION pgmq._id_mark(regclass) IS
+'The msg_id below which there is no message of the kind that the mark is for.';
 
 CREATE OR REPLACE FUNCTION pgmq._parked_mark(mark regclass)
 RETURNS timestamptz
@@ -21,7 +22,7 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION pgmq._parked_mark(regclass) IS 'No parked message has a smaller vt.';
+COMMENT ON FUNCTION pgmq._parked_mark(regclass) IS 'The vt below which there is no parked message.';
 
 CREATE OR REPLACE FUNCTION pgmq._microseconds(moment timestamptz)
 RETURNS bigint
@@ -38,13 +39,13 @@ AS $$
 DECLARE
     v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
 BEGIN
-    -- A parked mark ahead of the clock: that was set back.
+    -- If the parked mark is ahead of the clock, the clock was set back.
     RETURN v_now >= coalesce(pg_catalog.pg_sequence_last_value(sweep_due), 0)
         OR v_now < coalesce(pg_catalog.pg_sequence_last_value(parked_mark), 0);
 END
 $$;
 COMMENT ON FUNCTION pgmq._is_sweep_due(regclass, regclass) IS
-'Whether what lies below the marks of a queue is to be looked at, for stragglers.';
+'Whether the messages below the marks of a queue are to be looked at.';
 
 CREATE OR REPLACE FUNCTION pgmq._is_upkeep_due(parked_mark regclass, sweep_due regclass)
 RETURNS boolean
@@ -55,7 +56,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._is_upkeep_due(regclass, regclass) IS
-'Whether a call that has found nothing is to look after the marks: one in 16, and when a sweep is due.';
+'Whether a call that found nothing must move the marks: one in 16, and always if a sweep is due.';
 
 -- An announcement (see the template announce) is one number in a sequence: the time in milliseconds
 -- since 2020, which is enough until 2089, and behind it the last 22 bits of the transaction that

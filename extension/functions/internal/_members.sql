@@ -31,9 +31,7 @@ AS $$
         AND d.deptype = 'e'
 $$;
 COMMENT ON FUNCTION pgmq._members() IS
-'What belongs to the extension: its name, quoted where it must be, and who wrote it last.
-
-The latter for functions.';
+'The members of the extension: the name, quoted if needed, and for functions who wrote it last.';
 
 CREATE OR REPLACE FUNCTION pgmq._release_members()
 RETURNS void
@@ -57,8 +55,8 @@ BEGIN
     LOOP
         EXECUTE format('ALTER EXTENSION pgmq DROP %s %s', v_member.type, v_member.identity);
     END LOOP;
-    -- What an extension's script grants, and all that was granted on the same before, a dump takes
-    -- for the extension's and leaves out, also of what is no member. Leaving it ends that.
+    -- A dump leaves out all grants on an object on which the extension's script has granted
+    -- something, even if the object is no member any more. Leaving the extension ends that.
     FOR v_member IN
         SELECT DISTINCT
             CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS type,
@@ -77,6 +75,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._release_members() IS
-'Let go of what the extension''s script made for queues.
+'Take what the extension''s script made for queues out of the extension.
 
-A queue''s objects are the user''s, and a dump must carry them.';
+A queue''s objects are the user''s, and a dump must contain them.';

@@ -16,14 +16,14 @@ BEGIN
         RETURN v_function;
     END IF;
     v_name := pgmq.format_table_name(queue_name, 'q');
-    -- The name may be that of something else, such as a sequence, or a partition of another queue.
+    -- Something else may have the name: a sequence, or a partition of another queue.
     v_table := (
         SELECT c.oid FROM pg_class AS c
         WHERE c.oid = to_regclass(format('pgmq.%I', v_name)) AND c.relkind IN ('r', 'p')
             AND pgmq._is_listed(queue_name)
     );
-    -- Waits for whoever creates or drops it, and has this session notice what they did: a queue
-    -- that is there now, with its functions, may just have been created.
+    -- This waits for a transaction that creates or drops the table, and lets this session notice
+    -- the result: the queue and its functions may just have been created.
     IF pg_relation_size(v_table) IS NOT NULL
         AND to_regproc(format('pgmq.%I', v_function)) IS NOT NULL
     THEN
@@ -38,7 +38,7 @@ BEGIN
                 HINT = format('Create it with SELECT pgmq.create(%L).', queue_name);
     END IF;
 
-    -- Not every queue has it, and what every queue has is there.
+    -- This queue is whole, so the operation is one that not every queue has.
     IF to_regproc(format('pgmq.%I', pgmq._function_name('enqueue', queue_name))) IS NOT NULL
         AND (
             SELECT bool_and(t.features NOT IN ('', 'plain'))
@@ -69,6 +69,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._missing(text, text) IS
-'Called when no function bears the name of a queue as it was given.
+'Called if no compiled function has the name of the queue as it was written.
 
-Finds the queue under its proper name, compiles it, or says that it does not exist. Null for an operation that is there only where something is enabled for a queue, and is not.';
+Finds the queue under its proper name and compiles it if needed, or raises the error for an unknown
+queue. Returns null for an operation that the queue lacks because a feature is not enabled.';

@@ -11,7 +11,7 @@ CREATE OR REPLACE FUNCTION pgmq._can_return(origin text, dead_letter_queue text)
 RETURNS boolean
 LANGUAGE sql STABLE
 AS $$
-    -- A message names it, so it may be anything, and nothing: it must not raise an error.
+    -- The name comes from a message, so it may be anything, and must not raise an error.
     SELECT to_regproc('pgmq.' || quote_ident(pgmq._function_name('enqueue', origin))) IS NOT NULL
         AND origin <> lower(dead_letter_queue)
         AND (NOT pgmq._can_be_used() OR pgmq._is_safe_to_touch(
@@ -54,7 +54,8 @@ BEGIN
             pg_catalog.format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
         );
     END IF;
-    -- Not by send: what moves is no duplicate. The clock is read under the table's lock, as there.
+    -- Not by send, which could take the message for a duplicate. As in send, the clock is read
+    -- under the table's lock.
     RETURN QUERY EXECUTE pg_catalog.format(
         $sql$
         WITH removed AS (
@@ -83,4 +84,5 @@ $$;
 COMMENT ON FUNCTION pgmq._move(text, bigint[], text, boolean) IS
 'Move messages to another queue, in msg_id order, and return their new msg_ids.
 
-They are not read yet there, and visible unless a delay has not run out; without the headers of a dead letter if they are to be revived.';
+There they count as never read, and are visible unless a delay has not run out. To revive dead
+letters, their headers of a dead letter are removed.';

@@ -1,6 +1,6 @@
--- Names of queues, and those made of them. A queue is what pgmq.meta lists: its table, archive,
--- indexes and functions bear names made of the queue's own, but a name alone says nothing. It may
--- belong to a partition, to an archive that was put aside, or to what somebody has made by hand.
+-- Names of queues, and names made from them. A queue is what pgmq.meta lists. Its table, archive,
+-- indexes and functions have names made from the queue's name. But a name alone proves nothing: it
+-- may belong to a partition, to an archive that was put aside, or to an object made by hand.
 CREATE OR REPLACE FUNCTION pgmq._suffix(queue_name text)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -12,7 +12,7 @@ AS $$
     END
 $$;
 COMMENT ON FUNCTION pgmq._suffix(text) IS
-'How the names of a queue''s indexes, sequences and compiled functions end.';
+'The end of the names of a queue''s indexes, sequences and compiled functions.';
 
 CREATE OR REPLACE FUNCTION pgmq._function_name(operation text, queue_name text)
 RETURNS text
@@ -35,7 +35,7 @@ AS $$
     END
 $$;
 COMMENT ON FUNCTION pgmq._enabled(text, text) IS
-'The name of the function that an operation which only some queues have was compiled into; null where it was not.';
+'The name of the compiled function of an operation that only some queues have; null without it.';
 
 CREATE OR REPLACE FUNCTION pgmq._is_listed(queue_name text)
 RETURNS boolean

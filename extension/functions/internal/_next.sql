@@ -1,6 +1,6 @@
--- What has been leased and acknowledged leaves dead index entries at times that are yet to come,
--- which no mark can pass. Where these may be many, the search goes by steps, and ends after some:
--- the result is then the time up to which there is nothing.
+-- Acknowledged leases leave dead index entries at future times, which no mark can pass. If there
+-- may be many, the search goes in steps and ends after some of them. The result is then the time up
+-- to which there is no message.
 CREATE OR REPLACE FUNCTION pgmq._next(queue_name text, until timestamptz)
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
@@ -24,7 +24,7 @@ BEGIN
     v_statement := format('SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('soonest', queue_name));
     FOR step IN 0 .. 75 LOOP            -- 11 minutes
         EXECUTE v_statement INTO v_next USING v_began, v_since, v_place;
-        -- Reads must clear away so many before any other is seen.
+        -- If so many must not be handed out, reads have to move them away before others are seen.
         IF step = 0 AND v_next IS NULL AND pgmq._enabled('bury', queue_name) IS NOT NULL THEN
             IF cardinality(pgmq._visible(queue_name, v_began, 1000, null)) = 1000 THEN
                 RETURN now();
@@ -33,7 +33,7 @@ BEGIN
         IF v_next IS NOT NULL OR v_place = until THEN
             RETURN v_next;
         END IF;
-        -- Some seconds at least, or whoever waits would ask in vain all the time.
+        -- Search some seconds ahead at least, or a waiting consumer would ask in vain all the time.
         EXIT WHEN step > 7 AND clock_timestamp() > v_began + interval '3 milliseconds';
         v_since := v_place;
         v_place := least(until, v_place + CASE
@@ -47,4 +47,5 @@ $$;
 COMMENT ON FUNCTION pgmq._next(text, timestamptz) IS
 'When the next message is visible: the vt of the first ready one, or of the first parked one.
 
-Null when there is none. Nobody is told of a time later than until. Messages that no read would return, for they have expired or were received too often, do not count; up to 1,000 are passed.';
+Null when there is none. No time later than until is returned. Messages that no read would return,
+since they have expired or were received too often, do not count; up to 1,000 of them are passed.';

@@ -1,11 +1,11 @@
--- A call of a queue's function by a name that is put together costs a fifth of a single call, for
--- its statement is parsed and planned each time. For a few queues the names may stand in functions:
--- _pinned(queue_name) says for which, and _pinned_<operation>() finds the queue's function by
--- comparing its name with some others'. Each session compiles these anew whenever they change, so
--- they are for a few queues that stay.
+-- Usually the name of a queue's function is put together in a statement that is parsed and planned
+-- on each call, which is a fifth of the cost of a single call. For a few queues the names can stand
+-- in functions instead: _pinned(queue_name) says for which, and _pinned_<operation>() finds the
+-- queue's function by comparing names. Each session compiles these functions anew when they change,
+-- so they are for a few queues that stay.
 --
--- What they are made of is in pgmq.pinned. Nothing is lost where they are as they were installed,
--- for no queue at all, as after a restore: calls go the other way.
+-- pgmq.pinned lists the queues. As installed, and after a restore, the functions know no queue at
+-- all. Nothing is lost then: calls go the usual way.
 CREATE OR REPLACE FUNCTION pgmq._write_pinned()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -15,7 +15,7 @@ SET client_min_messages = warning
 AS $$
 DECLARE
     v_names CONSTANT text[] := ARRAY(
-        -- As it was created, and as others may write it.
+        -- The name as it was created, and in lower case, as others may write it.
         SELECT DISTINCT n.name COLLATE "C"
         FROM pgmq.pinned AS p
         CROSS JOIN LATERAL (VALUES (p.queue_name), (lower(p.queue_name))) AS n (name)
@@ -129,7 +129,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._lock_pinned() IS
-'Be the only one to change pgmq.pinned; raise an error for whoever does not own pgmq.';
+'Lock pgmq.pinned against other changes; raise an error unless the caller owns pgmq.';
 
 CREATE OR REPLACE FUNCTION pgmq._doctor_pinned()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)

@@ -20,8 +20,8 @@ $$;
 COMMENT ON FUNCTION pgmq._policy_of(text) IS
 'The policy of a queue, with everything off where none is stored.';
 
--- What templates ask of a policy: one expression each, so that a call is inlined, and what the
--- policy leaves out is folded away.
+-- What templates ask of a policy. Each is one expression, so that a call is inlined, and parts that
+-- the policy does not use are folded away.
 CREATE OR REPLACE FUNCTION pgmq._expires_at(
     enqueued_at timestamptz,
     headers jsonb,
@@ -30,8 +30,8 @@ CREATE OR REPLACE FUNCTION pgmq._expires_at(
 RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    -- Whatever the header holds, it must not make the queue unreadable: what is no number counts
-    -- for nothing, and a number of more than 95 years for these, or the time would be too late.
+    -- No header may make the queue unreadable. So a value that is no number is ignored, and a
+    -- number of more than 95 years counts as 95 years: the time would be out of range.
     SELECT CASE
         WHEN message_ttl IS NULL THEN 'infinity'::timestamptz
         -- A dead letter keeps the header for the queue that it may go back to.

@@ -11,7 +11,7 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 DECLARE
-    -- A null is the default, too: waiting for ever would hold the table's lock as long.
+    -- Null means the default, too: waiting for ever would hold the table's lock for ever.
     v_deadline timestamptz := clock_timestamp()
         + pg_catalog.make_interval(secs => coalesce(max_poll_seconds, 5));
     v_pause double precision := greatest(

@@ -1,5 +1,5 @@
--- What a SECURITY DEFINER function that anybody may call asks before it does something for its
--- caller. A lock on the queue's table proves nothing: PREPARE takes one without any right.
+-- A SECURITY DEFINER function that anybody may call asks these before it acts for its caller. A
+-- lock on the queue's table proves nothing: PREPARE takes one without any right.
 CREATE OR REPLACE FUNCTION pgmq._has_written(queue regclass)
 RETURNS boolean
 LANGUAGE sql VOLATILE
@@ -19,19 +19,21 @@ $$;
 COMMENT ON FUNCTION pgmq._has_written(regclass) IS
 'Whether this transaction has inserted, updated or deleted rows of this table.
 
-To ask takes the right to do so. (The session''s transactions of the same second may count too. False where track_counts is off.)';
+To ask takes the right to do so. (The session''s transactions of the same second may count too. False
+where track_counts is off.)';
 
 CREATE OR REPLACE FUNCTION pgmq._is_user(queue regclass, privilege text)
 RETURNS boolean
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- SET ROLE needs membership, and a function of another owner changes neither of these.
+    -- Trustworthy: SET ROLE needs membership, and a function of another owner changes neither the
+    -- setting nor the login.
     SELECT coalesce((
         SELECT has_table_privilege(r.oid, queue, privilege)
             OR privilege IN ('SELECT', 'INSERT', 'UPDATE')
             AND has_any_column_privilege(r.oid, queue, privilege)
-            -- By grant_maintain(): whose name is on the function may do the upkeep.
+            -- grant_maintain() lets a role do the upkeep: it has the right to this function.
             OR has_function_privilege(r.oid, to_regprocedure(format(
                 'pgmq.%I()', pgmq._function_name('scheduled', substr(c.relname, 3))
             ))::oid, 'EXECUTE')
@@ -43,7 +45,9 @@ $$;
 COMMENT ON FUNCTION pgmq._is_user(regclass, text) IS
 'Whether the session''s role has a privilege on a queue, maintains it, or has just written to it.
 
-To be called where current_user says nothing, as in SECURITY DEFINER functions. It knows the session''s login, or what SET ROLE has made of it, and not the owner of another SECURITY DEFINER function in between: such a caller is known only after it has written to the queue.';
+For SECURITY DEFINER functions, where current_user does not tell the caller. It knows the session''s
+login, or the role of SET ROLE. It does not know the owner of another SECURITY DEFINER function in
+between: such a caller is recognized only after it has written to the queue.';
 
 CREATE OR REPLACE FUNCTION pgmq._is_own(transaction_id xid)
 RETURNS boolean
@@ -59,11 +63,12 @@ $$;
 COMMENT ON FUNCTION pgmq._is_own(xid) IS
 'Whether an xmin or xmax is that of this transaction, or of a subtransaction that has not ended.
 
-So a function can see that its caller has just stored, changed or locked a row. In a subtransaction it looks through pg_locks.';
+So a function can see that its caller has just stored, changed or locked a row. In a subtransaction
+it looks through pg_locks.';
 
--- IMMUTABLE, which it is not: so it is evaluated while the expression that calls it is planned,
--- once a session, and costs a call nothing. Whoever comes by the same plan with another role later
--- is told by Postgres itself, without the hint.
+-- Deliberately mislabelled IMMUTABLE, so that it is evaluated when the calling expression is
+-- planned, once a session, and costs a call nothing. If the session uses the same plan with another
+-- role later, Postgres itself raises the error, without the hint.
 CREATE OR REPLACE FUNCTION pgmq._may(privilege text, queue_name text, queue regclass)
 RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE

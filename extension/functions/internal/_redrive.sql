@@ -1,7 +1,6 @@
--- Put visible messages back into the queues that they came from, or into one that is named, oldest
--- first, and return how many. In steps: what this has not come to, another one may take that runs
--- at the same time. What is leased, delayed or locked is somebody's, and stays; so does what came
--- from no queue that is known.
+-- Put visible messages back into the queues that they came from, or into a given one, oldest first,
+-- and return how many. It goes in steps, so that another call can take the rest at the same time.
+-- Messages that are leased, delayed or locked stay, and so do those that came from no known queue.
 CREATE OR REPLACE FUNCTION pgmq._redrive(queue_name text, to_queue text, quantity bigint)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
@@ -36,7 +35,8 @@ BEGIN
     v_live := pgmq._live_range(queue_name);
     EXECUTE format('SELECT pgmq.%I()', pgmq._compiled('advance', queue_name));
     v_now := clock_timestamp();
-    -- Behind what was redriven before: until a vacuum, its entries are in the primary key.
+    -- Begin behind the messages that were redriven before: until a vacuum, their dead entries are
+    -- in the primary key.
     EXECUTE format(
         $sql$
         SELECT least(
@@ -121,4 +121,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._redrive(text, text, bigint) IS
-'What redrive() does for a queue that is known: put back up to so many messages, and return how many.';
+'Do what redrive() does, for a known queue: put back up to so many messages, and return how many.';

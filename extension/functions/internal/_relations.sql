@@ -22,7 +22,7 @@ AS $$
     )))
 $$;
 COMMENT ON FUNCTION pgmq._queue_table(text, boolean) IS
-'The table, or the archive, that a queue of this name has, in whatever case; null where it is missing.';
+'The table of a queue, or its archive, whatever the case of the name; null if it is missing.';
 
 CREATE OR REPLACE FUNCTION pgmq._owner(relation regclass)
 RETURNS regrole
@@ -33,12 +33,12 @@ BEGIN
     RETURN (SELECT c.relowner FROM pg_class AS c WHERE c.oid = relation);
 END
 $$;
-COMMENT ON FUNCTION pgmq._owner(regclass) IS 'The owner of a relation; null where that is missing.';
+COMMENT ON FUNCTION pgmq._owner(regclass) IS 'The owner of a relation; null if it is missing.';
 
--- The one list of what a queue consists of, apart from its functions, and apart from what Postgres
--- makes with a table: the sequence of msg_ids, the indexes of keys. Whatever creates, checks, drops
--- or lets go of a queue goes by it. (upgrade/prepare.sql repeats definitions, for it runs where
--- there is no such function yet.)
+-- The one list of the relations of a queue. Not listed are its functions, and what Postgres creates
+-- with a table: the sequence of msg_ids and the indexes of keys. All code that creates, checks,
+-- drops or releases a queue goes by this list. (upgrade/prepare.sql repeats definitions: it runs
+-- where this function does not exist yet.)
 CREATE OR REPLACE FUNCTION pgmq._relations(queue_name text)
 RETURNS TABLE (
     role text,
@@ -74,7 +74,8 @@ AS $$
             ('fifo_idx', 'index', 'queue',
                 '(hashtextextended(coalesce(headers ->> ''x-pgmq-group'', ''_default_fifo_group''), 0),'
                 ' (msg_id + 0))', 'fifo', 'index of groups'),
-            -- Leases are counted by it. What was never read, or given back, is not one.
+            -- Leases are counted by this index. A message that was never read, or was given back,
+            -- is not leased.
             ('in_flight_idx', 'index', 'queue', '(vt) WHERE last_read_at IS NOT NULL',
                 'max_in_flight', 'index of leases'),
             ('archived_at_idx', 'index', 'archive', '(archived_at)', null,

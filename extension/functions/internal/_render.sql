@@ -118,7 +118,12 @@ $$;
 COMMENT ON FUNCTION pgmq._words(text, pgmq.policy) IS
 'What stands for "option$policy" and "...$partitions" in the templates of a queue.
 
-option$policy is the value of an option. The others keep a statement to the partitions that have messages, and are true for a queue without partitions: live$partitions(q) is the condition for scans, front$partitions(q) that for the first partitions with messages, lookup$partitions(q) that for what looks messages up by msg_id (which itself says where they are, unless the partitions are those of times). front_key and last_key are where front and live end; default is the default partition.';
+option$policy is the value of an option. The others keep a statement to the partitions that have
+messages, and are true for a queue without partitions: live$partitions(q) is the condition for
+scans, front$partitions(q) that for the first partitions with messages, lookup$partitions(q) that
+for what looks messages up by msg_id (which itself says where they are, unless the partitions are
+those of times). front_key and last_key are where front and live end; default is the default
+partition.';
 
 CREATE OR REPLACE FUNCTION pgmq._lines_for(body text, features jsonb)
 RETURNS text
@@ -260,4 +265,5 @@ $$;
 COMMENT ON FUNCTION pgmq._render(text, jsonb, jsonb) IS
 'A template as it is for the queue with these features and these words.
 
-Where the queue is partitioned, a function that keeps to the partitions with messages is planned on each call.';
+Where the queue is partitioned, a function that keeps to the partitions with messages is planned on
+each call.';

@@ -23,4 +23,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._schedule(text) IS
-'Create, or put right, the function by which schedulers maintain a queue with the rights of its owner.';
+'Create or correct the function by which schedulers maintain a queue with its owner''s rights.';

@@ -20,7 +20,7 @@ AS $$
     )
 $$;
 COMMENT ON FUNCTION pgmq._lease_end(integer, timestamptz) IS
-'The vt of a message that is leased for some seconds: not behind the clock, and not that of a ready one.';
+'The vt of a message leased for some seconds: not behind the clock, and not that of a ready one.';
 
 CREATE OR REPLACE FUNCTION pgmq._parked_until(visible_at timestamptz, enqueued_at timestamptz)
 RETURNS timestamptz

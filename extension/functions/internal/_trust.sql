@@ -107,7 +107,9 @@ $$;
 COMMENT ON FUNCTION pgmq._unsafe_owner(text) IS
 'An owner because of whom the caller cannot, or must not, do what the owner of this queue can.
 
-Cannot, because the caller has not the rights of that owner. Must not, because the caller, or its login, is a superuser or the like and that owner is not: code of the owner''s would run with these rights. Null where all is well.';
+Cannot, because the caller has not the rights of that owner. Must not, because the caller, or its
+login, is a superuser or the like and that owner is not: code of the owner''s would run with these
+rights. Null where all is well.';
 
 CREATE OR REPLACE FUNCTION pgmq._powerful_callers()
 RETURNS oid[]
@@ -153,7 +155,8 @@ $$;
 COMMENT ON FUNCTION pgmq._is_safe_to_touch(regclass) IS
 'Whether a table that the caller has not named may be read or written on the caller''s behalf.
 
-False for superusers and the like where somebody less powerful owns it: even to plan a SELECT may run what the owner has put into an index. Others have been given their rights by the owner.';
+False for superusers and the like where somebody less powerful owns it: even to plan a SELECT may
+run what the owner has put into an index. Others have been given their rights by the owner.';
 
 CREATE OR REPLACE FUNCTION pgmq._can_be_used()
 RETURNS boolean

@@ -21,7 +21,8 @@ BEGIN
     END IF;
     v_space := pgmq._lock_space(pgmq._queue_table(queue_name));
     BEGIN
-        -- Got, given up and noted in single statements within the block: a cancel comes between two.
+        -- Taking the lock and noting it is one statement, and so is giving it up: a cancel can only
+        -- come between two statements.
         v_alone := pg_try_advisory_lock(v_space, -2);
         IF v_alone THEN
             EXECUTE format('SELECT pgmq.%I($1)', v_forget)
@@ -42,4 +43,5 @@ $$;
 COMMENT ON FUNCTION pgmq._upkeep(text, integer) IS
 'A step of upkeep, on the back of some other call that takes or adds so many messages.
 
-Removes archived messages and deduplication keys that the policy keeps no longer. A failure is a warning.';
+Removes archived messages and deduplication keys that the policy keeps no longer. A failure is a
+warning.';

@@ -56,4 +56,5 @@ $$;
 COMMENT ON FUNCTION pgmq._visible(text, timestamptz, bigint, jsonb) IS
 'The visible messages with the smallest msg_id, in order, not locked: due ones and ready ones merged.
 
-Of many due messages, those that fell due first take part. The same choice as in the template claim, which locks.';
+Of many due messages, those that fell due first take part. The same choice as in the template claim,
+which locks.';

@@ -29,9 +29,9 @@ BEGIN
     PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
     -- Never set it to an earlier time: other consumers may wait for longer.
     IF v_armed > coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0) THEN
-        -- A lock of the session, held only here: the transaction may stay open for long. Taking it
-        -- with noting that, and giving it up with noting that, are single statements: a cancel can
-        -- only come between two statements.
+        -- A lock of the session, held only here: the transaction may stay open for long. Taking the
+        -- lock and noting it is one statement, and so is giving it up: a cancel can only come
+        -- between two statements.
         BEGIN
             v_locked := pg_try_advisory_lock(v_lock);
             v_sure := v_locked;

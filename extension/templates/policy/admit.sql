@@ -52,8 +52,8 @@ BEGIN
     END IF;
     LOCK TABLE ONLY pgmq.q_$queue IN ROW EXCLUSIVE MODE;
     BEGIN
-        -- Taking the lock with noting that, and giving it up with noting that, are single
-        -- statements: a cancel can only come between two statements.
+        -- Taking the lock and noting it is one statement, and so is giving it up: a cancel can only
+        -- come between two statements.
         v_alone := pg_try_advisory_lock(v_space, -1) OR pgmq._lock_leases('pgmq.q_$queue');
         WITH locks AS MATERIALIZED (
             SELECT l.virtualtransaction AS holder, l.pid, l.relation, l.objid::bigint AS leased
