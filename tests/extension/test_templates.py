@@ -140,7 +140,6 @@ def test_what_keeps_to_the_partitions_with_messages_is_planned_on_each_call(
         INNER JOIN pg_proc AS p ON p.proname = pgmq._function_name(t.name, m.queue_name)
         INNER JOIN pg_class AS c ON c.relname = pgmq.format_table_name(m.queue_name, 'q')
         WHERE t.features <> CASE c.relkind WHEN 'p' THEN 'plain' ELSE 'partitioned' END
-            AND t.name <> 'idle'    -- part of read and pop, with their settings
         """
     ).fetchall()
     assert len(found) > 300
