@@ -1,9 +1,9 @@
--- A template is the SQL of a queue called "$queue": valid SQL, in which stand
+-- A template is the SQL of a queue called "$queue". It is valid SQL and contains
 --   * pgmq.NAME_$queue: a relation or a function of the queue;
---   * NAME$policy and NAME$partitions: what _words() says;
---   * comments of their own, "--# if a or b", "--# unless a or b", "--# else" and "--# end": the
---     lines between them are for queues that have one of these features, or none of them.
--- Whatever else looks like one of these is an error. A first line "--# for a or b" has become
+--   * NAME$policy and NAME$partitions: replaced by what _words() says;
+--   * lines "--# if a or b", "--# unless a or b", "--# else" and "--# end": the lines between them
+--     are for queues that have one of these features, or none of them.
+-- Anything else that looks like one of these is an error. A first line "--# for a or b" has become
 -- template.features: for which queues a template is compiled at all.
 CREATE OR REPLACE FUNCTION pgmq._features(queue_name text, policy pgmq.policy)
 RETURNS jsonb
@@ -25,9 +25,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._features(text, pgmq.policy) IS
-'What templates ask about a queue: of what kind it is, what its policy says, and what else was enabled for it.
+'The features of a queue that templates ask about: its kind, its policy, and what else is enabled.
 
-Of the kinds, plain and partitioned, it is one.';
+The kind is either plain or partitioned.';
 
 CREATE OR REPLACE FUNCTION pgmq._has_feature(conditions text, features jsonb)
 RETURNS boolean
@@ -50,7 +50,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._has_feature(text, jsonb) IS
-'Whether one of the conditions of a template ("a or b") holds for a queue with these features, or there are none.';
+'Whether a queue with these features meets a template''s condition ("a or b"), or there is none.';
 
 CREATE OR REPLACE FUNCTION pgmq._words(queue_name text, policy pgmq.policy)
 RETURNS jsonb
@@ -134,7 +134,7 @@ DECLARE
     v_line text;
     v_lines text[] := '{}'::text[];
     v_marker text[];
-    -- Of each condition around the line: what began it, and whether its lines are kept.
+    -- For each condition around the line: what began it, and whether its lines are kept.
     v_began text[] := '{}'::text[];
     v_kept boolean[] := '{}'::boolean[];
     v_depth integer := 0;
@@ -178,7 +178,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._lines_for(text, jsonb) IS
-'The lines of a template that are for a queue with these features.';
+'The lines of a template that apply to a queue with these features.';
 
 CREATE OR REPLACE FUNCTION pgmq._raise_template(body text, problem text)
 RETURNS void
@@ -192,7 +192,8 @@ BEGIN
             HINT = 'CONTRIBUTING.md says under "Templates" what may stand in one.';
 END
 $$;
-COMMENT ON FUNCTION pgmq._raise_template(text, text) IS 'Say what is wrong with a template.';
+COMMENT ON FUNCTION pgmq._raise_template(text, text) IS
+'Raise the error for a mistake in a template.';
 
 CREATE OR REPLACE FUNCTION pgmq._render(body text, features jsonb, words jsonb)
 RETURNS text
@@ -208,7 +209,7 @@ DECLARE
     v_pattern text;
     v_name text;
 BEGIN
-    -- Sessions keep the text of what they call; its comments are here.
+    -- Comments are removed: each session keeps the text of the functions that it calls.
     v_sql := regexp_replace(v_sql, '^ *--( .*)?\n', '', 'gn');
     FOR v_found IN
         SELECT DISTINCT m.match[1] AS name, m.match[2] AS row
@@ -232,8 +233,8 @@ BEGIN
         );
     END LOOP;
 
-    -- $queue cannot be part of a queue's name (format_table_name refuses $), nor can the quote that
-    -- ends a literal, so the result is the template with other identifiers and nothing else.
+    -- A queue's name contains neither $ nor the quote that ends a literal (format_table_name
+    -- refuses both). So only identifiers of the template change.
     FOR v_found IN
         SELECT DISTINCT m.match[1] AS name
         FROM regexp_matches(v_sql, '\mpgmq\."?(\w+\$queue)\M', 'g') AS m (match)
@@ -263,7 +264,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._render(text, jsonb, jsonb) IS
-'A template as it is for the queue with these features and these words.
+'Render a template for the queue with these features and these words.
 
-Where the queue is partitioned, a function that keeps to the partitions with messages is planned on
-each call.';
+In a partitioned queue, a function that keeps to the partitions with messages is planned on each
+call.';

@@ -1,8 +1,8 @@
--- pg_partman sets the search_path of the session, and at the end sets what it had found: where that
--- is a function's own search_path, it outlasts the function. A user's trigger may do so, too. So
--- whatever calls a function with a search_path that comes to pg_partman, or to triggers, calls this
--- then.
--- (What was SET LOCAL is then the session's, as after any of pg_partman's calls.)
+-- pg_partman changes the search_path of the session, and at the end sets back what it had found. If
+-- that was a function's own search_path, it then outlives the function. A user's trigger may do the
+-- same. So after a call of a function with a search_path of its own that may run pg_partman or
+-- triggers, the caller calls this.
+-- (A search_path from SET LOCAL then becomes the session's, as after any call of pg_partman.)
 CREATE OR REPLACE FUNCTION pgmq._restore_search_path(path text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -14,4 +14,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._restore_search_path(text) IS
-'Set the search_path of the session unless it is that.';
+'Set the search_path of the session to this, unless it is already.';

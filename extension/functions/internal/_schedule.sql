@@ -6,7 +6,7 @@ AS $$
 DECLARE
     v_function CONSTANT text := format('pgmq.%I', pgmq._function_name('scheduled', queue_name));
 BEGIN
-    -- Anew where it is there: a former owner of the queue may have changed it.
+    -- An existing function is replaced: a former owner of the queue may have changed it.
     EXECUTE format(
         $ddl$
         CREATE OR REPLACE FUNCTION %s() RETURNS bigint

@@ -1,4 +1,4 @@
--- What set_policy() consists of.
+-- The parts of set_policy().
 CREATE OR REPLACE FUNCTION pgmq._check_policy(policy pgmq.policy)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
@@ -89,7 +89,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                 HINT = 'Dead-letter queues must not form a circle.';
     END IF;
-    -- The owner of the queue, not whoever reads it, puts the dead letters there.
+    -- The owner of the queue, not its readers, writes the dead letters there.
     IF NOT has_table_privilege(v_owner, v_table, 'INSERT') THEN
         RAISE EXCEPTION 'the owner of queue "%", %, may not insert into dead-letter queue "%"',
             queue_name, v_owner, v_name
@@ -112,4 +112,4 @@ $$;
 COMMENT ON FUNCTION pgmq._ensure_dead_letter_queue(text, text) IS
 'The proper name of a queue that is to take the dead letters of another.
 
-It is created if missing, and locked against being dropped.';
+The queue is created if it is missing, and locked against being dropped.';

@@ -1,7 +1,7 @@
--- PL/pgSQL keeps what it has made of a function for as long as a session lasts, and frees it only
--- when that function, by its oid, is called again and is another one by then. So some functions of
--- queues that are dropped are put aside, and become those of the next queues of the same owner: or
--- sessions that use very many queues, one after another, would grow and grow.
+-- PL/pgSQL keeps a compiled function as long as the session lasts. It frees it only when the
+-- function with the same oid is called again and has changed since. So a session that uses very
+-- many queues, one after another, would grow and grow. Therefore some functions of dropped queues
+-- are put aside, and become those of the next queues of the same owner.
 CREATE OR REPLACE FUNCTION pgmq._retire(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -42,7 +42,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._retire(text) IS
-'Put the compiled functions of a queue aside for the next ones of its owner, or drop them.';
+'Put the compiled functions of a queue aside for the next queues of its owner, or drop them.';
 
 CREATE OR REPLACE FUNCTION pgmq._spares(owner oid)
 RETURNS SETOF text
@@ -58,7 +58,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._spares(oid) IS
-'The sets of functions that were put aside of this owner''s queues: what their names end in.';
+'The sets of functions of this owner that were put aside, each by the end of their names.';
 
 CREATE OR REPLACE FUNCTION pgmq._reuse(queue_name text, owner oid)
 RETURNS void
@@ -69,7 +69,7 @@ DECLARE
     v_set CONSTANT text := (
         SELECT s.number
         FROM pgmq._spares(owner) AS s (number)
-        -- Two queues must not take one.
+        -- Two queues must not take the same set.
         WHERE pg_try_advisory_xact_lock(hashtext('pgmq.spare'), hashtext(s.number))
         LIMIT 1
     );
@@ -78,7 +78,7 @@ BEGIN
     IF v_set IS NULL THEN
         RETURN;
     END IF;
-    -- By their names: they may be the functions of a queue by now, and have others.
+    -- Look them up by name: by now they may be a queue's functions, with other names.
     FOR v_spare IN
         SELECT format('spare %s %s', t.name, v_set) AS name, t.name AS operation
         FROM pgmq.template AS t
@@ -96,4 +96,4 @@ EXCEPTION WHEN undefined_function THEN
 END
 $$;
 COMMENT ON FUNCTION pgmq._reuse(text, oid) IS
-'Give a queue the functions that were put aside, if there are any, to be replaced by its own.';
+'Give a queue the functions that were put aside, if any; they are then replaced by its own.';

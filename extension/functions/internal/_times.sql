@@ -1,10 +1,10 @@
--- What templates say of a message that they change: one expression each, so that a call is inlined
+-- The values that templates write to messages. Each is one expression, so that a call is inlined
 -- when the statement is planned, and the statement that each session keeps stays small.
 CREATE OR REPLACE FUNCTION pgmq._visible_from(visible_at timestamptz)
 RETURNS timestamptz
 LANGUAGE sql VOLATILE
 AS $$
-    -- Equal times (enqueued_at is now() too) make the message ready.
+    -- now() equals enqueued_at, which makes the message ready.
     SELECT CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END
 $$;
 COMMENT ON FUNCTION pgmq._visible_from(timestamptz) IS
@@ -50,9 +50,9 @@ AS $$
     END
 $$;
 COMMENT ON FUNCTION pgmq._with_error(jsonb, text) IS
-'The headers of a message that was given back, with what went wrong unless that is null.';
+'The headers of a message that was given back, with the error unless that is null.';
 
--- STABLE, so that it may bound an index scan: it is then evaluated when that begins.
+-- STABLE, so that it can bound an index scan: it is evaluated when the scan begins.
 CREATE OR REPLACE FUNCTION pgmq._clock()
 RETURNS timestamptz
 LANGUAGE plpgsql STABLE
@@ -61,9 +61,10 @@ BEGIN
     RETURN clock_timestamp();
 END
 $$;
-COMMENT ON FUNCTION pgmq._clock() IS 'What the clock says, for a condition that an index scan begins with.';
+COMMENT ON FUNCTION pgmq._clock() IS
+'The time of the clock, as a STABLE function that an index condition may contain.';
 
--- The times that the public functions take, as a time or as a number of seconds from now.
+-- The public functions take times as such, or as a number of seconds from now.
 CREATE OR REPLACE FUNCTION pgmq._not_null(moment timestamptz, argument text, hint text)
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
@@ -76,7 +77,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._not_null(timestamptz, text, text) IS
-'That time; raise an error for a null argument of this name.';
+'Return this time; raise an error for a null argument of this name.';
 
 CREATE OR REPLACE FUNCTION pgmq._delayed(delay timestamptz)
 RETURNS timestamptz
@@ -100,7 +101,8 @@ LANGUAGE sql VOLATILE
 AS $$
     SELECT pgmq._not_null(vt, 'vt'::text, 'Give seconds or a time.'::text)
 $$;
-COMMENT ON FUNCTION pgmq._visible_at(timestamptz) IS 'The time that set_vt() is given; raise an error for null.';
+COMMENT ON FUNCTION pgmq._visible_at(timestamptz) IS
+'The time given to set_vt(); raise an error for null.';
 
 CREATE OR REPLACE FUNCTION pgmq._visible_at(vt integer)
 RETURNS timestamptz
@@ -108,4 +110,5 @@ LANGUAGE sql VOLATILE
 AS $$
     SELECT pgmq._visible_at(clock_timestamp() + pg_catalog.make_interval(secs => vt))
 $$;
-COMMENT ON FUNCTION pgmq._visible_at(integer) IS 'The time that set_vt() is given in seconds from now; raise an error for null.';
+COMMENT ON FUNCTION pgmq._visible_at(integer) IS
+'The time given to set_vt() as seconds from now; raise an error for null.';

@@ -1,5 +1,5 @@
--- The triggers of queues. Creating or dropping one waits for the transactions that use the queue,
--- and holds up those that come after while it waits.
+-- The triggers of queues. Creating or dropping a trigger waits for the transactions that use the
+-- queue, and later transactions wait meanwhile.
 CREATE OR REPLACE FUNCTION pgmq._queue_to_announce(queue_name text, event text)
 RETURNS regclass
 LANGUAGE plpgsql VOLATILE
@@ -20,14 +20,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._queue_to_announce(text, text) IS
-'The table of a queue, whose lock is held; raise an error if the name is too long for a channel.';
+'Lock and return the table of a queue; raise an error if the name is too long for a channel.';
 
 CREATE OR REPLACE FUNCTION pgmq._insert_throttle(relation regclass)
 RETURNS integer
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- The first argument of the trigger; each is stored with a zero byte behind it.
+    -- The first argument of the trigger. Each argument is stored with a zero byte behind it.
     SELECT convert_from(
         substring(t.tgargs FOR position(decode('00', 'hex') IN t.tgargs) - 1), 'SQL_ASCII'
     )::integer
@@ -37,7 +37,7 @@ AS $$
         AND t.tgnargs = 3 AND t.tgenabled IN ('O', 'A')
 $$;
 COMMENT ON FUNCTION pgmq._insert_throttle(regclass) IS
-'The interval that enable_notify_insert was called with for a table; null where nothing is announced.';
+'The interval that enable_notify_insert was called with for a table; null if it was not called.';
 
 CREATE OR REPLACE FUNCTION pgmq._drop_trigger(trigger_name text, queue_name text)
 RETURNS void
@@ -51,7 +51,7 @@ BEGIN
         PERFORM pgmq._raise_null('queue name', 'pgmq.list_queues() has the names there are.');
     END IF;
     v_table := pgmq._queue_table(queue_name);
-    -- Without a lock where there is nothing to drop.
+    -- Look first: if there is nothing to drop, take no lock.
     IF EXISTS (
         SELECT FROM pg_trigger AS t
         WHERE t.tgrelid = v_table AND t.tgname = trigger_name AND t.tgparentid = 0

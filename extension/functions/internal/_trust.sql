@@ -1,7 +1,7 @@
--- On whose behalf something is done. A queue's tables and functions are its owner's to change: to
--- give a trigger, to replace by a view, to write anew. What is in them runs with the rights of
--- whoever touches them, and RESET ROLE gives it those of the login. So it is asked who owns them,
--- never what they contain, which may change meanwhile.
+-- Whose code may run. The owner of a queue can change its tables and functions: add a trigger,
+-- replace a table by a view, rewrite a function. That code runs with the rights of anyone who
+-- touches the queue, and RESET ROLE gives it the rights of the login. So these functions ask who
+-- owns the queue, never what its tables and functions contain, which may change meanwhile.
 CREATE OR REPLACE FUNCTION pgmq._is_powerful(role oid)
 RETURNS boolean
 LANGUAGE sql STABLE
@@ -20,10 +20,10 @@ AS $$
     )
 $$;
 COMMENT ON FUNCTION pgmq._is_powerful(oid) IS
-'Whether a role has, or can take, rights over what is not its own: superusers and their like.';
+'Whether a role has, or can take, rights to what others own: superusers and roles with such powers.';
 
--- What grant_maintain() lets a scheduler do. The function that it calls belongs to the queue's
--- owner, who may have changed it: so a scheduler must have nothing that could be taken.
+-- grant_maintain() lets a scheduler call a function that belongs to the queue's owner. The owner
+-- may have changed it, so a scheduler must have no rights that the function could abuse.
 CREATE OR REPLACE FUNCTION pgmq._has_other_rights(role oid)
 RETURNS boolean
 LANGUAGE sql STABLE
@@ -105,11 +105,11 @@ AS $$
     LIMIT 1
 $$;
 COMMENT ON FUNCTION pgmq._unsafe_owner(text) IS
-'An owner because of whom the caller cannot, or must not, do what the owner of this queue can.
+'An owner because of whom the caller cannot, or must not, act like the owner of this queue.
 
-Cannot, because the caller has not the rights of that owner. Must not, because the caller, or its
-login, is a superuser or the like and that owner is not: code of the owner''s would run with these
-rights. Null where all is well.';
+The caller cannot if it has not the rights of that owner. The caller must not if it, or its login,
+is a superuser or has such powers, and that owner has not: code of the owner would run with these
+rights. Null if there is no such owner.';
 
 CREATE OR REPLACE FUNCTION pgmq._powerful_callers()
 RETURNS oid[]
@@ -119,7 +119,7 @@ AS $$
     SELECT ARRAY(SELECT c.id FROM pgmq._callers() AS c (id) WHERE pgmq._is_powerful(c.id))
 $$;
 COMMENT ON FUNCTION pgmq._powerful_callers() IS
-'The current role, and the login, as far as they are superusers or the like.';
+'The current role and the login, if they are superusers or have such powers.';
 
 CREATE OR REPLACE FUNCTION pgmq._is_safe_to_touch(queue regclass, callers oid[])
 RETURNS boolean
@@ -135,7 +135,7 @@ BEGIN
             UNION
             SELECT p.relid FROM pg_partition_tree(queue) AS p
         ) AS t
-        -- Not a join, for which the whole catalog may be read.
+        -- Not a join: that might read the whole catalog.
         WHERE NOT pg_has_role(
             (SELECT r.relowner FROM pg_class AS r WHERE r.oid = t.id), c.id, 'USAGE'
         )
@@ -143,7 +143,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._is_safe_to_touch(regclass, oid[]) IS
-'What _is_safe_to_touch(queue) says, for whoever asks for many tables and these callers.';
+'What _is_safe_to_touch(queue) says, for callers that ask for many tables.';
 
 CREATE OR REPLACE FUNCTION pgmq._is_safe_to_touch(queue regclass)
 RETURNS boolean
@@ -155,21 +155,22 @@ $$;
 COMMENT ON FUNCTION pgmq._is_safe_to_touch(regclass) IS
 'Whether a table that the caller has not named may be read or written on the caller''s behalf.
 
-False for superusers and the like where somebody less powerful owns it: even to plan a SELECT may
-run what the owner has put into an index. Others have been given their rights by the owner.';
+False if the caller is a superuser, or has such powers, and somebody less powerful owns the table:
+even planning a SELECT may run code that the owner has put into an index. Other callers have their
+rights from the owner.';
 
 CREATE OR REPLACE FUNCTION pgmq._can_be_used()
 RETURNS boolean
 LANGUAGE sql STABLE
 AS $$
-    -- Superusers are members of every role: this needs no look into a table.
+    -- Superusers are members of every role. This looks into no table.
     SELECT pg_catalog.pg_has_role(current_user, 'pg_write_server_files'::name, 'MEMBER'::text)
         OR pg_catalog.pg_has_role(session_user, 'pg_write_server_files'::name, 'MEMBER'::text)
 $$;
 COMMENT ON FUNCTION pgmq._can_be_used() IS
-'Whether the caller, or its login, is a superuser or as good as one.
+'Whether the caller, or its login, is a superuser or has such powers.
 
-A quick look before a thorough one.';
+A quick check before a thorough one.';
 
 CREATE OR REPLACE FUNCTION pgmq._check_routes(queue_names text[])
 RETURNS void
@@ -198,9 +199,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._check_routes(text[]) IS
-'Raise an error where bindings would have a superuser run what the owner of a queue has put there.
+'Raise an error if bindings would let a superuser run code of a queue''s owner.
 
-Bindings are not the caller''s.';
+Bindings are not the caller''s choice.';
 
 CREATE OR REPLACE FUNCTION pgmq._warn_of_others(action text, queue_names text[], hint text)
 RETURNS void
@@ -216,4 +217,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._warn_of_others(text, text[], text) IS
-'Say which queues a function for all queues has left out because of their owners, if any.';
+'Warn which queues a function for all queues has left out because of their owners, if any.';

@@ -1,7 +1,7 @@
--- A step of upkeep, on the back of some other call: by one session at a time, and without ever
--- failing what that call is for. About one call in 32 / quantity should do it, where quantity is
--- how many messages that call takes or how many rows it adds: so more than twice as many are
--- removed as are added, whatever the size of batches.
+-- A step of upkeep as part of some other call: in one session at a time, and never failing that
+-- call. quantity is how many messages the call takes, or how many rows it adds. About one call in
+-- 32 / quantity should do this. Then more than twice as many rows are removed as are added,
+-- whatever the size of batches.
 CREATE OR REPLACE FUNCTION pgmq._upkeep(queue_name text, quantity integer)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -15,7 +15,7 @@ BEGIN
     IF v_forget IS NULL THEN
         RETURN;
     END IF;
-    -- An old snapshot shows what others have removed already.
+    -- An old snapshot still shows rows that others have removed.
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RETURN;
     END IF;
@@ -41,7 +41,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._upkeep(text, integer) IS
-'A step of upkeep, on the back of some other call that takes or adds so many messages.
+'Do a step of upkeep as part of a call that takes or adds so many messages.
 
-Removes archived messages and deduplication keys that the policy keeps no longer. A failure is a
-warning.';
+It removes archived messages and deduplication keys that the policy no longer keeps. A failure is
+only a warning.';

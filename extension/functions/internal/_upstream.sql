@@ -1,4 +1,4 @@
--- Functions of pgmq 1 that wrappers and hosts call, in words of our own, and what they leave to us.
+-- Functions of pgmq 1 that wrappers and hosts call, written anew, and what such hosts need.
 CREATE OR REPLACE FUNCTION pgmq._extension_exists(extension_name text)
 RETURNS boolean
 LANGUAGE sql STABLE
@@ -23,7 +23,7 @@ AS $$
     )
 $$;
 COMMENT ON FUNCTION pgmq._belongs_to_pgmq(text) IS
-'Whether a relation is a member of the extension; those of queues are not.';
+'Whether a relation is a member of the extension; the relations of queues are not.';
 
 CREATE OR REPLACE FUNCTION pgmq._get_pg_partman_schema()
 RETURNS text
@@ -33,7 +33,7 @@ AS $$
     SELECT p.schema_name::text FROM pgmq._partman() AS p
 $$;
 COMMENT ON FUNCTION pgmq._get_pg_partman_schema() IS
-'The schema of the extension pg_partman; null where it is not installed.';
+'The schema of the extension pg_partman; null if it is not installed.';
 
 CREATE OR REPLACE FUNCTION pgmq._get_pg_partman_major_version()
 RETURNS integer
@@ -43,7 +43,7 @@ AS $$
     SELECT p.major_version FROM pgmq._partman() AS p
 $$;
 COMMENT ON FUNCTION pgmq._get_pg_partman_major_version() IS
-'The major version of the extension pg_partman; null where it is not installed.';
+'The major version of the extension pg_partman; null if it is not installed.';
 
 CREATE OR REPLACE FUNCTION pgmq._ensure_pg_partman_installed()
 RETURNS void
@@ -122,7 +122,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._change_throttle() IS
-'What a change of the view notify_insert_throttle, a table in pgmq 1, means.';
+'Trigger of the view notify_insert_throttle, a table in pgmq 1: does what the change means.';
 
 CREATE OR REPLACE FUNCTION pgmq._clear_away()
 RETURNS trigger
@@ -146,4 +146,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._clear_away() IS
-'Drop the functions of a queue whose tables and row of pgmq.meta are gone, whoever has removed them.';
+'Trigger: drop the functions of a queue whose tables and row of pgmq.meta somebody has removed.';

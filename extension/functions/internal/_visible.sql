@@ -25,7 +25,7 @@ BEGIN
                         AND q.vt >= (SELECT $2)
                         AND ($5 IS NULL OR q.message @> $5)
                     ORDER BY q.vt
-                    -- More than are wanted, for they are chosen by msg_id.
+                    -- More than are wanted: they come by vt, but are chosen by msg_id.
                     LIMIT greatest(200, 2 * $4)
                 )
                 UNION ALL
@@ -54,7 +54,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._visible(text, timestamptz, bigint, jsonb) IS
-'The visible messages with the smallest msg_id, in order, not locked: due ones and ready ones merged.
+'The visible messages with the smallest msg_id, in order, not locked; due and ready ones merged.
 
-Of many due messages, those that fell due first take part. The same choice as in the template claim,
-which locks.';
+Of many due messages only those that fell due first take part. The template claim, which locks,
+makes the same choice.';

@@ -16,16 +16,16 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._writers(regclass) IS
-'The transactions of other sessions that write to this table, or have done so and not ended yet.
+'The transactions of other sessions that have written to this table, or are writing, and not ended.
 
-Writing is to insert, update or delete.';
+To write is to insert, update or delete.';
 
 CREATE OR REPLACE FUNCTION pgmq._innermost_xid()
 RETURNS bigint
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- A subtransaction's id is locked until it ends, and later than those around it.
+    -- A subtransaction's id is locked until it ends, and is greater than the ids around it.
     SELECT t.xid + max((l.transactionid::text::bigint - t.xid) & 4294967295)
     FROM (SELECT pg_current_xact_id()::text::bigint AS xid) AS t
     CROSS JOIN pg_locks AS l
@@ -35,4 +35,4 @@ $$;
 COMMENT ON FUNCTION pgmq._innermost_xid() IS
 'The transaction id of the innermost savepoint or block that has one.
 
-Its outcome is that of what was written last.';
+It decides the outcome of what was written last.';

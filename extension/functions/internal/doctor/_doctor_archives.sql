@@ -20,7 +20,7 @@ BEGIN
         WHERE NOT (m.is_unlogged AND pg_is_in_recovery())   -- a standby does not have these
         ORDER BY m.queue_name
     LOOP
-        -- In a partitioned archive a msg_id may be twice.
+        -- A partitioned archive may hold a msg_id twice.
         CONTINUE WHEN pg_relation_size(v_queue.archive) = 0
             OR has_column_privilege(v_queue.queue, 'msg_id', 'SELECT') IS NOT true
             OR has_column_privilege(v_queue.archive, 'msg_id', 'SELECT') IS NOT true
@@ -65,4 +65,4 @@ $$;
 COMMENT ON FUNCTION pgmq._doctor_archives() IS
 'Queues with messages whose msg_id is in the archive already.
 
-As after a restart of the identity column.';
+This happens when the identity column was restarted.';

@@ -25,7 +25,7 @@ BEGIN
                         )
                 ) AS is_open
             FROM (
-                -- Without the name, which whoever monitors may not see.
+                -- Without the name of the channel, which members of pg_monitor may not see.
                 SELECT
                     c.number, c.queue_name, c.maximum_messages, c.vt, c.pid, c.opened_at,
                     c.silent_since
@@ -55,4 +55,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._doctor_channels() IS
-'Push channels whose sessions are gone, or have let leases end without any answer.';
+'Push channels whose sessions are gone, or whose leases have ended without any answer.';

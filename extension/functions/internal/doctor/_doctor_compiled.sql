@@ -28,4 +28,4 @@ $$;
 COMMENT ON FUNCTION pgmq._doctor_compiled() IS
 'Queues whose compiled functions are missing, stale, or have another owner than the table.
 
-Stale is what differs from the templates and the policy.';
+Stale functions differ from the templates and the policy.';

@@ -9,7 +9,7 @@ AS $$
         ) AS length
     ),
     holders (holder, since, horizon, fix) AS (
-        -- A transaction of another database holds nothing here; a standby's feedback does.
+        -- A transaction in another database keeps nothing here, but a standby's feedback does.
         SELECT
             CASE
                 WHEN r.pid IS NOT NULL
@@ -73,11 +73,12 @@ AS $$
         h.fix
     FROM holders AS h
     CROSS JOIN patience AS p
-    -- Where the time is not known, or not shown to the caller, by what has happened since.
+    -- If the time is not known, or not shown to the caller, count the transactions since then.
     WHERE coalesce(h.since <= now() - p.length, h.horizon > 100000 OR p.length <= '0')
     ORDER BY h.horizon DESC
 $$;
 COMMENT ON FUNCTION pgmq._doctor_horizon() IS
-'Who keeps vacuum from removing consumed messages: transactions, slots, standbys.
+'Transactions, slots and standbys that keep vacuum from removing consumed messages.
 
-For longer than pgmq.doctor_patience (5 min unless set; 0 names all), or, where no time is known, for 100,000 transactions. Prepared transactions are among them.';
+They are named if they do so for longer than pgmq.doctor_patience (5 min unless set; 0 names all)
+or, if no time is known, for 100,000 transactions. Prepared transactions are included.';

@@ -3,8 +3,9 @@ RETURNS TABLE (severity text, queue_name text, finding text, fix text)
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- A session that listens reads notifications between its transactions, whatever its database.
-    -- Which ones listen is not to be seen: but the oldest transaction is the likeliest.
+    -- A listening session reads notifications between its transactions, in any database. The server
+    -- does not show which sessions listen, but the one with the oldest transaction is the
+    -- likeliest.
     SELECT
         CASE WHEN u.usage > 0.9 THEN 'critical' ELSE 'warning' END, null::text,
         format(
@@ -35,4 +36,4 @@ AS $$
     WHERE u.usage > 0.5
 $$;
 COMMENT ON FUNCTION pgmq._doctor_notifications() IS
-'Whether the server''s queue of notifications fills up, and who probably keeps it from being emptied.';
+'Whether the server''s queue of notifications fills up, and which session probably holds it up.';

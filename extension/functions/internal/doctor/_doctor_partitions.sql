@@ -19,7 +19,7 @@ AS $$
         END
     FROM tables AS t
     INNER JOIN pg_class AS c ON t.relation = c.oid
-    -- Whoever monitors may not count what is in an archive.
+    -- Members of pg_monitor may not count the rows of an archive.
     CROSS JOIN LATERAL (
         SELECT CASE
             WHEN has_column_privilege(t.relation, 'msg_id', 'SELECT')
@@ -63,7 +63,7 @@ AS $$
             SELECT FROM pgmq._partitions(t.relation) AS p WHERE p.first_key > n.key
         )
         UNION ALL
-        -- Those that should have gone a whole partition ago.
+        -- Partitions that should have been dropped one whole partition ago.
         SELECT 'keeps more than retention says'
         WHERE NOT (t.is_archive AND k.name = 'msg_id') AND EXISTS (
             SELECT FROM pgmq._partitions(t.relation) AS p
@@ -73,7 +73,7 @@ AS $$
             END
         )
     ) AS b
-    -- Upkeep waits for no longer than this on the back of other calls.
+    -- Upkeep that is part of other calls waits no longer than this.
     CROSS JOIN LATERAL (
         SELECT
             CASE
@@ -100,6 +100,6 @@ AS $$
     WHERE k.name IS NOT NULL AND m.schema_name IS NULL
 $$;
 COMMENT ON FUNCTION pgmq._doctor_partitions() IS
-'Messages in default partitions, partitions that could neither be added nor dropped.
+'Messages in default partitions, and partitions that could neither be added nor dropped.
 
 Also unread messages that retention has dropped within a day.';

@@ -42,7 +42,7 @@ BEGIN
             RETURN NEXT;
             CONTINUE;
         END IF;
-        -- Nothing to pass over, and no dead letters.
+        -- An empty plain queue has nothing to pass over, and no dead letters.
         CONTINUE WHEN v_queue.is_plain AND pg_relation_size(v_queue.queue) = 0;
 
         BEGIN
@@ -111,4 +111,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._doctor_queues() IS
-'Queues whose low-water mark lags, or that dead letters pile up in.';
+'Queues whose low-water mark lags, or in which dead letters pile up.';

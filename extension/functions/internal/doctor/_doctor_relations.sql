@@ -40,7 +40,7 @@ AS $$
     WHERE q.queue IS NOT NULL
         AND (r.needed_by IS NULL OR pgmq._has_feature(r.needed_by, q.features))
         AND to_regclass(format('pgmq.%I', r.name)) IS NULL
-        -- It is missing with its table, then.
+        -- Without its table, the index is not reported as well.
         AND to_regclass(format('pgmq.%I', pgmq._relation_name(coalesce(r.parent, 'queue'), q.queue_name)))
             IS NOT NULL
     UNION ALL
@@ -96,4 +96,4 @@ $$;
 COMMENT ON FUNCTION pgmq._doctor_relations() IS
 'Tables without their queue, queues without what they need, and archives that only grow.
 
-What they need are tables, indexes, which must be valid, marks, and what their policy asks for.';
+A queue needs its tables, indexes (which must be valid) and marks, and what its policy asks for.';

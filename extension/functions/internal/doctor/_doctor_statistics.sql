@@ -17,7 +17,7 @@ AS $$
     FROM pgmq.meta AS m
     INNER JOIN counters AS b ON m.created_at < b.began_at
     CROSS JOIN pgmq._queue_table(m.queue_name) AS q (id)
-    -- Small ones are counted, and vacuumed soon. A standby has statistics of its own.
+    -- Small queues are counted, and vacuumed soon. A standby has statistics of its own.
     WHERE NOT pg_is_in_recovery()
         AND CASE WHEN (
                 SELECT sum(pg_relation_size(coalesce(t.relid, q.id)))
@@ -26,4 +26,4 @@ AS $$
             ) > 1000000 THEN NOT pgmq._is_counted(q.id, m.created_at) END
 $$;
 COMMENT ON FUNCTION pgmq._doctor_statistics() IS
-'Queues of some size of which a crash, pg_upgrade or a reset has left no statistics.';
+'Larger queues without statistics, after a crash, pg_upgrade or a reset.';

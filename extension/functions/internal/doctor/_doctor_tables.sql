@@ -3,7 +3,7 @@ RETURNS TABLE (severity text, queue_name text, finding text, fix text)
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- Materialized, or a planner that knows nothing of the catalogs looks at all of them for each
+    -- Materialized: a planner without statistics of the catalogs would read all of them for each
     -- queue.
     WITH queues AS MATERIALIZED (
         SELECT
@@ -46,7 +46,7 @@ AS $$
     FROM tables AS t
     WHERE t.dead > 100000 AND t.dead > t.live
     UNION ALL
-    -- A row has up to 2 kB here; what is longer lies elsewhere.
+    -- A row takes up to 2 kB here: longer values are stored elsewhere.
     SELECT
         'info', t.queue_name,
         format(
@@ -61,7 +61,8 @@ AS $$
     WHERE t.bytes > 67108864 AND t.dead <= greatest(t.live, 100000)
         AND t.live < t.bytes / current_setting('block_size')::integer
     UNION ALL
-    -- An entry of these indexes has up to 24 bytes; a vacuum empties pages, and leaves them there.
+    -- An entry of these indexes takes up to 24 bytes. A vacuum empties pages, but leaves them
+    -- there.
     SELECT
         'info', t.queue_name,
         format(

@@ -42,9 +42,9 @@ BEGIN
             nullif(current_setting(format('pgmq.groups_%s', v_index), true), ''), ' '
         );
     END IF;
-    -- In stages: the front of the queue, more of it, and a search of the index; without an index,
-    -- the front, and all there is. The next stage is for where there are too few groups (rounds
-    -- need them all at once), or others hold them.
+    -- The call goes in stages: the front of the queue, more of the front, and a search of the
+    -- index; without an index, the front, and the whole queue. The next stage follows if there are
+    -- too few groups (rounds need all of them at once), or if others hold them.
     LOOP
         IF v_index IS NOT NULL AND v_stage < 3 THEN
             EXECUTE format('SELECT * FROM pgmq.%I($1, $2, $3)', concat('_groupfront_', v_suffix))
@@ -69,13 +69,14 @@ BEGIN
                 queue_name, v_now, CASE v_stage WHEN 1 THEN quantity END, group_name
             ) AS f;
         END IF;
-        -- Not before: the front has locked the table, and who drops it locks that before the marks.
+        -- Not earlier: reading the front has locked the table, and drop_queue locks the table
+        -- before the marks, too.
         IF v_stage = 1 AND rounds = 5 AND pgmq._fifo_upkeep(queue_name, v_suffix, quantity) THEN
             rounds := 4;
             CONTINUE;
         END IF;
-        -- Now and then anyway, or an old group behind a front that is always busy would never have
-        -- its turn.
+        -- Now and then in any case: otherwise an old group behind a front that is always busy would
+        -- never have its turn.
         IF v_stage < 3 AND NOT v_complete AND v_need > 0 AND v_index IS NOT NULL
             AND (v_remembered <> '{}' OR pgmq._chance(1, 32)) AND cardinality(v_found) >= v_need
         THEN
@@ -107,7 +108,7 @@ BEGIN
     IF v_ids = '{}' THEN
         RETURN v_ids;
     END IF;
-    -- What follows a dead letter in its group comes after it all the same: it has left for good.
+    -- The messages behind a dead letter keep their order: the dead letter has left the queue.
     v_found := pgmq._without_dead(queue_name, v_ids);
     IF v_found = '{}' AND rounds > 1 THEN
         RETURN pgmq._fifo_choose(queue_name, quantity, kind, group_name, rounds - 1);
@@ -116,14 +117,16 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._fifo_choose(text, integer, text, text, integer) IS
-'Choose and lock messages of FIFO groups, and return them in the order to deliver them in.
+'Choose and lock messages of FIFO groups, and return them in the order of delivery.
 
-What must not be handed out any more is moved away instead; where nothing else is found, so many rounds are tried.';
+Messages that must not be handed out any more are moved away instead. If only such messages are
+found, up to so many rounds are tried.';
 
--- The messages at the front of the queue show most free groups. A call that gets too little there
--- searches the groups, as many as its budget allows, from where this session's last search ended;
--- the groups that it finds are remembered, so that they need not be searched for again. Both are
--- kept in a custom setting. It is a hint: whatever it says, candidates are all that comes of it.
+-- The messages at the front of the queue show most free groups. If they show too few, the call
+-- searches the index of groups, as many as its budget allows, starting where this session's last
+-- search stopped. The groups that it finds are remembered, so that they need not be searched for
+-- again. A custom setting keeps both. The setting is only a hint: any value of it leads only to
+-- candidates.
 CREATE OR REPLACE FUNCTION pgmq._fifo_search(
     compiled text,
     fifo_index oid,
@@ -144,11 +147,11 @@ DECLARE
     );
     v_least CONSTANT bigint := -9223372036854775808;
     v_greatest CONSTANT bigint := 9223372036854775807;
-    -- Anywhere among the hashes, which are all numbers of a bigint.
+    -- The first search begins at random: hashes are spread over all values of a bigint.
     v_place bigint := coalesce(place, ((random() - 0.5) * 18e18)::bigint);
     v_start CONSTANT bigint := v_place;
     v_end bigint := v_greatest;
-    -- Some more than are needed: others may hold them.
+    -- Some more than are needed: others may hold some of them.
     v_wanted integer := CASE WHEN needed > 0 THEN least(needed, 1000) + 20 ELSE 5 END;
     v_until bigint;
     v_heads bigint[];
@@ -157,9 +160,9 @@ DECLARE
     v_all_heads bigint[] := '{}'::bigint[];
     v_all_groups bigint[] := '{}'::bigint[];
 BEGIN
-    -- From the place on, around the end of the index, at most once around. Groups that are known
-    -- already are jumped over: a crowded one may begin with very many dead entries, which a step
-    -- into it would have to pass. The hash that the index is ordered by spreads groups evenly.
+    -- Search from the place on, past the end of the index, at most once around. Known groups are
+    -- jumped over: a crowded one may begin with very many dead entries, which a step into it would
+    -- have to pass. The index is ordered by a hash, which spreads the groups evenly.
     LOOP
         v_until := least(
             v_end, (SELECT min(k.id) - 1 FROM unnest(known) AS k (id) WHERE k.id > v_place)
@@ -176,7 +179,7 @@ BEGIN
         IF v_until < v_end THEN
             v_place := v_until + 1;
         ELSIF v_end = v_greatest THEN
-            -- The rest lies before the place where this call began.
+            -- The rest of the index lies before the place where this call began.
             v_end := v_start;
             v_place := v_least;
         ELSE
@@ -186,7 +189,8 @@ BEGIN
     IF needed = 0 AND remembered = '{}' THEN
         v_all_groups := '{}';       -- the front will do in the next call too
     END IF;
-    -- The newest ones, so that every free group has its turn; a setting must stay short.
+    -- Only the newest ones are remembered, so that every free group has its turn and the setting
+    -- stays short.
     remembered := (
         v_all_groups
         || ARRAY(SELECT r FROM unnest(remembered) AS r WHERE r <> ALL (v_all_groups))
@@ -217,4 +221,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._fifo_upkeep(text, text, integer) IS
-'Do what a read does beside now and then, or when a sweep is due; say whether it was done.';
+'The upkeep that a read does now and then, or when a sweep is due; returns whether it was done.';

@@ -1,8 +1,8 @@
--- The lock on its head is the lock on a group: whoever wants any message of a group wants its first
--- one too. The heads are locked first; then a new snapshot shows whether each is the first message
--- of its group still (a smaller msg_id may have been committed, and leased, since the candidates
--- were looked for), and what follows without a gap; then that is locked, up to the first message of
--- a group that somebody else holds.
+-- To lock the head of a group is to lock the group: a call that wants any message of a group wants
+-- its first one, too. The heads are locked first. Then a new snapshot shows whether each head is
+-- still the first message of its group (a smaller msg_id may have been committed, and leased, since
+-- the search for candidates), and which messages follow without a gap. Then those are locked, up to
+-- the first message of each group that somebody else holds.
 CREATE OR REPLACE FUNCTION pgmq._fifo_claim(
     queue_name text,
     compiled text,
@@ -34,7 +34,7 @@ DECLARE
     v_locked bigint[];
     v_deepest bigint;
 BEGIN
-    -- How many messages of each group to look at: in rounds no more than will do, as a rule.
+    -- How many messages of each group to look at; in rounds, only as many as usually suffice.
     v_depth := CASE kind
         WHEN 'head' THEN 1
         WHEN 'rr' THEN ceil(
@@ -42,8 +42,8 @@ BEGIN
         )
         ELSE quantity
     END;
-    -- No more heads than are needed: a locked group is lost to others until the transaction ends.
-    -- Where others hold some, the next ones, from among more each time.
+    -- Lock no more heads than are needed: nobody else gets a locked group until the transaction
+    -- ends. If others hold some, try the next ones, from among more each time.
     LOOP
         v_wanted := heads[:quantity - cardinality(v_held)];
         IF kind = 'grouped' AND cardinality(v_wanted) > 1 THEN
@@ -77,8 +77,8 @@ BEGIN
         RETURN v_held;
     END IF;
 
-    -- All at once, if they were locked one after the other. In rounds: again, deeper, if there may
-    -- be more of a group and more is wanted.
+    -- If the heads were locked in several attempts, look at all of them at once. In rounds, look
+    -- again and deeper if a group may have more messages and more are wanted.
     WHILE v_locked IS NULL OR v_held <> v_got
         OR kind = 'rr' AND v_deepest = v_depth AND cardinality(v_msg_ids) < quantity
     LOOP
@@ -111,4 +111,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._fifo_claim(text, text, timestamptz, bigint[], integer, text, text) IS
-'Lock what may be taken of the groups with these heads, and return it in the order of delivery.';
+'Lock the messages that may be taken of the groups with these heads; return them in delivery order.';

@@ -1,11 +1,11 @@
--- How messages of FIFO groups are read. A message's group is its header x-pgmq-group; a group's
--- head is its message with the smallest msg_id. What keeps a group in order is in _fifo_claim();
--- all that comes before only finds candidates.
+-- Reading messages of FIFO groups. A message's group is its header x-pgmq-group. A group's head is
+-- its message with the smallest msg_id. _fifo_claim() alone guarantees the order of a group. The
+-- steps before it only look for candidates, without locks, and may miss some.
 --
 -- A queue with a FIFO index has compiled functions (templates/fifo/), which look at its table;
--- "compiled" is how their names end. It is null for a queue without the index (or whose index is
--- not valid): there the oldest messages are read until there is enough among them, by statements
--- that are planned each time.
+-- "compiled" is the end of their names. It is null for a queue without a valid index. There the
+-- oldest messages are read until enough are found among them, by statements that are planned each
+-- time.
 CREATE OR REPLACE FUNCTION pgmq._fifo_read(
     queue_name text,
     seconds integer,
@@ -33,14 +33,14 @@ BEGIN
         INTO v_ids
         USING quantity, kind, group_name;
     END IF;
-    -- Triggers on dead letters may have set it.
+    -- Triggers on dead letters may have changed the search_path.
     IF pg_catalog.current_setting('search_path'::text) <> v_path THEN
         PERFORM pgmq._restore_search_path(v_path);
     END IF;
     IF pg_catalog.cardinality(v_ids) = 0 THEN
         RETURN;
     END IF;
-    -- Not under a search_path of ours: triggers of users are fired.
+    -- Not under a search_path of this function: users' triggers are fired.
     RETURN QUERY EXECUTE pg_catalog.format(
         CASE
             WHEN kind = 'rr'::text THEN
@@ -55,6 +55,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._fifo_read(text, integer, integer, text, text) IS
-'Lease messages of FIFO groups; what read_grouped and its like do.
+'Lease messages of FIFO groups, for read_grouped and its variants.
 
-The kind says of which groups: of the oldest free ones, one after the other (grouped), in rounds (rr), one of each (head), or of the group of that name (group).';
+The kind says of which groups: the oldest free ones, one after the other (grouped), the same in
+rounds (rr), one message of each (head), or the group of that name (group).';

@@ -1,4 +1,4 @@
--- How groups are found in a queue without the index: among its oldest messages.
+-- Without the index, groups are found among the oldest messages of the queue.
 CREATE OR REPLACE FUNCTION pgmq._fifo_scan_lock(
     queue_name text,
     as_of timestamptz,
@@ -29,7 +29,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._fifo_scan_lock(text, timestamptz, bigint[], integer) IS
-'Lock so many of these messages (null: all) that are visible still and that nobody else holds.';
+'Lock so many of these messages (null: all) that are still visible and that nobody else holds.';
 
 CREATE OR REPLACE FUNCTION pgmq._fifo_scan_front(
     queue_name text,
@@ -43,7 +43,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- How many of the oldest messages are read; more and more of them, until it is enough.
+    -- How many of the oldest messages are read: more each time, until they are enough.
     v_limit bigint := CASE WHEN group_name IS NULL THEN 1000 ELSE 1 END;
     v_query text := format(
         $sql$
@@ -87,9 +87,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._fifo_scan_front(text, timestamptz, integer, text) IS
-'The oldest free groups, or the one of a name, each by its head, as templates/fifo/groupfront.sql says.
+'The oldest free groups, or the one of a name, by their heads: see templates/fifo/groupfront.sql.
 
-The oldest messages are read until there are enough groups among them. complete is whether there are no more.';
+The oldest messages are read until there are enough groups among them. complete says that there are
+no more.';
 
 CREATE OR REPLACE FUNCTION pgmq._fifo_scan_plan(
     queue_name text,
@@ -180,6 +181,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._fifo_scan_plan(text, timestamptz, bigint[], integer, integer, boolean, bigint, text) IS
-'What may be taken of the groups with these heads, as templates/fifo/groupplan.sql says.
+'The messages that may be taken of the groups with these heads: see templates/fifo/groupplan.sql.
 
-The oldest messages are read until there is enough among them.';
+The oldest messages are read until there are enough among them.';

@@ -1,6 +1,6 @@
--- One expression, so that a query that calls it is a query with that expression, and can use an
--- index on it. A hash, since a group's name may be longer than an index entry; two names with one
--- hash are one group as far as order is concerned.
+-- One expression, so that it is inlined into a query, which can then use an index on the
+-- expression. It is a hash, since a group's name may be longer than an index entry. For the order,
+-- two names with the same hash are one group.
 CREATE OR REPLACE FUNCTION pgmq._group(headers jsonb)
 RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

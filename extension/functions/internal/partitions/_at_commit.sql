@@ -1,7 +1,7 @@
--- The upkeep that a read or a send has found due is done when its transaction commits: what it
--- locks then is locked for the commit alone, however long the transaction was open and whatever it
--- does after the call. A deferred trigger is what runs at that time, and a trigger needs a row.
--- (After SET CONSTRAINTS ALL IMMEDIATE it runs at once, and the locks stay.)
+-- If a read or a send finds that upkeep is due, the upkeep is done when its transaction commits.
+-- Then its locks last only for the commit, no matter how long the transaction is open and what it
+-- does after the call. A deferred trigger runs at that time, and a trigger needs a row. (After SET
+-- CONSTRAINTS ALL IMMEDIATE it runs at once, and the locks stay.)
 CREATE OR REPLACE FUNCTION pgmq._defer_upkeep(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- nobody else has a right to the table
@@ -15,13 +15,13 @@ BEGIN
     END IF;
     INSERT INTO pgmq.tending AS t (queue_name) VALUES (_defer_upkeep.queue_name)
     RETURNING t.ctid INTO v_row;
-    DELETE FROM pgmq.tending AS t WHERE t.ctid = v_row;     -- it fires all the same
+    DELETE FROM pgmq.tending AS t WHERE t.ctid = v_row;     -- the trigger still fires
 END
 $$;
 COMMENT ON FUNCTION pgmq._defer_upkeep(text) IS
-'Have the partitions of a queue tended when the transaction commits.';
+'Let the commit of this transaction maintain the partitions of a queue.';
 
--- Not SECURITY DEFINER: what it calls is the property of the queue's owner.
+-- Not SECURITY DEFINER: it calls functions that belong to the queue's owner.
 CREATE OR REPLACE FUNCTION pgmq._do_deferred_upkeep()
 RETURNS trigger
 LANGUAGE plpgsql VOLATILE
@@ -30,8 +30,8 @@ AS $$
 DECLARE
     v_function CONSTANT text := format('pgmq.%I', pgmq._function_name('keep', new.queue_name));
 BEGIN
-    -- A prepared transaction would keep the locks. (A commit without a statement has no text.) And
-    -- the queue may have been dropped.
+    -- Not in a prepared transaction, which would keep the locks. (A commit without a statement has
+    -- no text.) Also, the queue may have been dropped.
     IF (current_query() ~* '^\s*prepare\M') IS NOT TRUE
         AND to_regproc(v_function) IS NOT NULL
     THEN
@@ -41,7 +41,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._do_deferred_upkeep() IS
-'Trigger, deferred: have the partitions of a queue tended.';
+'Trigger, deferred: maintain the partitions of a queue.';
 
 DO $$
 BEGIN

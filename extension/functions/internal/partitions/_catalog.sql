@@ -1,4 +1,4 @@
--- Which partitions there are, as the catalog has it.
+-- The partitions that the catalog shows.
 CREATE OR REPLACE FUNCTION pgmq._partition_column(relation text)
 RETURNS name
 LANGUAGE sql STABLE
@@ -11,7 +11,7 @@ AS $$
         AND a.attname IN ('msg_id', 'enqueued_at', 'archived_at')
 $$;
 COMMENT ON FUNCTION pgmq._partition_column(text) IS
-'The column whose ranges a table is partitioned by; null for any other table.';
+'The column whose ranges a table is partitioned by; null for a table without partitions.';
 
 CREATE OR REPLACE FUNCTION pgmq._partitions(relation regclass)
 RETURNS TABLE (partition regclass, first_key bigint, end_key bigint)
@@ -27,9 +27,9 @@ AS $$
     WHERE i.inhparent = relation AND b.bounds IS NOT NULL
 $$;
 COMMENT ON FUNCTION pgmq._partitions(regclass) IS
-'The partitions of a table, with the first key of each and the first one after it.
+'The partitions of a table, with the first key of each and the first key behind it.
 
-But for the default partition.';
+The default partition is left out.';
 
 CREATE OR REPLACE FUNCTION pgmq._current_key(queue_name text, partition_column text)
 RETURNS bigint
@@ -46,7 +46,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._current_key(text, text) IS
-'Where the keys of a queue, or of its archive, are now: the last msg_id that was drawn, or the time.';
+'The current key of a queue, or of its archive: the last msg_id that was drawn, or the time.';
 
 CREATE OR REPLACE FUNCTION pgmq._default_partition(relation regclass)
 RETURNS regclass
@@ -57,14 +57,14 @@ AS $$
     WHERE t.partrelid = relation
 $$;
 COMMENT ON FUNCTION pgmq._default_partition(regclass) IS
-'The partition that takes what belongs in no other; null where there is none.';
+'The partition for all that belongs in no other; null if there is none.';
 
 CREATE OR REPLACE FUNCTION pgmq._partition_name(relation regclass, suffix text)
 RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- As pg_partman names them; a name that would be cut could be another queue's.
+    -- Named as pg_partman does. A name that would be cut off could be another queue's.
     SELECT CASE
         WHEN octet_length(c.relname || suffix) <= 63 THEN c.relname || suffix
         ELSE left(c.relname, 2) || md5(c.relname) || suffix
@@ -112,8 +112,8 @@ $$;
 COMMENT ON FUNCTION pgmq._default_keys(regclass) IS
 'A condition for the keys that are in no partition but the default one.';
 
--- A partitioned table has no key. Under a publication of deletes and updates, FOR ALL TABLES for
--- example, those of a table without a replica identity fail. (Unless wal_level is logical, it costs
+-- A partitioned table has no key. But a publication of deletes and updates, such as FOR ALL TABLES,
+-- makes them fail in a table without a replica identity. (Unless wal_level is logical, it costs
 -- nothing.)
 CREATE OR REPLACE FUNCTION pgmq._add_replica_identity(relation regclass)
 RETURNS void
@@ -138,6 +138,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._add_replica_identity(regclass) IS
-'Have updates and deletes of a partitioned table published by the whole row.
+'Let updates and deletes of a partitioned table be published by the whole row.
 
-Unless its partitions have a key or an identity of their own.';
+Partitions with a key or an identity of their own stay as they are.';

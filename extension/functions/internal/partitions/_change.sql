@@ -47,14 +47,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._new_range(regclass, text, bigint) IS
-'The range of a partition for a key that none is for: as long as the interval, or up to its neighbours.';
+'The range of a new partition for this key: as long as the interval, or up to its neighbours.';
 
--- A writer knows the partitions from the moment on when it first locks the table, and a message for
--- which it knew none goes to the default partition; where one was attached meanwhile, Postgres
--- refuses it there. So a partition is attached while no transaction has written to the table that
--- could have a message for it. Messages can only be moved from the default partition while nobody
--- uses the table at all: a statement that has been planned before and had to wait for its locks
--- would look for them where they were.
+-- A writer knows the partitions as they are when it first locks the table. A message for which it
+-- knows none goes to the default partition; if such a partition was attached meanwhile, Postgres
+-- refuses the message. So a partition is attached only while no open transaction has written to the
+-- table that could have a message for it. Messages can be moved out of the default partition only
+-- while nobody uses the table: a statement that was planned before, and had to wait for its locks,
+-- would look for them in the old place.
 CREATE OR REPLACE FUNCTION pgmq._add_partition(
     relation regclass,
     partition_interval text,
@@ -77,7 +77,7 @@ DECLARE
     v_count bigint := 0;
     v_locks_writers boolean;
 BEGIN
-    -- One at a time, and then another may have done it.
+    -- One session at a time. Another may have added the partition already.
     EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
     IF EXISTS (
         SELECT FROM pgmq._partitions(relation) AS p
@@ -94,7 +94,7 @@ BEGIN
         relation, pgmq._partition_suffix(partition_interval, v_keys.first_key)
     );
     IF to_regclass(format('pgmq.%I', v_name)) IS NOT NULL THEN
-        -- A detached one, or one of another grid.
+        -- The name is taken by a detached partition, or by one with other bounds.
         v_name := left(v_name, 2) || md5(format('%s %s', v_name, clock_timestamp()));
     END IF;
 
@@ -107,18 +107,19 @@ BEGIN
             RETURN null;
         END IF;
     END IF;
-    -- A message has the time at which its transaction began: those that are open have an earlier one.
+    -- A message has the time at which its transaction began, so open transactions have no messages
+    -- for later times.
     v_locks_writers := v_count > 0 OR v_column = 'msg_id'
         OR v_keys.first_key < pgmq._microseconds(clock_timestamp() + interval '1 minute');
     IF v_locks_writers THEN
-        -- EXCLUSIVE waits also for a reader who has locked messages and is about to update them.
+        -- EXCLUSIVE waits also for a reader that has locked messages and is about to update them.
         EXECUTE format(
             'LOCK TABLE ONLY %s IN %s MODE', relation,
             CASE WHEN v_count > 0 THEN 'ACCESS EXCLUSIVE' ELSE 'EXCLUSIVE' END
         );
     END IF;
     IF v_default IS NOT NULL THEN
-        -- Whoever uses it may be waiting for the lock above.
+        -- A transaction that uses the default partition may be waiting for the lock above.
         EXECUTE format(
             'LOCK TABLE %s IN ACCESS EXCLUSIVE MODE %s', v_default,
             CASE WHEN v_locks_writers THEN 'NOWAIT' END
@@ -167,9 +168,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._add_partition(regclass, text, bigint, bigint) IS
-'Add the partition for a key that none is for yet, and return how many messages were moved there.
+'Add a partition for a key that has none yet, and return how many messages were moved there.
 
-These are what the default partition had of them. Null when they are more than most_moved: then nothing is done.';
+These are the messages that the default partition held for it. If they are more than most_moved,
+nothing is done and null is returned.';
 
 CREATE OR REPLACE FUNCTION pgmq._drop_partition(
     queue_name text,
@@ -192,7 +194,7 @@ BEGIN
     THEN
         RETURN;     -- another has done it
     END IF;
-    -- Counted before everybody is locked out; nobody changes it any more.
+    -- The messages were counted before everybody is locked out; nobody changes them any more.
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', partition);
     EXECUTE format(
         'SELECT count(*), count(*) FILTER (WHERE read_ct = 0) FROM %s', partition
@@ -229,4 +231,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._postpone_partitions(regclass, boolean, text) IS
-'Say, if pgmq.maintain() was called, that a lock could not be had in time.';
+'Warn, if pgmq.maintain() was called, that a lock was not obtained in time.';

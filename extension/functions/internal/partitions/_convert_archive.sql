@@ -45,7 +45,7 @@ BEGIN
         format('archived_at_idx_%s_old', left(pgmq._suffix(v_queue_name), 43))
     );
     PERFORM pgmq._create_archive(v_queue_name, partition_interval);
-    -- Its owner and grants are the old one's.
+    -- The new archive gets the owner and the grants of the old one.
     v_relation := format('pgmq.%I', v_archive)::regclass;
     EXECUTE format('ALTER TABLE %s OWNER TO %s', v_relation, pgmq._owner(v_old));
     FOR v_grant IN
@@ -69,4 +69,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._convert_archive(text, text, text, integer) IS
-'Give a queue a partitioned archive; its search_path outlasts it where pg_partman is installed.';
+'Give a queue a partitioned archive; if pg_partman is installed, its search_path outlives the call.';

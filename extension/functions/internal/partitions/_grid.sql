@@ -1,5 +1,5 @@
 -- Where partitions begin and end, by arithmetic alone. Keys are bigint: msg_ids, or times in
--- microseconds since 1970. Days begin at midnight UTC, whichever session is at work.
+-- microseconds since 1970. Days begin at midnight UTC in every session.
 CREATE OR REPLACE FUNCTION pgmq._partition_start(
     partition_interval text,
     key bigint,
@@ -37,7 +37,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._partition_start(text, bigint, bigint) IS
-'Where the partition for a key begins, when one begins at the anchor.';
+'Where the partition for a key begins, if one begins at the anchor.';
 
 CREATE OR REPLACE FUNCTION pgmq._partition_end(partition_interval text, start bigint)
 RETURNS bigint
@@ -53,7 +53,8 @@ BEGIN
         + start % 1000000;
 END
 $$;
-COMMENT ON FUNCTION pgmq._partition_end(text, bigint) IS 'Where the partition that begins there ends.';
+COMMENT ON FUNCTION pgmq._partition_end(text, bigint) IS
+'Where the partition ends that begins at this key.';
 
 CREATE OR REPLACE FUNCTION pgmq._partition_anchor(partition_interval text)
 RETURNS bigint
@@ -103,7 +104,8 @@ AS $$
         )
     END
 $$;
-COMMENT ON FUNCTION pgmq._partition_suffix(text, bigint) IS 'How the name of the partition that begins there ends.';
+COMMENT ON FUNCTION pgmq._partition_suffix(text, bigint) IS
+'The end of the name of the partition that begins at this key.';
 
 CREATE OR REPLACE FUNCTION pgmq._partition_bound(bound text)
 RETURNS bigint
@@ -116,7 +118,8 @@ AS $$
         ELSE pgmq._microseconds(btrim(bound, '''')::timestamptz)
     END
 $$;
-COMMENT ON FUNCTION pgmq._partition_bound(text) IS 'A bound of a partition, of which the catalog has the text, as a key.';
+COMMENT ON FUNCTION pgmq._partition_bound(text) IS
+'A bound of a partition, given as text from the catalog, as a key.';
 
 CREATE OR REPLACE FUNCTION pgmq._partition_literal(partition_column text, key bigint)
 RETURNS text

@@ -1,6 +1,7 @@
--- In steps, each in a subtransaction of its own: a lock that cannot be had in time ends it, and it
--- is tried again later. What a step has locked stays locked until the transaction ends: writers are
--- locked out when a partition is added, all users when messages are moved or one is dropped.
+-- The upkeep goes in steps, each in a subtransaction of its own. If a step does not get a lock in
+-- time, it ends and is tried again later. The locks of a step last until the transaction ends:
+-- against writers if a partition is added, against everybody if messages are moved or a partition
+-- is dropped.
 CREATE OR REPLACE FUNCTION pgmq._maintain_partitions(
     queue_name text,
     is_archive boolean,
@@ -16,7 +17,7 @@ AS $$
 DECLARE
     v_relation CONSTANT regclass := pgmq._queue_table(queue_name, is_archive);
     v_column CONSTANT text := pgmq._partition_column(v_relation::text);
-    -- As part of another call it must be short; else there is no limit.
+    -- As part of another call the upkeep must be short; otherwise there is no limit.
     v_most_moved CONSTANT bigint := CASE WHEN thorough THEN 9e18 ELSE 10000 END;
     v_settings pgmq.partitioning;
     v_current_key bigint;
@@ -31,8 +32,8 @@ BEGIN
         RETURN 0;
     END IF;
     IF thorough THEN
-        -- A caller that has looked at the queue may wait for what this has locked, and this for the
-        -- caller: it must be over well within deadlock_timeout, or the caller would fail.
+        -- Another transaction that has looked at the queue may wait for locks of this one, and this
+        -- one for it. So this must give up well within deadlock_timeout, or the other would fail.
         PERFORM set_config('lock_timeout', '500ms', true);
     END IF;
     IF pgmq._partman_keeps(v_relation) THEN
@@ -45,7 +46,7 @@ BEGIN
     v_current_key := pgmq._current_key(queue_name, v_column);
     v_drop_before := pgmq._retention_end(v_relation, v_column, v_settings.retention_interval);
     IF thorough AND NOT pgmq._lock_for_heavy_steps(v_relation, v_drop_before) THEN
-        -- The next partitions at least, as far as nothing has to be moved there.
+        -- At least add the next partitions, unless messages have to be moved there.
         RETURN pgmq._add_next_partitions(v_relation, v_settings, v_current_key, 0, thorough);
     END IF;
     v_moved := pgmq._add_next_partitions(
@@ -61,7 +62,8 @@ $$;
 COMMENT ON FUNCTION pgmq._maintain_partitions(text, boolean, boolean) IS
 'Do the upkeep of the partitions of a queue or its archive: a step of each kind, or thoroughly.
 
-Add the next ones, move what the default one has, and drop what retention no longer keeps. Returns how many messages it moved.';
+It adds the next partitions, moves messages out of the default one, and drops those that retention
+no longer keeps. Returns how many messages it moved.';
 
 CREATE OR REPLACE FUNCTION pgmq._retention_end(
     relation regclass,
@@ -84,7 +86,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._retention_end(regclass, text, text) IS
-'The key before which retention keeps nothing; null where it keeps everything, or there is nothing.';
+'The key before which retention keeps nothing; null if it keeps everything, or there is nothing.';
 
 CREATE OR REPLACE FUNCTION pgmq._lock_for_heavy_steps(relation regclass, drop_before bigint)
 RETURNS boolean
@@ -110,9 +112,10 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION pgmq._lock_for_heavy_steps(regclass, bigint) IS
-'Lock a table against all users if messages are to be moved or partitions dropped; false if it is in use.
+'Lock a table against everybody before heavy steps; false if it is in use.
 
-Once, for all steps: a stronger lock in a later one could make it and a reader wait for each other.';
+Heavy steps move messages or drop partitions. The lock is taken once for all of them: if a later
+step took a stronger lock, it and a reader could wait for each other.';
 
 CREATE OR REPLACE FUNCTION pgmq._add_next_partitions(
     relation regclass,
@@ -162,7 +165,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._add_next_partitions(regclass, pgmq.partitioning, bigint, bigint, boolean) IS
-'Add what is missing of the current partition and the next ones; return how many messages moved there.';
+'Add the current partition and the next ones if missing; return how many messages moved there.';
 
 CREATE OR REPLACE FUNCTION pgmq._empty_default_partition(
     relation regclass,
@@ -200,9 +203,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._empty_default_partition(regclass, pgmq.partitioning, bigint, boolean) IS
-'Move what the default partition has to partitions of its own; return how many messages those were.
+'Move messages of the default partition to partitions of their own; return how many.
 
-For the first one of them only, unless thorough.';
+Unless thorough, only those for the first such partition.';
 
 CREATE OR REPLACE FUNCTION pgmq._drop_old_partitions(
     relation regclass,
@@ -258,4 +261,4 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION pgmq._try_partition(regclass, text, bigint, bigint, boolean) IS
-'Add a partition (see _add_partition); null when others hold what must be locked.';
+'Add a partition (see _add_partition); null if others hold what must be locked.';

@@ -1,5 +1,5 @@
--- Where pg_partman is installed, partitioned tables are handed to it: 4.x, or 5.x, for which only
--- the type of partitioning has another name.
+-- If pg_partman is installed, it maintains the partitioned tables. Versions 4.x and 5.x are known;
+-- in 5.x the type of partitioning has another name.
 CREATE OR REPLACE FUNCTION pgmq._partman(OUT schema_name name, OUT major_version integer)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -10,7 +10,7 @@ AS $$
     WHERE e.extname = 'pg_partman'
 $$;
 COMMENT ON FUNCTION pgmq._partman() IS
-'The schema and the major version of the extension pg_partman; null where it is not installed.';
+'The schema and the major version of the extension pg_partman; null if it is not installed.';
 
 CREATE OR REPLACE FUNCTION pgmq._partman_name(relation regclass)
 RETURNS text
@@ -22,7 +22,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._partman_name(regclass) IS
-'What pg_partman calls a table of ours: schema and name, not quoted.';
+'The name of a table in pg_partman''s configuration: schema and name, not quoted.';
 
 CREATE OR REPLACE FUNCTION pgmq._partman_keeps(relation regclass)
 RETURNS boolean
@@ -42,7 +42,8 @@ BEGIN
     RETURN v_keeps;
 END
 $$;
-COMMENT ON FUNCTION pgmq._partman_keeps(regclass) IS 'Whether pg_partman keeps the partitions of a table.';
+COMMENT ON FUNCTION pgmq._partman_keeps(regclass) IS
+'Whether pg_partman maintains the partitions of a table.';
 
 CREATE OR REPLACE FUNCTION pgmq._partman_take_over(
     relation regclass,
@@ -89,9 +90,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._partman_take_over(regclass, text, text, integer, boolean) IS
-'Have pg_partman create the first partitions of a table and keep them from then on.
+'Let pg_partman create the first partitions of a table and maintain them from then on.
 
-An endless table gets partitions of times also while nothing comes.';
+An endless table gets partitions by time even while no rows come.';
 
 CREATE OR REPLACE FUNCTION pgmq._partman_settings(
     relation regclass,
@@ -110,10 +111,11 @@ BEGIN
     ) INTO partition_interval, retention_interval, premake USING pgmq._partman_name(relation);
 END
 $$;
-COMMENT ON FUNCTION pgmq._partman_settings(regclass) IS 'How pg_partman keeps the partitions of a table.';
+COMMENT ON FUNCTION pgmq._partman_settings(regclass) IS
+'The settings by which pg_partman maintains the partitions of a table.';
 
--- While the default partition has messages for it, pg_partman cannot make the next partition, and
--- makes no more. (Who uses the table meanwhile would miss them: see _add_partition.)
+-- While the default partition holds messages for the next partition, pg_partman cannot create it,
+-- and creates no more. (Others that use the table meanwhile would miss them: see _add_partition.)
 CREATE OR REPLACE FUNCTION pgmq._partman_empty_default(relation regclass)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
@@ -155,7 +157,7 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION pgmq._partman_empty_default(regclass) IS
-'Have pg_partman move what the default partition of a table has to partitions of its own.';
+'Let pg_partman move messages of the default partition of a table to partitions of their own.';
 
 CREATE OR REPLACE FUNCTION pgmq._partman_forget(table_name text)
 RETURNS void
@@ -175,11 +177,11 @@ BEGIN
     EXECUTE format(
         'DELETE FROM %I.part_config WHERE parent_table = $1 RETURNING template_table', v_schema
     ) INTO v_template USING format('pgmq.%s', table_name);
-    -- pg_partman's own, which it made for this table.
+    -- pg_partman's own template table, which it has created for this table.
     IF v_template = format('%s.template_pgmq_%s', v_schema, table_name) THEN
         EXECUTE format('DROP TABLE IF EXISTS %I.%I', v_schema, format('template_pgmq_%s', table_name));
     END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq._partman_forget(text) IS
-'Have pg_partman, where it is installed, forget a table that is about to be dropped.';
+'Remove a table that is about to be dropped from pg_partman, if that is installed.';

@@ -1,7 +1,8 @@
--- Between which partition keys the messages of a partitioned queue are. IMMUTABLE, which they are
--- not: so they are evaluated while a statement is planned, and the partitions outside are no part
--- of the plan. They must only be called by statements that are planned each time: in functions that
--- _compile makes do so, by statements with a parameter, and not by plain expressions of PL/pgSQL.
+-- Bounds of the partition keys that can hold messages of a partitioned queue. These functions are
+-- deliberately mislabelled IMMUTABLE, so that Postgres evaluates them while planning and prunes the
+-- other partitions. That is safe only in statements that are planned at every execution: statements
+-- with a parameter, in functions that _compile has marked so, but not plain expressions of
+-- PL/pgSQL.
 CREATE OR REPLACE FUNCTION pgmq._first_id(floor_mark regclass)
 RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE
@@ -10,7 +11,8 @@ BEGIN
     RETURN coalesce(pg_sequence_last_value(floor_mark), '-9223372036854775808'::bigint);
 END
 $$;
-COMMENT ON FUNCTION pgmq._first_id(regclass) IS 'No message of a queue that is partitioned by msg_id has a smaller one.';
+COMMENT ON FUNCTION pgmq._first_id(regclass) IS
+'The msg_id below which a queue that is partitioned by msg_id has no message.';
 
 CREATE OR REPLACE FUNCTION pgmq._last_id(top_mark regclass, ids regclass)
 RETURNS bigint
@@ -20,14 +22,15 @@ BEGIN
     RETURN greatest(pg_sequence_last_value(top_mark), pg_sequence_last_value(ids), 0);
 END
 $$;
-COMMENT ON FUNCTION pgmq._last_id(regclass, regclass) IS 'No message of a queue that is partitioned by msg_id has a greater one.';
+COMMENT ON FUNCTION pgmq._last_id(regclass, regclass) IS
+'The msg_id above which a queue that is partitioned by msg_id has no message.';
 
 CREATE OR REPLACE FUNCTION pgmq._first_time(floor_mark regclass)
 RETURNS timestamptz
 LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
-    -- What this transaction itself has sent is not before it began.
+    -- Messages of this transaction itself are not before its beginning.
     RETURN least(
         coalesce(
             -- Half a microsecond is lost in between.
@@ -40,7 +43,8 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION pgmq._first_time(regclass) IS 'No message of a queue that is partitioned by enqueued_at has a smaller one.';
+COMMENT ON FUNCTION pgmq._first_time(regclass) IS
+'The enqueued_at before which a queue that is partitioned by it has no message.';
 
 CREATE OR REPLACE FUNCTION pgmq._last_time(top_mark regclass)
 RETURNS timestamptz
@@ -55,9 +59,10 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION pgmq._last_time(regclass) IS 'No message of a queue that is partitioned by enqueued_at has a greater one.';
+COMMENT ON FUNCTION pgmq._last_time(regclass) IS
+'The enqueued_at after which a queue that is partitioned by it has no message.';
 
--- For dynamic SQL, which is planned each time anyhow, and for what templates become.
+-- For dynamic SQL, which is planned each time anyway, and for rendering templates.
 CREATE OR REPLACE FUNCTION pgmq._bounds(
     queue regclass,
     suffix text,
@@ -85,7 +90,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._bounds(regclass, text) IS
-'The column that a queue is partitioned by, and the SQL of its least and greatest value among the messages.
+'The column that a queue is partitioned by, and the SQL of the bounds of its values among messages.
 
 Nulls for a queue that is not partitioned.';
 
@@ -126,7 +131,8 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION pgmq._id_front(regclass, regclass, bigint, bigint) IS 'Where the partitions of msg_ids end that are looked at first.';
+COMMENT ON FUNCTION pgmq._id_front(regclass, regclass, bigint, bigint) IS
+'The msg_id up to which partitions by msg_id are looked at first.';
 
 CREATE OR REPLACE FUNCTION pgmq._floor_slack()
 RETURNS interval
@@ -135,9 +141,10 @@ AS $$
     SELECT '5 minutes'::interval
 $$;
 COMMENT ON FUNCTION pgmq._floor_slack() IS
-'How far floor_mark, where it is a time, stays behind what has been looked at.
+'How far floor_mark, if it is a time, stays behind what has been looked at.
 
-A message has the time at which its transaction began, which may be that long before it was sent. One that is older is found by a sweep.';
+A message has the time at which its transaction began, which may be that long before it was sent. A
+sweep finds older ones.';
 
 CREATE OR REPLACE FUNCTION pgmq._time_front(
     floor_mark regclass,
@@ -157,7 +164,8 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION pgmq._time_front(regclass, interval, timestamptz) IS 'Where the partitions of times end that are looked at first.';
+COMMENT ON FUNCTION pgmq._time_front(regclass, interval, timestamptz) IS
+'The time up to which partitions by time are looked at first.';
 
 CREATE OR REPLACE FUNCTION pgmq._partition_key(msg_id bigint)
 RETURNS bigint
@@ -165,7 +173,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT msg_id
 $$;
-COMMENT ON FUNCTION pgmq._partition_key(bigint) IS 'A msg_id as a mark of partitions holds it.';
+COMMENT ON FUNCTION pgmq._partition_key(bigint) IS 'A msg_id as a partition mark holds it.';
 
 CREATE OR REPLACE FUNCTION pgmq._partition_key(enqueued_at timestamptz)
 RETURNS bigint
@@ -173,4 +181,5 @@ LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
     SELECT pgmq._microseconds(enqueued_at)
 $$;
-COMMENT ON FUNCTION pgmq._partition_key(timestamptz) IS 'An enqueued_at as a mark of partitions holds it.';
+COMMENT ON FUNCTION pgmq._partition_key(timestamptz) IS
+'An enqueued_at as a partition mark holds it.';

@@ -24,7 +24,7 @@ BEGIN
     IF (SELECT p.schema_name FROM pgmq._partman() AS p) IS NOT NULL THEN
         PERFORM pgmq._partman_take_over(
             v_relation, partition_interval, retention_interval, premake,
-            -- An archive that was converted: it goes on when nothing is archived for a while.
+            -- An archive needs new partitions even if nothing is archived for a while.
             is_endless => is_archive
             AND pgmq._partition_column(pgmq._queue_table(queue_name)::text) IS NULL
         );
@@ -36,9 +36,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._start_partitioning(text, boolean, text, text, integer) IS
-'Store how a new partitioned table is to be kept, and create its first partitions.
+'Store the settings of a new partitioned table, and create its first partitions.
 
-Where pg_partman is installed, it does that, and keeps the table from then on.';
+If pg_partman is installed, it creates them, and maintains the table from then on.';
 
 CREATE OR REPLACE FUNCTION pgmq._add_first_partitions(
     relation regclass,
@@ -54,7 +54,7 @@ DECLARE
     v_key bigint := 0;
     v_left integer := premake;
 BEGIN
-    -- Of times, as many before now: a transaction may have begun a while ago.
+    -- By time, as many before now as after: a transaction may have begun a while ago.
     IF NOT pgmq._is_id_interval(partition_interval) THEN
         v_current := pgmq._partition_start(
             partition_interval, pgmq._microseconds(clock_timestamp()),
@@ -74,7 +74,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._add_first_partitions(regclass, text, integer) IS
-'Add the current partition of an empty table and those that are made in advance.';
+'Add the current partition of an empty table and those in advance.';
 
 CREATE OR REPLACE FUNCTION pgmq._adopt_partitions(queue_name text, is_archive boolean)
 RETURNS void
@@ -99,8 +99,8 @@ BEGIN
     IF pgmq._partman_keeps(v_relation) THEN
         v_settings := pgmq._partman_settings(v_relation);
     ELSE
-        -- Of a table that is left without pg_partman, the newest partition tells the interval, and
-        -- nothing how long messages were to be kept.
+        -- The table was left without pg_partman. Its newest partition tells the interval. Nothing
+        -- tells how long messages were to be kept.
         SELECT
             coalesce(
                 (
@@ -133,4 +133,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._adopt_partitions(text, boolean) IS
-'Have the partitions of an adopted queue or archive kept as pg_partman keeps them, or would have.';
+'Maintain the partitions of an adopted queue or archive as pg_partman does, or would have done.';

@@ -1,4 +1,4 @@
--- How a table is to be partitioned: what callers give, and what it means.
+-- The settings of partitioning: what callers give, and what it means.
 CREATE OR REPLACE FUNCTION pgmq._is_id_interval(partition_interval text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -27,7 +27,7 @@ AS $$
     END
 $$;
 COMMENT ON FUNCTION pgmq._partition_interval(text) IS
-'The duration that is meant by a word of pg_partman 4; anything else as it is.';
+'The duration that a word of pg_partman 4 stands for; anything else is returned as it is.';
 
 CREATE OR REPLACE FUNCTION pgmq._partition_months(partition_interval text)
 RETURNS integer
@@ -129,4 +129,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._check_partitioning(text, text, integer) IS
-'Raise an error unless partitions can be made and kept by these settings.';
+'Raise an error unless partitions can be created and maintained with these settings.';

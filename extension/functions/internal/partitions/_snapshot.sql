@@ -1,5 +1,5 @@
--- Under REPEATABLE READ and SERIALIZABLE: a message that upkeep has moved to a new partition since
--- the snapshot was taken is for it in neither place. Such a transaction must begin again.
+-- For REPEATABLE READ and SERIALIZABLE. If upkeep has moved a message to a new partition since the
+-- snapshot was taken, the snapshot shows it in neither place. Such a transaction must begin again.
 CREATE OR REPLACE FUNCTION pgmq._keeps_snapshot()
 RETURNS boolean
 LANGUAGE sql STABLE
@@ -15,9 +15,9 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Who is moving messages now has then done so.
+    -- This waits for a transaction that is moving messages now.
     EXECUTE format('LOCK TABLE ONLY %s IN ACCESS SHARE MODE', relation);
-    -- The first shows what is, the second what the snapshot has.
+    -- The first part shows the present state, the second one the snapshot.
     IF EXISTS (
         SELECT t.relid::oid FROM pg_partition_tree(relation) AS t WHERE t.parentrelid = relation
         EXCEPT ALL

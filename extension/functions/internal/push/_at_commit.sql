@@ -1,5 +1,5 @@
--- What the queue's triggers call. A trigger that somebody has given another table must not free
--- slots of a queue that is not theirs.
+-- The queue's triggers call this. If somebody adds such a trigger to another table, it must not
+-- free slots of somebody else's queue.
 CREATE OR REPLACE FUNCTION pgmq._is_of_queue(
     relation oid,
     schema_name name,
@@ -38,9 +38,11 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION pgmq._meet(text, boolean) IS
-'Wait up to a tenth of a second for those who are about to commit what this one may have missed.
+'Wait up to a tenth of a second for commits that this transaction may have missed.
 
-That is a message that they found no slot for, or a slot that they found no message for. The others wait for this transaction likewise.';
+Two commits cannot see each other: one leaves a message without a slot, the other a slot without a
+message. The later one waits here for the other, and then looks again. Sessions that leave messages
+do not wait for each other.';
 
 CREATE OR REPLACE FUNCTION pgmq._push_at_commit()
 RETURNS trigger
@@ -64,7 +66,7 @@ BEGIN
     THEN
         RETURN null;
     END IF;
-    -- One statement, since a commit may run it for very many messages.
+    -- One statement: a commit may run it for very many messages.
     v_free_at := (
         SELECT s.free_at FROM pgmq.channel_slot AS s
         WHERE s.queue_name = v_queue
@@ -74,10 +76,10 @@ BEGIN
     IF v_free_at IS NULL THEN
         RETURN null;        -- there is no channel
     END IF;
-    -- A commit may bring very many of these. What one has done is no reason to do nothing for the
-    -- next: between the two there may have been another message, or another's commit. But what has
-    -- been pushed already needs no more, and a look in vain is not repeated for a hundredth of a
-    -- second (those who gave up waiting for this transaction, see _meet, have done so for longer).
+    -- A commit may fire this trigger very many times. Each time must look again: since the last one
+    -- there may be another message, or another transaction's commit. But a message that has been
+    -- pushed already needs no look, and a look in vain is not repeated within a hundredth of a
+    -- second. (Sessions that gave up waiting for this transaction, see _meet, have waited longer.)
     v_now := clock_timestamp();
     v_freed := TG_OP = 'DELETE' AND pgmq._free_slot(v_queue, old.msg_id, old.read_ct);
     v_looked := current_setting('pgmq.push_look', true) <> ''
@@ -109,9 +111,9 @@ BEGIN
     IF v_looked THEN
         RETURN null;
     END IF;
-    -- A message that is left here, and a slot that another transaction leaves because it cannot see
-    -- the message, would stay apart if both were to commit now: one of them has to look after the
-    -- other one's commit. Those that leave messages do not wait for each other.
+    -- This transaction may leave a message, and another one a slot, because neither sees the
+    -- other's. If both committed now, the message would stay. So one of them has to look after the
+    -- other's commit. Transactions that leave messages do not wait for each other.
     IF v_left = 'messages' AND TG_OP <> 'DELETE'
         OR v_left = 'nothing' AND (TG_OP = 'UPDATE' OR v_freed)
     THEN
@@ -149,4 +151,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._free_slot_at_once() IS
-'Trigger of a queue that pushes: the vt of a message has changed, but it was not read.';
+'Trigger of a queue that pushes: the vt of a message has changed, but not by a read.';

@@ -15,10 +15,11 @@ DECLARE
     v_channel pgmq.channel;
 BEGIN
     SELECT c.* INTO v_channel FROM pgmq.channel AS c WHERE c.channel = _is_open.channel;
-    -- The session that opened it holds a lock as long as it lives. It would itself be granted that
-    -- a second time, so there it counts whether it listens (a transaction's LISTEN is not seen in
-    -- it): it does not after DISCARD ALL, nor does one that has a dead session's pid. Several others
-    -- may look at a time.
+    -- The opening session holds an advisory lock while it lives: if we get the lock, that session
+    -- is gone. (The lock is shared, so that several sessions may test at once.) Our own session
+    -- would get its own lock again. For it we ask whether it still listens: it does not after
+    -- DISCARD ALL, nor if it only has the pid of a dead session. (A transaction does not see its
+    -- own LISTEN.)
     RETURN CASE
         WHEN v_channel.pid = pg_backend_pid()
             THEN v_channel.opened_at = now()
@@ -27,7 +28,8 @@ BEGIN
     END;
 END
 $$;
-COMMENT ON FUNCTION pgmq._is_open(text) IS 'Whether the session that opened a channel is there still; null for an unknown channel.';
+COMMENT ON FUNCTION pgmq._is_open(text) IS
+'Whether the session that opened a channel is still there; null for an unknown channel.';
 
 CREATE OR REPLACE FUNCTION pgmq._close(channel text, wait boolean)
 RETURNS boolean
@@ -39,8 +41,8 @@ DECLARE
     v_msg_ids bigint[];
     v_read_cts integer[];
 BEGIN
-    -- Whoever holds a slot is about to fill it, or has freed it: then it is not the time, or time to
-    -- wait for a lock, which lock_timeout ends, and a deadlock if it is one.
+    -- Another session that holds a slot is about to fill it, or has freed it. Then do nothing, or
+    -- wait for its lock, until lock_timeout or a deadlock ends that.
     IF wait THEN
         PERFORM FROM pgmq.channel AS c WHERE c.channel = _close.channel FOR UPDATE;
         PERFORM FROM pgmq.channel_slot AS s
@@ -68,10 +70,10 @@ BEGIN
     END IF;
     DELETE FROM pgmq.channel AS c WHERE c.channel = v_channel.channel;
     IF NOT pgmq._is_safe_to_push(v_channel.queue_name) THEN
-        RETURN true;        -- they come back when they end
+        RETURN true;        -- the leases end by themselves
     END IF;
 
-    -- The leases that are left come back, but for those that somebody is acknowledging.
+    -- The messages of the remaining leases are returned, except those being acknowledged.
     EXECUTE format(
         $sql$
         SELECT array_agg(m.msg_id ORDER BY m.msg_id), array_agg(m.read_ct ORDER BY m.msg_id)
@@ -93,9 +95,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._close(text, boolean) IS
-'Remove a channel and return what was pushed to it and is still leased.
+'Remove a channel, and give its pushed messages that are still leased back to the queue.
 
-False when it is not there, or somebody else is at it and not waited for.';
+False if the channel is not there, or if another session works on it and wait is false.';
 
 CREATE OR REPLACE FUNCTION pgmq._close_lost(queue_name text)
 RETURNS integer
@@ -109,7 +111,7 @@ BEGIN
     FOR v_name IN
         SELECT c.channel FROM pgmq.channel AS c
         WHERE c.queue_name = _close_lost.queue_name
-            -- As in _is_open; a call for each would be dear where there are many.
+            -- As in _is_open; calling that for each of many channels would be expensive.
             AND (
                 c.pid = pg_backend_pid()
                 OR pg_try_advisory_xact_lock_shared(pgmq._channel_locks(), c.number)

@@ -1,7 +1,7 @@
--- That a transaction has looked in vain. Its last value of a sequence, which its session alone
--- knows and nobody else can set, holds the time (in ms), and behind it a hash of the transaction
--- and the queue, of which the last bit says that there was no message. A setting has it too, which
--- falls back when the transaction rolls back to a savepoint.
+-- Notes that a transaction has looked in vain. The session's last value of a sequence, which no
+-- other session can read or set, holds the time (in ms), and behind it a hash of the transaction
+-- and the queue. The last bit says that there was no message. A setting holds the same, since that
+-- is reset when the transaction rolls back to a savepoint.
 CREATE OR REPLACE FUNCTION pgmq._look(queue_name text, is_empty boolean)
 RETURNS bigint
 LANGUAGE sql VOLATILE
@@ -15,7 +15,7 @@ AS $$
         | is_empty::integer::bigint
 $$;
 COMMENT ON FUNCTION pgmq._look(text, boolean) IS
-'A look at a queue by this transaction now, as the sequence holds it.';
+'A look of this transaction at a queue, now, as the sequence holds it.';
 
 CREATE OR REPLACE FUNCTION pgmq._note_look(queue_name text, is_empty boolean)
 RETURNS void
@@ -53,4 +53,4 @@ $$;
 COMMENT ON FUNCTION pgmq._has_just_looked(text, boolean) IS
 'Whether this transaction has found nothing to push within the last hundredth of a second.
 
-And, if asked, because there was no message.';
+If asked so, only if the reason was that there was no message.';

@@ -17,7 +17,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._check_channel(integer, integer) IS
-'Raise the error that invalid arguments of open_channel deserve.';
+'Raise an error for invalid arguments of open_channel.';
 
 CREATE OR REPLACE FUNCTION pgmq._open_channel(
     queue_name text,
@@ -51,7 +51,7 @@ BEGIN
                 HINT = 'Messages are pushed with the rights of the extension''s owner, and triggers of the queue would have them.';
     END IF;
     v_number := nextval('pgmq.channel_number_seq');
-    -- NOTIFY has no privileges: whoever knows the name can listen.
+    -- NOTIFY has no privileges: anyone who knows the name can listen.
     v_channel := format('pgmq.c_%s_%s', v_number, replace(gen_random_uuid()::text, '-', ''));
     PERFORM pg_advisory_lock(pgmq._channel_locks(), v_number);
     INSERT INTO pgmq.channel (
@@ -65,7 +65,7 @@ BEGIN
         _open_channel.vt,
         pg_backend_pid()
     );
-    -- Longest free is first filled: so new channels take turns.
+    -- The slot that is free for longest is filled first, so new channels take turns.
     INSERT INTO pgmq.channel_slot (channel, number, queue_name, free_at)
     SELECT v_channel, n, v_queue, pgmq._long_ago(to_timestamp(n))
     FROM generate_series(1, _open_channel.maximum_messages) AS n;
@@ -74,4 +74,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._open_channel(text, integer, integer) IS
-'What open_channel does with the rights of the extension''s owner.';
+'Open a channel: the part of open_channel that needs the rights of the extension''s owner.';

@@ -2,12 +2,12 @@
 -- lease.
 --
 -- Messages are pushed when a transaction commits (the triggers are deferred), so that a long one
--- holds neither slots nor other messages. Slots are taken with SKIP LOCKED: nobody waits for one.
--- Counting slots and leases needs the newest rows, so under REPEATABLE READ nothing is pushed: the
--- messages stay visible, and the next commit pushes them.
+-- holds neither slots nor other messages. Slots are taken with SKIP LOCKED, so nobody waits for
+-- one. Counting slots and leases needs the newest rows. So under REPEATABLE READ nothing is pushed:
+-- the messages stay visible, and the next commit pushes them.
 --
--- The triggers run with the rights of the extension's owner, since producers and consumers have
--- none on channels, nor producers the right to lease. Nothing depends on what a caller can set.
+-- The triggers run with the rights of the extension's owner: producers and consumers have no rights
+-- on channels, and producers may not lease. Nothing depends on what a caller can set.
 CREATE OR REPLACE FUNCTION pgmq._push(
     queue_name text,
     group_name text,
@@ -33,7 +33,7 @@ BEGIN
     END IF;
     LOOP
         v_now := clock_timestamp();
-        -- The slots first, since they are looked at more cheaply; but none is locked for nothing.
+        -- Look for slots first, which is cheaper, but lock none in vain.
         EXIT WHEN NOT EXISTS (
             SELECT FROM pgmq.channel_slot AS s
             WHERE s.queue_name = _push.queue_name AND s.free_at <= v_now
@@ -61,15 +61,15 @@ BEGIN
         v_silent_since := v_slot.silent_since;
         IF v_slot.msg_id IS NOT NULL THEN
             SELECT m.* INTO v_message FROM pgmq.get(_push.queue_name, v_slot.msg_id) AS m;
-            -- A lease that was extended fills the slot still. Its acknowledgement may find the slot
-            -- locked by this and leave it: so it is looked at again in a vt.
+            -- An extended lease still fills the slot. Its acknowledgement may find the slot locked
+            -- by this transaction and leave it, so the slot is looked at again after another vt.
             IF v_message.read_ct = v_slot.read_ct AND v_message.vt > v_now THEN
                 UPDATE pgmq.channel_slot AS s
                 SET free_at = least(v_message.vt, v_now + make_interval(secs => v_slot.vt))
                 WHERE s.channel = v_slot.channel AND s.number = v_slot.number;
                 CONTINUE;
             END IF;
-            -- Nobody has answered when it is as it was, or was read again after its lease's end.
+            -- Nobody has answered if the message is unchanged, or was read again after its lease.
             IF v_message.last_read_at IS NOT NULL
                 AND (v_message.read_ct = v_slot.read_ct OR v_message.last_read_at >= v_slot.free_at)
             THEN
@@ -87,7 +87,7 @@ BEGIN
             );
         END IF;
 
-        -- Behind many closed groups a search finds a free one now and then only.
+        -- Behind many closed groups a search finds a free one only now and then.
         v_grouped := coalesce(v_grouped, pgmq._is_grouped(queue_name));
         v_message := null;
         IF NOT v_grouped THEN
@@ -122,7 +122,9 @@ $$;
 COMMENT ON FUNCTION pgmq._push(text, text, boolean) IS
 'Push visible messages of a queue to free slots of its channels.
 
-Where create_fifo_index was called, of free groups, if thorough, and of the one given (null for none). Says what may be left: messages, or nothing; null under another isolation level than READ COMMITTED.';
+If create_fifo_index was called, they are pushed by free groups: if thorough, of all groups, and of
+the one given (null for none). Returns what may be left: messages, or nothing. Returns null under
+another isolation level than READ COMMITTED.';
 
 CREATE OR REPLACE FUNCTION pgmq._is_grouped(queue_name text)
 RETURNS boolean

@@ -4,7 +4,7 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- A table's owner gives it triggers, and these run as whoever writes to it.
+    -- A table's owner can add triggers, and these run with the rights of anyone who writes to it.
     RETURN coalesce((
         SELECT pg_has_role(c.relowner, current_user, 'USAGE')
         FROM pg_class AS c
@@ -15,7 +15,7 @@ $$;
 COMMENT ON FUNCTION pgmq._is_safe_to_push(text) IS
 'Whether the owner of a queue has all the rights of the current user.
 
-That is the extension''s owner where messages are pushed.';
+When messages are pushed, the current user is the extension''s owner.';
 
 CREATE OR REPLACE FUNCTION pgmq._caller()
 RETURNS name
@@ -26,7 +26,7 @@ AS $$
     SELECT coalesce(nullif(current_setting('role'), 'none'), session_user)::name
 $$;
 COMMENT ON FUNCTION pgmq._caller() IS
-'Who has called a function that runs with its owner''s rights: by SET ROLE, else the login.';
+'The caller of a function that runs with its owner''s rights: the role of SET ROLE, or the login.';
 
 CREATE OR REPLACE FUNCTION pgmq._may_be_pushed(queue_name text)
 RETURNS boolean

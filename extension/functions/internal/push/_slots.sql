@@ -8,8 +8,8 @@ DECLARE
     v_silent_since timestamptz;
     v_free_at CONSTANT timestamptz := pgmq._long_ago(clock_timestamp());
 BEGIN
-    -- A slot that somebody else holds is being looked at: it is found free when its lease would
-    -- have ended.
+    -- If another session has this slot locked, leave it: that session, or the end of the lease,
+    -- frees it.
     UPDATE pgmq.channel_slot AS f
     SET msg_id = null, read_ct = null, free_at = v_free_at
     WHERE f.ctid = ANY (ARRAY(
@@ -24,7 +24,7 @@ BEGIN
         SELECT c.silent_since FROM pgmq.channel AS c WHERE c.channel = f.channel
     ) INTO v_channel, v_silent_since;
     IF v_silent_since IS NOT NULL THEN
-        -- An answer, at last: see _pause.
+        -- The channel has answered again: see _pause.
         UPDATE pgmq.channel AS c SET silent_since = null
         WHERE c.ctid = ANY (ARRAY(
             SELECT d.ctid FROM pgmq.channel AS d WHERE d.channel = v_channel
@@ -47,19 +47,20 @@ CREATE OR REPLACE FUNCTION pgmq._long_ago(moment timestamptz)
 RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    -- A thousand years, in a unit that every day has as many of.
+    -- A thousand years, in hours: every day has 24 of them here, whatever the time zone.
     SELECT moment - '8766000 hours'::interval
 $$;
 COMMENT ON FUNCTION pgmq._long_ago(timestamptz) IS
-'Since when a slot is free, as it is stored.
+'The time since when a slot is free, as it is stored: long before now.
 
-The slot that is free for longest is the first one, and a clock that is set back does not fill any.';
+So the slot that is free for longest comes first, and a clock that is set back fills no slot.';
 
--- Who listens to a channel is not to be seen. But whoever does answers: acknowledges, returns, or
--- extends. A channel of which a lease has ended without any answer since is silent: its session has
--- done UNLISTEN, hangs, or is too slow for its vt. It is tried with one message at a time, the
--- first one at once, the others after ever longer pauses, until it answers (see _free_slot): so
--- messages go to other channels, and a reader finds them, before they have been received too often.
+-- The server does not show which sessions listen to a channel. But a consumer answers: it
+-- acknowledges, returns or extends. If a lease has ended and there was no answer since, the channel
+-- is silent: its session has done UNLISTEN, hangs, or is too slow for its vt. A silent channel gets
+-- one message at a time, the first one at once, the others after ever longer pauses, until it
+-- answers (see _free_slot). So messages go to other channels, or a reader finds them, before they
+-- have been received too often.
 CREATE OR REPLACE FUNCTION pgmq._pause(
     channel text,
     silent_since timestamptz,
@@ -85,7 +86,8 @@ BEGIN
         WHERE d.channel = _pause.channel AND d.silent_since IS NULL
         FOR NO KEY UPDATE SKIP LOCKED
     ));
-    -- Later than half a vt after the first lease has ended: this is a try that was not answered.
+    -- More than half a vt after the first lease has ended: this message was a try, and nobody has
+    -- answered.
     IF lease_end > silent_since + 1.5 * v_vt THEN
         v_until := greatest(
             v_until, lease_end + least(lease_end - silent_since - v_vt, 8 * v_vt)
@@ -107,4 +109,4 @@ $$;
 COMMENT ON FUNCTION pgmq._pause(text, timestamptz, integer, timestamptz) IS
 'Note that a channel has been silent, and say whether to leave it alone for now.
 
-lease_end is that of the lease that was found to have ended.';
+lease_end is the end of the lease that was found to have ended.';

@@ -13,7 +13,8 @@ BEGIN
             );
 END
 $$;
-COMMENT ON FUNCTION pgmq._raise_missing_exchange(text) IS 'Raise the error that an unknown exchange deserves.';
+COMMENT ON FUNCTION pgmq._raise_missing_exchange(text) IS
+'Raise the error for an unknown exchange.';
 
 CREATE OR REPLACE FUNCTION pgmq._merge_wildcards(pattern text)
 RETURNS text
@@ -21,7 +22,7 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Wildcards in a row among which is a # stand for so many words or more: one # behind the *.
+    -- Wildcards in a row with a # among them mean "so many words or more": the stars, and one #.
     WHILE pattern ~ '#[.][*#]' LOOP
         pattern := regexp_replace(
             regexp_replace(pattern, '#([.]#)+', '#', 'g'), '#[.]([*]([.][*])*)', '\1.#', 'g'
@@ -31,7 +32,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._merge_wildcards(text) IS
-'The shortest topic pattern that matches the same: a.#.*.# is a.*.#.';
+'The shortest topic pattern with the same meaning: a.#.*.# becomes a.*.#.';
 
 CREATE OR REPLACE FUNCTION pgmq._check_pattern(pattern text, kind text)
 RETURNS text
@@ -71,7 +72,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._check_pattern(text, text) IS
-'The pattern as it is stored; raise the error that an invalid one, or an unknown kind, deserves.';
+'The pattern as it is stored; raise an error for an invalid one, or for an unknown kind.';
 
 CREATE OR REPLACE FUNCTION pgmq._bind(
     exchange_name text,

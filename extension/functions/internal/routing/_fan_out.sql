@@ -17,7 +17,7 @@ BEGIN
     IF pgmq._can_be_used() THEN
         PERFORM pgmq._check_routes(queue_names);
     END IF;
-    -- One statement for all: most of what a copy costs is parsing the call.
+    -- One statement for all copies: parsing the call is most of the cost of a copy.
     EXECUTE (
         SELECT pg_catalog.format(
             'SELECT ARRAY[%s]',
@@ -31,4 +31,5 @@ BEGIN
     RETURN pg_catalog.cardinality(queue_names);
 END
 $$;
-COMMENT ON FUNCTION pgmq._fan_out(text[], jsonb, jsonb, integer) IS 'Send a message to each of several queues, and return their number.';
+COMMENT ON FUNCTION pgmq._fan_out(text[], jsonb, jsonb, integer) IS
+'Send a message to each of several queues, and return the number of queues.';

@@ -22,4 +22,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._payload(jsonb, jsonb, jsonb) IS
-'What NOTIFY carries of a message: JSON, without the message or the headers where they do not fit.';
+'A message as a payload of NOTIFY: JSON, without the message or the headers if they do not fit.';

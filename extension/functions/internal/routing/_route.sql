@@ -15,10 +15,10 @@ DECLARE
     v_count integer := cardinality(v_words);
     v_key text := CASE WHEN routing_key = '' THEN '' ELSE routing_key || '.' END;
 BEGIN
-    -- The topics are walked word by word, as a tree of which each node is a probe of the index:
-    -- only what the key leads to is looked at, however many bindings there are. A node has the
-    -- numbers of words that what leads to it may have used up. A step goes to the next word or to
-    -- *, using up a word, or to #, which uses up any number.
+    -- The topics form a tree of words, which is walked word by word. Each node is a probe of the
+    -- index: only nodes that the key leads to are looked at, no matter how many bindings there are.
+    -- A node holds the numbers of words of the key that the path to it may have used up. A step
+    -- goes to the next word or to *, which use up one word, or to #, which uses up any number.
     WITH RECURSIVE walk (path, used) AS (
         SELECT format(E'%s\ntopic\n', _route.exchange_name) COLLATE "C", ARRAY[0]
         UNION ALL
@@ -79,4 +79,4 @@ $$;
 COMMENT ON FUNCTION pgmq._route(text, text) IS
 'The queues and channels that a routing key leads to, each once, in the order of their names.
 
-Null for none.';
+Null if there are none.';

@@ -30,7 +30,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION pgmq._check_dots(text, text) IS 'Raise an error when a word of a topic''s key or pattern is empty.';
+COMMENT ON FUNCTION pgmq._check_dots(text, text) IS
+'Raise an error if a word of a topic''s key or pattern is empty.';
 
 CREATE OR REPLACE FUNCTION pgmq._check_bound_queue(queue_name text)
 RETURNS void
@@ -42,7 +43,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION pgmq._check_bound_queue(text) IS 'Raise the error that a null or empty queue name deserves from the functions of topics.';
+COMMENT ON FUNCTION pgmq._check_bound_queue(text) IS
+'Raise the error of the functions of topics for a null or empty queue name.';
 
 CREATE OR REPLACE FUNCTION pgmq._matching_topics(routing_key text)
 RETURNS SETOF pgmq.topic_bindings
@@ -57,7 +59,7 @@ AS $$
             SELECT pg_catalog.unnest(ARRAY[left($1, n), '*' || right($1, n)])
             FROM generate_series(0, length($1)) AS n
         ))
-        -- Compiling a regular expression is the dear part, so only for what it may well match.
+        -- Compiling a regular expression is expensive: do it only for patterns that may match.
         AND CASE WHEN $1 LIKE pg_catalog.translate(b.pattern, E'*#\\', '%%%') THEN $1 ~ b.compiled_regex END
 $$;
 COMMENT ON FUNCTION pgmq._matching_topics(text) IS 'The bindings of bind_topic that a routing key matches.';
