@@ -21,6 +21,7 @@ _BY_TIME = "create_partitioned({q}, '1 day', '7 days', 1)"
 _CALLS = {
     "plain": ["create({q})"],
     'Mixed "Case" %I': ["create({q})"],
+    "a_name_as_long_as_names_can_be_in_upstreams_pgm": ["create({q})"],
     "unlogged": ["create_unlogged({q})"],
     "fifo": ["create({q})", _FIFO],
     "policy": ["create({q})", _POLICY],
@@ -52,7 +53,9 @@ def made(kind: str, queue: str) -> str:
 
 KINDS = {kind: made(kind, kind) for kind in _CALLS}
 # Those that differ in their tables; what is enabled for the others can be had by each of these.
-LAYOUTS = [kind for kind, calls in _CALLS.items() if len(calls) == 1 and kind.islower()]
+LAYOUTS = ["plain"] + [
+    kind for kind, calls in _CALLS.items() if len(calls) == 1 and calls != _CALLS["plain"]
+]
 
 # Beside one of each kind, what needs a state of its own: a message that was received too often, and
 # a queue with a window that a crash empties.
