@@ -47,7 +47,7 @@
 \ir functions/internal/_spares.sql
 \ir functions/internal/_compile.sql
 \ir functions/internal/_create.sql
-\ir functions/internal/_missing.sql
+\ir functions/internal/_find_or_compile.sql
 \ir functions/internal/_compiled.sql
 \ir functions/internal/_set_policy.sql
 

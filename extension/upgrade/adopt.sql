@@ -129,6 +129,7 @@ DROP FUNCTION IF EXISTS pgmq._render(text, text, pgmq.policy), pgmq._has_fifo_in
 DROP FUNCTION IF EXISTS pgmq._partition(text, boolean, text, text, integer);
 DROP FUNCTION IF EXISTS pgmq._add_mark(text, text), pgmq._dead_letter_queue(text, text);
 DROP FUNCTION IF EXISTS pgmq._add_index(text, text);
+DROP FUNCTION IF EXISTS pgmq._missing(text, text), pgmq._meet(text, boolean);
 
 -- 2.0.0 stored patterns of exchanges with more wildcards than they need.
 INSERT INTO pgmq.binding (exchange_name, queue_name, channel, pattern, kind, bound_at)

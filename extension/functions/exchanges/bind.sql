@@ -11,7 +11,7 @@ DECLARE
     v_queue text := pgmq._lock_queue_name(queue_name);
 BEGIN
     IF v_queue IS NULL THEN
-        PERFORM pgmq._missing('enqueue', queue_name);
+        PERFORM pgmq._find_or_compile('enqueue', queue_name);
     END IF;
     PERFORM pgmq._bind(exchange_name, v_queue, null, pattern, kind);
 END

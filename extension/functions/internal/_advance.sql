@@ -79,11 +79,11 @@ DECLARE
     v_ready_limit bigint;           -- what looks allow; null while they are no use
     v_parked_limit timestamptz;
     v_live_limit bigint;
-    v_ready bigint;
-    v_parked timestamptz;
+    v_new_ready bigint;
+    v_new_parked timestamptz;
     v_live_name regclass;
     v_live_mark bigint;
-    v_live bigint;
+    v_new_live bigint;
     v_moved boolean := false;
     v_back boolean := false;
     v_phase bigint := 1;
@@ -103,7 +103,7 @@ DECLARE
     v_floor_name regclass;
     v_floor_limit bigint;
     v_floor_mark bigint;
-    v_floor bigint;
+    v_new_floor bigint;
     v_top bigint;
 BEGIN
     SELECT
@@ -209,9 +209,9 @@ BEGIN
         v_live_mark := pgmq._id_mark(v_live_name);
         v_phases := 3;
     END IF;
-    v_ready := v_ready_mark;
-    v_parked := v_parked_mark;
-    v_live := v_live_mark;
+    v_new_ready := v_ready_mark;
+    v_new_parked := v_parked_mark;
+    v_new_live := v_live_mark;
     IF v_ready_limit > v_ready_mark OR v_parked_limit > v_parked_mark OR v_live_limit > v_live_mark
     THEN
         EXECUTE concat(
@@ -233,13 +233,13 @@ BEGIN
         INTO v_found, v_found_time, v_start
         USING v_ready_mark, v_parked_mark, v_parked_limit, v_live_mark;
         IF v_ready_limit > v_ready_mark THEN
-            v_ready := least(v_ready_limit, v_found);
+            v_new_ready := least(v_ready_limit, v_found);
         END IF;
         IF v_parked_limit > v_parked_mark THEN
-            v_parked := least(v_parked_limit, v_found_time);
+            v_new_parked := least(v_parked_limit, v_found_time);
         END IF;
         IF v_live_limit > v_live_mark THEN
-            v_live := least(v_live_limit, v_start);
+            v_new_live := least(v_live_limit, v_start);
         END IF;
     END IF;
 
@@ -283,7 +283,7 @@ BEGIN
                         CASE WHEN v_from < 0 THEN '-infinity' ELSE to_timestamp(v_from / 1e6) END,
                         -- Half a microsecond is lost in between.
                         to_timestamp(v_place / 1e6) + interval '1 microsecond';
-                    v_parked := least(v_parked, v_found_time);
+                    v_new_parked := least(v_new_parked, v_found_time);
                 ELSE
                     EXECUTE format(
                         'SELECT q.msg_id FROM %s AS q WHERE %s'
@@ -294,9 +294,9 @@ BEGIN
                     INTO v_found
                     USING v_from, v_place;
                     IF v_phase = 1 THEN
-                        v_ready := least(v_ready, v_found);
+                        v_new_ready := least(v_new_ready, v_found);
                     ELSE
-                        v_live := least(v_live, v_found);
+                        v_new_live := least(v_new_live, v_found);
                     END IF;
                 END IF;
                 EXIT WHEN v_from < 0;
@@ -316,26 +316,29 @@ BEGIN
     END IF;
 
     -- Never forwards again if another session has just moved the mark back.
-    IF v_ready < v_ready_mark
-        OR v_ready > v_ready_mark AND v_ready_mark = pgmq._id_mark(ready_mark)
+    IF v_new_ready < v_ready_mark
+        OR v_new_ready > v_ready_mark AND v_ready_mark = pgmq._id_mark(ready_mark)
     THEN
         v_moved := true;
-        PERFORM setval(ready_mark, v_ready);
+        PERFORM setval(ready_mark, v_new_ready);
     END IF;
     -- A second more does not matter, and setval gives this transaction an xid: the polls of an idle
     -- queue do it seldom.
-    IF v_parked < v_parked_mark
-        OR (v_parked > v_parked_mark + interval '1 second' OR v_moved AND v_parked > v_parked_mark)
+    IF v_new_parked < v_parked_mark
+        OR (
+            v_new_parked > v_parked_mark + interval '1 second'
+            OR v_moved AND v_new_parked > v_parked_mark
+        )
         AND v_parked_mark = pgmq._parked_mark(parked_mark)
     THEN
-        PERFORM setval(parked_mark, pgmq._microseconds(v_parked));
+        PERFORM setval(parked_mark, pgmq._microseconds(v_new_parked));
     END IF;
-    IF v_live < v_live_mark
-        OR v_live > v_live_mark AND v_live_mark = pgmq._id_mark(v_live_name)
+    IF v_new_live < v_live_mark
+        OR v_new_live > v_live_mark AND v_live_mark = pgmq._id_mark(v_live_name)
     THEN
-        PERFORM setval(v_live_name, v_live);
+        PERFORM setval(v_live_name, v_new_live);
     END IF;
-    v_back := v_back OR v_ready < v_ready_mark OR v_parked < v_parked_mark;
+    v_back := v_back OR v_new_ready < v_ready_mark OR v_new_parked < v_parked_mark;
 
     IF v_queue.is_partitioned AND (v_sweep OR v_floor_limit IS NOT NULL) THEN
         v_floor_name := format('pgmq.%I', 'floor_mark_' || v_queue.suffix);
@@ -352,14 +355,14 @@ BEGIN
             ) ELSE ', null' END
         )
         INTO v_found, v_top;
-        v_floor := least(greatest(v_floor_limit, v_floor_mark), v_found);
-        IF v_floor <> v_floor_mark THEN
-            PERFORM setval(v_floor_name, v_floor);
+        v_new_floor := least(greatest(v_floor_limit, v_floor_mark), v_found);
+        IF v_new_floor <> v_floor_mark THEN
+            PERFORM setval(v_floor_name, v_new_floor);
         END IF;
         IF v_top IS NOT NULL THEN
             PERFORM setval(format('pgmq.%I', 'top_mark_' || v_queue.suffix)::regclass, v_top);
         END IF;
-        v_back := v_back OR v_floor < v_floor_mark OR v_top IS NOT NULL;
+        v_back := v_back OR v_new_floor < v_floor_mark OR v_top IS NOT NULL;
     END IF;
 
     IF v_sweep THEN

@@ -7,7 +7,7 @@ AS $$
     SELECT CASE
         WHEN to_regproc('pgmq.' || quote_ident('_' || operation || '_' || queue_name)) IS NOT NULL
             THEN '_' || operation || '_' || queue_name
-        ELSE pgmq._missing(operation, queue_name)
+        ELSE pgmq._find_or_compile(operation, queue_name)
     END
 $$;
 COMMENT ON FUNCTION pgmq._compiled(text, text) IS

@@ -17,7 +17,7 @@ $$;
 COMMENT ON FUNCTION pgmq._is_of_queue(oid, name, name, text) IS
 'Whether this is the table of the queue, or a partition of it.';
 
-CREATE OR REPLACE FUNCTION pgmq._meet(queue_name text, shared boolean)
+CREATE OR REPLACE FUNCTION pgmq._await_counterpart(queue_name text, shared boolean)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -37,7 +37,7 @@ EXCEPTION
         NULL;
 END
 $$;
-COMMENT ON FUNCTION pgmq._meet(text, boolean) IS
+COMMENT ON FUNCTION pgmq._await_counterpart(text, boolean) IS
 'Wait up to a tenth of a second for commits that this transaction may have missed.
 
 Two commits cannot see each other: one leaves a message without a slot, the other a slot without a
@@ -79,7 +79,8 @@ BEGIN
     -- A commit may fire this trigger very many times. Each time must look again: since the last one
     -- there may be another message, or another transaction's commit. But a message that has been
     -- pushed already needs no look, and a look in vain is not repeated within a hundredth of a
-    -- second. (Sessions that gave up waiting for this transaction, see _meet, have waited longer.)
+    -- second. (Sessions that gave up waiting for this transaction, see _await_counterpart, have
+    -- waited longer.)
     v_now := clock_timestamp();
     v_freed := TG_OP = 'DELETE' AND pgmq._free_slot(v_queue, old.msg_id, old.read_ct);
     v_looked := current_setting('pgmq.push_look', true) <> ''
@@ -120,7 +121,7 @@ BEGIN
         IF v_left = 'messages' THEN
             PERFORM pgmq._close_lost(v_queue);
         END IF;
-        PERFORM pgmq._meet(v_queue, v_left = 'messages');
+        PERFORM pgmq._await_counterpart(v_queue, v_left = 'messages');
         v_left := pgmq._push(v_queue, v_group, true);
     END IF;
     -- (The next message that was sent with one that found a slot has its own, or is gone.)

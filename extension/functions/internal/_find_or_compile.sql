@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION pgmq._missing(operation text, queue_name text)
+CREATE OR REPLACE FUNCTION pgmq._find_or_compile(operation text, queue_name text)
 RETURNS text
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -68,7 +68,7 @@ BEGIN
     RETURN CASE WHEN to_regproc(format('pgmq.%I', v_function)) IS NOT NULL THEN v_function END;
 END
 $$;
-COMMENT ON FUNCTION pgmq._missing(text, text) IS
+COMMENT ON FUNCTION pgmq._find_or_compile(text, text) IS
 'Called if no compiled function has the name of the queue as it was written.
 
 Finds the queue under its proper name and compiles it if needed, or raises the error for an unknown
