@@ -19,7 +19,15 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import pgmq_sqlalchemy
-from pgmq import AsyncPGMQueue, PGMQueue, SQLAlchemyAsyncPGMQueue, SQLAlchemyPGMQueue
+from pgmq import (
+    AsyncPGMQueue,
+    PGMQueue,
+    SQLAlchemyAsyncPGMQueue,
+    SQLAlchemyPGMQueue,
+    _async_connect,
+    _connect,
+)
+from pgmq import _wire as wire
 from pgmq.worker import AsyncWorker, ProcessWorker, Worker
 from support.server import BUILD, url
 
@@ -107,6 +115,24 @@ def test_many_connections_that_died_cost_no_time(dsn: str, db: psycopg.Connectio
         started = time.monotonic()
         queue.create_queue("q")
         assert time.monotonic() - started < 5  # it was half a minute, and then an error
+
+
+def test_a_connection_that_is_lost_before_anybody_has_it_is_closed(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "SETTINGS", {"server_version": ("none", "SELECT 1/0")})
+    lost = psycopg.connect(dsn, autocommit=True)
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        _connect.prepare(lost)
+    assert lost.closed
+
+    async def main() -> None:
+        lost = await psycopg.AsyncConnection.connect(dsn, autocommit=True)
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await _async_connect.prepare(lost)
+        assert lost.closed
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("kind", ASYNC_CLIENTS)

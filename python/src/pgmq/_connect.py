@@ -20,7 +20,17 @@ def prepare(conn: psycopg.Connection[Any]) -> None:
     Through a pooler no statement is prepared: the next one may run in another session. (PgBouncer
     1.21 and later keep track of them, if told to.) Such a pooler is known by the pid that it makes
     up for a client, to cancel queries with.
+
+    A connection that this fails on, or is cancelled, is closed: nobody has it yet.
     """
+    try:
+        _prepare(conn)
+    except BaseException:
+        conn.close()
+        raise
+
+
+def _prepare(conn: psycopg.Connection[Any]) -> None:
     for name, (wanted, command) in wire.SETTINGS.items():
         if not (conn.info.parameter_status(name) or wanted).startswith(wanted):
             conn.execute(command)

@@ -93,9 +93,13 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         connection.adapters.register_loader("timestamptz", wire.ClampedLoader)
         connection.add_notice_handler(_notice)
         self._pooled = connection.prepare_threshold is None
-        if self._for_good and not self._pooled:
-            connection.execute(f"SET lock_timeout = {_LOCKED}".encode())
-        [(now,)] = connection.execute("SELECT clock_timestamp()").fetchall()
+        try:
+            if self._for_good and not self._pooled:
+                connection.execute(f"SET lock_timeout = {_LOCKED}".encode())
+            [(now,)] = connection.execute("SELECT clock_timestamp()").fetchall()
+        except BaseException:
+            connection.close()
+            raise
         self._ahead = now - datetime.now(timezone.utc)
         return connection
 
