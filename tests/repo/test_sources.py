@@ -105,6 +105,7 @@ def test_every_public_function_has_a_comment_that_begins_with_a_short_sentence(
         assert len(first) <= 100, function.signature
         assert re.fullmatch(r"[A-Z].*\.", first), function.signature
         assert all(paragraph.strip() for paragraph in rest), function.signature
+        assert all(len(line) <= 100 for line in function.comment.splitlines()), function.signature
 
 
 def test_the_plain_file_has_no_psql_command() -> None:

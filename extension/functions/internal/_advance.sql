@@ -95,7 +95,7 @@ DECLARE
     v_start bigint;
     v_found bigint;
     v_found_time timestamptz;
-    -- Of a partitioned queue; as the marks hold them: ids, or times.
+    -- For a partitioned queue, in the units of its marks: ids, or times.
     v_live_parts text := '';
     v_key name;
     v_first_key text;
@@ -123,7 +123,7 @@ BEGIN
     IF v_sweep_due < 0 THEN
         v_place := -v_sweep_due;
         v_phase := v_place >> 61;
-        -- When to go on is a second ahead at most.
+        -- The time to go on is at most a second ahead.
         v_start := ((v_place >> 48) - v_moment) & v_ticks;
         v_place := v_place & v_places;
         v_sweep := v_sweep OR v_start NOT BETWEEN 1 AND 65;
@@ -154,8 +154,8 @@ BEGIN
         v_back := true;
     ELSIF NOT v_sweep THEN
         -- A transaction that has written would take its own leases for consumed messages, and an
-        -- old snapshot shows too little. And nearly always, little has come since marks were moved:
-        -- that was when parked_mark says, unless a message that is due lies there.
+        -- old snapshot shows too little. Usually little has arrived since the marks were moved.
+        -- That was at the time that parked_mark holds, unless a due message lies there.
         IF NOT v_may_look
             OR v_found < 10000
             OR v_found < 100000 AND v_queue.is_partitioned
@@ -202,8 +202,8 @@ BEGIN
         END IF;
     END IF;
 
-    -- Forwards; parked ones no further than the look's time: what lies behind is leased, and dead
-    -- once acknowledged.
+    -- Forwards. The parked mark goes no further than the look's time: the entries behind it are
+    -- leases, which are dead once acknowledged.
     v_live_name := to_regclass(format('pgmq.%I', 'live_mark_' || v_queue.suffix));
     IF v_live_name IS NOT NULL THEN
         v_live_mark := pgmq._id_mark(v_live_name);
@@ -261,8 +261,8 @@ BEGIN
                 ELSE v_live_mark
             END;
             v_place := least(v_place, v_mark);
-            -- The further, the longer: a sweep must come to its end also where a call, of a slow
-            -- machine, has time for one step.
+            -- Steps become longer on the way down: a sweep must also end on a slow machine, where a
+            -- call has time for only one step.
             v_step := greatest(
                 CASE v_phase WHEN 2 THEN 100000 ELSE 4096 END, (v_mark - v_place) / 16
             );

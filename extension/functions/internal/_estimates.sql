@@ -18,8 +18,8 @@ LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
     -- The counters of the statistics system follow every commit but are lost in a crash; the
-    -- planner's figure lasts. Of a partitioned table, each of its partitions has some, and who may
-    -- read the table need not be allowed to query a partition.
+    -- planner's figure lasts. The partitions of a table have figures of their own. A role that may
+    -- read the table may have no right to query a partition.
     SELECT sum(CASE
         WHEN pg_stat_get_tuples_inserted(t.relid) > 0 OR pg_stat_get_live_tuples(t.relid) > 0
             THEN pg_stat_get_live_tuples(t.relid)
@@ -45,8 +45,8 @@ AS $$
 DECLARE
     v_count bigint;
 BEGIN
-    -- By the table: who may read that need not be allowed to query a partition. The planner sees
-    -- that no other partition has such keys.
+    -- Query the table: a role that may read it may have no right to query a partition. The planner
+    -- sees that no other partition has such keys.
     EXECUTE format(
         'SELECT count(*) FROM (SELECT FROM %s WHERE %s LIMIT $1 + 1) AS m',
         relation, pgmq._default_keys(relation)

@@ -73,7 +73,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._grant_schema(text) IS
-'Let a role use the schema, without which no right to a queue is of any use.';
+'Let a role use the schema; without that, rights to a queue are of no use.';
 
 CREATE OR REPLACE FUNCTION pgmq._owns_schema()
 RETURNS boolean
@@ -82,7 +82,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT pg_has_role(n.nspowner, 'USAGE') FROM pg_namespace AS n WHERE n.nspname = 'pgmq'
 $$;
-COMMENT ON FUNCTION pgmq._owns_schema() IS 'Whether the caller owns the schema, and so says who may use it.';
+COMMENT ON FUNCTION pgmq._owns_schema() IS
+'Whether the caller owns the schema, and so decides who may use it.';
 
 CREATE OR REPLACE FUNCTION pgmq._granted(role oid)
 RETURNS TABLE (

@@ -80,7 +80,7 @@ BEGIN
     IF pgmq._partition_column(format('pgmq.%I', v_queue)) <> 'msg_id' THEN
         PERFORM pgmq._add_relations(queue_name, 'by_time');
     END IF;
-    -- It says where the last partition with messages is, to whoever may read them.
+    -- Readers need it to find the last partition with messages.
     IF NOT has_sequence_privilege('public', v_ids, 'SELECT') THEN
         EXECUTE format('GRANT SELECT ON SEQUENCE %s TO public', v_ids);
     END IF;
@@ -125,14 +125,14 @@ BEGIN
     IF policy.max_in_flight IS NOT NULL THEN
         PERFORM pgmq._add_relations(policy.queue_name, 'max_in_flight');
     ELSIF to_regclass(format('pgmq.%I', v_in_flight)) IS NOT NULL
-        -- Else it is left for the next change.
+        -- Otherwise the index is left for the next change.
         AND NOT pgmq._holds_up_writers(v_queue)
     THEN
         EXECUTE format('DROP INDEX pgmq.%I', v_in_flight);
     END IF;
 
-    -- The keys of the messages that were sent; they outlive these. A crash that empties the queue
-    -- must empty them too.
+    -- The keys of the messages that were sent. They outlive the messages, but a crash that empties
+    -- the queue must empty them, too.
     IF to_regclass(format('pgmq.%I', v_dedup)) IS NOT NULL THEN
         IF policy.dedup_window IS NULL THEN
             -- The table stays: to drop it would wait for open senders, and new senders would wait
@@ -178,7 +178,7 @@ BEGIN
     IF to_regclass(v_mark) IS NULL THEN
         RETURN;
     END IF;
-    -- Whoever still runs the function of then has locked the table first.
+    -- A session that still runs a function of 2.0.0 has locked the table first.
     PERFORM set_config('lock_timeout', '100ms', true);
     EXECUTE format(
         'LOCK TABLE ONLY pgmq.%I IN SHARE ROW EXCLUSIVE MODE',

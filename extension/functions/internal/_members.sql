@@ -15,7 +15,7 @@ $$;
 COMMENT ON FUNCTION pgmq._in_extension_script() IS
 'Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running.
 
-What is created then becomes a member of the extension.';
+Objects that are created then become members of the extension.';
 
 CREATE OR REPLACE FUNCTION pgmq._members()
 RETURNS TABLE (type text, identity text, name text, function_xmin xid)

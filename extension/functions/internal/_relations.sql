@@ -10,7 +10,7 @@ AS $$
     END
 $$;
 COMMENT ON FUNCTION pgmq._relation_name(text, text) IS
-'What a relation of a queue is called, not quoted; its role is one of those that _relations() has.';
+'The name of a relation of a queue, not quoted, by its role (see _relations()).';
 
 CREATE OR REPLACE FUNCTION pgmq._queue_table(queue_name text, is_archive boolean DEFAULT false)
 RETURNS regclass
@@ -98,4 +98,4 @@ AS $$
     ) AS r (role, kind, parent, definition, needed_by, title)
 $$;
 COMMENT ON FUNCTION pgmq._relations(text) IS
-'What a queue consists of, or would if it had every feature: its tables, indexes and sequences.';
+'The tables, indexes and sequences of a queue, as if it had every feature.';

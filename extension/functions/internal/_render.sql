@@ -116,14 +116,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._words(text, pgmq.policy) IS
-'What stands for "option$policy" and "...$partitions" in the templates of a queue.
+'The SQL that replaces "option$policy" and "...$partitions" in the templates of a queue.
 
-option$policy is the value of an option. The others keep a statement to the partitions that have
-messages, and are true for a queue without partitions: live$partitions(q) is the condition for
-scans, front$partitions(q) that for the first partitions with messages, lookup$partitions(q) that
-for what looks messages up by msg_id (which itself says where they are, unless the partitions are
-those of times). front_key and last_key are where front and live end; default is the default
-partition.';
+option$policy is the value of an option. The others restrict a statement to the partitions that have
+messages; for a queue without partitions they are true. live$partitions(q) is the condition for
+scans, front$partitions(q) the one for the first partitions with messages. lookup$partitions(q) is
+the condition for statements that look messages up by msg_id. (It is only needed for partitions by
+time: a msg_id itself determines its partition.) front_key and last_key are the ends of front and
+live; default is the default partition.';
 
 CREATE OR REPLACE FUNCTION pgmq._lines_for(body text, features jsonb)
 RETURNS text

@@ -147,7 +147,7 @@ BEGIN
         END LOOP;
         EXIT WHEN v_count > settings.premake;
         IF NOT thorough THEN
-            -- Without one in advance, what comes next is at stake.
+            -- If there is no partition in advance, the next messages may lack theirs.
             PERFORM set_config(
                 'lock_timeout', CASE WHEN v_count > 1 THEN '50ms' ELSE '250ms' END, true
             );
