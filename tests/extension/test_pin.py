@@ -147,8 +147,26 @@ def test_pinning_is_for_few_queues_and_for_who_owns_pgmq(
     with pytest.raises(errors.InsufficientPrivilege, match="q_q2"):
         session.execute("SELECT pgmq.send('q2', '1')")
     for call in ("pin('q1')", "unpin('q1')"):
-        with pytest.raises(errors.InsufficientPrivilege, match="to change what queues are pinned"):
+        with pytest.raises(errors.InsufficientPrivilege, match='to pin or unpin queue "q1"'):
             session.execute(f"SELECT pgmq.{call}".encode())
+
+
+def test_whoever_owns_a_pinned_queue_drops_it_when_it_is_unpinned(
+    db: psycopg.Connection, roles: Roles, connect: Connect
+) -> None:
+    role = roles("")
+    db.execute(sql.SQL("GRANT USAGE ON SCHEMA pgmq TO {}").format(sql.Identifier(role)))
+    db.execute("SELECT pgmq.grant_create(%s)", [role])
+    session = connect()
+    session.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+    session.execute("SELECT pgmq.create('q')")
+    db.execute("SELECT pgmq.pin('q')")
+    with pytest.raises(errors.InsufficientPrivilege, match='to pin or unpin queue "q"'):
+        session.execute("SELECT pgmq.drop_queue('q')")
+    session.execute("SELECT pgmq.send('q', '1')")
+    assert _by_name(db, "q")
+    db.execute("SELECT pgmq.unpin('q')")
+    assert one(session, "SELECT pgmq.drop_queue('q')") is True
 
 
 def test_what_a_restore_has_left_out_is_named_and_mended(db: psycopg.Connection) -> None:

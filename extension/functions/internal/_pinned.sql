@@ -110,7 +110,7 @@ $$;
 COMMENT ON FUNCTION pgmq._pin_branch(text[], text, text, text) IS
 'The statements that call this function of one of these queues (names in order), by bisection.';
 
-CREATE OR REPLACE FUNCTION pgmq._lock_pinned()
+CREATE OR REPLACE FUNCTION pgmq._lock_pinned(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -121,14 +121,16 @@ DECLARE
     );
 BEGIN
     IF NOT pg_has_role(v_owner, 'USAGE') THEN
-        RAISE EXCEPTION 'permission denied to change what queues are pinned'
-            USING ERRCODE = 'insufficient_privilege',
-                HINT = format('Functions of pgmq are written: %s, its owner, may do so.', v_owner);
+        RAISE EXCEPTION 'permission denied to pin or unpin queue "%"', queue_name
+            USING ERRCODE = 'insufficient_privilege', HINT = format(
+                'That writes functions of pgmq: its owner %s can SELECT pgmq.unpin(%L).', v_owner,
+                queue_name
+            );
     END IF;
     LOCK TABLE pgmq.pinned IN SHARE ROW EXCLUSIVE MODE;
 END
 $$;
-COMMENT ON FUNCTION pgmq._lock_pinned() IS
+COMMENT ON FUNCTION pgmq._lock_pinned(text) IS
 'Lock pgmq.pinned against other changes; raise an error unless the caller owns pgmq.';
 
 CREATE OR REPLACE FUNCTION pgmq._doctor_pinned()

@@ -10,7 +10,7 @@ BEGIN
     ) THEN
         RETURN false;
     END IF;
-    PERFORM pgmq._lock_pinned();
+    PERFORM pgmq._lock_pinned(queue_name);
     DELETE FROM pgmq.pinned AS p WHERE lower(p.queue_name) = lower(unpin.queue_name);
     PERFORM pgmq._write_pinned();
     RETURN true;
@@ -19,4 +19,4 @@ $$;
 COMMENT ON FUNCTION pgmq.unpin(text) IS
 'Undo pin; false when the queue was not pinned.
 
-drop_queue does this, too. Only the owner of pgmq may unpin.';
+drop_queue does this, too. Only the owner of pgmq may unpin: nobody else can drop a pinned queue.';
