@@ -245,6 +245,9 @@ BEGIN
 
     -- Backwards, from the marks as they were. This sweep does not come back to what a step passed.
     IF v_sweep THEN
+        -- Where little can lie below the marks, it is looked at in one step: on a slow machine, each
+        -- step takes longer than what it looks at.
+        v_whole := v_whole OR pg_indexes_size(queue) <= 524288;
         IF v_sweep_due >= 0 OR v_whole OR v_phase = 0 THEN       -- 0: 2.0.0 noted places otherwise
             v_phase := 1;
             v_place := null;
