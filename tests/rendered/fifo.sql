@@ -423,7 +423,7 @@ BEGIN
             AND pgmq._may('DELETE', 'fifo'::text, 'pgmq.q_fifo')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF NOT FOUND AND (
-        pgmq._is_upkeep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
+        pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
         OR pgmq._soonest_fifo(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
         RETURN QUERY SELECT l.* FROM pgmq._remove('fifo'::text, quantity) AS l;
@@ -461,7 +461,7 @@ BEGIN
             AND pgmq._may('UPDATE', 'fifo'::text, 'pgmq.q_fifo')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF NOT FOUND AND (
-        pgmq._is_upkeep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
+        pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
         OR pgmq._soonest_fifo(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
         RETURN QUERY SELECT l.* FROM pgmq._lease('fifo'::text, seconds, quantity, null) AS l;

@@ -217,7 +217,7 @@ BEGIN
             AND pgmq._may('DELETE', 'plain'::text, 'pgmq.q_plain')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF NOT FOUND AND (
-        pgmq._is_upkeep_due('pgmq.parked_mark_plain', 'pgmq.sweep_due_plain')
+        pgmq._is_sweep_due('pgmq.parked_mark_plain', 'pgmq.sweep_due_plain')
         OR pgmq._soonest_plain(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
         RETURN QUERY SELECT l.* FROM pgmq._remove('plain'::text, quantity) AS l;
@@ -255,7 +255,7 @@ BEGIN
             AND pgmq._may('UPDATE', 'plain'::text, 'pgmq.q_plain')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF NOT FOUND AND (
-        pgmq._is_upkeep_due('pgmq.parked_mark_plain', 'pgmq.sweep_due_plain')
+        pgmq._is_sweep_due('pgmq.parked_mark_plain', 'pgmq.sweep_due_plain')
         OR pgmq._soonest_plain(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
         RETURN QUERY SELECT l.* FROM pgmq._lease('plain'::text, seconds, quantity, null) AS l;

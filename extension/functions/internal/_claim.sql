@@ -107,9 +107,10 @@ BEGIN
         RETURN v_left;
     END IF;
 
-    -- Polls of an idle queue move its marks, too (few of them come here), and find a message below
-    -- the marks as soon as a sweep is due.
-    IF v_is_sweep_due OR v_looked_at = 0 AND condition IS NULL OR pgmq._chance(1, 8) THEN
+    -- Polls of an idle queue move its marks, too, and find a message below the marks as soon as a
+    -- sweep is due. (Most such polls end in the quick way; then one in 32 looks after the marks, as
+    -- of all reads.)
+    IF v_is_sweep_due OR pgmq._chance(1, 8) THEN
         EXECUTE pg_catalog.format('SELECT pgmq.%I()', pgmq._compiled('advance', queue_name))
         INTO v_moved;
         IF v_moved THEN

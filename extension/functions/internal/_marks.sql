@@ -47,20 +47,6 @@ $$;
 COMMENT ON FUNCTION pgmq._is_sweep_due(regclass, regclass) IS
 'Whether the messages below the marks of a queue are to be looked at.';
 
-CREATE OR REPLACE FUNCTION pgmq._is_upkeep_due(parked_mark regclass, sweep_due regclass)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-AS $$
-BEGIN
-    RETURN pgmq._is_sweep_due(parked_mark, sweep_due) OR pgmq._chance(1, 16);
-END
-$$;
-COMMENT ON FUNCTION pgmq._is_upkeep_due(regclass, regclass) IS
-'Whether a call that found nothing must move the marks: one in 16, and always if a sweep is due.';
-
--- An announcement (see the template announce) is one number in a sequence: the time in milliseconds
--- since 2020, which is enough until 2089, and behind it the last 22 bits of the transaction that
--- announces, or 0 once that is known to have committed.
 CREATE OR REPLACE FUNCTION pgmq._announcement(moment timestamptz, xid bigint)
 RETURNS bigint
 LANGUAGE sql STABLE PARALLEL SAFE

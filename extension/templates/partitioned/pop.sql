@@ -20,7 +20,7 @@ BEGIN
     END IF;
     v_ids := pgmq._front_$queue(quantity);
     IF pg_catalog.cardinality(v_ids) = 0 THEN
-        IF pgmq._is_upkeep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
+        IF pgmq._is_sweep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
             OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
         THEN
             RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;

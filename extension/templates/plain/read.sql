@@ -64,7 +64,7 @@ BEGIN
     END;
     --# end
     IF NOT FOUND AND (
-        pgmq._is_upkeep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
+        pgmq._is_sweep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
         OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
         RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
