@@ -201,6 +201,7 @@
 \ir functions/internal/doctor/_doctor_tables.sql
 \ir functions/internal/doctor/_doctor_statistics.sql
 \ir functions/internal/doctor/_doctor_compiled.sql
+\ir functions/internal/doctor/_doctor_pinned.sql
 \ir functions/internal/doctor/_doctor_relations.sql
 \ir functions/internal/doctor/_doctor_queues.sql
 \ir functions/internal/doctor/_doctor_archives.sql

@@ -1,5 +1,5 @@
 -- Usually the name of a queue's function is put together in a statement that is parsed and planned
--- on each call, which is a fifth of the cost of a single call. For a few queues the names can stand
+-- on each call, which is about a fifth of the cost of a single call. For a few queues the names can stand
 -- in functions instead: _pinned(queue_name) says for which, and _pinned_<operation>() finds the
 -- queue's function by comparing names. Each session compiles these functions anew when they change,
 -- so they are for a few queues that stay.
@@ -132,20 +132,3 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._lock_pinned(text) IS
 'Lock pgmq.pinned against other changes; raise an error unless the caller owns pgmq.';
-
-CREATE OR REPLACE FUNCTION pgmq._doctor_pinned()
-RETURNS TABLE (severity text, queue_name text, finding text, fix text)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN QUERY
-        SELECT
-            'info', p.queue_name, 'pinned, but not called by name (after a restore)',
-            format('SELECT pgmq.pin(%L)', p.queue_name)
-        FROM pgmq.pinned AS p
-        WHERE NOT pgmq._pinned(p.queue_name);
-END
-$$;
-COMMENT ON FUNCTION pgmq._doctor_pinned() IS
-'Queues that pin() was called for, which _pinned() does not know.';

@@ -20,7 +20,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq.pin(text) IS
-'Make single calls of a queue a fifth cheaper: its functions are called by name.
+'Make single calls of a queue about a fifth cheaper: its functions are called by name.
 
 Up to 32 queues can be pinned: choose busy ones that stay. Nothing else changes. When a queue is
 pinned or unpinned, each session compiles a few functions anew. For a queue that is pinned already
