@@ -1,8 +1,8 @@
 -- Usually the name of a queue's function is put together in a statement that is parsed and planned
--- on each call, which is about a fifth of the cost of a single call. For a few queues the names can stand
--- in functions instead: _pinned(queue_name) says for which, and _pinned_<operation>() finds the
--- queue's function by comparing names. Each session compiles these functions anew when they change,
--- so they are for a few queues that stay.
+-- on each call, which is about a fifth of the cost of a single call. For a few queues the names can
+-- stand in functions instead: _pinned(queue_name) says for which, and _pinned_<operation>() finds
+-- the queue's function by comparing names. Each session compiles these functions anew when they
+-- change, so they are for a few queues that stay.
 --
 -- pgmq.pinned lists the queues. As installed, and after a restore, the functions know no queue at
 -- all. Nothing is lost then: calls go the usual way.
