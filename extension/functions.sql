@@ -31,6 +31,8 @@
 \ir functions/internal/partitions/_snapshot.sql
 
 -- creating and compiling queues
+\ir functions/internal/streams/_refuse_stream.sql
+\ir functions/internal/streams/_create_stream_tables.sql
 \ir functions/internal/_check_names.sql
 \ir functions/internal/_create_archive.sql
 \ir functions/internal/_add_relations.sql
@@ -39,6 +41,7 @@
 \ir functions/internal/partitions/_change.sql
 \ir functions/internal/partitions/_set_up.sql
 \ir functions/internal/partitions/_convert_archive.sql
+\ir functions/internal/streams/_segments.sql
 \ir functions/internal/partitions/_maintain_partitions.sql
 \ir functions/internal/partitions/_at_commit.sql
 \ir functions/internal/_schedule.sql
@@ -62,6 +65,10 @@
 \ir functions/internal/fifo/_fifo_choose.sql
 \ir functions/internal/fifo/_fifo_read.sql
 \ir functions/internal/_look_at.sql
+\ir functions/internal/streams/_settled.sql
+\ir functions/internal/streams/_lanes.sql
+\ir functions/internal/streams/_positions.sql
+\ir functions/internal/streams/_lane_policies.sql
 \ir functions/internal/_advance.sql
 \ir functions/internal/_next.sql
 \ir functions/internal/_poll.sql
@@ -88,6 +95,23 @@
 -- partitions
 \ir functions/partitions/create_partitioned.sql
 \ir functions/partitions/convert_archive_partitioned.sql
+
+-- streams
+\ir functions/streams/create_stream.sql
+\ir functions/streams/create_group.sql
+\ir functions/streams/alter_group.sql
+\ir functions/streams/drop_group.sql
+\ir functions/streams/list_groups.sql
+\ir functions/streams/list_lanes.sql
+\ir functions/streams/seek.sql
+\ir functions/streams/fetch.sql
+\ir functions/streams/fetch_with_poll.sql
+\ir functions/streams/commit.sql
+\ir functions/streams/commit_and_fetch.sql
+\ir functions/streams/release.sql
+\ir functions/streams/reject.sql
+\ir functions/streams/extend_lease.sql
+\ir functions/streams/grant_fetch.sql
 
 -- send
 \ir functions/send/send.sql

@@ -45,7 +45,7 @@ GRANT SELECT ON pgmq.meta, pgmq.topic_bindings, pgmq.notify_insert_throttle TO p
 -- routing; consumers and monitoring need the names of queues.
 GRANT SELECT ON
 pgmq.meta, pgmq.policy, pgmq.pinned, pgmq.partitioning, pgmq.topic_bindings, pgmq.exchange,
-pgmq.binding, pgmq.template, pgmq.notify_insert_throttle
+pgmq.binding, pgmq.template, pgmq.notify_insert_throttle, pgmq.stream_group, pgmq.stream_segment
 TO public;
 -- The name of the channel is left out: anyone who knows it can listen to messages.
 GRANT SELECT (number, queue_name, maximum_messages, vt, pid, opened_at, silent_since)

@@ -6,6 +6,7 @@
 \ir schema/policy.sql
 \ir schema/pinned.sql
 \ir schema/partitioning.sql
+\ir schema/streams.sql
 \ir schema/look.sql
 \ir schema/template.sql
 \ir schema/notify.sql

@@ -37,6 +37,11 @@
 \template templates/partitioned/deletebatch.sql
 \template templates/partitioned/tend.sql
 \template templates/partitioned/keep.sql
+\template templates/stream/enqueue.sql
+\template templates/stream/sendbatch.sql
+\template templates/stream/fetch.sql
+\template templates/stream/commit.sql
+\template templates/stream/deadletter.sql
 
 -- 2.0.0 had only one template of each name, for every queue.
 DELETE FROM pgmq.template AS t

@@ -14,16 +14,14 @@ BEGIN
             live_limit bigint,
             parked_limit bigint,
             next_at bigint,             -- nobody looks again before this time
+            server_start timestamptz,   -- a look from before a restart is void
             PRIMARY KEY (queue, epoch)
         );
     END IF;
-    -- 2.0.0 had none.
-    IF NOT EXISTS (
-        SELECT FROM pg_attribute AS a
-        WHERE a.attrelid = 'pgmq.look'::regclass AND a.attname = 'next_at'
-    ) THEN
-        ALTER TABLE pgmq.look ADD COLUMN next_at bigint;
-    END IF;
+    -- 2.0.0 had none of these.
+    ALTER TABLE pgmq.look
+    ADD COLUMN IF NOT EXISTS next_at bigint,
+    ADD COLUMN IF NOT EXISTS server_start timestamptz;
     -- Not owned by the column, so that each member of the extension can change its owner alone.
     IF to_regclass('pgmq.look_epoch') IS NULL THEN
         CREATE SEQUENCE pgmq.look_epoch;

@@ -17,6 +17,12 @@ BEGIN
             PRIMARY KEY (queue_name, is_archive)
         );
     END IF;
+    -- Of streams: 2.0.0 had none.
+    ALTER TABLE pgmq.partitioning
+    -- A segment ends after this time; null: when it is full.
+    ADD COLUMN IF NOT EXISTS segment_interval text,
+    -- The ids that were passed over when segments ended.
+    ADD COLUMN IF NOT EXISTS skipped_ids bigint NOT NULL DEFAULT 0;
 END
 $$;
 COMMENT ON TABLE pgmq.partitioning IS

@@ -31,6 +31,32 @@ BEGIN
             created_at timestamptz
         );
     END IF;
+    IF to_regtype('pgmq.stream_record') IS NULL THEN
+        CREATE TYPE pgmq.stream_record AS (
+            lane integer,
+            epoch bigint,
+            msg_id bigint,
+            delivery_ct integer,
+            enqueued_at timestamptz,
+            message jsonb,
+            headers jsonb
+        );
+    END IF;
+    IF to_regtype('pgmq.lane_record') IS NULL THEN
+        CREATE TYPE pgmq.lane_record AS (
+            group_name text,
+            lane integer,
+            done bigint,
+            leased bigint,
+            vt timestamptz,
+            epoch bigint,
+            size integer,
+            failures integer,
+            pid integer,
+            changed_at timestamptz,
+            error text
+        );
+    END IF;
     IF to_regtype('pgmq.metrics_result') IS NULL THEN
         CREATE TYPE pgmq.metrics_result AS (
             queue_name text,
@@ -48,5 +74,8 @@ $$;
 COMMENT ON TYPE pgmq.message_record IS
 'A message as it lies in a queue: read_ct is how often it was read, vt when it is visible next.';
 COMMENT ON TYPE pgmq.queue_message_record IS 'A message, and the name of its queue.';
+COMMENT ON TYPE pgmq.stream_record IS
+'A message of a stream as a group has leased it: lane and epoch are the lease that it belongs to.';
+COMMENT ON TYPE pgmq.lane_record IS 'The newest state of a lane of a group: see the table of lanes.';
 COMMENT ON TYPE pgmq.queue_record IS 'A row of pgmq.meta.';
 COMMENT ON TYPE pgmq.metrics_result IS 'The metrics of a queue, from pgmq.metrics(): ages in seconds, null when the queue is empty.';

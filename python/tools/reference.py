@@ -39,6 +39,7 @@ SECTIONS = {
     "notify": ("Waking consumers", "waking.md"),
     "push": ("Push consumers", "push.md"),
     "partitions": ("Partitioned queues", "partitions.md"),
+    "streams": ("Streams", "streams.md"),
     "privileges": ("Privileges", "security.md"),
     "metrics": ("Metrics", "operations.md#watching-queues"),
     "ops": ("Running it", "operations.md"),

@@ -500,7 +500,7 @@ DECLARE
     v_space CONSTANT integer := 'pgmq.q_by_time_policy'::regclass::oid::bigint - 2147483648;
     v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
 BEGIN
-    IF NOT pgmq._is_user('pgmq.q_by_time_policy', 'INSERT')    -- whoever calls it by hand
+    IF NOT pgmq._may_tend('pgmq.q_by_time_policy')     -- whoever calls it by hand
         OR NOT pg_try_advisory_xact_lock(v_space, -3)
     THEN
         RETURN;
@@ -716,12 +716,7 @@ BEGIN
     is_new := msg_id IS NULL;
     IF is_new THEN
         INSERT INTO pgmq.q_by_time_policy AS q (enqueued_at, vt, message, headers)
-        VALUES (
-            now(),
-            CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END,
-            msg,
-            msg_headers
-        )
+        VALUES (now(), pgmq._visible_from(visible_at), msg, msg_headers)
         RETURNING q.msg_id INTO v_stored;
         msg_id := (pgmq._remember_by_time_policy(ARRAY[v_stored]))[1];
         is_new := msg_id IS NOT DISTINCT FROM v_stored;
@@ -782,11 +777,7 @@ BEGIN
     );
     WITH sent AS (
         INSERT INTO pgmq.q_by_time_policy AS q (enqueued_at, vt, message, headers)
-        SELECT
-            now(),
-            CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END,
-            u.msg,
-            u.header
+        SELECT now(), pgmq._visible_from(visible_at), u.msg, u.header
         FROM unnest(msgs, msg_headers) WITH ORDINALITY AS u (msg, header, place)
         WHERE (u.place IN (SELECT n.place FROM pg_catalog.unnest(v_new) AS n (place))) IS TRUE
         ORDER BY u.place
@@ -934,7 +925,7 @@ DECLARE
 BEGIN
     IF v_now NOT BETWEEN v_due - 60000000 AND v_due - 1
         AND current_setting('transaction_isolation') = 'read committed'
-        AND pgmq._is_user('pgmq.q_by_time_policy', 'INSERT')    -- anybody else could put it off
+        AND pgmq._may_tend('pgmq.q_by_time_policy')     -- anybody else could put it off
     THEN
         PERFORM setval('pgmq.tend_due_by_time_policy', v_now + 1000000);    -- others need not
         PERFORM pgmq._defer_upkeep('by_time_policy'::text);

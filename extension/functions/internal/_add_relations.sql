@@ -65,8 +65,8 @@ COMMENT ON FUNCTION pgmq._build_index(text, text) IS
 'Create an index of a queue unless it is there and valid.';
 
 -- Marks and due times live in sequences: no dead rows, no lock, readable without a plan. They
--- belong to the column vt, so that they go with the table, and TRUNCATE ... RESTART IDENTITY
--- restarts them with the ids.
+-- belong to a column, so that they go with the table, and TRUNCATE ... RESTART IDENTITY restarts
+-- them with the ids.
 CREATE OR REPLACE FUNCTION pgmq._add_sequence(role text, queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -76,17 +76,28 @@ DECLARE
     v_name CONSTANT text := format('pgmq.%I', pgmq._relation_name(role, queue_name));
     v_queue CONSTANT regclass := pgmq._queue_table(queue_name);
     v_owner CONSTANT regrole := pgmq._owner(v_queue);
+    v_column CONSTANT text := CASE
+        -- Epochs never begin again.
+        WHEN role = 'epoch'
+            THEN format('pgmq.%I.version', pgmq._relation_name('lane', queue_name))
+        WHEN pgmq._is_stream(v_queue) THEN format('%s.enqueued_at', v_queue)
+        ELSE format('%s.vt', v_queue)
+    END;
 BEGIN
-    IF to_regclass(v_name) IS NULL THEN
-        EXECUTE format(
-            'CREATE SEQUENCE %s MINVALUE -9223372036854775808 %s', v_name,
-            CASE WHEN v_owner = current_user::regrole THEN format('OWNED BY %s.vt', v_queue) END
-        );
+    IF to_regclass(v_name) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    EXECUTE format(
+        'CREATE SEQUENCE %s %s %s', v_name,
+        CASE WHEN role <> 'epoch' THEN 'MINVALUE -9223372036854775808' END,
+        CASE WHEN v_owner = current_user::regrole THEN format('OWNED BY %s', v_column) END
+    );
+    IF role <> 'epoch' THEN
         EXECUTE format('GRANT SELECT ON SEQUENCE %s TO public', v_name);
-        IF v_owner <> current_user::regrole THEN
-            EXECUTE format('ALTER SEQUENCE %s OWNER TO %s', v_name, v_owner);
-            EXECUTE format('ALTER SEQUENCE %s OWNED BY %s.vt', v_name, v_queue);
-        END IF;
+    END IF;
+    IF v_owner <> current_user::regrole THEN
+        EXECUTE format('ALTER SEQUENCE %s OWNER TO %s', v_name, v_owner);
+        EXECUTE format('ALTER SEQUENCE %s OWNED BY %s', v_name, v_column);
     END IF;
 END
 $$;

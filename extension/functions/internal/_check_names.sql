@@ -19,6 +19,7 @@ AS $$
         LEFT JOIN pg_attribute AS a
             ON a.attrelid = relation AND a.attname = w.name AND a.atttypid = w.type::regtype
         WHERE w.name IS NOT NULL AND a.attnum IS NULL
+            AND NOT (w.name IN ('read_ct', 'vt') AND pgmq._is_stream(relation))
     )
     AND (is_archive OR EXISTS (
         -- The sequence of msg_ids.
@@ -92,12 +93,14 @@ BEGIN
                 to_regclass(format('pgmq.%I', pgmq._relation_name('dedup', queue_name)))
             )
             WHEN 'I' THEN i.indrelid IN (v_queue, v_archive)
-            WHEN 'S' THEN d.refobjid = v_queue
-            WHEN 'r' THEN r.role = 'dedup'
-                AND EXISTS (
-                    SELECT FROM pg_attribute AS a
-                    WHERE a.attrelid = c.oid AND a.attname = 'dedup_key'
-                )
+            WHEN 'S' THEN d.refobjid IN (
+                v_queue, to_regclass(format('pgmq.%I', pgmq._relation_name('lane', queue_name)))
+            )
+            WHEN 'r' THEN EXISTS (
+                SELECT FROM pg_attribute AS a
+                WHERE a.attrelid = c.oid
+                    AND a.attname = CASE r.role WHEN 'dedup' THEN 'dedup_key' WHEN 'lane' THEN 'epoch' END
+            )
         END IS NOT TRUE
     LIMIT 1;
     IF FOUND THEN

@@ -1,65 +1,15 @@
-CREATE OR REPLACE FUNCTION pgmq._create(
+CREATE OR REPLACE FUNCTION pgmq._create_table(
     queue_name text,
     unlogged boolean,
-    partition_interval text DEFAULT null,
-    retention_interval text DEFAULT null,
-    premake integer DEFAULT null
+    partition_interval text
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_queue text := pgmq.format_table_name(queue_name, 'q');
-    v_archive text := pgmq.format_table_name(queue_name, 'a');
-    v_other text;
+    v_queue CONSTANT text := pgmq.format_table_name(queue_name, 'q');
 BEGIN
-    IF queue_name IS NULL THEN
-        PERFORM pgmq._raise_null('queue name', 'Give a name of up to 47 characters.');
-    END IF;
-    PERFORM pgmq.validate_queue_name(queue_name);
-    IF octet_length(v_queue) > 63 THEN
-        RAISE EXCEPTION 'queue name "%" is too long in bytes: %, maximum is 61',
-            queue_name, octet_length(queue_name)
-            USING ERRCODE = 'name_too_long',
-                HINT = 'A longer one would share its table with other names that begin alike.';
-    END IF;
-    PERFORM pgmq.acquire_queue_lock(lower(queue_name));
-
-    SELECT m.queue_name INTO v_other
-    FROM pgmq.meta AS m
-    WHERE lower(m.queue_name) = lower(_create.queue_name) AND m.queue_name <> _create.queue_name
-        AND NOT EXISTS (SELECT FROM pgmq.meta AS s WHERE s.queue_name = _create.queue_name);
-    IF FOUND THEN
-        RAISE EXCEPTION 'queue "%" would share its table with queue "%"', queue_name, v_other
-            USING ERRCODE = 'duplicate_table',
-                HINT = 'Names that differ only in case are one queue to every other function:'
-                    ' use the existing one.';
-    END IF;
-
-    IF partition_interval IS NOT NULL AND EXISTS (
-        SELECT FROM pg_class AS c
-        WHERE c.oid IN (
-                to_regclass(format('pgmq.%I', v_queue)), to_regclass(format('pgmq.%I', v_archive))
-            )
-            AND c.relkind <> 'p'
-    )
-    THEN
-        RAISE EXCEPTION 'queue "%" exists and is not partitioned', queue_name
-            USING ERRCODE = 'duplicate_table',
-                HINT = 'Create one of another name, and move the messages there.';
-    END IF;
-    IF to_regclass(format('pgmq.%I', v_queue)) IS NOT NULL
-        AND to_regclass(format('pgmq.%I', v_archive)) IS NOT NULL
-        AND EXISTS (SELECT FROM pgmq.meta AS m WHERE m.queue_name = _create.queue_name)
-        AND to_regproc(format('pgmq.%I', pgmq._function_name('enqueue', queue_name))) IS NOT NULL
-    THEN
-        RAISE NOTICE 'queue "%" already exists, skipping', queue_name
-            USING ERRCODE = 'duplicate_table';
-        RETURN;
-    END IF;
-    PERFORM pgmq._check_names(queue_name);
-
     IF partition_interval IS NULL THEN
         EXECUTE format(
             $ddl$
@@ -97,12 +47,94 @@ BEGIN
         -- number what is called alike.
         PERFORM pgmq._build_index('part_idx', queue_name);
     END IF;
-    PERFORM pgmq._create_archive(queue_name, partition_interval);
+END
+$$;
+COMMENT ON FUNCTION pgmq._create_table(text, boolean, text) IS
+'Create the table of a queue unless it is there.';
+
+CREATE OR REPLACE FUNCTION pgmq._create(
+    queue_name text,
+    unlogged boolean,
+    partition_interval text DEFAULT null,
+    retention_interval text DEFAULT null,
+    premake integer DEFAULT null,
+    is_stream boolean DEFAULT false
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_queue text := pgmq.format_table_name(queue_name, 'q');
+    v_archive text := pgmq.format_table_name(queue_name, 'a');
+    v_other text;
+BEGIN
+    IF queue_name IS NULL THEN
+        PERFORM pgmq._raise_null('queue name', 'Give a name of up to 47 characters.');
+    END IF;
+    PERFORM pgmq.validate_queue_name(queue_name);
+    IF octet_length(v_queue) > 63 THEN
+        RAISE EXCEPTION 'queue name "%" is too long in bytes: %, maximum is 61',
+            queue_name, octet_length(queue_name)
+            USING ERRCODE = 'name_too_long',
+                HINT = 'A longer one would share its table with other names that begin alike.';
+    END IF;
+    PERFORM pgmq.acquire_queue_lock(lower(queue_name));
+
+    SELECT m.queue_name INTO v_other
+    FROM pgmq.meta AS m
+    WHERE lower(m.queue_name) = lower(_create.queue_name) AND m.queue_name <> _create.queue_name
+        AND NOT EXISTS (SELECT FROM pgmq.meta AS s WHERE s.queue_name = _create.queue_name);
+    IF FOUND THEN
+        RAISE EXCEPTION 'queue "%" would share its table with queue "%"', queue_name, v_other
+            USING ERRCODE = 'duplicate_table',
+                HINT = 'Names that differ only in case are one queue to every other function:'
+                    ' use the existing one.';
+    END IF;
+
+    IF to_regclass(format('pgmq.%I', v_queue)) IS NOT NULL
+        AND is_stream <> pgmq._is_stream(format('pgmq.%I', v_queue)::regclass)
+    THEN
+        RAISE EXCEPTION 'queue "%" exists and is % stream',
+            queue_name, CASE WHEN is_stream THEN 'no' ELSE 'a' END
+            USING ERRCODE = 'duplicate_table', HINT = 'Choose another name.';
+    END IF;
+    IF partition_interval IS NOT NULL AND EXISTS (
+        SELECT FROM pg_class AS c
+        WHERE c.oid IN (
+                to_regclass(format('pgmq.%I', v_queue)), to_regclass(format('pgmq.%I', v_archive))
+            )
+            AND c.relkind <> 'p'
+    )
+    THEN
+        RAISE EXCEPTION 'queue "%" exists and is not partitioned', queue_name
+            USING ERRCODE = 'duplicate_table',
+                HINT = 'Create one of another name, and move the messages there.';
+    END IF;
+    IF to_regclass(format('pgmq.%I', v_queue)) IS NOT NULL
+        AND (is_stream OR to_regclass(format('pgmq.%I', v_archive)) IS NOT NULL)
+        AND EXISTS (SELECT FROM pgmq.meta AS m WHERE m.queue_name = _create.queue_name)
+        AND to_regproc(format('pgmq.%I', pgmq._function_name('enqueue', queue_name))) IS NOT NULL
+    THEN
+        RAISE NOTICE 'queue "%" already exists, skipping', queue_name
+            USING ERRCODE = 'duplicate_table';
+        RETURN;
+    END IF;
+    PERFORM pgmq._check_names(queue_name);
+
+    IF is_stream THEN
+        PERFORM pgmq._create_stream_tables(queue_name);
+    ELSE
+        PERFORM pgmq._create_table(queue_name, unlogged, partition_interval);
+        PERFORM pgmq._create_archive(queue_name, partition_interval);
+    END IF;
     INSERT INTO pgmq.meta (queue_name, is_partitioned, is_unlogged)
     VALUES (_create.queue_name, _create.partition_interval IS NOT NULL, _create.unlogged)
     ON CONFLICT DO NOTHING;
     PERFORM pgmq._lay_out(queue_name);
-    IF partition_interval IS NOT NULL THEN
+    IF is_stream THEN
+        PERFORM pgmq._start_stream(queue_name, partition_interval, retention_interval);
+    ELSIF partition_interval IS NOT NULL THEN
         -- A new queue has no messages before now.
         PERFORM setval(
             format('pgmq.%I', pgmq._relation_name('floor_mark', queue_name))::regclass,
@@ -119,7 +151,7 @@ BEGIN
     PERFORM pgmq._compile(queue_name);
 END
 $$;
-COMMENT ON FUNCTION pgmq._create(text, boolean, text, text, integer) IS
+COMMENT ON FUNCTION pgmq._create(text, boolean, text, text, integer, boolean) IS
 'Create everything that a queue consists of, partitioned if it has a partition_interval.
 
 What is there already stays as it is.';

@@ -39,14 +39,16 @@ BEGIN
     END IF;
 
     -- This queue is whole, so the operation is one that not every queue has.
-    IF to_regproc(format('pgmq.%I', pgmq._function_name('enqueue', queue_name))) IS NOT NULL
-        AND (
-            SELECT bool_and(t.features NOT IN ('', 'plain'))
+    IF to_regproc(format('pgmq.%I', pgmq._function_name('enqueue', queue_name))) IS NOT NULL THEN
+        PERFORM pgmq._check_operation(operation, queue_name);
+        IF (
+            SELECT bool_and(t.features NOT IN ('leases', 'plain', 'stream'))
             FROM pgmq.template AS t
             WHERE t.name = operation
         )
-    THEN
-        RETURN null;
+        THEN
+            RETURN null;
+        END IF;
     END IF;
 
     -- A partial restore has left the table without its functions.
@@ -73,3 +75,28 @@ COMMENT ON FUNCTION pgmq._find_or_compile(text, text) IS
 
 Finds the queue under its proper name and compiles it if needed, or raises the error for an unknown
 queue. Returns null for an operation that the queue lacks because a feature is not enabled.';
+
+CREATE OR REPLACE FUNCTION pgmq._check_operation(operation text, queue_name text)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_features CONSTANT text[] := ARRAY(
+        SELECT t.features FROM pgmq.template AS t WHERE t.name = operation
+    );
+    v_is_stream CONSTANT boolean := pgmq._is_stream(pgmq._queue_table(queue_name));
+BEGIN
+    IF v_is_stream AND v_features && '{leases,plain,partitioned,fifo}'
+        AND NOT v_features && '{stream}'
+    THEN
+        PERFORM pgmq._refuse_stream(queue_name);
+    ELSIF NOT v_is_stream AND v_features = '{stream}' THEN
+        RAISE EXCEPTION 'queue "%" is not a stream', queue_name
+            USING ERRCODE = 'feature_not_supported',
+                HINT = 'Call read(), or have a stream of another name: pgmq.create_stream().';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_operation(text, text) IS
+'Raise an error for an operation that streams do not have, or that only they have.';

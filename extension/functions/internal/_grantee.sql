@@ -34,10 +34,10 @@ AS $$
 DECLARE
     v_owner regrole;
 BEGIN
-    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
     PERFORM pgmq._role(role_name);
     queue := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass;
-    archive := format('pgmq.%I', pgmq.format_table_name(queue_name, 'a'))::regclass;
+    archive := pgmq._queue_table(queue_name, true);     -- null for a stream
     ids := pg_get_serial_sequence(queue::text, 'msg_id')::regclass;
     v_owner := pgmq._owner(queue);
     IF NOT pg_has_role(v_owner, 'USAGE') THEN

@@ -8,8 +8,64 @@ DECLARE
     v_queue text := pgmq.format_table_name(queue_name, 'q');
     v_ids text := pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id');
     v_looker CONSTANT regrole := pgmq._owner('pgmq.look'::regclass);
+    v_is_stream CONSTANT boolean := pgmq._is_stream(format('pgmq.%I', v_queue)::regclass);
+    -- What members of pg_monitor see: the state of a queue, but no payload.
+    v_columns CONSTANT text[] := CASE
+        WHEN v_is_stream THEN ARRAY['msg_id', 'enqueued_at', 'key_hash']
+        ELSE ARRAY['msg_id', 'read_ct', 'enqueued_at', 'last_read_at', 'vt']
+    END;
 BEGIN
-    PERFORM pgmq._add_relations(queue_name, null);
+    IF v_is_stream THEN
+        PERFORM pgmq._add_relations(queue_name, 'stream');
+        PERFORM pgmq._add_relations(queue_name, 'partitions');
+    ELSE
+        PERFORM pgmq._lay_out_leases(queue_name);
+    END IF;
+
+    -- A crash empties an unlogged table, but its ids must not begin again: the archive has them.
+    IF current_setting('server_version_num')::integer >= 150000
+        AND (SELECT c.relpersistence FROM pg_class AS c WHERE c.oid = v_ids::regclass) = 'u'
+    THEN
+        EXECUTE format('ALTER SEQUENCE %s SET LOGGED', v_ids);
+    END IF;
+
+    IF EXISTS (
+        SELECT FROM unnest(v_columns) AS c (name)
+        WHERE NOT has_column_privilege(
+            'pg_monitor', format('pgmq.%I', v_queue)::regclass, c.name, 'SELECT'
+        )
+    )
+    THEN
+        EXECUTE format(
+            'GRANT SELECT (%s) ON pgmq.%I TO pg_monitor', array_to_string(v_columns, ', '), v_queue
+        );
+    END IF;
+    IF NOT has_sequence_privilege('pg_monitor', v_ids, 'SELECT') THEN
+        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO pg_monitor', v_ids);
+    END IF;
+    -- _look_at() and _settled() read the next id.
+    IF NOT has_sequence_privilege(v_looker, v_ids, 'SELECT') THEN
+        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO %s', v_ids, v_looker::regrole);
+    END IF;
+    -- Readers need it, to find the last partition with messages.
+    IF v_is_stream AND NOT has_sequence_privilege('public', v_ids, 'SELECT') THEN
+        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO public', v_ids);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._lay_out(text) IS
+'Bring the table of a queue to today''s layout: partial indexes, low-water marks; safe to repeat.';
+
+CREATE OR REPLACE FUNCTION pgmq._lay_out_leases(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+    v_queue CONSTANT text := pgmq.format_table_name(queue_name, 'q');
+BEGIN
+    PERFORM pgmq._add_relations(queue_name, 'leases');
     -- Upstream's, which no query can use.
     EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', format('%s_vt_idx', v_queue));
     -- Upstream's name for it has the case of the queue's.
@@ -28,38 +84,10 @@ BEGIN
     IF to_regclass(format('pgmq.%I', format('%s_fifo_idx', v_queue))) IS NOT NULL THEN
         PERFORM pgmq._lay_out_groups(queue_name);
     END IF;
-
-    -- A crash empties an unlogged table, but its ids must not begin again: the archive has them.
-    IF current_setting('server_version_num')::integer >= 150000
-        AND (SELECT c.relpersistence FROM pg_class AS c WHERE c.oid = v_ids::regclass) = 'u'
-    THEN
-        EXECUTE format('ALTER SEQUENCE %s SET LOGGED', v_ids);
-    END IF;
-
-    -- Members of pg_monitor see the state of a queue, but no payload.
-    IF EXISTS (
-        SELECT FROM unnest(ARRAY['msg_id', 'read_ct', 'enqueued_at', 'last_read_at', 'vt']) AS c (name)
-        WHERE NOT has_column_privilege(
-            'pg_monitor', format('pgmq.%I', v_queue)::regclass, c.name, 'SELECT'
-        )
-    )
-    THEN
-        EXECUTE format(
-            'GRANT SELECT (msg_id, read_ct, enqueued_at, last_read_at, vt) ON pgmq.%I TO pg_monitor',
-            v_queue
-        );
-    END IF;
-    IF NOT has_sequence_privilege('pg_monitor', v_ids, 'SELECT') THEN
-        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO pg_monitor', v_ids);
-    END IF;
-    -- _look_at() reads the next id.
-    IF NOT has_sequence_privilege(v_looker, v_ids, 'SELECT') THEN
-        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO %s', v_ids, v_looker::regrole);
-    END IF;
 END
 $$;
-COMMENT ON FUNCTION pgmq._lay_out(text) IS
-'Bring the table of a queue to today''s layout: partial indexes, low-water marks; safe to repeat.';
+COMMENT ON FUNCTION pgmq._lay_out_leases(text) IS
+'Give a queue what finds its messages quickly, and take away what upstream had for it.';
 
 CREATE OR REPLACE FUNCTION pgmq._lay_out_partitions(queue_name text)
 RETURNS void
@@ -77,6 +105,7 @@ BEGIN
         format('%s_part_idx', v_queue), pgmq._relation_name('part_idx', queue_name)
     );
     PERFORM pgmq._add_relations(queue_name, 'partitioned');
+    PERFORM pgmq._add_relations(queue_name, 'partitions');
     IF pgmq._partition_column(format('pgmq.%I', v_queue)) <> 'msg_id' THEN
         PERFORM pgmq._add_relations(queue_name, 'by_time');
     END IF;

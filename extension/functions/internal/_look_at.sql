@@ -33,6 +33,7 @@ DECLARE
     v_is_valid boolean;
     v_took bigint;
     v_epoch bigint;
+    v_start CONSTANT timestamptz := pg_postmaster_start_time();
 BEGIN
     IF queue::text !~ '^"?pgmq"?\."?q_' THEN
         RETURN;
@@ -49,9 +50,10 @@ BEGIN
     WHERE l.queue = _look_at.queue
     ORDER BY l.queue DESC, l.epoch DESC
     LIMIT 1;
-    -- A look is void if ids have begun again since, or the clock was set back.
+    -- A look is void if ids have begun again since, the clock was set back, or the server has been
+    -- restarted: then a prepared transaction has another virtual id.
     v_is_valid := v_last.ids_file = v_file AND v_last.next_id <= v_next_id
-        AND v_last.looked_at <= v_now;
+        AND v_last.looked_at <= v_now AND v_last.server_start = v_start;
     IF v_is_valid THEN
         ready_limit := v_last.ready_limit;
         live_limit := v_last.live_limit;
@@ -71,7 +73,7 @@ BEGIN
     v_new := ROW(
         queue, v_epoch, v_file, v_next_id, v_now,
         CASE WHEN cardinality(v_writers) <= v_most THEN v_writers END,
-        ready_limit, live_limit, parked_limit, null
+        ready_limit, live_limit, parked_limit, null, v_start
     );
     IF NOT busy THEN
         v_new.ready_limit := v_next_id;
@@ -93,18 +95,38 @@ BEGIN
         END IF;
     END IF;
     v_new.next_at := v_now + greatest(v_pause, 20 * v_took);
-    INSERT INTO pgmq.look SELECT v_new.*;
+    PERFORM pgmq._record_look(v_new, v_last.epoch);
     ready_limit := v_new.ready_limit;
     live_limit := v_new.live_limit;
     parked_limit := v_new.parked_limit;
-    IF v_last.epoch IS NOT NULL THEN
+END
+$$;
+COMMENT ON FUNCTION pgmq._look_at(regclass) IS
+'Look who else writes to a queue, and return the msg_id and the time below which all is settled.
+
+Times are microseconds since 1970. busy is whether another transaction writes; it is null if the
+newest look is so recent that this was not found out. If nobody else writes, all below the next id
+and the clock that the caller has read before is settled. Otherwise ready_limit and parked_limit
+come from looks whose writers have ended, or that are older than the interval of sweeps. live_limit
+comes only from looks whose writers have ended.';
+
+CREATE OR REPLACE FUNCTION pgmq._record_look(look pgmq.look, last_epoch bigint)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    INSERT INTO pgmq.look SELECT look.*;
+    IF last_epoch IS NOT NULL THEN
         -- Delete the look before, and now and then also those that sessions which looked at the
         -- same time have left.
         DELETE FROM pgmq.look AS l
-        WHERE l.queue = _look_at.queue AND l.epoch = ANY (ARRAY(
+        WHERE l.queue = look.queue AND l.epoch = ANY (ARRAY(
             SELECT o.epoch FROM pgmq.look AS o
-            WHERE o.queue = _look_at.queue AND o.epoch BETWEEN
-                CASE WHEN v_epoch % 512 = 0 THEN 0 ELSE v_last.epoch - 100 END AND v_last.epoch
+            WHERE o.queue = look.queue AND o.epoch BETWEEN
+                CASE WHEN look.epoch % 512 = 0 THEN 0 ELSE last_epoch - 100 END AND last_epoch
             ORDER BY o.epoch DESC
             LIMIT 100
             FOR UPDATE SKIP LOCKED
@@ -121,14 +143,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION pgmq._look_at(regclass) IS
-'Look who else writes to a queue, and return the msg_id and the time below which all is settled.
-
-Times are microseconds since 1970. busy is whether another transaction writes; it is null if the
-newest look is so recent that this was not found out. If nobody else writes, all below the next id
-and the clock that the caller has read before is settled. Otherwise ready_limit and parked_limit
-come from looks whose writers have ended, or that are older than the interval of sweeps. live_limit
-comes only from looks whose writers have ended.';
+COMMENT ON FUNCTION pgmq._record_look(pgmq.look, bigint) IS
+'Record a look at a queue for all sessions, in place of the one that was the last.';
 
 CREATE OR REPLACE FUNCTION pgmq._sweep_interval()
 RETURNS bigint

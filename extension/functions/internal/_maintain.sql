@@ -13,10 +13,13 @@ DECLARE
     v_count bigint;
     v_sum bigint := 0;
     v_is_archive boolean;
+    v_is_stream CONSTANT boolean := pgmq._is_stream(pgmq._queue_table(queue_name));
 BEGIN
     -- Locked first: see drop_queue.
     EXECUTE format('SELECT FROM pgmq.%I WHERE false', v_queue);
-    EXECUTE format('SELECT pgmq.%I(true)', pgmq._function_name('advance', queue_name));
+    IF NOT v_is_stream THEN
+        EXECUTE format('SELECT pgmq.%I(true)', pgmq._function_name('advance', queue_name));
+    END IF;
     IF v_policy.max_receives IS NOT NULL OR v_policy.message_ttl IS NOT NULL THEN
         LOOP
             EXECUTE format(
@@ -40,7 +43,7 @@ BEGIN
             EXIT WHEN v_count = 0;
         END LOOP;
     END IF;
-    FOREACH v_is_archive IN ARRAY ARRAY[false, true] LOOP
+    FOREACH v_is_archive IN ARRAY CASE WHEN v_is_stream THEN '{f}' ELSE '{f,t}' END::boolean[] LOOP
         v_sum := v_sum + pgmq._maintain_partitions(queue_name, v_is_archive, thorough => true);
     END LOOP;
     RETURN v_sum;

@@ -24,6 +24,25 @@ $$;
 COMMENT ON FUNCTION pgmq._queue_table(text, boolean) IS
 'The table of a queue, or its archive, whatever the case of the name; null if it is missing.';
 
+CREATE OR REPLACE FUNCTION pgmq._ids_name(queue_name text)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(
+        (
+            SELECT s.relname::text
+            FROM pg_class AS c
+            CROSS JOIN pg_get_serial_sequence(format('pgmq.%I', c.relname), 'msg_id') AS i (name)
+            INNER JOIN pg_class AS s ON i.name::regclass = s.oid
+            WHERE c.oid = pgmq._queue_table(queue_name)
+        ),
+        format('%s_msg_id_seq', pgmq.format_table_name(queue_name, 'q'))
+    )
+$$;
+COMMENT ON FUNCTION pgmq._ids_name(text) IS
+'The name of the sequence of a queue''s msg_ids, not quoted; Postgres creates it with the table.';
+
 CREATE OR REPLACE FUNCTION pgmq._owner(relation regclass)
 RETURNS regrole
 LANGUAGE plpgsql STABLE
@@ -49,7 +68,7 @@ RETURNS TABLE (
     needed_by text,     -- the feature of a queue that has this relation; null: every queue has it
     title text
 )
-LANGUAGE sql STABLE ROWS 22
+LANGUAGE sql STABLE ROWS 24
 AS $$
     SELECT
         r.role, r.kind, pgmq._relation_name(r.role, queue_name), r.parent, r.definition,
@@ -57,14 +76,15 @@ AS $$
     FROM (
         VALUES
             ('queue', 'table', null, null, null, 'table of the queue'),
-            ('archive', 'table', null, null, null, 'archive'),
+            ('archive', 'table', null, null, 'leases', 'archive'),
             ('dedup', 'table', null, null, 'dedup_window', 'table of deduplication keys'),
+            ('lane', 'table', null, null, 'stream', 'table of the groups'' lanes'),
 
             -- Ready: never read and not delayed. Parked: delayed, in flight or returned. A lease
             -- moves a message from one index to the other.
-            ('ready_idx', 'index', 'queue', '(msg_id) WHERE vt <= enqueued_at', null,
+            ('ready_idx', 'index', 'queue', '(msg_id) WHERE vt <= enqueued_at', 'leases',
                 'index of ready messages'),
-            ('parked_idx', 'index', 'queue', '(vt) WHERE vt > enqueued_at', null,
+            ('parked_idx', 'index', 'queue', '(vt) WHERE vt > enqueued_at', 'leases',
                 'index of parked messages'),
             ('part_idx', 'index', 'queue', '(%I)', 'partitioned', 'index of the partition key'),
             ('msg_id_idx', 'index', 'queue', '(msg_id)', 'by_time', 'index of msg_ids'),
@@ -78,20 +98,21 @@ AS $$
             -- is not leased.
             ('in_flight_idx', 'index', 'queue', '(vt) WHERE last_read_at IS NOT NULL',
                 'max_in_flight', 'index of leases'),
-            ('archived_at_idx', 'index', 'archive', '(archived_at)', null,
+            ('archived_at_idx', 'index', 'archive', '(archived_at)', 'leases',
                 'index of the time of archiving'),
             ('archived_id_idx', 'index', 'archive', '(msg_id)', 'partitioned_archive',
                 'index of archived msg_ids'),
             ('sent_at_idx', 'index', 'dedup', '(sent_at)', 'dedup_window',
                 'index of the age of deduplication keys'),
 
-            ('ready_mark', 'sequence', null, null, null, 'low-water mark of ready messages'),
-            ('parked_mark', 'sequence', null, null, null, 'low-water mark of parked messages'),
-            ('sweep_due', 'sequence', null, null, null, 'time of the next sweep'),
+            ('ready_mark', 'sequence', null, null, 'leases', 'low-water mark of ready messages'),
+            ('parked_mark', 'sequence', null, null, 'leases', 'low-water mark of parked messages'),
+            ('sweep_due', 'sequence', null, null, 'leases', 'time of the next sweep'),
             ('live_mark', 'sequence', null, null, 'fifo', 'low-water mark of all messages'),
             ('floor_mark', 'sequence', null, null, 'partitioned', 'mark of the first partition'),
             ('top_mark', 'sequence', null, null, 'partitioned', 'mark of the last partition'),
-            ('tend_due', 'sequence', null, null, 'partitioned',
+            ('epoch', 'sequence', null, null, 'stream', 'sequence of epochs'),
+            ('tend_due', 'sequence', null, null, 'partitions',
                 'time of the next upkeep of partitions'),
             ('notify_at', 'sequence', null, null, 'notify', 'time of the last notification'),
             ('armed_until', 'sequence', null, null, 'wakeups', 'mark of who waits to be woken')

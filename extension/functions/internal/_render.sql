@@ -13,10 +13,14 @@ AS $$
 DECLARE
     v_queue CONSTANT text := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
     v_key CONSTANT text := pgmq._partition_column(v_queue);
+    v_is_stream CONSTANT boolean := pgmq._is_stream(to_regclass(v_queue));
 BEGIN
     RETURN to_jsonb(policy) || jsonb_build_object(
         'plain', v_key IS NULL,
-        'partitioned', v_key IS NOT NULL,
+        'partitioned', v_key IS NOT NULL AND NOT v_is_stream,
+        'stream', v_is_stream,
+        'leases', NOT v_is_stream,
+        'partitions', v_key IS NOT NULL,
         'by_time', coalesce(v_key = 'enqueued_at', false),
         'fifo', to_regclass(format('pgmq.%I', 'fifo_idx_' || pgmq._suffix(queue_name))) IS NOT NULL,
         'notify', to_regclass(format('pgmq.%I', 'notify_at_' || pgmq._suffix(queue_name))) IS NOT NULL,
@@ -27,7 +31,8 @@ $$;
 COMMENT ON FUNCTION pgmq._features(text, pgmq.policy) IS
 'The features of a queue that templates ask about: its kind, its policy, and what else is enabled.
 
-The kind is either plain or partitioned.';
+The kind is plain, partitioned or stream. Plain and partitioned ones have leases: each message is
+leased and removed by itself. Partitioned ones and streams consist of partitions.';
 
 CREATE OR REPLACE FUNCTION pgmq._has_feature(conditions text, features jsonb)
 RETURNS boolean
@@ -242,6 +247,7 @@ BEGIN
         v_name := CASE v_found.name
             WHEN 'q_$queue' THEN pgmq.format_table_name(v_queue_name, 'q')
             WHEN 'a_$queue' THEN pgmq.format_table_name(v_queue_name, 'a')
+            WHEN 'ids_$queue' THEN pgmq._ids_name(v_queue_name)
             WHEN 'dead_letters_$queue'
                 THEN pgmq.format_table_name(features ->> 'dead_letter_queue', 'q')
             ELSE replace(v_found.name, '$queue', pgmq._suffix(v_queue_name))

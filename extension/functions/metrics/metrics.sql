@@ -27,7 +27,7 @@ DECLARE
     v_all_ready bigint;
     v_metrics pgmq.metrics_result;
 BEGIN
-    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
     v_name := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
     v_table := to_regclass(v_name);
     IF NOT has_column_privilege(v_table, 'vt', 'SELECT') THEN

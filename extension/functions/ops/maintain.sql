@@ -11,7 +11,7 @@ DECLARE
     v_done integer := 0;
 BEGIN
     IF queue_name IS NOT NULL THEN
-        PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+        PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
         v_count := pgmq._try_maintain(queue_name);
         IF v_count IS NULL THEN
             RAISE EXCEPTION 'only its owner maintains queue "%"', queue_name
@@ -89,7 +89,7 @@ DECLARE
     v_count bigint;
 BEGIN
     IF pgmq._unsafe_owner(queue_name) IS NULL THEN
-        PERFORM pgmq._compiled('advance', queue_name);      -- an unknown queue is an error
+        PERFORM pgmq._compiled('enqueue', queue_name);      -- an unknown queue is an error
         RETURN pgmq._maintain(queue_name);
     END IF;
     v_function := to_regprocedure(

@@ -7,7 +7,7 @@ DECLARE
     v_before text;
 BEGIN
     IF NOT pgmq._is_listed(queue_name) THEN
-        PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+        PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
     END IF;
     v_before := pgmq._written(queue_name);
     PERFORM pgmq._compile(queue_name);      -- replaces only what differs

@@ -3,7 +3,7 @@ RETURNS pgmq.policy
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
     RETURN pgmq._policy_of(queue_name);
 END
 $$;

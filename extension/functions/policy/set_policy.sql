@@ -23,8 +23,16 @@ DECLARE
     );
 BEGIN
     PERFORM pgmq._check_policy(v_policy);
-    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
 
+    IF pgmq._is_stream(pgmq._queue_table(queue_name)) AND v_policy IS DISTINCT FROM (
+        queue_name, null, null, null, null, 0, null, null, dedup_window, null, false
+    )::pgmq.policy
+    THEN
+        RAISE EXCEPTION 'stream "%" has no policy but dedup_window', queue_name
+            USING ERRCODE = 'feature_not_supported',
+                HINT = 'Its groups have options: see create_group() and alter_group().';
+    END IF;
     -- One call at a time: two at once could close a circle of dead-letter queues between them.
     PERFORM pg_advisory_xact_lock(hashtext('pgmq.policy'));
     v_policy.queue_name := pgmq._lock_queue_name(queue_name);
@@ -33,6 +41,7 @@ BEGIN
             USING ERRCODE = 'undefined_table', HINT = 'It has just been dropped.';
     END IF;
     IF dead_letter_queue IS NOT NULL THEN
+        PERFORM pgmq._refuse_stream(dead_letter_queue);
         v_policy.dead_letter_queue := pgmq._ensure_dead_letter_queue(
             v_policy.queue_name, dead_letter_queue
         );

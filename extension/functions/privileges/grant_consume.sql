@@ -6,6 +6,7 @@ AS $$
 DECLARE
     v_on record := pgmq._grantee(queue_name, role_name);
 BEGIN
+    PERFORM pgmq._refuse_stream(queue_name);
     PERFORM pgmq._grant_schema(role_name);
     EXECUTE format(
         'GRANT SELECT, UPDATE (read_ct, last_read_at, vt, headers), DELETE ON %s TO %I',

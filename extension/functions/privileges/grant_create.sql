@@ -17,7 +17,10 @@ BEGIN
         'GRANT INSERT, DELETE ON pgmq.meta, pgmq.policy, pgmq.topic_bindings, pgmq.exchange,'
         ' pgmq.binding TO %I', role_name
     );
-    EXECUTE format('GRANT INSERT, UPDATE, DELETE ON pgmq.partitioning TO %I', role_name);
+    EXECUTE format(
+        'GRANT INSERT, UPDATE, DELETE ON pgmq.partitioning, pgmq.stream_group, pgmq.stream_segment'
+        ' TO %I', role_name
+    );
 END
 $$;
 COMMENT ON FUNCTION pgmq.grant_create(text) IS

@@ -7,10 +7,20 @@ DECLARE
     v_on record := pgmq._grantee(queue_name, role_name);
 BEGIN
     PERFORM pgmq._grant_schema(role_name);
-    EXECUTE format(
-        'GRANT SELECT (msg_id, read_ct, enqueued_at, last_read_at, vt) ON %s TO %I',
-        v_on.queue, role_name
-    );
+    IF pgmq._is_stream(v_on.queue) THEN
+        EXECUTE format(
+            'GRANT SELECT (msg_id, enqueued_at, key_hash) ON %s TO %I', v_on.queue, role_name
+        );
+        EXECUTE format(
+            'GRANT SELECT ON pgmq.%I TO %I', pgmq._relation_name('lane', queue_name), role_name
+        );
+        PERFORM pgmq._show_lanes(queue_name, role_name, null);
+    ELSE
+        EXECUTE format(
+            'GRANT SELECT (msg_id, read_ct, enqueued_at, last_read_at, vt) ON %s TO %I',
+            v_on.queue, role_name
+        );
+    END IF;
     EXECUTE format('GRANT SELECT ON SEQUENCE %s TO %I', v_on.ids, role_name);
 END
 $$;

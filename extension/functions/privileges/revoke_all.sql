@@ -5,10 +5,25 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_on record := pgmq._grantee(queue_name, role_name);
+    v_relation regclass;
+    v_is_sequence boolean;
     v_scheduled regprocedure;
 BEGIN
-    EXECUTE format('REVOKE ALL ON %s, %s FROM %I', v_on.queue, v_on.archive, role_name);
-    EXECUTE format('REVOKE ALL ON SEQUENCE %s FROM %I', v_on.ids, role_name);
+    FOR v_relation, v_is_sequence IN
+        SELECT g.relation, g.is_sequence
+        FROM pgmq._granted(pgmq._role(role_name)) AS g
+        WHERE g.relation IN (
+            SELECT to_regclass(format('pgmq.%I', r.name)) FROM pgmq._relations(queue_name) AS r
+            UNION ALL
+            SELECT v_on.ids
+        )
+    LOOP
+        EXECUTE format(
+            'REVOKE ALL ON %s %s FROM %I',
+            CASE WHEN v_is_sequence THEN 'SEQUENCE' END, v_relation, role_name
+        );
+    END LOOP;
+    PERFORM pgmq._hide_lanes(queue_name, role_name);
     FOR v_scheduled IN SELECT f FROM pgmq._all_compiled('scheduled', queue_name) AS f LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %I', v_scheduled, role_name);
     END LOOP;
@@ -18,7 +33,8 @@ $$;
 COMMENT ON FUNCTION pgmq.revoke_all(text, text) IS
 'Take from a role every right to a queue and its archive that it was given.
 
-These are the rights from grant_send, grant_consume, grant_monitor, grant_maintain and GRANT. If
+These are the rights from grant_send, grant_consume, grant_fetch, grant_monitor, grant_maintain and
+GRANT. If
 they were the role''s last ones in the schema pgmq, and the caller owns the schema, the role loses
 the use of the schema as well. The role keeps its rights to other queues, and what it may do as a
 member of another role or because everybody may.
@@ -40,6 +56,10 @@ DECLARE
     v_owner oid;
     v_left text[] := '{}'::text[];
 BEGIN
+    PERFORM pgmq._hide_lanes(m.queue_name, role_name)
+    FROM pgmq.meta AS m
+    WHERE pgmq._is_stream(pgmq._queue_table(m.queue_name))
+        AND pg_has_role(pgmq._owner(pgmq._queue_table(m.queue_name)), 'USAGE');
     FOR v_relation, v_routine, v_type, v_is_sequence, v_owner IN
         SELECT g.* FROM pgmq._granted(v_role) AS g
     LOOP

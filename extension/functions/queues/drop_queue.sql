@@ -22,16 +22,22 @@ BEGIN
         RETURN false;
     END IF;
 
-    SELECT p.queue_name INTO v_source
-    FROM pgmq.policy AS p
-    WHERE lower(p.dead_letter_queue) = lower(drop_queue.queue_name)
-    ORDER BY p.queue_name
+    SELECT s.queue_name INTO v_source
+    FROM (
+        SELECT p.queue_name FROM pgmq.policy AS p
+        WHERE lower(p.dead_letter_queue) = lower(drop_queue.queue_name)
+        UNION ALL
+        SELECT g.queue_name FROM pgmq.stream_group AS g
+        WHERE lower(g.dead_letter_queue) = lower(drop_queue.queue_name)
+    ) AS s
+    ORDER BY s.queue_name
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'queue "%" takes the dead letters of queue "%"', queue_name, v_source
             USING ERRCODE = 'dependent_objects_still_exist',
                 HINT = format(
-                    'Drop queue "%s", or set its policy without this dead_letter_queue, first.',
+                    'Drop queue "%1$s", or set its policy, or its group''s, without this'
+                    ' dead_letter_queue, first.',
                     v_source
                 );
     END IF;

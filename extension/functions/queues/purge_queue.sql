@@ -7,7 +7,7 @@ DECLARE
     v_table text;
     v_count bigint;
 BEGIN
-    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
     v_table := pg_catalog.format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
     -- A consumer may delete, but should not purge by mistake: so this asks for TRUNCATE, too.
     IF NOT has_table_privilege(v_table, 'TRUNCATE') THEN

@@ -3,7 +3,7 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 1
 AS $$
 BEGIN
-    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot(
             pg_catalog.format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass

@@ -20,7 +20,7 @@ DECLARE
     v_last text;
     v_ids bigint[];
 BEGIN
-    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
     v_name := pgmq.format_table_name(queue_name, 'q');
     v_table := to_regclass(format('pgmq.%I', v_name));
     v_policy := pgmq._policy_of(queue_name);

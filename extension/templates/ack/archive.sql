@@ -1,3 +1,4 @@
+--# for leases
 -- Move one message, leased or not, to the archive.
 CREATE OR REPLACE FUNCTION pgmq._archive_$queue(id bigint)
 RETURNS boolean

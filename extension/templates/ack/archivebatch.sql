@@ -1,3 +1,4 @@
+--# for leases
 -- Move messages to the archive and return their ids: leased or not, or (with receipts, their
 -- read_cts) only those whose lease is still the caller's. (IS TRUE keeps the list of leases a hash
 -- table: see shift.)

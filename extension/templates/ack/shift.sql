@@ -1,3 +1,4 @@
+--# for leases
 -- Extend leases, or give messages back, and return the ids of the changed messages: those whose
 -- lease, the pair (msg_id, read_ct), is still the caller's. A message that is given back keeps the
 -- error in its headers. Every read increments read_ct; a message that was never read has no lease.

@@ -46,10 +46,12 @@ BEGIN
             RAISE;
         END;
     END IF;
+    --# if leases
     v_next := pgmq._next(queue_name$policy, v_until);
     IF v_next <= clock_timestamp() THEN
         v_next := clock_timestamp() + v_soon;
     END IF;
+    --# end
     IF NOT v_sure OR pgmq._writers('pgmq.q_$queue') <> '{}' THEN
         v_next := least(v_next, clock_timestamp() + v_soon);
     END IF;

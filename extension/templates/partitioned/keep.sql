@@ -1,4 +1,4 @@
---# for partitioned
+--# for partitions
 -- Maintain the partitions of the queue and its archive while a transaction commits: in one session
 -- at a time, and never failing that transaction.
 CREATE OR REPLACE FUNCTION pgmq._keep_$queue()
@@ -10,14 +10,16 @@ DECLARE
     v_space CONSTANT integer := 'pgmq.q_$queue'::regclass::oid::bigint - 2147483648;
     v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
 BEGIN
-    IF NOT pgmq._is_user('pgmq.q_$queue', 'INSERT')    -- whoever calls it by hand
+    IF NOT pgmq._may_tend('pgmq.q_$queue')     -- whoever calls it by hand
         OR NOT pg_try_advisory_xact_lock(v_space, -3)
     THEN
         RETURN;
     END IF;
     BEGIN
         PERFORM pgmq._maintain_partitions(queue_name$policy, false, thorough => false);
+        --# if leases
         PERFORM pgmq._maintain_partitions(queue_name$policy, true, thorough => false);
+        --# end
         PERFORM setval('pgmq.tend_due_$queue', v_now + least(
             60000000,
             greatest(1000000, 50 * (pgmq._microseconds(clock_timestamp()) - v_now))

@@ -1,4 +1,4 @@
---# for partitioned
+--# for partitions
 -- Look, as part of some other call, whether the partitions of the queue and its archive need
 -- upkeep: at most once a second, and in at most a fiftieth of the time. The upkeep itself is done
 -- at the commit: see _defer_upkeep.
@@ -14,7 +14,7 @@ BEGIN
     -- If the due time is too far ahead, the clock has been set back since.
     IF v_now NOT BETWEEN v_due - 60000000 AND v_due - 1
         AND current_setting('transaction_isolation') = 'read committed'
-        AND pgmq._is_user('pgmq.q_$queue', 'INSERT')    -- anybody else could put it off
+        AND pgmq._may_tend('pgmq.q_$queue')     -- anybody else could put it off
     THEN
         PERFORM setval('pgmq.tend_due_$queue', v_now + 1000000);    -- others need not
         PERFORM pgmq._defer_upkeep(queue_name$policy);

@@ -1,3 +1,4 @@
+--# for leases
 -- Move the low-water marks as far as is safe, and return whether one was moved back.
 -- pgmq._advance() does this and says why.
 --

@@ -1,3 +1,4 @@
+--# for leases
 -- Lock as many visible messages as are wanted beside those that are held already, the smallest
 -- msg_id first, due and ready ones merged. Return how many messages were looked at, and which are
 -- locked. (No more are locked than are wanted: nobody else would get those.) To bound the work, of

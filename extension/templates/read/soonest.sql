@@ -1,3 +1,4 @@
+--# for leases
 -- Return when the first message is visible; null if none is by the given time. The search begins at
 -- the marks or, with since, looks only at messages parked until later times than that. With as_of,
 -- messages that no read would hand out at that time do not count, since they have expired or were

@@ -1,3 +1,4 @@
+--# for leases
 -- Store one message, visible from visible_at on, and return its id. A time that is past, -infinity
 -- too, means at once. The clock is read under the table's lock: a parked message must not get a vt
 -- that the parked mark may have passed.

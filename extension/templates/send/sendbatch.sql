@@ -1,3 +1,4 @@
+--# for leases
 -- Store the messages of an array, and return their ids in its order.
 CREATE OR REPLACE FUNCTION pgmq._sendbatch_$queue(
     msgs jsonb[],

@@ -24,19 +24,25 @@ BEGIN
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;
+    --# if stream
+    IF visible_at > clock_timestamp() THEN
+        PERFORM pgmq._refuse_delay(queue_name$policy);
+    END IF;
+    --# end
     -- drop_queue() locks this table first, too. And a role that may not send fails at once.
     LOCK TABLE pgmq.q_$queue IN ROW EXCLUSIVE MODE;
     msg_id := (pgmq._recall_$queue(ARRAY[msg_headers ->> 'x-pgmq-dedup-id'::text]))[1];
     is_new := msg_id IS NULL;
     IF is_new THEN
-        INSERT INTO pgmq.q_$queue AS q (enqueued_at, vt, message, headers)
-        VALUES (
-            now(),
-            CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END,
-            msg,
-            msg_headers
-        )
+        --# if stream
+        INSERT INTO pgmq.q_$queue AS q (enqueued_at, message, headers)
+        VALUES (now(), msg, msg_headers)
         RETURNING q.msg_id INTO v_stored;
+        --# else
+        INSERT INTO pgmq.q_$queue AS q (enqueued_at, vt, message, headers)
+        VALUES (now(), pgmq._visible_from(visible_at), msg, msg_headers)
+        RETURNING q.msg_id INTO v_stored;
+        --# end
         -- Another sender may still be first.
         msg_id := (pgmq._remember_$queue(ARRAY[v_stored]))[1];
         is_new := msg_id IS NOT DISTINCT FROM v_stored;

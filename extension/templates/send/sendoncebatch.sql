@@ -27,6 +27,11 @@ BEGIN
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;
+    --# if stream
+    IF visible_at > clock_timestamp() THEN
+        PERFORM pgmq._refuse_delay(queue_name$policy);
+    END IF;
+    --# end
     LOCK TABLE pgmq.q_$queue IN ROW EXCLUSIVE MODE;
     SELECT
         coalesce(pg_catalog.array_agg(k.dedup_key ORDER BY k.dedup_key), '{}'),
@@ -50,12 +55,13 @@ BEGIN
         ORDER BY u.place
     );
     WITH sent AS (
+        --# if stream
+        INSERT INTO pgmq.q_$queue AS q (enqueued_at, message, headers)
+        SELECT now(), u.msg, u.header
+        --# else
         INSERT INTO pgmq.q_$queue AS q (enqueued_at, vt, message, headers)
-        SELECT
-            now(),
-            CASE WHEN visible_at > clock_timestamp() THEN visible_at ELSE now() END,
-            u.msg,
-            u.header
+        SELECT now(), pgmq._visible_from(visible_at), u.msg, u.header
+        --# end
         FROM unnest(msgs, msg_headers) WITH ORDINALITY AS u (msg, header, place)
         WHERE (u.place IN (SELECT n.place FROM pg_catalog.unnest(v_new) AS n (place))) IS TRUE
         ORDER BY u.place

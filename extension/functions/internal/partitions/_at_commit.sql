@@ -2,6 +2,20 @@
 -- Then its locks last only for the commit, no matter how long the transaction is open and what it
 -- does after the call. A deferred trigger runs at that time, and a trigger needs a row. (After SET
 -- CONSTRAINTS ALL IMMEDIATE it runs at once, and the locks stay.)
+CREATE OR REPLACE FUNCTION pgmq._may_tend(queue regclass)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A stream may have nobody but readers for long.
+    RETURN pgmq._is_user(queue, 'INSERT')
+        OR pgmq._is_stream(queue) AND pgmq._is_user(queue, 'SELECT');
+END
+$$;
+COMMENT ON FUNCTION pgmq._may_tend(regclass) IS
+'Whether calls of the session''s role look after the partitions of a queue.';
+
 CREATE OR REPLACE FUNCTION pgmq._defer_upkeep(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- nobody else has a right to the table
@@ -10,7 +24,7 @@ AS $$
 DECLARE
     v_row tid;
 BEGIN
-    IF NOT pgmq._is_user(pgmq._queue_table(queue_name), 'INSERT') THEN
+    IF NOT pgmq._may_tend(pgmq._queue_table(queue_name)) THEN
         RETURN;
     END IF;
     INSERT INTO pgmq.tending AS t (queue_name) VALUES (_defer_upkeep.queue_name)

@@ -13,6 +13,19 @@ $$;
 COMMENT ON FUNCTION pgmq._partition_column(text) IS
 'The column whose ranges a table is partitioned by; null for a table without partitions.';
 
+CREATE OR REPLACE FUNCTION pgmq._is_stream(queue regclass)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = queue AND a.attname = 'key_hash' AND NOT a.attisdropped
+    )
+$$;
+COMMENT ON FUNCTION pgmq._is_stream(regclass) IS
+'Whether a table is that of a stream: its messages have a hash of their key, and no vt.';
+
 CREATE OR REPLACE FUNCTION pgmq._partitions(relation regclass)
 RETURNS TABLE (partition regclass, first_key bigint, end_key bigint)
 LANGUAGE sql STABLE

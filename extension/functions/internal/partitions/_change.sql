@@ -135,7 +135,8 @@ BEGIN
         END IF;
     END IF;
     EXECUTE format(
-        'CREATE TABLE pgmq.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)',
+        'CREATE TABLE pgmq.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE'
+        ' INCLUDING GENERATED)',
         v_name, relation
     );
     EXECUTE format('ALTER TABLE pgmq.%I OWNER TO %s', v_name, pgmq._owner(relation));
@@ -146,6 +147,7 @@ BEGIN
             SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
             FROM pg_attribute AS a
             WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+                AND a.attgenerated = ''
         );
         EXECUTE format(
             $dml$
@@ -184,6 +186,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_is_stream CONSTANT boolean := NOT is_archive AND pgmq._is_stream(relation);
     v_messages bigint;
     v_unread bigint;
 BEGIN
@@ -197,7 +200,14 @@ BEGIN
     -- The messages were counted before everybody is locked out; nobody changes them any more.
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', partition);
     EXECUTE format(
-        'SELECT count(*), count(*) FILTER (WHERE read_ct = 0) FROM %s', partition
+        'SELECT count(*), count(*) FILTER (WHERE %s) FROM %s',
+        CASE
+            WHEN v_is_stream THEN format(
+                'msg_id > %L', (SELECT min(l.done) FROM pgmq._lanes(queue_name) AS l)
+            )
+            ELSE 'read_ct = 0'
+        END,
+        partition
     ) INTO v_messages, v_unread;
     EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation);
     IF NOT is_archive AND v_messages > 0 THEN
@@ -208,6 +218,12 @@ BEGIN
             dropped_unread = t.dropped_unread + v_unread,
             dropped_at = clock_timestamp()
         WHERE t.queue_name = _drop_partition.queue_name AND t.is_archive = _drop_partition.is_archive;
+    END IF;
+    IF v_is_stream THEN
+        DELETE FROM pgmq.stream_segment AS s
+        USING pgmq._partitions(relation) AS p
+        WHERE s.queue_name = _drop_partition.queue_name AND p.partition = _drop_partition.partition
+            AND s.first_id >= p.first_key AND s.first_id < p.end_key;
     END IF;
     EXECUTE format('DROP TABLE %s', partition);
 END

@@ -43,8 +43,17 @@ BEGIN
         PERFORM pgmq._add_default_partition(v_relation);
     END IF;
 
+    IF pgmq._is_stream(v_relation) THEN
+        PERFORM pgmq._end_segments(queue_name);
+        v_drop_before := (
+            SELECT max(s.end_id)
+            FROM pgmq._ended_segments(queue_name) AS s
+            WHERE s.old_since < clock_timestamp() AND NOT s.is_unread
+        );
+    ELSE
+        v_drop_before := pgmq._retention_end(v_relation, v_column, v_settings.retention_interval);
+    END IF;
     v_current_key := pgmq._current_key(queue_name, v_column);
-    v_drop_before := pgmq._retention_end(v_relation, v_column, v_settings.retention_interval);
     IF thorough AND NOT pgmq._lock_for_heavy_steps(v_relation, v_drop_before) THEN
         -- At least add the next partitions, unless messages have to be moved there.
         RETURN pgmq._add_next_partitions(v_relation, v_settings, v_current_key, 0, thorough);

@@ -68,6 +68,35 @@ $$;
 COMMENT ON FUNCTION pgmq._check_partition_interval(text, text) IS
 'Raise an error unless a value that is not null is a duration or a number of msg_ids.';
 
+CREATE OR REPLACE FUNCTION pgmq._check_segments(segment_interval text, retention_interval text)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_is_ids CONSTANT boolean := pgmq._is_id_interval(segment_interval);
+BEGIN
+    -- Retention may be of the other kind.
+    PERFORM pgmq._check_partitioning(
+        segment_interval,
+        CASE WHEN v_is_ids = pgmq._is_id_interval(retention_interval) THEN retention_interval END,
+        1
+    );
+    IF retention_interval IS NOT NULL THEN
+        PERFORM pgmq._check_partitioning(
+            CASE WHEN pgmq._is_id_interval(retention_interval) THEN '1' ELSE '1 day' END,
+            retention_interval, 1
+        );
+    END IF;
+    IF v_is_ids AND segment_interval::bigint < 100 THEN
+        RAISE EXCEPTION 'segment_interval must be at least 100 msg_ids: %', segment_interval
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Each segment is a table of its own.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_segments(text, text) IS
+'Raise an error unless a stream can be divided into such segments, and keep them for so long.';
+
 CREATE OR REPLACE FUNCTION pgmq._check_partitioning(
     partition_interval text,
     retention_interval text,

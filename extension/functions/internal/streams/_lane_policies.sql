@@ -1,0 +1,71 @@
+-- Who may see and change which lanes: a policy of row security for each role and group. A role that
+-- monitors has one without a group.
+CREATE OR REPLACE FUNCTION pgmq._lane_policy_name(role_name text, reader text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- It fits, however long the names are.
+    SELECT md5(format('%L %L', role_name, reader))
+$$;
+COMMENT ON FUNCTION pgmq._lane_policy_name(text, text) IS
+'The name of the policy by which a role sees the lanes of a group of a stream (null: of all).';
+
+CREATE OR REPLACE FUNCTION pgmq._show_lanes(queue_name text, role_name text, reader text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_lane CONSTANT text := pgmq._relation_name('lane', queue_name);
+    v_name CONSTANT text := pgmq._lane_policy_name(role_name, reader);
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_policy AS p
+        WHERE p.polrelid = to_regclass(format('pgmq.%I', v_lane)) AND p.polname = v_name
+    )
+    THEN
+        RETURN;
+    ELSIF reader IS NULL THEN
+        EXECUTE format(
+            'CREATE POLICY %I ON pgmq.%I FOR SELECT TO %I USING (true)', v_name, v_lane, role_name
+        );
+    ELSE
+        EXECUTE format(
+            'CREATE POLICY %I ON pgmq.%I TO %I USING (group_name = %L)',
+            v_name, v_lane, role_name, reader
+        );
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._show_lanes(text, text, text) IS
+'Let a role see and change the lanes of a group of a stream, or with null see those of all groups.';
+
+CREATE OR REPLACE FUNCTION pgmq._hide_lanes(
+    queue_name text,
+    role_name text,
+    reader text DEFAULT null
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_lane CONSTANT text := pgmq._relation_name('lane', queue_name);
+    v_name name;
+BEGIN
+    FOR v_name IN
+        SELECT p.polname
+        FROM pg_policy AS p
+        CROSS JOIN unnest(p.polroles) AS r (id)
+        INNER JOIN pg_roles AS o ON r.id = o.oid
+        WHERE p.polrelid = to_regclass(format('pgmq.%I', v_lane)) AND p.polname <> 'monitor'
+            AND (o.rolname = role_name OR role_name IS NULL)
+            AND (p.polname = pgmq._lane_policy_name(o.rolname, reader) OR reader IS NULL)
+    LOOP
+        EXECUTE format('DROP POLICY %I ON pgmq.%I', v_name, v_lane);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._hide_lanes(text, text, text) IS
+'Drop the policies of a role (null: of all) on the lanes of a group of a stream (null: of all).';

@@ -1,0 +1,199 @@
+-- Segments are the partitions of a stream, by msg_id. Where a segment ends at a time, the ids that
+-- it has left are passed over. pgmq.stream_segment says when each segment began and ended; no
+-- message of a segment that has ended was sent after that.
+CREATE OR REPLACE FUNCTION pgmq._end_segments(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_queue CONSTANT regclass := pgmq._queue_table(queue_name);
+    v_settings pgmq.partitioning;
+    v_current pgmq.stream_segment;
+    v_end bigint;
+    v_last bigint;
+    v_now timestamptz;
+BEGIN
+    SELECT p.* INTO STRICT v_settings
+    FROM pgmq.partitioning AS p
+    WHERE lower(p.queue_name) = lower(_end_segments.queue_name) AND NOT p.is_archive;
+    LOOP
+        SELECT s.* INTO v_current
+        FROM pgmq.stream_segment AS s
+        WHERE s.queue_name = v_settings.queue_name AND s.ended_at IS NULL
+        FOR UPDATE;
+        EXIT WHEN NOT FOUND;
+        v_last := pgmq._current_key(queue_name, 'msg_id');
+        v_now := clock_timestamp();
+        v_end := (
+            SELECT p.end_key FROM pgmq._partitions(v_queue) AS p
+            WHERE p.first_key = v_current.first_id
+        );
+        v_end := coalesce(v_end, v_current.first_id + v_settings.partition_interval::bigint);
+        IF v_last < v_end - 1 THEN
+            -- An empty segment need not end.
+            EXIT WHEN v_settings.segment_interval IS NULL OR v_last < greatest(v_current.first_id, 1)
+                OR NOT pgmq._is_over(v_settings.segment_interval, v_current.began_at, v_now);
+            EXIT WHEN NOT pgmq._skip_ids(v_queue, v_end);
+            UPDATE pgmq.partitioning AS p
+            SET skipped_ids = p.skipped_ids + v_end - 1 - v_last
+            WHERE p.queue_name = v_settings.queue_name AND NOT p.is_archive;
+        END IF;
+        UPDATE pgmq.stream_segment AS s
+        SET last_id = least(v_last, v_end - 1), ended_at = v_now
+        WHERE s.queue_name = v_settings.queue_name AND s.first_id = v_current.first_id;
+        INSERT INTO pgmq.stream_segment (queue_name, first_id, began_at)
+        VALUES (v_settings.queue_name, v_end, v_now);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._end_segments(text) IS
+'Note which segments of a stream have ended, and end the current one if its time is over.';
+
+CREATE OR REPLACE FUNCTION pgmq._is_over(
+    segment_interval text,
+    began_at timestamptz,
+    moment timestamptz
+)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- Days begin at midnight UTC.
+    SELECT pgmq._partition_start(
+        segment_interval, pgmq._microseconds(moment), pgmq._partition_anchor(segment_interval)
+    ) > pgmq._microseconds(began_at)
+$$;
+COMMENT ON FUNCTION pgmq._is_over(text, timestamptz, timestamptz) IS
+'Whether a segment that began at a time is to end: another interval has begun since.';
+
+CREATE OR REPLACE FUNCTION pgmq._skip_ids(queue regclass, next_id bigint)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_ids CONSTANT regclass := pg_get_serial_sequence(queue::text, 'msg_id');
+BEGIN
+    -- While others may draw ids, a lower one could be set. Who has written keeps others waiting
+    -- behind this lock: so it is not even asked for while a transaction stays open.
+    IF pgmq._writers(queue) <> '{}' THEN
+        PERFORM pg_sleep(0.005);
+        IF pgmq._writers(queue) <> '{}' AND EXISTS (
+            SELECT FROM pg_locks AS l
+            LEFT JOIN pg_stat_activity AS a ON l.pid = a.pid
+            WHERE l.locktype = 'relation' AND l.relation = queue AND l.mode = 'RowExclusiveLock'
+                AND l.pid IS DISTINCT FROM pg_backend_pid()
+                AND (a.xact_start > clock_timestamp() - interval '50 milliseconds') IS NOT TRUE
+        )
+        THEN
+            RETURN false;
+        END IF;
+    END IF;
+    EXECUTE format('LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE', queue);
+    IF coalesce(pg_sequence_last_value(v_ids), 0) < next_id - 1 THEN
+        PERFORM setval(v_ids, next_id - 1);
+    END IF;
+    RETURN true;
+EXCEPTION
+    WHEN lock_not_available OR deadlock_detected THEN
+        RETURN false;
+END
+$$;
+COMMENT ON FUNCTION pgmq._skip_ids(regclass, bigint) IS
+'Have the next message of a stream get this msg_id, or a later one; false if the stream is in use.';
+
+CREATE OR REPLACE FUNCTION pgmq._messages_between(queue_name text, behind bigint, up_to bigint)
+RETURNS bigint
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(sum(greatest(
+        least(coalesce(s.last_id, up_to), up_to) - greatest(s.first_id - 1, behind, 0), 0
+    )), 0)::bigint
+    FROM pgmq.stream_segment AS s
+    WHERE lower(s.queue_name) = lower(_messages_between.queue_name)
+$$;
+COMMENT ON FUNCTION pgmq._messages_between(text, bigint, bigint) IS
+'How many msg_ids were drawn behind one and up to another, rolled back ones included.';
+
+CREATE OR REPLACE FUNCTION pgmq._ended_segments(queue_name text)
+RETURNS TABLE (
+    first_id bigint,
+    last_id bigint,
+    end_id bigint,
+    old_since timestamptz,
+    is_unread boolean
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_settings pgmq.partitioning;
+    v_last CONSTANT bigint := pgmq._current_key(queue_name, 'msg_id');
+    v_read CONSTANT bigint := (
+        SELECT min(l.done)
+        FROM pgmq._lanes(queue_name) AS l
+        INNER JOIN pgmq.stream_group AS g
+            ON lower(g.queue_name) = lower(_ended_segments.queue_name)
+            AND l.group_name = g.group_name
+        WHERE g.keep_unread
+    );
+BEGIN
+    SELECT p.* INTO v_settings
+    FROM pgmq.partitioning AS p
+    WHERE lower(p.queue_name) = lower(_ended_segments.queue_name) AND NOT p.is_archive;
+    RETURN QUERY
+        SELECT
+            s.first_id, s.last_id, lead(s.first_id) OVER w,
+            CASE
+                WHEN v_settings.retention_interval IS NULL THEN null
+                -- The segment is old since so many messages came after it, which is known only by
+                -- the end of later segments.
+                WHEN NOT pgmq._is_id_interval(v_settings.retention_interval)
+                    THEN s.ended_at + v_settings.retention_interval::interval
+                WHEN pgmq._messages_between(v_settings.queue_name, s.last_id, v_last)
+                    >= v_settings.retention_interval::bigint
+                    THEN s.ended_at
+            END,
+            coalesce(s.last_id > v_read, false)
+        FROM pgmq.stream_segment AS s
+        WHERE s.queue_name = v_settings.queue_name
+        WINDOW w AS (ORDER BY s.first_id);
+END
+$$;
+COMMENT ON FUNCTION pgmq._ended_segments(text) IS
+'The segments of a stream, and since when retention no longer keeps each: old_since.
+
+That is null, or a later time, for those that are kept. is_unread is whether a group with keep_unread
+has still to read one. The current segment has no last_id and no end_id.';
+
+CREATE OR REPLACE FUNCTION pgmq._lanes(queue_name text, reader text DEFAULT null)
+RETURNS SETOF pgmq.lane_record
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        $sql$
+        SELECT
+            l.group_name, l.lane, l.done, l.leased, l.vt, l.epoch, l.size,
+            cardinality(l.failed), l.pid, l.changed_at, l.error
+        FROM pgmq.stream_group AS g
+        CROSS JOIN generate_series(0, g.lanes - 1) AS n (lane)
+        CROSS JOIN LATERAL (
+            SELECT s.*
+            FROM pgmq.%I AS s
+            WHERE s.group_name = g.group_name AND s.lane = n.lane
+            ORDER BY s.group_name DESC, s.lane DESC, s.version DESC
+            LIMIT 1
+        ) AS l
+        WHERE lower(g.queue_name) = lower($1) AND ($2 IS NULL OR g.group_name = $2)
+        $sql$,
+        pgmq._relation_name('lane', queue_name)
+    ) USING queue_name, reader;
+END
+$$;
+COMMENT ON FUNCTION pgmq._lanes(text, text) IS
+'The state of the lanes of a group (null: of all groups) of a stream that the caller may see.';

@@ -1,0 +1,68 @@
+CREATE OR REPLACE FUNCTION pgmq.create_group(
+    stream_name text,
+    group_name text,
+    start text DEFAULT 'latest',
+    lanes integer DEFAULT 1,
+    max_deliveries integer DEFAULT null,
+    dead_letter_queue text DEFAULT null,
+    keep_unread boolean DEFAULT true
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_stream CONSTANT text := pgmq._stream_name(stream_name);
+    v_group pgmq.stream_group := (
+        v_stream, group_name, lanes, max_deliveries, dead_letter_queue, coalesce(keep_unread, true),
+        now()
+    );
+    v_behind bigint;
+BEGIN
+    PERFORM pgmq._check_group(v_group);
+    IF EXISTS (
+        SELECT FROM pgmq.stream_group AS g
+        WHERE g.queue_name = v_stream AND g.group_name = create_group.group_name
+    )
+    THEN
+        RAISE NOTICE 'group "%" of stream "%" already exists, skipping', group_name, v_stream
+            USING ERRCODE = 'duplicate_object';
+        RETURN;
+    END IF;
+    v_behind := pgmq._position(v_stream, start);
+    IF dead_letter_queue IS NOT NULL THEN
+        PERFORM pgmq._refuse_stream(dead_letter_queue);
+        v_group.dead_letter_queue := pgmq._ensure_dead_letter_queue(v_stream, dead_letter_queue);
+    END IF;
+    INSERT INTO pgmq.stream_group SELECT (v_group).*;
+    EXECUTE format(
+        $dml$
+        INSERT INTO pgmq.%I (
+            group_name, lane, version, lanes, done, leased, epoch, vt, size, changed_at, failed
+        )
+        SELECT $1, n.lane, e.epoch, $2, $3, $3, e.epoch, '-infinity', 0, clock_timestamp(), '{}'
+        FROM generate_series(0, $2 - 1) AS n (lane)
+        CROSS JOIN LATERAL (SELECT nextval(%L) + 0 * n.lane AS epoch) AS e
+        $dml$,
+        pgmq._relation_name('lane', v_stream),
+        format('pgmq.%I', pgmq._relation_name('epoch', v_stream))
+    ) USING group_name, lanes, v_behind;
+END
+$$;
+COMMENT ON FUNCTION pgmq.create_group(text, text, text, integer, integer, text, boolean) IS
+'Create a group of consumers, which reads all messages of a stream once.
+
+start says where it begins: at "earliest", the oldest message there is; at "latest", with what is
+not yet settled; at a msg_id; or at a time: with the first message sent then or later. (What other
+transactions have not committed yet is never missed.)
+
+A group has 1 to 64 lanes, and each is leased to one consumer at a time. All messages of a key
+(header x-pgmq-group) go to the same lane, so they stay in order. Messages without a key go to any
+lane. The number of lanes cannot be changed later.
+
+max_deliveries and dead_letter_queue: a batch that fails is handed out again, each time in smaller
+pieces. A message that has failed max_deliveries times, the last time alone, is copied to this
+queue, which is created if missing, and the group goes on after it. Without them a failing batch is
+handed out again and again. keep_unread: retention drops no segment that the group has yet to read.
+
+Only the owner of the stream may call this. If the group exists, this only raises a notice.';

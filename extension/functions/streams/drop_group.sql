@@ -1,0 +1,25 @@
+CREATE OR REPLACE FUNCTION pgmq.drop_group(stream_name text, group_name text)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_stream CONSTANT text := pgmq._stream_name(stream_name);
+    v_lane CONSTANT text := pgmq._relation_name('lane', v_stream);
+BEGIN
+    DELETE FROM pgmq.stream_group AS g
+    WHERE g.queue_name = v_stream AND g.group_name = drop_group.group_name;
+    IF NOT FOUND THEN
+        RAISE NOTICE 'stream "%" has no group "%", skipping', v_stream, group_name;
+        RETURN false;
+    END IF;
+    EXECUTE format('DELETE FROM pgmq.%I AS l WHERE l.group_name = $1', v_lane) USING group_name;
+    PERFORM pgmq._hide_lanes(v_stream, null, group_name);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION pgmq.drop_group(text, text) IS
+'Drop a group of a stream; false, with a notice, when there is no such group.
+
+Its consumers get errors from then on. Retention no longer waits for it. This waits for transactions
+that read as the group. Only the owner of the stream may call this.';

@@ -1,0 +1,167 @@
+CREATE OR REPLACE FUNCTION pgmq.list_groups(stream_name text DEFAULT null)
+RETURNS TABLE (
+    queue_name text,
+    group_name text,
+    lanes integer,
+    committed bigint,
+    lag bigint,
+    lag_seconds integer,
+    leased_lanes integer,
+    failing_lanes integer,
+    error text,
+    waits_for text,
+    max_deliveries integer,
+    dead_letter_queue text,
+    keep_unread boolean,
+    held_bytes bigint,
+    held_since timestamptz,
+    created_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_group pgmq.stream_group;
+    v_lanes record;
+    v_lag record;
+    v_held record;
+BEGIN
+    IF stream_name IS NOT NULL THEN
+        PERFORM pgmq._compiled('fetch', stream_name);   -- an error unless it is a stream
+    END IF;
+    FOR v_group IN
+        SELECT g.* FROM pgmq.stream_group AS g
+        WHERE lower(g.queue_name) = lower(stream_name) OR stream_name IS NULL
+        ORDER BY g.queue_name, g.group_name
+    LOOP
+        SELECT
+            array_agg(l.done ORDER BY l.lane) AS done,
+            count(*) FILTER (WHERE l.leased > l.done AND l.vt > clock_timestamp()) AS leased,
+            count(*) FILTER (WHERE l.failures > 0) AS failing,
+            (array_agg(l.error ORDER BY l.failures DESC, l.changed_at DESC))[1] AS error
+        INTO v_lanes
+        FROM pgmq._lanes(v_group.queue_name, v_group.group_name) AS l;
+        CONTINUE WHEN v_lanes.done IS NULL;         -- not for the caller
+        SELECT l.* INTO v_lag FROM pgmq._lag(v_group.queue_name, v_lanes.done) AS l;
+        SELECT sum(pg_total_relation_size(p.partition))::bigint AS bytes, min(s.old_since) AS since
+        INTO v_held
+        FROM pgmq._ended_segments(v_group.queue_name) AS s
+        INNER JOIN pgmq._partitions(pgmq._queue_table(v_group.queue_name)) AS p
+            ON s.first_id = p.first_key
+        WHERE v_group.keep_unread AND s.old_since < clock_timestamp()
+            AND s.last_id > (SELECT min(d.id) FROM unnest(v_lanes.done) AS d (id));
+        queue_name := v_group.queue_name;
+        group_name := v_group.group_name;
+        lanes := v_group.lanes;
+        committed := (SELECT min(d.id) FROM unnest(v_lanes.done) AS d (id));
+        lag := v_lag.messages;
+        lag_seconds := extract(epoch FROM clock_timestamp() - v_lag.oldest);
+        leased_lanes := v_lanes.leased;
+        failing_lanes := v_lanes.failing;
+        error := v_lanes.error;
+        waits_for := CASE WHEN v_lag.messages > 0 THEN (
+            SELECT w.holder FROM pgmq._open_writer(v_group.queue_name) AS w
+        ) END;
+        max_deliveries := v_group.max_deliveries;
+        dead_letter_queue := v_group.dead_letter_queue;
+        keep_unread := v_group.keep_unread;
+        held_bytes := coalesce(v_held.bytes, 0);
+        held_since := v_held.since;
+        created_at := v_group.created_at;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq.list_groups(text) IS
+'The groups of a stream (null: of all streams): how far each has read, and what it keeps.
+
+committed: everything up to this msg_id is committed, in all lanes. lag: how many messages are not,
+counted up to 10,000, and then by msg_ids, rolled back ones included. lag_seconds: the age of the
+oldest of them. failing_lanes and error: lanes whose next batch has failed, and why. waits_for: a
+transaction that has sent to the stream and stays open, so that nothing behind it can be read.
+held_bytes and held_since: what retention would have dropped but for this group, which has yet to
+read it, and since when.
+
+Only groups that the caller may read as, or monitor, are shown.';
+
+CREATE OR REPLACE FUNCTION pgmq._lag(
+    queue_name text,
+    done bigint[],
+    OUT messages bigint,
+    OUT oldest timestamptz
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_exact CONSTANT bigint := 10000;
+    v_looked bigint;
+    v_last bigint;
+BEGIN
+    EXECUTE format(
+        $sql$
+        SELECT
+            count(*),
+            count(*) FILTER (WHERE m.msg_id > $1[1 + m.lane]),
+            (array_agg(m.enqueued_at ORDER BY m.msg_id) FILTER (WHERE m.msg_id > $1[1 + m.lane]))[1]
+        FROM (
+            SELECT
+                q.msg_id, q.enqueued_at,
+                coalesce(q.key_hash, (q.msg_id & 2147483647)::integer) %% $4 AS lane
+            FROM pgmq.%I AS q
+            WHERE q.msg_id > $2
+            ORDER BY q.msg_id
+            LIMIT $3 + 1
+        ) AS m
+        $sql$,
+        pgmq.format_table_name(queue_name, 'q')
+    ) INTO v_looked, messages, oldest
+    USING done, (SELECT min(d.id) FROM unnest(done) AS d (id)), v_exact, cardinality(done);
+    IF v_looked > v_exact THEN
+        v_last := pgmq._current_key(queue_name, 'msg_id');
+        messages := (
+            SELECT (sum(pgmq._messages_between(queue_name, d.id, v_last)) / cardinality(done))::bigint
+            FROM unnest(done) AS d (id)
+        );
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._lag(text, bigint[]) IS
+'How many messages of a stream are behind these positions of lanes, and the time of the oldest.';
+
+CREATE OR REPLACE FUNCTION pgmq._open_writer(
+    queue_name text,
+    OUT holder text,
+    OUT since timestamptz,
+    OUT fix text
+)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT
+        CASE
+            WHEN l.pid IS NULL THEN 'a prepared transaction'
+            ELSE concat(
+                format('process %s (user "%s", %s)', l.pid, a.usename, a.state),
+                to_char(a.xact_start, '" since "YYYY-MM-DD HH24:MI:SS TZ')
+            )
+        END,
+        a.xact_start,
+        CASE
+            WHEN l.pid IS NULL THEN 'End it: see pg_prepared_xacts.'
+            ELSE format('SELECT pg_terminate_backend(%s)', l.pid)
+        END
+    FROM pg_locks AS l
+    LEFT JOIN pg_stat_activity AS a ON l.pid = a.pid
+    WHERE l.locktype = 'relation' AND l.relation = pgmq._queue_table(queue_name)
+        AND l.mode = 'RowExclusiveLock' AND l.pid IS DISTINCT FROM pg_backend_pid()
+        AND l.database = (
+            SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
+        )
+        AND (a.xact_start > clock_timestamp() - interval '1 second') IS NOT TRUE
+    ORDER BY a.xact_start NULLS FIRST
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION pgmq._open_writer(text) IS
+'The oldest transaction that has written to a stream and has been open for more than a second.';

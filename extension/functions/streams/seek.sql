@@ -1,0 +1,22 @@
+CREATE OR REPLACE FUNCTION pgmq.seek(stream_name text, group_name text, start text)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_group pgmq.stream_group;
+    v_behind bigint;
+BEGIN
+    PERFORM pgmq._compiled('fetch', stream_name);       -- an error unless it is a stream
+    PERFORM pgmq._check_reads_committed();
+    v_group := pgmq._existing_group(stream_name, group_name);
+    v_behind := pgmq._position(v_group.queue_name, start);
+    PERFORM pgmq._move_group(v_group.queue_name, group_name, v_behind);
+    RETURN v_behind + 1;
+END
+$$;
+COMMENT ON FUNCTION pgmq.seek(text, text, text) IS
+'Have a group read from somewhere else, to replay or to skip; return the msg_id it goes on from.
+
+start is as in create_group. All leases of the group end: commits of what was handed out before
+return false. This waits for transactions that read as the group.';

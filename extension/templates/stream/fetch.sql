@@ -1,0 +1,192 @@
+--# for stream
+-- Lease the next messages of a lane that nobody has, and return them in msg_id order.
+--
+-- Only what is settled is handed out: see _settled. Messages are read in a statement of their own
+-- after that, and so with a newer snapshot. The newest state of a lane is read first, and then
+-- locked: if it is still there and can be locked, there is no newer one, since that would have
+-- deleted it. A key has one lane; a message without a key has the lane of its id.
+--
+-- In a group of several lanes, the messages of others are passed over. They are looked at some
+-- thousands at a time, so that a lane gets ahead even if another one has all the messages. A lane
+-- without messages notes how far it has looked, but not at each call.
+--
+-- alike is a null of type stream_record: see read.
+CREATE OR REPLACE FUNCTION pgmq._fetch_$queue(
+    reader text,
+    seconds integer,
+    quantity integer,
+    alike anyelement
+)
+RETURNS SETOF anyelement
+LANGUAGE plpgsql VOLATILE ROWS 100
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_now CONSTANT timestamptz := clock_timestamp();
+    v_next bigint;
+    v_lanes integer;
+    v_first integer;
+    v_numbers integer[] := '{0}'::integer[];
+    v_number integer;
+    v_state pgmq.lane_$queue;
+    v_settled bigint;
+    v_failures integer;
+    v_limit integer;
+    v_window integer;
+    v_place bigint;
+    v_end bigint;
+    v_looked integer;
+    v_found boolean;
+BEGIN
+    PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
+    v_next := 1 + coalesce(pg_catalog.pg_sequence_last_value('pgmq.ids_$queue'), 0);
+    SELECT l.* INTO v_state
+    FROM pgmq.lane_$queue AS l
+    WHERE l.group_name = reader
+    ORDER BY l.group_name DESC, l.lane DESC, l.version DESC
+    LIMIT 1;
+    IF NOT FOUND THEN
+        PERFORM pgmq._raise_no_group(queue_name$policy, reader);
+    END IF;
+    v_lanes := v_state.lanes;
+    IF v_lanes > 1 THEN
+        v_first := floor(random() * v_lanes::double precision)::integer;
+        v_numbers := ARRAY(
+            SELECT l.lane
+            FROM generate_series(0, v_lanes - 1) AS n (lane)
+            CROSS JOIN LATERAL (
+                SELECT s.lane, s.vt, s.done
+                FROM pgmq.lane_$queue AS s
+                WHERE s.group_name = reader AND s.lane = n.lane
+                ORDER BY s.group_name DESC, s.lane DESC, s.version DESC
+                LIMIT 1
+            ) AS l
+            WHERE l.vt <= v_now AND l.done < v_next - 1
+            ORDER BY (n.lane + v_first) % v_lanes
+        );
+    END IF;
+    FOREACH v_number IN ARRAY v_numbers LOOP
+        IF v_lanes > 1 THEN
+            SELECT l.* INTO v_state
+            FROM pgmq.lane_$queue AS l
+            WHERE l.group_name = reader AND l.lane = v_number
+            ORDER BY l.group_name DESC, l.lane DESC, l.version DESC
+            LIMIT 1;
+            CONTINUE WHEN NOT FOUND;
+        END IF;
+        CONTINUE WHEN v_state.vt > v_now OR v_state.done >= v_next - 1;
+        v_settled := coalesce(v_settled, pgmq._settled('pgmq.q_$queue', v_state.done));
+        CONTINUE WHEN v_state.done >= v_settled - 1;
+        PERFORM FROM pgmq.lane_$queue AS l
+        WHERE l.group_name = reader AND l.lane = v_number AND l.version = v_state.version
+        FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        v_limit := quantity;
+        v_end := v_settled;
+        IF v_state.leased > v_state.done THEN
+            -- The last lease has ended by itself.
+            PERFORM pgmq._give_back(
+                queue_name$policy, reader, v_number, v_now, 'the lease ended without a commit'
+            );
+            SELECT l.* INTO v_state
+            FROM pgmq.lane_$queue AS l
+            WHERE l.group_name = reader AND l.lane = v_number
+            ORDER BY l.group_name DESC, l.lane DESC, l.version DESC
+            LIMIT 1;
+        END IF;
+        v_failures := pg_catalog.cardinality(v_state.failed);
+        IF v_failures > 0 THEN
+            v_limit := pgmq._piece(queue_name$policy, reader, v_failures, quantity);
+            v_end := least(v_settled, v_state.failed[v_failures] + 1);
+        END IF;
+
+        v_place := v_state.done;
+        v_looked := 0;
+        LOOP
+            v_window := CASE WHEN v_lanes = 1 THEN v_limit ELSE 1000 + 2 * v_lanes * v_limit END;
+            RETURN QUERY
+                WITH batch AS MATERIALIZED (
+                    SELECT w.msg_id, w.enqueued_at, w.message, w.headers
+                    FROM (
+                        SELECT m.msg_id, m.enqueued_at, m.key_hash, m.message, m.headers
+                        FROM pgmq.q_$queue AS m
+                        WHERE m.msg_id > v_place AND m.msg_id < v_end
+                        ORDER BY m.msg_id
+                        LIMIT v_window
+                    ) AS w
+                    WHERE v_lanes = 1 OR v_number = coalesce(
+                        w.key_hash, (w.msg_id & 2147483647)::integer
+                    ) % v_lanes
+                    LIMIT v_limit
+                ),
+                leased AS (
+                    INSERT INTO pgmq.lane_$queue (
+                        group_name, lane, version, lanes, done, leased, epoch, vt, size, pid,
+                        changed_at, failed, error
+                    )
+                    SELECT
+                        reader, v_number, e.epoch, v_lanes, v_state.done, b.last_id, e.epoch,
+                        clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
+                        b.size, pg_backend_pid(), clock_timestamp(), v_state.failed, v_state.error
+                    FROM (SELECT max(t.msg_id) AS last_id, count(*)::integer AS size FROM batch AS t)
+                        AS b
+                    CROSS JOIN LATERAL (
+                        SELECT nextval('pgmq.epoch_$queue') AS epoch WHERE b.size > 0
+                    ) AS e
+                    RETURNING epoch
+                )
+                SELECT
+                    v_number, l.epoch, b.msg_id, v_failures + 1, b.enqueued_at, b.message,
+                    b.headers
+                FROM leased AS l
+                CROSS JOIN batch AS b
+                ORDER BY b.msg_id;
+            v_found := FOUND;
+            EXIT WHEN v_found;
+            v_place := coalesce(
+                (
+                    SELECT max(w.msg_id)
+                    FROM (
+                        SELECT m.msg_id
+                        FROM pgmq.q_$queue AS m
+                        WHERE v_lanes > 1 AND m.msg_id > v_place AND m.msg_id < v_end
+                        ORDER BY m.msg_id
+                        LIMIT v_window
+                    ) AS w
+                ),
+                v_end - 1
+            );
+            v_looked := v_looked + v_window;
+            IF v_place >= v_end - 1 AND v_end < v_settled THEN
+                v_limit := quantity;        -- what has failed is there no more
+                v_failures := 0;
+                v_state.failed := '{}';
+                v_state.error := null;
+                v_end := v_settled;
+            END IF;
+            EXIT WHEN v_place >= v_end - 1 OR v_looked > 100000;
+        END LOOP;
+        IF v_found OR v_place > v_state.done + 1000
+            OR v_place > v_state.done AND v_state.changed_at < v_now - interval '1 second'
+        THEN
+            IF NOT v_found THEN
+                INSERT INTO pgmq.lane_$queue (
+                    group_name, lane, version, lanes, done, leased, epoch, vt, size, changed_at,
+                    failed
+                )
+                SELECT
+                    reader, v_number, e.epoch, v_lanes, v_place, v_place, e.epoch, '-infinity', 0,
+                    clock_timestamp(), '{}'
+                FROM nextval('pgmq.epoch_$queue') AS e (epoch);
+            END IF;
+            DELETE FROM pgmq.lane_$queue AS l
+            WHERE l.group_name = reader AND l.lane = v_number AND l.version = v_state.version;
+        END IF;
+        EXIT WHEN v_found;
+    END LOOP;
+    IF pgmq._chance(1, 64) THEN
+        PERFORM pgmq._tend_$queue();
+    END IF;
+END
+$$;

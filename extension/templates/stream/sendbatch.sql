@@ -1,0 +1,37 @@
+--# for stream
+-- Append the messages of an array, and return their ids in its order.
+CREATE OR REPLACE FUNCTION pgmq._sendbatch_$queue(
+    msgs jsonb[],
+    msg_headers jsonb[],
+    visible_at timestamptz
+)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 100
+AS $$
+BEGIN
+    --# if dedup_window
+    IF EXISTS (
+        SELECT FROM pg_catalog.unnest(msg_headers) AS u (header)
+        WHERE u.header ->> 'x-pgmq-dedup-id'::text IS NOT NULL
+    )
+    THEN
+        RETURN QUERY
+            SELECT s.msg_id
+            FROM pgmq._sendoncebatch_$queue(msgs, msg_headers, visible_at, false) AS s;
+        RETURN;
+    END IF;
+    --# end
+    IF visible_at > clock_timestamp() THEN
+        PERFORM pgmq._refuse_delay(queue_name$policy);
+    END IF;
+    RETURN QUERY
+        INSERT INTO pgmq.q_$queue (enqueued_at, message, headers)
+        SELECT now(), u.msg, u.msg_header
+        FROM unnest(msgs, msg_headers) AS u (msg, msg_header)
+        WHERE pgmq._may('INSERT', queue_name$policy, 'pgmq.q_$queue')
+        RETURNING msg_id;
+    IF pgmq._chance(1, 64) THEN
+        PERFORM pgmq._tend_$queue();
+    END IF;
+END
+$$;

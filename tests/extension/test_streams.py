@@ -1,0 +1,409 @@
+"""Streams and their groups, in one session: what is handed out, committed, failed and kept."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from support.queries import ids, one
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from conftest import Connect, Roles
+
+GROUP = "x-pgmq-group"
+
+
+@pytest.fixture
+def stream(db: psycopg.Connection) -> psycopg.Connection:
+    """Make the stream s with the group g, which has one lane and reads from the beginning."""
+    db.execute("SELECT pgmq.create_stream('s'), pgmq.create_group('s', 'g', 'earliest')")
+    return db
+
+
+def send(session: psycopg.Connection, messages: Iterable[Any], key: str | None = None) -> list[int]:
+    """Append messages to the stream s, all of one key."""
+    found = [json.dumps(message) for message in messages]
+    headers = [json.dumps({GROUP: key}) if key else None for _ in found]
+    return ids(session, "SELECT pgmq.send_batch('s', %s::jsonb[], %s::jsonb[])", found, headers)
+
+
+def fetch(session: psycopg.Connection, qty: int = 100, group: str = "g", vt: int = 60) -> list[Any]:
+    """Fetch a batch of the stream s: rows of lane, epoch, msg_id, delivery_ct and so on."""
+    query = "SELECT * FROM pgmq.fetch('s', %s, %s, %s)"
+    return session.execute(query, [group, vt, qty]).fetchall()
+
+
+def lease(batch: list[Any]) -> tuple[int, int]:
+    """Return the lane and the epoch of a batch, the same in all rows."""
+    (found,) = {row[:2] for row in batch}
+    return found
+
+
+def commit(session: psycopg.Connection, batch: list[Any], up_to: int | None = None) -> bool:
+    """Commit a batch of group g."""
+    return bool(one(session, "SELECT pgmq.commit('s', 'g', %s, %s, %s)", *lease(batch), up_to))
+
+
+def release(session: psycopg.Connection, batch: list[Any], error: str | None = "boom") -> bool:
+    """Give a batch of group g back."""
+    query = "SELECT pgmq.release('s', 'g', %s, %s, error => %s)"
+    return bool(one(session, query, *lease(batch), error))
+
+
+def msg_ids(batch: list[Any]) -> list[int]:
+    return [row[2] for row in batch]
+
+
+def test_each_group_reads_every_message_once_in_order(stream: psycopg.Connection) -> None:
+    stream.execute("SELECT pgmq.create_group('s', 'other', 'earliest')")
+    send(stream, range(5))
+    first = fetch(stream, 3)
+    assert [row[3:] for row in first] == [(1, first[0][4], i, None) for i in range(3)]
+    assert fetch(stream) == []  # its one lane is leased
+    assert commit(stream, first)
+    assert not commit(stream, first)  # a second time
+    assert msg_ids(fetch(stream)) == [4, 5]
+    assert msg_ids(fetch(stream, group="other")) == [1, 2, 3, 4, 5]
+
+
+def test_a_part_can_be_committed_and_the_rest_stays_leased(stream: psycopg.Connection) -> None:
+    send(stream, range(5))
+    batch = fetch(stream)
+    assert commit(stream, batch, 2)
+    assert fetch(stream) == []
+    assert one(stream, "SELECT pgmq.extend_lease('s', 'g', %s, %s, 60)", *lease(batch))
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="is not in the batch that lane"):
+        commit(stream, batch, 6)
+    assert release(stream, batch, None)
+    assert [(row[2], row[3]) for row in fetch(stream)] == [(3, 1), (4, 1), (5, 1)]
+
+
+def test_a_lost_lease_commits_and_changes_nothing(stream: psycopg.Connection) -> None:
+    send(stream, range(3))
+    late = fetch(stream, vt=0)
+    again = fetch(stream)
+    assert [row[3] for row in again] == [2, 2, 2]
+    before = stream.execute("SELECT l::text FROM pgmq.lane_s AS l").fetchall()
+    assert not commit(stream, late)
+    assert not release(stream, late)
+    assert not one(stream, "SELECT pgmq.extend_lease('s', 'g', %s, %s, 60)", *lease(late))
+    with pytest.raises(
+        psycopg.errors.ObjectNotInPrerequisiteState, match="the lease of lane 0 of group"
+    ):
+        stream.execute("SELECT * FROM pgmq.commit_and_fetch('s', 'g', %s, %s, 60, 1)", lease(late))
+    assert stream.execute("SELECT l::text FROM pgmq.lane_s AS l").fetchall() == before
+    assert commit(stream, again)
+
+
+def test_commit_and_fetch_goes_on_with_the_next_batch(stream: psycopg.Connection) -> None:
+    send(stream, range(5))
+    seen, at = [], (None, None)
+    while batch := stream.execute(
+        "SELECT * FROM pgmq.commit_and_fetch('s', 'g', %s, %s, 60, 2)", at
+    ).fetchall():
+        seen += msg_ids(batch)
+        at = lease(batch)
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_seek_replays_skips_and_ends_leases(stream: psycopg.Connection) -> None:
+    send(stream, range(5))
+    batch = fetch(stream)
+    for start, expected in (("4", 4), ("earliest", 1), ("latest", 6), ("1", 1)):
+        assert one(stream, "SELECT pgmq.seek('s', 'g', %s)", start) == expected
+        assert not commit(stream, batch)
+        batch = fetch(stream) or batch
+    assert msg_ids(batch) == [1, 2, 3, 4, 5]
+
+
+def test_a_group_begins_at_a_time_with_what_was_sent_then_or_later(
+    stream: psycopg.Connection,
+) -> None:
+    send(stream, [1])
+    between = one(stream, "SELECT clock_timestamp()::text")
+    send(stream, [2, 3])
+    stream.execute("SELECT pgmq.create_group('s', 'then', %s)", [between])
+    assert msg_ids(fetch(stream, group="then")) == [2, 3]
+    # Beyond the end of segments too: an id that was inserted by hand with an older time.
+    stream.execute("SELECT pgmq.create_group('s', 'later', 'infinity')")
+    assert fetch(stream, group="later") == []
+    send(stream, [4])
+    assert msg_ids(fetch(stream, group="later")) == [4]
+
+
+def test_a_key_keeps_to_one_lane_and_lanes_share_the_rest(stream: psycopg.Connection) -> None:
+    stream.execute("SELECT pgmq.create_group('s', 'wide', 'earliest', 4)")
+    for number in range(60):
+        send(stream, [number], key=f"k{number % 7}" if number % 3 else None)
+    by_hand = "INSERT INTO pgmq.q_s (message, headers) VALUES ('60', '{\"x-pgmq-group\": \"k1\"}')"
+    stream.execute(by_hand.encode())
+    lanes: dict[int, list[Any]] = {}
+    while batch := fetch(stream, group="wide"):
+        assert batch[0][0] not in lanes
+        lanes[batch[0][0]] = batch
+    assert sorted(row[2] for batch in lanes.values() for row in batch) == list(range(1, 62))
+    keys = [{row[6][GROUP] for row in batch if row[6] is not None} for batch in lanes.values()]
+    assert sum(map(len, keys)) == len(set().union(*keys)) == 7
+    assert all(msg_ids(batch) == sorted(msg_ids(batch)) for batch in lanes.values())
+
+
+def test_a_lane_passes_over_many_messages_of_others(stream: psycopg.Connection) -> None:
+    stream.execute("SELECT pgmq.create_group('s', 'wide', 'earliest', 4)")
+    stream.execute(
+        "SELECT pgmq.send_batch('s', array_agg(to_jsonb(i)), array_agg(%s::jsonb))"
+        " FROM generate_series(1, 5000) AS i",
+        [json.dumps({GROUP: "hot"})],
+    )
+    send(stream, range(40))  # without a key: some in each lane
+    hot = one(stream, "SELECT max(key_hash) % 4 FROM pgmq.q_s")
+    others = [fetch(stream, group="wide") for _ in range(4)]
+    assert sorted(batch[0][0] for batch in others) == [0, 1, 2, 3]
+    assert all(batch[0][2] > 5000 for batch in others if batch[0][0] != hot)
+
+
+def test_a_failing_batch_comes_in_pieces_down_to_the_message_that_fails(
+    db: psycopg.Connection,
+) -> None:
+    db.execute(
+        "SELECT pgmq.create_stream('s'),"
+        " pgmq.create_group('s', 'g', 'earliest', 1, 4, 'Dead \"Letters\"')"
+    )
+    send(db, range(1, 101))
+    deliveries = dict.fromkeys(range(1, 101), 0)
+    done = []
+    for _ in range(100):
+        batch = fetch(db)
+        if not batch:
+            break
+        for row in batch:
+            deliveries[row[2]] += 1
+            assert row[3] == deliveries[row[2]], row
+        if 57 in msg_ids(batch):
+            assert release(db, batch, "boom")
+        else:
+            assert commit(db, batch)
+            done += msg_ids(batch)
+    assert done == [i for i in range(1, 101) if i != 57]
+    assert max(deliveries.values()) == 4
+    ((message, headers),) = db.execute(
+        "SELECT message, headers FROM pgmq.read('dead \"letters\"', 60, 9)"
+    ).fetchall()
+    letter = headers["x-pgmq-dead-letter"]
+    assert (message, letter["group"], letter["error"], letter["read_ct"]) == (57, "g", "boom", 4)
+    # A crash that ends a lease counts as a failure, too.
+    send(db, ["crash"])
+    for _ in range(4):
+        assert [row[5] for row in fetch(db, vt=0)] == ["crash"]
+    assert fetch(db) == []
+    assert one(db, "SELECT message FROM pgmq.read('dead \"letters\"', 60, 9)") == "crash"
+
+
+def test_a_rejected_message_is_copied_and_the_rest_goes_on(stream: psycopg.Connection) -> None:
+    send(stream, range(1, 5))
+    batch = fetch(stream)
+    reject = "SELECT pgmq.reject('s', 'g', %s, %s, %s, 'no')"
+    with pytest.raises(
+        psycopg.errors.ObjectNotInPrerequisiteState, match="has no dead_letter_queue"
+    ):
+        stream.execute(reject, [*lease(batch), 3])
+    stream.execute("SELECT pgmq.alter_group('s', 'g', dead_letter_queue => 'dead')")
+    assert one(stream, reject, *lease(batch), 3)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="message 2 is not in the batch"):
+        stream.execute(reject, [*lease(batch), 2])
+    assert one(stream, reject, *lease(batch), 4)
+    assert not one(stream, reject, *lease(batch), 4)
+    assert fetch(stream) == []
+    letters = stream.execute("SELECT message, headers FROM pgmq.read('dead', 60, 9)").fetchall()
+    assert [message for message, _ in letters] == [3, 4]
+    with pytest.raises(psycopg.errors.DependentObjectsStillExist, match="takes the dead letters"):
+        stream.execute("SELECT pgmq.drop_queue('dead')")
+
+
+def test_options_of_a_group_change_one_by_one(stream: psycopg.Connection) -> None:
+    options = "SELECT max_deliveries, dead_letter_queue, keep_unread FROM pgmq.list_groups('s')"
+    alter = "SELECT pgmq.alter_group('s', 'g', {})"
+    for change, expected in (
+        ("3, 'dead'", (3, "dead", True)),
+        ("keep_unread => false", (3, "dead", False)),
+        ("clear => ARRAY['max_deliveries']", (None, "dead", False)),
+        ("clear => ARRAY['dead_letter_queue'], keep_unread => true", (None, None, True)),
+    ):
+        stream.execute(alter.format(change).encode())
+        assert stream.execute(options).fetchone() == expected
+    for change, text in (
+        ("5", "max_deliveries needs a dead_letter_queue: 5"),
+        ("0, 'dead'", "max_deliveries must be at least 1: 0"),
+        ("clear => ARRAY['lanes']", 'has no option "lanes" that can be cleared'),
+        ("dead_letter_queue => 's'", 'stream "s" is read by groups'),
+    ):
+        with pytest.raises(psycopg.Error, match=text):
+            stream.execute(alter.format(change).encode())
+
+
+def test_retention_drops_what_is_old_and_read(db: psycopg.Connection) -> None:
+    db.execute(
+        "SELECT pgmq.create_stream('s', '100', '250'), pgmq.create_group('s', 'g', 'earliest'),"
+        " pgmq.create_group('s', 'lazy', 'earliest', keep_unread => false)"
+    )
+    segments = "SELECT first_id FROM pgmq.stream_segment WHERE queue_name = 's' ORDER BY 1"
+    send(db, range(450))
+    db.execute("SELECT pgmq.maintain('s')")
+    assert ids(db, segments) == [0, 100, 200, 300, 400]
+    held = "SELECT held_bytes > 0, held_since IS NOT NULL FROM pgmq.list_groups('s')"
+    assert db.execute(held).fetchall() == [(True, True), (False, False)]
+    for _ in range(3):
+        assert commit(db, fetch(db))
+    db.execute("SELECT pgmq.maintain('s')")
+    # 250 messages came after those of the second segment.
+    assert ids(db, segments) == [200, 300, 400]
+    assert db.execute(held).fetchall() == [(False, False)] * 2
+    assert msg_ids(fetch(db, 2, "lazy")) == [200, 201]
+    assert db.execute(
+        "SELECT dropped_messages, dropped_unread FROM pgmq.partitioning WHERE queue_name = 's'"
+    ).fetchone() == (199, 199)
+
+
+def test_a_stream_with_few_messages_lets_go_of_old_ones(db: psycopg.Connection) -> None:
+    db.execute(
+        "SELECT pgmq.create_stream('s', '1 day', '3 days'), pgmq.create_group('s', 'g', 'earliest')"
+    )
+    for day in range(5):
+        send(db, [day])
+        # A day later.
+        db.execute(
+            "UPDATE pgmq.stream_segment"
+            " SET began_at = began_at - '1 day'::interval, ended_at = ended_at - '1 day'::interval"
+        )
+        db.execute("SELECT pgmq.maintain('s')")
+    batch = fetch(db)
+    assert [row[5] for row in batch] == [0, 1, 2, 3, 4]  # kept for the group
+    assert one(db, "SELECT lag FROM pgmq.list_groups('s')") == 5
+    assert commit(db, batch)
+    db.execute("SELECT pgmq.maintain('s')")
+    db.execute("SELECT pgmq.seek('s', 'g', 'earliest')")
+    assert [row[5] for row in fetch(db)] == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "read('s', 1, 1)", "pop('s')", "delete('s', 1)", "archive('s', 1)", "set_vt('s', 1, 1)",
+        "ack('s', 1, 1)", "nack('s', 1, 1)", "extend('s', 1, 1, 1)", "read_with_poll('s', 1, 1)",
+        "ack_and_read('s', 1, 1, '{}', '{}')", "read_any('{s}', 1, 1)", "pin('s')",
+        "read_grouped('s', 1, 1)", "read_grouped_rr('s', 1, 1)", "read_grouped_head('s', 1, 1)",
+        "create_fifo_index('s')", "enable_push('s')", "open_channel('s')", "next_visible_at('s')",
+        "set_policy('q', max_receives => 1, dead_letter_queue => 's')",
+        "convert_archive_partitioned('s')", "move('s', 1, 'q')", "read_group('s', 'a', 1, 1)",
+        "grant_consume('s', 'pg_monitor')", "create_group('q', 'g')", "redrive('s')",
+    ],
+)  # fmt: skip
+def test_what_leases_single_messages_is_refused(stream: psycopg.Connection, call: str) -> None:
+    stream.execute("SELECT pgmq.create('q')")
+    text = 'queue "q" is not a stream' if "create_group" in call else 'stream "s" is read by groups'
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match=text) as error:
+        stream.execute(f"SELECT pgmq.{call}".encode())
+    hint = "create_stream" if "create_group" in call else "fetch"
+    assert hint in str(error.value.diag.message_hint)
+
+
+@pytest.mark.parametrize(
+    ("call", "state", "text"),
+    [
+        ("send('s', '1', 5)", "0A000", 'stream "s" has no delays'),
+        ("send_batch('s', '{1}', now() + '1 h')", "0A000", 'stream "s" has no delays'),
+        ("set_policy('s', message_ttl => '1 h')", "0A000", 'stream "s" has no policy but'),
+        ("create_stream('q')", "42P07", 'queue "q" exists and is no stream'),
+        ("create_partitioned('s')", "42P07", 'queue "s" exists and is a stream'),
+        ("create_stream('t', '10')", "22023", "segment_interval must be at least 100 msg_ids: 10"),
+        ("create_stream('t', '1 day', 'x')", "22023", "is neither a duration nor a number"),
+        ("create_group('s', '')", "42622", 'group name "" must have 1 to 255 bytes, not 0'),
+        ("create_group('s', NULL)", "22004", "group name must not be null"),
+        ("create_group('s', 'h', lanes => 65)", "22023", "lanes must be between 1 and 64: 65"),
+        ("create_group('s', 'h', 'x')", "22023", 'a group cannot start at "x"'),
+        ("create_group('s', 'h', '9')", "22023", 'stream "s" has no message 9 yet'),
+        ("create_group('s', 'h', NULL)", "22004", "start must not be null"),
+        ("fetch('s', 'h', 1, 1)", "42704", 'stream "s" has no group "h"'),
+        ("fetch('x', 'h', 1, 1)", "42P01", 'queue "x" does not exist'),
+        ("fetch('s', 'g', 1, 0)", "2201W", "qty must be between 1 and 100000: 0"),
+        ("fetch('s', 'g', NULL, 1)", "22004", "vt must not be null"),
+        ("commit('s', 'g', 1, 1)", "22023", 'group "g" of stream "s" has no lane 1'),
+        ("seek('s', 'h', 'latest')", "42704", 'stream "s" has no group "h"'),
+        ("list_groups('q')", "0A000", 'queue "q" is not a stream'),
+    ],
+)
+def test_bad_input_is_named(stream: psycopg.Connection, call: str, state: str, text: str) -> None:
+    stream.execute("SELECT pgmq.create('q')")
+    with pytest.raises(psycopg.Error, match=text) as error:
+        stream.execute(f"SELECT pgmq.{call}".encode())
+    assert error.value.sqlstate == state
+    assert error.value.diag.message_hint
+
+
+def test_a_transaction_with_an_old_snapshot_cannot_read(stream: psycopg.Connection) -> None:
+    for level in ("REPEATABLE READ", "SERIALIZABLE"):
+        for call in (
+            "fetch('s', 'g', 1, 1)", "commit('s', 'g', 0, 1)", "release('s', 'g', 0, 1)",
+            "seek('s', 'g', 'latest')",
+        ):  # fmt: skip
+            with stream.transaction(force_rollback=True):
+                stream.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+                with pytest.raises(
+                    psycopg.errors.InvalidTransactionState, match=f"cannot read in a {level} trans"
+                ):
+                    stream.execute(f"SELECT pgmq.{call}".encode())
+
+
+def test_a_stream_is_dropped_with_its_groups(stream: psycopg.Connection) -> None:
+    assert one(stream, "SELECT pgmq.drop_group('s', 'g')")
+    assert not one(stream, "SELECT pgmq.drop_group('s', 'g')")
+    stream.execute("SELECT pgmq.create_group('s', 'g'), pgmq.drop_queue('s')")
+    assert ids(stream, "SELECT relname FROM pg_class WHERE relname ~ '_s$'") == []
+    for table in ("stream_group", "stream_segment", "partitioning", "meta"):
+        assert one(stream, f"SELECT count(*) FROM pgmq.{table}") == 0
+
+
+def test_a_role_reads_as_its_group_only(
+    stream: psycopg.Connection, connect: Connect, roles: Roles
+) -> None:
+    stream.execute("SELECT pgmq.create_group('s', 'other', 'earliest')")
+    send(stream, range(3))
+    name, monitor = roles(), roles()
+    stream.execute("SELECT pgmq.grant_fetch('s', 'g', %s)", [name])
+    stream.execute("SELECT pgmq.grant_monitor('s', %s)", [monitor])
+    stream.execute("SELECT pgmq.alter_group('s', 'g', 1, 'dead')")
+    reader = connect()
+    reader.execute(f"SET ROLE {name}".encode())
+    batch = fetch(reader, 1)
+    assert release(reader, batch)  # its only message becomes a dead letter
+    assert one(stream, "SELECT count(*) FROM pgmq.q_dead") == 1
+    batch = fetch(reader)
+    assert one(reader, "SELECT pgmq.extend_lease('s', 'g', %s, %s, 60)", *lease(batch))
+    assert commit(reader, batch)
+    assert ids(reader, "SELECT group_name FROM pgmq.list_groups('s')") == ["g"]
+    for call, text in (
+        ("fetch('s', 'other', 1, 1)", 'permission denied for group "other" of stream "s"'),
+        ("commit('s', 'other', 0, 1)", 'permission denied for group "other" of stream "s"'),
+        ("seek('s', 'other', 'latest')", 'permission denied for group "other" of stream "s"'),
+        ("create_group('s', 'mine')", 'only the owner of stream "s" decides on its groups'),
+        ("drop_group('s', 'g')", 'only the owner of stream "s" decides on its groups'),
+        ("send('s', '1')", "permission denied for table q_s"),
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match=text):
+            reader.execute(f"SELECT pgmq.{call}".encode())
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+        reader.execute(
+            "INSERT INTO pgmq.lane_s SELECT 'other', 0, version + 9, lanes, 9, 9, epoch, vt, size,"
+            " pid, changed_at, failed, error FROM pgmq.lane_s"
+        )
+    assert one(reader, "SELECT pgmq.seek('s', 'g', 'earliest')") == 1
+    reader.execute(f"SET ROLE {monitor}".encode())
+    assert ids(reader, "SELECT group_name FROM pgmq.list_groups('s')") == ["g", "other"]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        reader.execute("SELECT pgmq.fetch('s', 'g', 1, 1)")
+    stream.execute("SELECT pgmq.revoke_all('s', %s), pgmq.revoke_all(%s)", [name, monitor])
+    assert ids(stream, "SELECT polname FROM pg_policy") == ["monitor"]
