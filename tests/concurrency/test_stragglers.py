@@ -159,13 +159,29 @@ def test_a_row_whose_vt_was_updated_by_hand(queue: psycopg.Connection) -> None:
     assert _delivered(queue) == [201]
 
 
-def test_a_sweep_whose_time_lies_far_ahead_is_due(queue: psycopg.Connection) -> None:
-    queue.execute("INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (7, now())")
+@pytest.mark.parametrize(
+    "read",
+    ["read('q', 60, 1)", "pop('q')", "read_grouped('q', 60, 1)", "read_group('q', null, 60, 1)"],
+)
+def test_a_sweep_whose_time_lies_far_ahead_is_due(grouped: psycopg.Connection, read: str) -> None:
+    """The next call finds a straggler then, whatever chance says."""
+    grouped.execute("INSERT INTO pgmq.q_q (msg_id, vt) OVERRIDING SYSTEM VALUE VALUES (7, now())")
     # As a clock that was an hour ahead has left it.
-    queue.execute(
+    grouped.execute(
         "SELECT setval('pgmq.sweep_due_q', pgmq._microseconds(now() + interval '1 hour'))"
     )
-    assert _delivered(queue) == [7]
+    assert _delivered(grouped, read=read, within=0) == [7]
+
+
+def test_a_sweep_is_not_due_before_an_interval_that_is_long_is_over(
+    queue: psycopg.Connection,
+) -> None:
+    due = "SELECT pgmq._is_sweep_due('pgmq.parked_mark_q', 'pgmq.sweep_due_q')"
+    stop_sweeps(queue, "q")
+    assert queue.execute(due).fetchone() == (False,)
+    # An interval that is made shorter counts at once.
+    sweep_every(queue, INTERVAL)
+    assert queue.execute(due).fetchone() == (True,)
 
 
 def test_a_poll_is_the_sweep_when_one_is_due(queue: psycopg.Connection) -> None:

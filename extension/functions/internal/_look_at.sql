@@ -145,35 +145,3 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._record_look(pgmq.look, bigint) IS
 'Record a look at a queue for all sessions, in place of the one that was the last.';
-
-CREATE OR REPLACE FUNCTION pgmq._sweep_interval()
-RETURNS bigint
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_interval interval;
-BEGIN
-    -- A setting of the session or of its role does not count: it would delay messages for others.
-    SELECT split_part(c.setting, '=', 2)::interval INTO v_interval
-    FROM pg_db_role_setting AS s
-    CROSS JOIN unnest(s.setconfig) AS c (setting)
-    WHERE s.setrole = 0
-        AND s.setdatabase IN (
-            0, (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-        )
-        AND starts_with(c.setting, 'pgmq.sweep_interval=')
-    ORDER BY s.setdatabase DESC
-    LIMIT 1;
-    RETURN greatest(
-        (1000000 * extract(epoch FROM coalesce(v_interval, '10 s')))::bigint, 100000
-    );
-EXCEPTION
-    WHEN data_exception THEN        -- no interval
-        RETURN 10000000;
-END
-$$;
-COMMENT ON FUNCTION pgmq._sweep_interval() IS
-'How often a queue is searched from the start, in microseconds.
-
-10 s, or what ALTER DATABASE ... SET pgmq.sweep_interval says.';

@@ -210,8 +210,9 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF pgmq._chance(quantity, 32) OR pgmq._microseconds(clock_timestamp()) >= coalesce(
-        pg_sequence_last_value(to_regclass(format('pgmq.%I', concat('sweep_due_', suffix)))), 0
+    IF pgmq._chance(quantity, 32) OR pgmq._is_sweep_due(
+        to_regclass(format('pgmq.%I', concat('parked_mark_', suffix))),
+        to_regclass(format('pgmq.%I', concat('sweep_due_', suffix)))
     )
     THEN
         PERFORM pgmq._look_after(queue_name, quantity);
