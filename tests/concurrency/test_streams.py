@@ -13,6 +13,7 @@ import pytest
 
 from support.load import SECONDS
 from support.queries import ids, one
+from support.waiting import Waiting, hold_snapshot, never_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ KEYS = 5  # of each producer
 SEND = "SELECT pgmq.send('s', %s::jsonb, %s::jsonb)"
 INSERT = "INSERT INTO pgmq.q_s (message, headers) VALUES (%s, %s)"
 FETCH = "SELECT lane, epoch, msg_id, message FROM pgmq.fetch('s', %s, %s, %s)"
-COMMIT = "SELECT pgmq.commit('s', %s, %s, %s)"
+COMMIT = "SELECT pgmq.commit('s', %s, %s, %s, %s)"
 
 
 class Ledger:
@@ -120,7 +121,7 @@ def _consume(
         fate = rng.random()
         if fate < 0.03:
             continue  # forgotten
-        is_done = one(session, COMMIT, group, *batch[0][:2])
+        is_done = one(session, COMMIT, group, *batch[0][:2], None)
         if fate < 0.08:
             session.rollback()
             continue
@@ -133,7 +134,7 @@ def _consume(
             session.commit()
             if is_done:
                 ledger.committed(group, messages)
-        if is_done and rng.random() < 0.1 and one(session, COMMIT, group, *batch[0][:2]):
+        if is_done and rng.random() < 0.1 and one(session, COMMIT, group, *batch[0][:2], None):
             ledger.errors.append(f"{group}: committed twice")
 
 
@@ -148,7 +149,7 @@ def _consume_exactly_once(connect: Connect, seed: int, produced: threading.Event
                 [lane, msg_id, key, number],
             )
         if batch:
-            assert one(session, COMMIT, "exact", *batch[0][:2])
+            assert one(session, COMMIT, "exact", *batch[0][:2], None)
         fate = rng.random()
         if batch and fate < 0.1:
             session.rollback()
@@ -222,3 +223,148 @@ def test_nothing_is_lost_and_keys_stay_in_order(connect: Connect) -> None:
 @pytest.mark.slow
 def test_that_would_be_noticed_if_unsettled_messages_were_handed_out(connect: Connect) -> None:
     assert _run(connect, broken=True).errors
+
+
+@pytest.fixture
+def stream(db: psycopg.Connection) -> psycopg.Connection:
+    """Make the stream s with the group g of two lanes; calls that would wait fail instead."""
+    db.execute("SELECT pgmq.create_stream('s'), pgmq.create_group('s', 'g', 'earliest', 2)")
+    never_wait(db)
+    return db
+
+
+def _batch(session: psycopg.Connection, vt: int = 60, qty: int = 100) -> list[Any]:
+    return session.execute(FETCH, ["g", vt, qty]).fetchall()
+
+
+def _all(session: psycopg.Connection) -> list[int]:
+    """Fetch and commit what there is, and return the msg_ids."""
+    found: list[int] = []
+    while batch := _batch(session):
+        found += [msg_id for _, _, msg_id, _ in batch]
+        assert one(session, COMMIT, "g", *batch[0][:2], None)
+    return sorted(found)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_an_open_producer_holds_back_what_comes_after_it(
+    stream: psycopg.Connection, other: psycopg.Connection, prepared: bool
+) -> None:
+    stream.execute("SELECT pgmq.send_batch('s', '{1,2,3}')")
+    other.autocommit = False
+    other.execute("SELECT pgmq.send('s', '4')")
+    stream.execute("SELECT pgmq.send_batch('s', '{5,6,7}')")
+    assert _all(stream) == [1, 2, 3]
+    # Looks that others have taken meanwhile show nothing else, nor does a time that passes.
+    stream.execute("SELECT pgmq.send_batch('s', '{8,9}')")
+    time.sleep(0.1)
+    assert _all(stream) == []
+    if prepared:
+        other.execute("PREPARE TRANSACTION 'p'")
+        other.rollback()
+        assert _all(stream) == []
+        stream.execute("COMMIT PREPARED 'p'")
+    else:
+        holder = one(stream, "SELECT holder FROM pgmq._open_writer('s')")
+        assert holder is None or str(other.info.backend_pid) in holder
+        other.commit()
+    assert _all(stream) == [4, 5, 6, 7, 8, 9]
+
+
+def test_a_fetch_waits_for_a_commit_that_is_under_way(
+    stream: psycopg.Connection, connect: Connect
+) -> None:
+    slow = connect(autocommit=False)
+    for number in range(20):
+        slow.execute("SELECT pgmq.send('s', %s::text::jsonb)", [number])
+        ending = threading.Timer(0.003, slow.commit)
+        ending.start()
+        found = _all(stream)
+        ending.join()
+        if found:
+            return
+    raise AssertionError("no fetch has waited some milliseconds for a commit")
+
+
+def test_a_transaction_keeps_its_lane_and_nobody_waits(
+    stream: psycopg.Connection, other: psycopg.Connection, connect: Connect
+) -> None:
+    stream.execute("SELECT pgmq.send_batch('s', '{1,2,3,4}')")
+    late = _batch(stream, vt=0)
+    with other.transaction():
+        first = _batch(other)
+        second = _batch(stream)
+        assert {first[0][0], second[0][0]} == {0, 1}
+        assert _batch(stream) == []
+        # The lease of one of them has ended, so its lane was handed out again.
+        assert not one(stream, COMMIT, "g", *late[0][:2], None)
+        if second[0][0] == late[0][0]:
+            assert one(stream, COMMIT, "g", *second[0][:2], None)
+        assert one(other, COMMIT, "g", *first[0][:2], None)
+        stream.execute("SELECT pgmq.send('s', '5')")
+    # Seek waits for who is reading, and ends all leases.
+    reader = connect(autocommit=False)
+    stream.execute("SELECT pgmq.seek('s', 'g', 'earliest')")
+    batch = _batch(reader)
+    seeking = Waiting(connect(), "SELECT pgmq.seek('s', 'g', 'earliest')").until_it_waits(stream)
+    reader.commit()
+    assert seeking.result() == [(1,)]
+    assert not one(reader, COMMIT, "g", *batch[0][:2], None)
+    reader.commit()
+    assert _all(stream) == [1, 2, 3, 4, 5]
+
+
+def test_a_group_that_begins_beside_producers_misses_nothing_later(
+    stream: psycopg.Connection, other: psycopg.Connection
+) -> None:
+    other.autocommit = False
+    stream.execute("SELECT pgmq.send('s', '1')")
+    before = one(stream, "SELECT clock_timestamp()::text")
+    other.execute("SELECT pgmq.send('s', '2')")
+    stream.execute("SELECT pgmq.send('s', '3')")
+    for group, start in (("time", before), ("new", "latest"), ("old", "earliest")):
+        stream.execute("SELECT pgmq.create_group('s', %s, %s)", [group, start])
+    other.commit()
+    stream.execute("SELECT pgmq.send('s', '4')")
+    for group, expected in (("time", [2, 3, 4]), ("new", [2, 3, 4]), ("old", [1, 2, 3, 4])):
+        assert ids(stream, "SELECT msg_id FROM pgmq.fetch('s', %s, 60, 9)", group) == expected
+
+
+def test_an_old_snapshot_makes_no_call_look_at_more_rows(
+    stream: psycopg.Connection, connect: Connect
+) -> None:
+    hold_snapshot(connect)
+    stream.execute("SELECT pgmq.create_group('s', 'one', 'earliest')")
+    stream.execute(
+        "SELECT pgmq.send_batch('s', array_agg(to_jsonb(i))) FROM generate_series(1, 2000) AS i"
+    )
+
+    def read(turns: int) -> int:
+        """Return how many rows of lanes are read by so many fetches and commits."""
+        count = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'lane_s'"
+        with stream.transaction():
+            before = one(stream, count)
+            for _ in range(turns):
+                (row,) = stream.execute(FETCH, ["one", 60, 1]).fetchall()
+                assert one(stream, COMMIT, "one", *row[:2], None)
+            return int(one(stream, count)) - before
+
+    first = read(20)
+    for _ in range(20):
+        read(20)
+    assert read(20) <= first
+
+
+def test_segments_end_while_a_producer_stays_open_later_and_nobody_waits(
+    stream: psycopg.Connection, other: psycopg.Connection
+) -> None:
+    other.autocommit = False
+    other.execute("SELECT pgmq.send('s', '1')")
+    stream.execute("UPDATE pgmq.stream_segment SET began_at = now() - '2 days'::interval")
+    for _ in range(3):
+        stream.execute("SELECT pgmq.maintain('s')")
+        assert ids(stream, "SELECT * FROM pgmq.send('s', '2')")[0] < 100
+    other.commit()
+    stream.execute("SELECT pgmq.maintain('s')")
+    assert ids(stream, "SELECT * FROM pgmq.send('s', '3')") == [1_000_000_000]
+    assert _all(stream) == [1, 2, 3, 4, 1_000_000_000]

@@ -77,7 +77,25 @@ BEGIN
         END IF;
         CONTINUE WHEN v_state.vt > v_now OR v_state.done >= v_next - 1;
         v_settled := coalesce(v_settled, pgmq._settled('pgmq.q_$queue', v_state.done));
-        CONTINUE WHEN v_state.done >= v_settled - 1;
+        IF v_state.done >= v_settled - 1 THEN
+            -- Somebody who writes has not ended. But ids that follow each other without a gap have
+            -- all been committed.
+            v_settled := 1 + coalesce(
+                (
+                    SELECT max(s.msg_id)
+                    FROM (
+                        SELECT m.msg_id, row_number() OVER (ORDER BY m.msg_id) AS place
+                        FROM pgmq.q_$queue AS m
+                        WHERE m.msg_id > v_state.done AND m.msg_id < v_next
+                        ORDER BY m.msg_id
+                        LIMIT quantity
+                    ) AS s
+                    WHERE s.msg_id = v_state.done + s.place
+                ),
+                v_state.done
+            );
+            CONTINUE WHEN v_state.done >= v_settled - 1;
+        END IF;
         PERFORM FROM pgmq.lane_$queue AS l
         WHERE l.group_name = reader AND l.lane = v_number AND l.version = v_state.version
         FOR UPDATE SKIP LOCKED;

@@ -7,7 +7,6 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_queue CONSTANT regclass := pgmq._queue_table(queue_name);
-    v_settled CONSTANT bigint := pgmq._settled(v_queue, 0);
     v_earliest CONSTANT bigint := greatest(
         (SELECT min(p.first_key) FROM pgmq._partitions(v_queue) AS p) - 1, 0
     );
@@ -21,7 +20,7 @@ BEGIN
     ELSIF start = 'earliest' THEN
         RETURN v_earliest;
     ELSIF start = 'latest' THEN
-        RETURN v_settled - 1;
+        RETURN pgmq._place_of(queue_name, 'infinity');
     ELSIF start ~ '^ *[0-9]{1,18} *$' THEN
         v_start := start::bigint;
         IF v_start > pgmq._current_key(queue_name, 'msg_id') + 1 THEN
@@ -39,24 +38,66 @@ BEGIN
                 USING ERRCODE = 'invalid_parameter_value',
                     HINT = 'Give ''earliest'', ''latest'', a msg_id, or a time.';
     END;
-    -- What lies in segments that had ended before that time was sent before it. From there on
-    -- messages are looked at one by one: a transaction's messages have the time of its beginning, so
-    -- the times do not always rise with the ids.
-    SELECT max(s.last_id) INTO v_start
-    FROM pgmq.stream_segment AS s
-    WHERE lower(s.queue_name) = lower(_position.queue_name) AND s.ended_at < v_time;
-    EXECUTE format(
-        'SELECT m.msg_id FROM %s AS m WHERE m.msg_id > $1 AND m.msg_id < $2 AND m.enqueued_at >= $3'
-        ' ORDER BY m.msg_id LIMIT 1', v_queue
-    ) INTO v_start USING coalesce(v_start, 0), v_settled, v_time;
-    RETURN coalesce(v_start, v_settled) - 1;
+    RETURN pgmq._place_of(queue_name, v_time);
 END
 $$;
 COMMENT ON FUNCTION pgmq._position(text, text) IS
-'The msg_id behind which a group reads that starts at "earliest", "latest", a msg_id, or a time.
+'The msg_id behind which a group reads that starts at "earliest", "latest", a msg_id, or a time.';
 
-At a time means: at the first message that was sent at that time or later. If that is not settled,
-with what else is not.';
+CREATE OR REPLACE FUNCTION pgmq._place_of(queue_name text, moment timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_queue CONSTANT regclass := pgmq._queue_table(queue_name);
+    v_settled CONSTANT bigint := greatest(pgmq._settled(v_queue, 0), 1);
+    -- What lies in segments that had ended before that time was sent before it.
+    v_from CONSTANT bigint := (
+        SELECT max(s.last_id)
+        FROM pgmq.stream_segment AS s
+        WHERE lower(s.queue_name) = lower(_place_of.queue_name) AND s.ended_at < moment
+    );
+    v_place bigint;
+BEGIN
+    -- From there on messages are looked at one by one: those of a transaction have the time of its
+    -- beginning, so the times do not always rise with the ids.
+    IF moment < clock_timestamp() THEN
+        EXECUTE format(
+            'SELECT m.msg_id FROM %s AS m'
+            ' WHERE m.msg_id > $1 AND m.msg_id < $2 AND m.enqueued_at >= $3'
+            ' ORDER BY m.msg_id LIMIT 1', v_queue
+        ) INTO v_place USING coalesce(v_from, 0), v_settled, moment;
+    END IF;
+    -- The first message may not be committed yet. It is not among ids that follow each other without
+    -- a gap.
+    IF v_place IS NULL THEN
+        EXECUTE format(
+            $sql$
+            SELECT $1 - 1 + coalesce(min(s.place) FILTER (WHERE s.is_it), 1 + count(*))
+            FROM (
+                SELECT
+                    row_number() OVER w AS place,
+                    m.msg_id <> $1 - 1 + row_number() OVER w OR m.enqueued_at >= $2 AS is_it
+                FROM (
+                    SELECT q.msg_id, q.enqueued_at FROM %s AS q
+                    WHERE q.msg_id >= $1
+                    ORDER BY q.msg_id
+                    LIMIT 100000
+                ) AS m
+                WINDOW w AS (ORDER BY m.msg_id)
+            ) AS s
+            $sql$, v_queue
+        ) INTO v_place USING v_settled, moment;
+    END IF;
+    RETURN v_place - 1;
+END
+$$;
+COMMENT ON FUNCTION pgmq._place_of(text, timestamptz) IS
+'The msg_id behind which the first message comes that was, or will be, sent at a time or later.
+
+Messages that are not committed yet may be sent then. So, if need be, it is before the first of them.';
 
 CREATE OR REPLACE FUNCTION pgmq._stream_name(stream_name text)
 RETURNS text
