@@ -35,6 +35,10 @@ from pgmq.messages import (
     QueueRecord,
     RoutingResult,
     SendOnceResult,
+    StreamBatch,
+    StreamGroup,
+    StreamLane,
+    StreamMessage,
     TopicBinding,
 )
 from pgmq.queue import PGMQueue
@@ -65,6 +69,10 @@ __all__ = [
     "Retry",
     "RoutingResult",
     "SendOnceResult",
+    "StreamBatch",
+    "StreamGroup",
+    "StreamLane",
+    "StreamMessage",
     "SyncPGMQueue",
     "TopicBinding",
     "Worker",

@@ -29,6 +29,10 @@ from pgmq.messages import (
     QueueRecord,
     RoutingResult,
     SendOnceResult,
+    StreamBatch,
+    StreamGroup,
+    StreamLane,
+    StreamMessage,
     TopicBinding,
 )
 
@@ -39,6 +43,7 @@ T = TypeVar("T")
 
 Row = tuple[Any, ...]
 Delay = int | datetime
+Start = str | int | datetime  # of a group: "earliest", "latest", a msg_id, or a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,10 @@ _VALUE: _Rows[Any] = _Rows(lambda rows: rows[0][0])
 _COLUMN: _Rows[Any] = _Rows(lambda rows: [row[0] for row in rows])
 _MESSAGES = _many(Message)
 _FIRST: _Rows[Message | None] = _Rows(lambda rows: Message(*rows[0]) if rows else None, MESSAGE)
+_BATCH: _Rows[StreamBatch | None] = _Rows(
+    lambda rows: StreamBatch([StreamMessage(*row) for row in rows]) if rows else None,
+    _columns(StreamMessage),
+)
 
 
 # Parameters on their way
@@ -100,8 +109,19 @@ def _list(values: Iterable[Any]) -> list[Any]:
     return list(values)
 
 
+def _text_or_null(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _start(start: Start | None) -> str | None:
+    if isinstance(start, datetime) and start.utcoffset() is None:
+        raise ValueError(f"a start needs a time zone: {start}")
+    return _text_or_null(start)
+
+
 # A parameter of this name and type is converted by this; others are passed on as they are.
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
+    "clear text[]": _list,
     "conditional jsonb": lambda value: _json(value or {}),
     "dedup_keys text[]": _list,
     "error text": lambda text: None if text is None else wire.plain(text),
@@ -110,10 +130,12 @@ _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "message jsonb": _json,
     "messages jsonb[]": lambda values: [*map(_json, values)],
     "msg_ids bigint[]": _list,
-    "partition_interval text": str,
+    "partition_interval text": _text_or_null,
     "queue_names text[]": _list,
     "read_cts integer[]": _list,
-    "retention_interval text": str,
+    "retention_interval text": _text_or_null,
+    "segment_interval text": _text_or_null,
+    "start text": _start,
 }
 
 
@@ -376,6 +398,42 @@ def is_one(msg_id: object) -> TypeGuard[int]:
     return isinstance(msg_id, str) or not isinstance(msg_id, Iterable)
 
 
+# Streams
+
+_LEASE = "stream_name text, group_name text, lane integer, epoch bigint"
+
+create_stream = Call[None](
+    "create_stream(stream_name text, segment_interval text, retention_interval text)", _NOTHING
+)
+create_group = Call[None](
+    "create_group(stream_name text, group_name text, start text, lanes integer,"
+    " max_deliveries integer, dead_letter_queue text, keep_unread boolean)",
+    _NOTHING,
+)
+alter_group = Call[None](
+    "alter_group(stream_name text, group_name text, max_deliveries integer,"
+    " dead_letter_queue text, keep_unread boolean, clear text[])",
+    _NOTHING,
+)
+drop_group = Call[bool]("drop_group(stream_name text, group_name text)", _VALUE)
+list_groups = Call[list[StreamGroup]]("list_groups(stream_name text)", _many(StreamGroup))
+list_lanes = Call[list[StreamLane]]("list_lanes(stream_name text)", _many(StreamLane))
+seek = Call[int]("seek(stream_name text, group_name text, start text)", _VALUE)
+fetch = Call[StreamBatch | None](
+    "fetch(stream_name text, group_name text, vt integer, qty integer)", _BATCH
+)
+fetch_with_poll = Call[StreamBatch | None](
+    f"fetch_with_poll(stream_name text, group_name text, vt integer, qty integer, {_POLL})", _BATCH
+)
+commit = Call[bool](f"commit({_LEASE}, up_to bigint)", _VALUE)
+commit_and_fetch = Call[StreamBatch | None](
+    f"commit_and_fetch({_LEASE}, vt integer, qty integer)", _BATCH
+)
+release = Call[bool](f"release({_LEASE}, delay integer, error text)", _VALUE)
+reject = Call[bool](f"reject({_LEASE}, msg_id bigint, error text)", _VALUE)
+extend_lease = Call[bool](f"extend_lease({_LEASE}, vt integer)", _VALUE)
+
+
 # Policies
 
 set_policy = Call[None](
@@ -483,6 +541,7 @@ list_channels = Call[list[Channel]]("list_channels()", _many(Channel))
 
 grant_send = Call[None]("grant_send(queue text, role text)", _NOTHING)
 grant_consume = Call[None]("grant_consume(queue text, role text)", _NOTHING)
+grant_fetch = Call[None]("grant_fetch(stream_name text, group_name text, role_name text)", _NOTHING)
 grant_monitor = Call[None]("grant_monitor(queue text, role text)", _NOTHING)
 grant_maintain = Call[None]("grant_maintain(queue text, role text)", _NOTHING)
 grant_create = Call[None]("grant_create(role text)", _NOTHING)
@@ -547,7 +606,7 @@ def ack_in_transaction(
     )
 
 
-def reject(
+def archive_leased(
     queue: str, msg_ids: list[int], read_cts: list[int], error: str | None
 ) -> Statement[list[int]]:
     """Archive leased messages, with the error in their headers; gives those that were."""

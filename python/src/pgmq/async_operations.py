@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
-    from pgmq._statements import Delay, Statement
+    from pgmq._statements import Delay, Start, Statement
     from pgmq.messages import (
         BatchTopicResult,
         Binding,
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
         QueueRecord,
         RoutingResult,
         SendOnceResult,
+        StreamBatch,
+        StreamGroup,
+        StreamLane,
         TopicBinding,
     )
 
@@ -552,6 +555,237 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
             statements.ack_and_read(queue, self._vt(vt), qty, msg_ids, read_cts), conn
         )
 
+    # Streams
+
+    async def create_stream(
+        self,
+        stream: str,
+        segment_interval: int | str = "1 day",
+        retention_interval: int | str | None = "7 days",
+        conn: C | None = None,
+    ) -> None:
+        """Create a stream, which groups of consumers read; nothing happens when it is there.
+
+        The intervals are durations, or numbers of messages: of a segment, which is what retention
+        drops at a time, and of what it keeps. None keeps everything. Send to a stream as to a
+        queue, but without delays.
+        """
+        await self._run(
+            statements.create_stream(stream, segment_interval, retention_interval), conn
+        )
+
+    async def create_group(
+        self,
+        stream: str,
+        group: str,
+        start: Start = "latest",
+        lanes: int = 1,
+        max_deliveries: int | None = None,
+        dead_letter_queue: str | None = None,
+        keep_unread: bool = True,
+        conn: C | None = None,
+    ) -> None:
+        """Create a group of consumers, which reads a stream once; nothing happens when it is there.
+
+        It begins at "earliest", "latest", a msg_id, or at a time, which needs a time zone (else a
+        ValueError is raised). `lanes`, 1 to 64, is how many consumers work at once. A message that
+        has failed max_deliveries times goes to the dead-letter queue, which is created if it is
+        missing. keep_unread: retention waits for this group. Only the stream's owner may call it.
+
+            >>> await queue.create_stream("orders")
+            >>> await queue.create_group("orders", "billing", "earliest", lanes=4)
+            >>> from datetime import datetime, timedelta, timezone
+            >>> yesterday = datetime.now(timezone.utc) - timedelta(days=1)
+            >>> await queue.create_group("orders", "stock", yesterday)
+        """
+        await self._run(
+            statements.create_group(
+                stream, group, start, lanes, max_deliveries, dead_letter_queue, keep_unread
+            ),
+            conn,
+        )
+
+    async def alter_group(
+        self,
+        stream: str,
+        group: str,
+        max_deliveries: int | None = None,
+        dead_letter_queue: str | None = None,
+        keep_unread: bool | None = None,
+        clear: Sequence[str] = (),
+        conn: C | None = None,
+    ) -> None:
+        """Change options of a group; what is None stays as it is, `clear` names those to take away.
+
+        These are "max_deliveries" and "dead_letter_queue". Only the stream's owner may call it.
+        """
+        await self._run(
+            statements.alter_group(
+                stream, group, max_deliveries, dead_letter_queue, keep_unread, clear
+            ),
+            conn,
+        )
+
+    async def drop_group(self, stream: str, group: str, conn: C | None = None) -> bool:
+        """Drop a group of a stream; False when there is none. Only the stream's owner may."""
+        return await self._run(statements.drop_group(stream, group), conn)
+
+    async def list_groups(
+        self, stream: str | None = None, conn: C | None = None
+    ) -> list[StreamGroup]:
+        """Return the groups of a stream, or of all, that one may read as or monitor."""
+        return await self._run(statements.list_groups(stream), conn)
+
+    async def list_lanes(self, stream: str, conn: C | None = None) -> list[StreamLane]:
+        """Return the lanes of all groups of a stream, and who has leased them."""
+        return await self._run(statements.list_lanes(stream), conn)
+
+    async def seek(self, stream: str, group: str, start: Start, conn: C | None = None) -> int:
+        """Have a group read from somewhere else, to replay or to skip; return the msg_id of that.
+
+        `start` is as in create_group. All leases of the group end: commits of batches that were
+        fetched before return False. Waits for transactions that read as the group.
+        """
+        return await self._run(statements.seek(stream, group, start), conn)
+
+    async def fetch(
+        self,
+        stream: str,
+        group: str,
+        vt: int | None = None,
+        qty: int = 100,
+        conn: C | None = None,
+    ) -> StreamBatch | None:
+        """Lease the next messages of a lane for vt seconds: a batch of up to qty, or None.
+
+        None: there is nothing new, or every lane is leased. Nobody else gets messages of that lane
+        until the batch is committed or released, or the time is up. Commit in the transaction of
+        `conn`, and fetch, work and commit happen together or not at all.
+
+        Raises an error for an unknown group, without grant_fetch, and in a REPEATABLE READ or
+        SERIALIZABLE transaction.
+
+            >>> await queue.create_stream("orders")
+            >>> await queue.create_group("orders", "billing")
+            >>> msg_ids = await queue.send_batch("orders", [{"id": 1}, {"id": 2}])
+            >>> batch = await queue.fetch("orders", "billing", vt=30)
+            >>> [message.message for message in batch]
+            [{'id': 1}, {'id': 2}]
+            >>> await queue.commit("orders", "billing", *batch.lease)
+            True
+        """
+        return await self._run(statements.fetch(stream, group, self._vt(vt), qty), conn)
+
+    async def fetch_with_poll(
+        self,
+        stream: str,
+        group: str,
+        vt: int | None = None,
+        qty: int = 100,
+        max_poll_seconds: int | None = 5,
+        poll_interval_ms: int | None = 100,
+        conn: C | None = None,
+    ) -> StreamBatch | None:
+        """Do as fetch, and look again until max_poll_seconds are over if there is nothing.
+
+        The transaction stays open meanwhile.
+        """
+        return await self._run(
+            statements.fetch_with_poll(
+                stream, group, self._vt(vt), qty, max_poll_seconds, poll_interval_ms
+            ),
+            conn,
+        )
+
+    async def commit(
+        self,
+        stream: str,
+        group: str,
+        lane: int,
+        epoch: int,
+        up_to: int | None = None,
+        conn: C | None = None,
+    ) -> bool:
+        """Commit a batch, so that it is not handed out again; False for a lost lease.
+
+        With `up_to` only the messages up to that msg_id are committed, and the lease of the rest
+        goes on. When it is False nothing was changed: roll back what was done for the batch. Of a
+        transaction of `conn`, committing it is still up to the caller.
+        """
+        return await self._run(statements.commit(stream, group, lane, epoch, up_to), conn)
+
+    async def commit_and_fetch(
+        self,
+        stream: str,
+        group: str,
+        lane: int | None = None,
+        epoch: int | None = None,
+        vt: int | None = None,
+        qty: int = 100,
+        conn: C | None = None,
+    ) -> StreamBatch | None:
+        """Commit the last batch and lease the next one, of whatever lane, in one statement.
+
+        A lane of None commits nothing, as in the beginning. For a lost lease psycopg's
+        ObjectNotInPrerequisiteState is raised, and nothing is leased.
+        """
+        return await self._run(
+            statements.commit_and_fetch(stream, group, lane, epoch, self._vt(vt), qty), conn
+        )
+
+    async def release(
+        self,
+        stream: str,
+        group: str,
+        lane: int,
+        epoch: int,
+        delay: int = 0,
+        error: str | None = None,
+        conn: C | None = None,
+    ) -> bool:
+        """Give a batch back, to be handed out after delay seconds; False for a lost lease.
+
+        What was committed of it stays so. With an error it has failed: it comes in smaller pieces,
+        and a message that has failed alone max_deliveries times is a dead letter. Without one it
+        counts as untouched.
+        """
+        return await self._returned(
+            lambda text: statements.release(stream, group, lane, epoch, delay, text), error, conn
+        )
+
+    async def reject(
+        self,
+        stream: str,
+        group: str,
+        lane: int,
+        epoch: int,
+        msg_id: int,
+        error: str | None = None,
+        conn: C | None = None,
+    ) -> bool:
+        """Copy a message of a batch to the group's dead-letter queue, and go on after it.
+
+        What comes before it is committed too, and the lease of the rest goes on. False for a lost
+        lease. Raises an error when the group has no dead-letter queue.
+        """
+        return await self._returned(
+            lambda text: statements.reject(stream, group, lane, epoch, msg_id, text), error, conn
+        )
+
+    async def extend_lease(
+        self,
+        stream: str,
+        group: str,
+        lane: int,
+        epoch: int,
+        vt: int | None = None,
+        conn: C | None = None,
+    ) -> bool:
+        """Keep a batch for vt seconds from now; False for a lost lease."""
+        return await self._run(
+            statements.extend_lease(stream, group, lane, epoch, self._vt(vt)), conn
+        )
+
     # Policies
 
     async def set_policy(
@@ -855,6 +1089,10 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
     async def grant_consume(self, queue: str, role: str, conn: C | None = None) -> None:
         """Let a role read a queue and acknowledge its messages."""
         await self._run(statements.grant_consume(queue, role), conn)
+
+    async def grant_fetch(self, stream: str, group: str, role: str, conn: C | None = None) -> None:
+        """Let a role read a stream as one group: fetch, commit, release, reject, extend, seek."""
+        await self._run(statements.grant_fetch(stream, group, role), conn)
 
     async def grant_monitor(self, queue: str, role: str, conn: C | None = None) -> None:
         """Let a role see the metrics of a queue, and no message."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime, timedelta
 
     from typing_extensions import Self
@@ -25,6 +25,10 @@ __all__ = [
     "QueueRecord",
     "RoutingResult",
     "SendOnceResult",
+    "StreamBatch",
+    "StreamGroup",
+    "StreamLane",
+    "StreamMessage",
     "TopicBinding",
 ]
 
@@ -199,3 +203,96 @@ class Policy(_Record):
     dedup_window: timedelta | None
     max_in_flight: int | None
     ack_archives: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMessage(_Record):
+    """A message of a stream; `lane` and `epoch` are the lease of the batch that it came in.
+
+    `delivery_ct` is 1, and one more for each time that a batch with the message has failed.
+    `message` and `headers` are as in Message.
+    """
+
+    lane: int
+    epoch: int
+    msg_id: int
+    delivery_ct: int
+    enqueued_at: datetime
+    message: Any
+    headers: Any
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBatch:
+    """What fetch has leased: messages of one lane in msg_id order, at least one.
+
+    Iterating a batch gives its messages, and len() counts them.
+    """
+
+    messages: list[StreamMessage]
+
+    @property
+    def lane(self) -> int:
+        """The lane of all its messages."""
+        return self.messages[0].lane
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of all its messages."""
+        return self.messages[0].epoch
+
+    @property
+    def lease(self) -> tuple[int, int]:
+        """The lane and the epoch, which commit and the like ask for."""
+        return self.lane, self.epoch
+
+    def __iter__(self) -> Iterator[StreamMessage]:
+        return iter(self.messages)
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamGroup(_Record):
+    """A group of a stream: how far it has read, and its options; see list_groups in REFERENCE.md.
+
+    Up to `committed` all is committed; `lag` messages are not, and `lag_seconds` is the age of the
+    oldest of these, None when there are none. `waits_for` is a transaction that holds back what
+    comes after it. `held_bytes` are kept for this group alone, since `held_since`.
+    """
+
+    queue_name: str
+    group_name: str
+    lanes: int
+    committed: int
+    lag: int
+    lag_seconds: int | None
+    leased_lanes: int
+    failing_lanes: int
+    error: str | None
+    waits_for: str | None
+    max_deliveries: int | None
+    dead_letter_queue: str | None
+    keep_unread: bool
+    held_bytes: int
+    held_since: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLane(_Record):
+    """A lane of a group: how far it has read, and who has leased what comes next; None is nobody.
+
+    Until `leased_until` nobody else gets the lane: it is leased, or was released with a delay.
+    """
+
+    group_name: str
+    lane: int
+    committed: int
+    leased_up_to: int | None
+    leased_until: datetime | None
+    leased_by: str | None
+    failures: int
+    error: str | None
+    changed_at: datetime

@@ -95,7 +95,7 @@ class Leases:
     ) -> list[Message]:
         def refuse(those: list[Message]) -> Statement[list[int]]:
             if rejected:
-                return statements.reject(self.queue, *leases(those), error)
+                return statements.archive_leased(self.queue, *leases(those), error)
             return statements.nack_batch(self.queue, *leases(those), delay, error)
 
         try:
