@@ -118,6 +118,10 @@ def test_seek_replays_skips_and_ends_leases(stream: psycopg.Connection) -> None:
         assert one(stream, "SELECT pgmq.seek('s', 'g', %s)", start) == expected
         assert not commit(stream, batch)
         batch = fetch(stream) or batch
+    drawn = one(stream, "SELECT last_value FROM pgmq.epoch_s")
+    stream.execute("SELECT pgmq.seek('s', 'g', '1')")
+    assert one(stream, "SELECT last_value FROM pgmq.epoch_s") == drawn + 1
+    batch = fetch(stream)
     assert msg_ids(batch) == [1, 2, 3, 4, 5]
 
 
@@ -237,7 +241,8 @@ def test_options_of_a_group_change_one_by_one(stream: psycopg.Connection) -> Non
         assert stream.execute(options).fetchone() == expected
     for change, text in (
         ("5", "max_deliveries needs a dead_letter_queue: 5"),
-        ("0, 'dead'", "max_deliveries must be at least 1: 0"),
+        ("0, 'dead'", "max_deliveries must be between 1 and 200: 0"),
+        ("201, 'dead'", "max_deliveries must be between 1 and 200: 201"),
         ("clear => ARRAY['lanes']", 'has no option "lanes" that can be cleared'),
         ("dead_letter_queue => 's'", 'stream "s" is read by groups'),
     ):
@@ -319,7 +324,15 @@ def test_what_leases_single_messages_is_refused(stream: psycopg.Connection, call
         ("set_policy('s', message_ttl => '1 h')", "0A000", 'stream "s" has no policy but'),
         ("create_stream('q')", "42P07", 'queue "q" exists and is no stream'),
         ("create_partitioned('s')", "42P07", 'queue "s" exists and is a stream'),
-        ("create_stream('t', '10')", "22023", "segment_interval must be at least 100 msg_ids: 10"),
+        ("create_stream('t', '10')", "22023", "segment_interval must be at least a second, or 100"),
+        (
+            "create_stream('t', '1 ms')",
+            "22023",
+            "segment_interval must be at least a second, or 100",
+        ),
+        ("create_stream('t', NULL)", "22004", "segment_interval must not be null"),
+        ("create_stream('t', 'x')", "22023", "segment_interval is neither a duration nor a number"),
+        ("drop_group('s', NULL)", "22004", "group name must not be null"),
         ("create_stream('t', '1 day', 'x')", "22023", "is neither a duration nor a number"),
         ("create_group('s', '')", "42622", 'group name "" must have 1 to 255 bytes, not 0'),
         ("create_group('s', NULL)", "22004", "group name must not be null"),
@@ -342,6 +355,8 @@ def test_bad_input_is_named(stream: psycopg.Connection, call: str, state: str, t
         stream.execute(f"SELECT pgmq.{call}".encode())
     assert error.value.sqlstate == state
     assert error.value.diag.message_hint
+    if state == "42P01":
+        assert "pgmq.create_stream('x')" in error.value.diag.message_hint
 
 
 def test_a_transaction_with_an_old_snapshot_cannot_read(stream: psycopg.Connection) -> None:

@@ -35,7 +35,11 @@ BEGIN
         RAISE EXCEPTION 'queue "%" does not exist (relation "pgmq.%" does not exist)',
             queue_name, v_name
             USING ERRCODE = 'undefined_table',
-                HINT = format('Create it with SELECT pgmq.create(%L).', queue_name);
+                HINT = format(
+                    'Create it with SELECT pgmq.%I(%L).',
+                    CASE WHEN operation IN ('fetch', 'commit') THEN 'create_stream' ELSE 'create' END,
+                    queue_name
+                );
     END IF;
 
     -- This queue is whole, so the operation is one that not every queue has.

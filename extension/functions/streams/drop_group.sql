@@ -7,6 +7,9 @@ DECLARE
     v_stream CONSTANT text := pgmq._stream_name(stream_name);
     v_lane CONSTANT text := pgmq._relation_name('lane', v_stream);
 BEGIN
+    IF group_name IS NULL THEN
+        PERFORM pgmq._raise_null('group name', 'pgmq.list_groups() has the names there are.');
+    END IF;
     DELETE FROM pgmq.stream_group AS g
     WHERE g.queue_name = v_stream AND g.group_name = drop_group.group_name;
     IF NOT FOUND THEN

@@ -76,6 +76,19 @@ AS $$
 DECLARE
     v_is_ids CONSTANT boolean := pgmq._is_id_interval(segment_interval);
 BEGIN
+    IF segment_interval IS NULL THEN
+        PERFORM pgmq._raise_null('segment_interval', 'Give a duration or a number of msg_ids.');
+    END IF;
+    PERFORM pgmq._check_partition_interval('segment_interval', segment_interval);
+    IF (CASE
+        WHEN v_is_ids THEN segment_interval::bigint < 100
+        ELSE segment_interval::interval < interval '1 second'
+    END)
+    THEN
+        RAISE EXCEPTION 'segment_interval must be at least a second, or 100 msg_ids: %',
+            segment_interval
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Each segment is a table of its own.';
+    END IF;
     -- Retention may be of the other kind.
     PERFORM pgmq._check_partitioning(
         segment_interval,
@@ -87,10 +100,6 @@ BEGIN
             CASE WHEN pgmq._is_id_interval(retention_interval) THEN '1' ELSE '1 day' END,
             retention_interval, 1
         );
-    END IF;
-    IF v_is_ids AND segment_interval::bigint < 100 THEN
-        RAISE EXCEPTION 'segment_interval must be at least 100 msg_ids: %', segment_interval
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Each segment is a table of its own.';
     END IF;
 END
 $$;

@@ -194,13 +194,14 @@ BEGIN
             RETURNING l.*
         )
         INSERT INTO pgmq.%1$I
-        SELECT (jsonb_populate_record(
+        SELECT r.*
+        FROM before AS b
+        CROSS JOIN LATERAL jsonb_populate_record(
             b::pgmq.%1$I,
             jsonb_build_object(
                 'version', nextval(%2$L), 'changed_at', clock_timestamp()
             ) || $4
-        )).*
-        FROM before AS b
+        ) AS r
         $dml$,
         v_table, format('pgmq.%I', pgmq._relation_name('epoch', queue_name))
     ) USING group_name, lane, version, changes;

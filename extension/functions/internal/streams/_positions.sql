@@ -158,8 +158,8 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                 HINT = 'It is how many consumers of the group work at once.';
     END IF;
-    IF options.max_deliveries < 1 THEN
-        RAISE EXCEPTION 'max_deliveries must be at least 1: %', options.max_deliveries
+    IF options.max_deliveries NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'max_deliveries must be between 1 and 200: %', options.max_deliveries
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Null means no limit.';
     END IF;
     IF options.max_deliveries IS NOT NULL AND options.dead_letter_queue IS NULL THEN
