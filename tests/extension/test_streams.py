@@ -324,11 +324,11 @@ def test_what_leases_single_messages_is_refused(stream: psycopg.Connection, call
         ("set_policy('s', message_ttl => '1 h')", "0A000", 'stream "s" has no policy but'),
         ("create_stream('q')", "42P07", 'queue "q" exists and is no stream'),
         ("create_partitioned('s')", "42P07", 'queue "s" exists and is a stream'),
-        ("create_stream('t', '10')", "22023", "segment_interval must be at least a second, or 100"),
+        ("create_stream('t', '10')", "22023", "segment_interval must be at least a second"),
         (
             "create_stream('t', '1 ms')",
             "22023",
-            "segment_interval must be at least a second, or 100",
+            "segment_interval must be at least a second",
         ),
         ("create_stream('t', NULL)", "22004", "segment_interval must not be null"),
         ("create_stream('t', 'x')", "22023", "segment_interval is neither a duration nor a number"),
