@@ -36,7 +36,7 @@ BEGIN
             queue_name, v_name
             USING ERRCODE = 'undefined_table',
                 HINT = format(
-                    'Create it with SELECT pgmq.%I(%L).',
+                    'Create it with SELECT pgmq.%s(%L).',
                     CASE WHEN operation IN ('fetch', 'commit') THEN 'create_stream' ELSE 'create' END,
                     queue_name
                 );
