@@ -35,8 +35,8 @@
 \template templates/partitioned/take.sql
 \template templates/partitioned/delete.sql
 \template templates/partitioned/deletebatch.sql
-\template templates/partitioned/tend.sql
-\template templates/partitioned/keep.sql
+\template templates/partitions/tend.sql
+\template templates/partitions/keep.sql
 \template templates/stream/enqueue.sql
 \template templates/stream/sendbatch.sql
 \template templates/stream/fetch.sql

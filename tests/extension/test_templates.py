@@ -45,8 +45,9 @@ def test_every_template_is_valid_sql(db: psycopg.Connection) -> None:
 
 def test_what_a_kind_of_queue_has_for_itself_is_in_a_folder_of_that_name() -> None:
     for file in (ROOT / "extension" / "templates").rglob("*.sql"):
-        kind = re.match(r"--# for (plain|partitioned)\n", file.read_text())
-        folder = file.parent.name if file.parent.name in {"plain", "partitioned"} else None
+        kind = re.match(r"--# for (plain|partitioned|partitions|stream)\n", file.read_text())
+        folders = {"plain", "partitioned", "partitions", "stream"}
+        folder = file.parent.name if file.parent.name in folders else None
         assert folder == (kind and kind[1]), file
 
 

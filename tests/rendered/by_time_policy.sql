@@ -715,8 +715,16 @@ BEGIN
     msg_id := (pgmq._recall_by_time_policy(ARRAY[msg_headers ->> 'x-pgmq-dedup-id'::text]))[1];
     is_new := msg_id IS NULL;
     IF is_new THEN
-        INSERT INTO pgmq.q_by_time_policy AS q (enqueued_at, vt, message, headers)
-        VALUES (now(), pgmq._visible_from(visible_at), msg, msg_headers)
+        INSERT INTO pgmq.q_by_time_policy AS q (
+            enqueued_at,
+            vt,
+            message, headers
+        )
+        VALUES (
+            now(),
+            pgmq._visible_from(visible_at),
+            msg, msg_headers
+        )
         RETURNING q.msg_id INTO v_stored;
         msg_id := (pgmq._remember_by_time_policy(ARRAY[v_stored]))[1];
         is_new := msg_id IS NOT DISTINCT FROM v_stored;
@@ -776,8 +784,15 @@ BEGIN
         ORDER BY u.place
     );
     WITH sent AS (
-        INSERT INTO pgmq.q_by_time_policy AS q (enqueued_at, vt, message, headers)
-        SELECT now(), pgmq._visible_from(visible_at), u.msg, u.header
+        INSERT INTO pgmq.q_by_time_policy AS q (
+            enqueued_at,
+            vt,
+            message, headers
+        )
+        SELECT
+            now(),
+            pgmq._visible_from(visible_at),
+            u.msg, u.header
         FROM unnest(msgs, msg_headers) WITH ORDINALITY AS u (msg, header, place)
         WHERE (u.place IN (SELECT n.place FROM pg_catalog.unnest(v_new) AS n (place))) IS TRUE
         ORDER BY u.place

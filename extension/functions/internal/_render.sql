@@ -76,7 +76,7 @@ DECLARE
         )
         FROM pg_attribute AS a
         WHERE a.attrelid = 'pgmq.policy'::regclass AND a.attnum > 0 AND NOT a.attisdropped
-    );
+    ) || jsonb_build_object('span$segments', format('%L::bigint', v_interval));
     v_key name;
     v_first text;
     v_front text;
@@ -123,7 +123,8 @@ $$;
 COMMENT ON FUNCTION pgmq._words(text, pgmq.policy) IS
 'The SQL that replaces "option$policy" and "...$partitions" in the templates of a queue.
 
-option$policy is the value of an option. The others restrict a statement to the partitions that have
+option$policy is the value of an option; span$segments is how many msg_ids a segment of a stream is
+for. The others restrict a statement to the partitions that have
 messages; for a queue without partitions they are true. live$partitions(q) is the condition for
 scans, front$partitions(q) the one for the first partitions with messages. lookup$partitions(q) is
 the condition for statements that look messages up by msg_id. (It is only needed for partitions by
@@ -219,7 +220,7 @@ BEGIN
     FOR v_found IN
         SELECT DISTINCT m.match[1] AS name, m.match[2] AS row
         FROM regexp_matches(
-            v_sql, '\m(\w+\$(?:policy|partitions))\M(?:\((\w+)\))?', 'g'
+            v_sql, '\m(\w+\$(?:policy|partitions|segments))\M(?:\((\w+)\))?', 'g'
         ) AS m (match)
     LOOP
         v_word := words ->> v_found.name;

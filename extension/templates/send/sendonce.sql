@@ -34,15 +34,21 @@ BEGIN
     msg_id := (pgmq._recall_$queue(ARRAY[msg_headers ->> 'x-pgmq-dedup-id'::text]))[1];
     is_new := msg_id IS NULL;
     IF is_new THEN
-        --# if stream
-        INSERT INTO pgmq.q_$queue AS q (enqueued_at, message, headers)
-        VALUES (now(), msg, msg_headers)
+        INSERT INTO pgmq.q_$queue AS q (
+            enqueued_at,
+            --# if leases
+            vt,
+            --# end
+            message, headers
+        )
+        VALUES (
+            now(),
+            --# if leases
+            pgmq._visible_from(visible_at),
+            --# end
+            msg, msg_headers
+        )
         RETURNING q.msg_id INTO v_stored;
-        --# else
-        INSERT INTO pgmq.q_$queue AS q (enqueued_at, vt, message, headers)
-        VALUES (now(), pgmq._visible_from(visible_at), msg, msg_headers)
-        RETURNING q.msg_id INTO v_stored;
-        --# end
         -- Another sender may still be first.
         msg_id := (pgmq._remember_$queue(ARRAY[v_stored]))[1];
         is_new := msg_id IS NOT DISTINCT FROM v_stored;

@@ -55,13 +55,19 @@ BEGIN
         ORDER BY u.place
     );
     WITH sent AS (
-        --# if stream
-        INSERT INTO pgmq.q_$queue AS q (enqueued_at, message, headers)
-        SELECT now(), u.msg, u.header
-        --# else
-        INSERT INTO pgmq.q_$queue AS q (enqueued_at, vt, message, headers)
-        SELECT now(), pgmq._visible_from(visible_at), u.msg, u.header
-        --# end
+        INSERT INTO pgmq.q_$queue AS q (
+            enqueued_at,
+            --# if leases
+            vt,
+            --# end
+            message, headers
+        )
+        SELECT
+            now(),
+            --# if leases
+            pgmq._visible_from(visible_at),
+            --# end
+            u.msg, u.header
         FROM unnest(msgs, msg_headers) WITH ORDINALITY AS u (msg, header, place)
         WHERE (u.place IN (SELECT n.place FROM pg_catalog.unnest(v_new) AS n (place))) IS TRUE
         ORDER BY u.place

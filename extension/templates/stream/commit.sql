@@ -14,7 +14,7 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_state pgmq.lane_$queue;
+    v_state record;
 BEGIN
     PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
     FOR attempt IN 1..100 LOOP

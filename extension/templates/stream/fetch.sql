@@ -29,12 +29,13 @@ DECLARE
     v_first integer;
     v_numbers integer[] := '{0}'::integer[];
     v_number integer;
-    v_state pgmq.lane_$queue;
+    v_state record;
     v_settled bigint;
     v_failures integer;
     v_limit integer;
     v_window integer;
     v_place bigint;
+    v_bound bigint;
     v_end bigint;
     v_looked integer;
     v_found boolean;
@@ -101,7 +102,6 @@ BEGIN
         FOR UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
         v_limit := quantity;
-        v_end := v_settled;
         IF v_state.leased > v_state.done THEN
             -- The last lease has ended by itself.
             PERFORM pgmq._give_back(
@@ -113,12 +113,15 @@ BEGIN
             ORDER BY l.group_name DESC, l.lane DESC, l.version DESC
             LIMIT 1;
         END IF;
+        v_bound := v_settled;
         v_failures := pg_catalog.cardinality(v_state.failed);
         IF v_failures > 0 THEN
             v_limit := pgmq._piece(queue_name$policy, reader, v_failures, quantity);
-            v_end := least(v_settled, v_state.failed[v_failures] + 1);
+            v_bound := least(v_settled, v_state.failed[v_failures] + 1);
         END IF;
 
+        -- Look into the next segment alone first: then the others are not even opened.
+        v_end := least(v_bound, ((v_state.done + 1) / span$segments + 1) * span$segments);
         v_place := v_state.done;
         v_looked := 0;
         LOOP
@@ -176,12 +179,16 @@ BEGIN
                 v_end - 1
             );
             v_looked := v_looked + v_window;
-            IF v_place >= v_end - 1 AND v_end < v_settled THEN
-                v_limit := quantity;        -- what has failed is there no more
+            IF v_place >= v_end - 1 AND v_end < v_bound THEN
+                v_end := v_bound;
+            ELSIF v_place >= v_end - 1 AND v_bound < v_settled THEN
+                -- What has failed is there no more.
+                v_limit := quantity;
+                v_bound := v_settled;
+                v_end := v_settled;
                 v_failures := 0;
                 v_state.failed := '{}';
                 v_state.error := null;
-                v_end := v_settled;
             END IF;
             EXIT WHEN v_place >= v_end - 1 OR v_looked > 100000;
         END LOOP;

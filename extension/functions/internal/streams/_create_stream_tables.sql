@@ -81,7 +81,7 @@ DECLARE
     v_relation CONSTANT regclass := pgmq._queue_table(queue_name);
     -- A segment that ends at a time has ids to spare.
     v_span CONSTANT text := CASE WHEN v_is_ids THEN segment_interval ELSE '1000000000' END;
-    v_premake CONSTANT integer := CASE WHEN v_is_ids THEN 4 ELSE 2 END;
+    v_premake CONSTANT integer := CASE WHEN v_is_ids THEN 4 ELSE 1 END;
 BEGIN
     INSERT INTO pgmq.partitioning (
         queue_name, is_archive, partition_interval, segment_interval, retention_interval, premake
