@@ -22,7 +22,7 @@ import psycopg
 import pytest
 
 from pgmq import relay
-from pgmq.relay import Relay, RelayError
+from pgmq.relay import Relay, RelayError, _brokers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +33,13 @@ kombu: Any = pytest.importorskip("kombu", reason="kombu is missing: pip install 
 
 RABBITMQ = shutil.which("rabbitmq-server", path="/usr/lib/rabbitmq/bin:/usr/sbin:/usr/local/sbin")
 REDIS = shutil.which("redis-server")
+WRITTEN = _brokers._WRITTEN
+
+
+@pytest.fixture(autouse=True)
+def _kept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for a new queue where no broker is killed."""
+    monkeypatch.setattr(_brokers, "_WRITTEN", 0.0)
 
 
 def _free_ports(count: int) -> list[int]:
@@ -183,8 +190,9 @@ def test_a_message_arrives_as_it_is_with_what_identifies_it(
 
 @pytest.mark.slow
 def test_nothing_is_lost_and_groups_keep_their_order_while_the_broker_is_killed(
-    rabbitmq: RabbitMQ, connect: Connect, dsn: str
+    rabbitmq: RabbitMQ, connect: Connect, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_brokers, "_WRITTEN", WRITTEN)
     db = connect()
     db.execute("SELECT pgmq.create('orders'), pgmq.create_fifo_index('orders')")
     done, sent = threading.Event(), 0
@@ -234,6 +242,25 @@ def test_nothing_is_lost_and_groups_keep_their_order_while_the_broker_is_killed(
         assert members == sorted(members)
     alone = [number for number in first if number % 14 >= 7]
     assert alone == sorted(alone)
+
+
+def test_a_new_queue_gets_no_message_before_it_is_on_the_broker_s_disk(
+    rabbitmq: RabbitMQ, db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before that, RabbitMQ forgets the queue, with what it has confirmed."""
+    monkeypatch.setattr(_brokers, "_WRITTEN", 60.0)
+    db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '1')")
+    state = "SELECT read_ct, vt > clock_timestamp() FROM pgmq.q_orders"
+    url = f"{rabbitmq.url}?queue=young"
+    with _running(Relay(dsn, "orders", url, vt=1)):
+        _until(lambda: db.execute(state).fetchall() == [(1, True)])
+        time.sleep(1.5)  # longer than the lease
+        assert db.execute(state).fetchall() == [(1, True)]
+        assert rabbitmq.drain("young") == []
+    assert db.execute(state).fetchall() == [(1, False)]
+    # Now it is there.
+    assert Relay(dsn, "orders", url).run(until_empty=True) == 1
+    assert [message.body for message in rabbitmq.drain("young")] == ["1"]
 
 
 @pytest.mark.slow

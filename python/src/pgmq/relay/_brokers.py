@@ -25,6 +25,7 @@ _NOT_ENCODABLE = (TypeError, ValueError, OverflowError, struct.error)
 _STEP = 0.5  # seconds without a word to the relay
 _PATIENCE = 15.0  # seconds to wait for a confirmation, at least: sending again makes a copy
 _LONGEST_PATIENCE = 600.0
+_WRITTEN = 3.0  # seconds until RabbitMQ has on disk that a new queue is there
 
 
 class RelayError(Exception):
@@ -238,6 +239,7 @@ class _RabbitMQ(_Kombu):
         self._declared = declared
         self._patience = _PATIENCE
         self._blocked: str | None = None
+        self._written_at = 0.0  # when the queue that was made here is on RabbitMQ's disk
 
     def _options(self, timeout: float) -> dict[str, Any]:
         return {
@@ -259,6 +261,7 @@ class _RabbitMQ(_Kombu):
             except _load("amqp", "relay").NotFound:
                 channel = self._connection.channel()
                 channel.queue_declare(self._declared, durable=True, auto_delete=False)
+                self._written_at = time.monotonic() + _WRITTEN
         channel.confirm_select()
         channel.events["basic_ack"].add(self._on_ack)
         channel.events["basic_nack"].add(self._on_nack)
@@ -271,6 +274,7 @@ class _RabbitMQ(_Kombu):
     def send(self, messages: Sequence[Outgoing], progress: Progress) -> None:
         amqp = _load("amqp", "relay")
         self.connect()
+        self._await_queue(progress)
         self._returned.clear()
         self._progress = progress
         with self._errors():
@@ -295,6 +299,17 @@ class _RabbitMQ(_Kombu):
                 # py-amqp raises it too when the connection is gone.
                 self.close()
                 raise BrokerError(_reason(error)) from error
+
+    def _await_queue(self, progress: Progress) -> None:
+        """Wait until a queue that was made here outlives a crash of the broker.
+
+        Mnesia, where RabbitMQ notes its queues, may keep the last word of a transaction in memory
+        for two seconds after it is over. A broker that is killed before that comes back without the
+        queue, a quorum queue too, and without the messages in it that were confirmed.
+        """
+        while time.monotonic() < self._written_at and progress.patient():
+            time.sleep(0.1)
+            progress.pause()
 
     def _await(self, progress: Progress) -> None:
         """Wait for confirmations, as long as they come, or the broker says that it is blocked."""
