@@ -163,10 +163,16 @@ def _consume_exactly_once(connect: Connect, seed: int, produced: threading.Event
             time.sleep(0 if batch else 0.05)
 
 
-def _run(connect: Connect, broken: bool = False) -> Ledger:
+def _maintain(connect: Connect, produced: threading.Event) -> None:
+    session = connect()
+    while not produced.wait(0.3):
+        session.execute("SELECT pgmq.maintain('s')")
+
+
+def _run(connect: Connect, segments: str, broken: bool = False) -> Ledger:
     """Let producers and consumers run, and return what was found."""
     session = connect()
-    session.execute("SELECT pgmq.create_stream('s', '1000', null)")
+    session.execute(f"SELECT pgmq.create_stream('s', {segments})".encode())
     session.execute("CREATE TABLE work (id serial, lane int, msg_id bigint, key text, number int)")
     for group, lanes in GROUPS.items():
         session.execute("SELECT pgmq.create_group('s', %s, 'earliest', %s)", [group, lanes])
@@ -197,6 +203,7 @@ def _run(connect: Connect, broken: bool = False) -> Ledger:
         for group, count in (("wide", 4), ("narrow", 2))
         for seed in range(count)
     ] + [run(_consume_exactly_once, seed, produced) for seed in range(3)]
+    consumers.append(run(_maintain, produced))
     for thread in producers:
         thread.join()
     produced.set()
@@ -214,15 +221,22 @@ def _run(connect: Connect, broken: bool = False) -> Ledger:
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_and_keys_stay_in_order(connect: Connect) -> None:
-    ledger = _run(connect)
+@pytest.mark.parametrize("segments", ["'100', '100'", "'1 second', '1 second'"])
+def test_nothing_is_lost_and_keys_stay_in_order(connect: Connect, segments: str) -> None:
+    ledger = _run(connect, segments)
     assert not ledger.errors, ledger.errors[:5]
     assert ledger.sent.total() > 100
+    # Segments come and go, at the latest now that nobody writes.
+    session, deadline = connect(), time.monotonic() + 20
+    while one(session, "SELECT dropped_messages FROM pgmq.partitioning") == 0:
+        assert time.monotonic() < deadline
+        session.execute("SELECT pgmq.maintain('s')")
+        time.sleep(0.1)
 
 
 @pytest.mark.slow
 def test_that_would_be_noticed_if_unsettled_messages_were_handed_out(connect: Connect) -> None:
-    assert _run(connect, broken=True).errors
+    assert _run(connect, "'1000'", broken=True).errors
 
 
 @pytest.fixture
