@@ -19,6 +19,7 @@ AS $$
 DECLARE
     v_state record;
     v_message record;
+    v_queue text;
 BEGIN
     SELECT l.done, l.xmin AS changed_by INTO v_state
     FROM pgmq.lane_$queue AS l
@@ -31,13 +32,15 @@ BEGIN
     IF NOT FOUND OR NOT v_state.done >= id OR NOT pgmq._is_own(v_state.changed_by) THEN
         RETURN;
     END IF;
-    PERFORM pgmq.send(
-        g.dead_letter_queue, v_message.message,
-        pgmq._group_dead_letter(
-            v_message.headers, queue_name$policy, id, deliveries, v_message.enqueued_at, reader, error
-        )
-    )
+    -- Not by send(): the headers may have a key by which the queue would take it for a duplicate.
+    SELECT g.dead_letter_queue INTO v_queue
     FROM pgmq.stream_group AS g
     WHERE g.queue_name = queue_name$policy AND g.group_name = reader;
+    EXECUTE format(
+        'INSERT INTO pgmq.%I (vt, message, headers) VALUES (now(), $1, $2)',
+        pgmq.format_table_name(v_queue, 'q')
+    ) USING v_message.message, pgmq._group_dead_letter(
+        v_message.headers, queue_name$policy, id, deliveries, v_message.enqueued_at, reader, error
+    );
 END
 $$;
