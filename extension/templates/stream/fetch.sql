@@ -38,7 +38,9 @@ DECLARE
     v_bound bigint;
     v_end bigint;
     v_looked integer;
-    v_found boolean;
+    v_last bigint;
+    v_size integer;
+    v_epoch bigint;
 BEGIN
     PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
     v_next := 1 + coalesce(pg_catalog.pg_sequence_last_value('pgmq.ids_$queue'), 0);
@@ -126,45 +128,22 @@ BEGIN
         v_looked := 0;
         LOOP
             v_window := CASE WHEN v_lanes = 1 THEN v_limit ELSE 1000 + 2 * v_lanes * v_limit END;
-            RETURN QUERY
-                WITH batch AS MATERIALIZED (
-                    SELECT w.msg_id, w.enqueued_at, w.message, w.headers
-                    FROM (
-                        SELECT m.msg_id, m.enqueued_at, m.key_hash, m.message, m.headers
-                        FROM pgmq.q_$queue AS m
-                        WHERE m.msg_id > v_place AND m.msg_id < v_end
-                        ORDER BY m.msg_id
-                        LIMIT v_window
-                    ) AS w
-                    WHERE v_lanes = 1 OR v_number = coalesce(
-                        w.key_hash, (w.msg_id & 2147483647)::integer
-                    ) % v_lanes
-                    LIMIT v_limit
-                ),
-                leased AS (
-                    INSERT INTO pgmq.lane_$queue (
-                        group_name, lane, version, lanes, done, leased, epoch, vt, size, pid,
-                        changed_at, failed, error
-                    )
-                    SELECT
-                        reader, v_number, e.epoch, v_lanes, v_state.done, b.last_id, e.epoch,
-                        clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
-                        b.size, pg_backend_pid(), clock_timestamp(), v_state.failed, v_state.error
-                    FROM (SELECT max(t.msg_id) AS last_id, count(*)::integer AS size FROM batch AS t)
-                        AS b
-                    CROSS JOIN LATERAL (
-                        SELECT nextval('pgmq.epoch_$queue') AS epoch WHERE b.size > 0
-                    ) AS e
-                    RETURNING epoch
-                )
-                SELECT
-                    v_number, l.epoch, b.msg_id, v_failures + 1, b.enqueued_at, b.message,
-                    b.headers
-                FROM leased AS l
-                CROSS JOIN batch AS b
-                ORDER BY b.msg_id;
-            v_found := FOUND;
-            EXIT WHEN v_found;
+            SELECT max(b.msg_id), count(*) INTO v_last, v_size
+            FROM (
+                SELECT w.msg_id
+                FROM (
+                    SELECT m.msg_id, m.key_hash
+                    FROM pgmq.q_$queue AS m
+                    WHERE m.msg_id > v_place AND m.msg_id < v_end
+                    ORDER BY m.msg_id
+                    LIMIT v_window
+                ) AS w
+                WHERE v_lanes = 1 OR v_number = coalesce(
+                    w.key_hash, (w.msg_id & 2147483647)::integer
+                ) % v_lanes
+                LIMIT v_limit
+            ) AS b;
+            EXIT WHEN v_size > 0;
             v_place := coalesce(
                 (
                     SELECT max(w.msg_id)
@@ -192,23 +171,38 @@ BEGIN
             END IF;
             EXIT WHEN v_place >= v_end - 1 OR v_looked > 100000;
         END LOOP;
-        IF v_found OR v_place > v_state.done + 1000
+        IF v_size > 0 THEN
+            v_epoch := nextval('pgmq.epoch_$queue');
+            INSERT INTO pgmq.lane_$queue
+            VALUES (
+                reader, v_number, v_epoch, v_lanes, v_state.done, v_last, v_epoch,
+                clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
+                v_size, pg_backend_pid(), clock_timestamp(), v_state.failed, v_state.error
+            );
+            RETURN QUERY
+                SELECT
+                    v_number, v_epoch, m.msg_id, v_failures + 1, m.enqueued_at, m.message, m.headers
+                FROM pgmq.q_$queue AS m
+                WHERE m.msg_id > v_place AND m.msg_id <= v_last
+                    AND (v_lanes = 1 OR v_number = coalesce(
+                        m.key_hash, (m.msg_id & 2147483647)::integer
+                    ) % v_lanes)
+                ORDER BY m.msg_id;
+        ELSIF v_place > v_state.done + 1000
             OR v_place > v_state.done AND v_state.changed_at < v_now - interval '1 second'
         THEN
-            IF NOT v_found THEN
-                INSERT INTO pgmq.lane_$queue (
-                    group_name, lane, version, lanes, done, leased, epoch, vt, size, changed_at,
-                    failed
-                )
-                SELECT
-                    reader, v_number, e.epoch, v_lanes, v_place, v_place, e.epoch, '-infinity', 0,
-                    clock_timestamp(), '{}'
-                FROM nextval('pgmq.epoch_$queue') AS e (epoch);
-            END IF;
-            DELETE FROM pgmq.lane_$queue AS l
-            WHERE l.group_name = reader AND l.lane = v_number AND l.version = v_state.version;
+            v_epoch := nextval('pgmq.epoch_$queue');
+            INSERT INTO pgmq.lane_$queue
+            VALUES (
+                reader, v_number, v_epoch, v_lanes, v_place, v_place, v_epoch, '-infinity', 0, null,
+                clock_timestamp(), '{}', null
+            );
+        ELSE
+            CONTINUE;
         END IF;
-        EXIT WHEN v_found;
+        DELETE FROM pgmq.lane_$queue AS l
+        WHERE l.group_name = reader AND l.lane = v_number AND l.version = v_state.version;
+        EXIT WHEN v_size > 0;
     END LOOP;
     IF pgmq._chance(1, 64) THEN
         PERFORM pgmq._tend_$queue();
