@@ -178,7 +178,8 @@ def _run(connect: Connect, segments: str, broken: bool = False) -> Ledger:
         session.execute("SELECT pgmq.create_group('s', %s, 'earliest', %s)", [group, lanes])
     if broken:
         session.execute(
-            "CREATE OR REPLACE FUNCTION pgmq._settled(stream regclass, after_id bigint)"
+            "CREATE OR REPLACE FUNCTION"
+            " pgmq._settled(stream regclass, after_id bigint, wanted integer DEFAULT null)"
             " RETURNS bigint LANGUAGE sql AS"
             " $$ SELECT 1 + pg_sequence_last_value('pgmq.q_s_msg_id_seq') $$"
         )

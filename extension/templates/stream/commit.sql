@@ -17,27 +17,35 @@ DECLARE
     v_state record;
 BEGIN
     PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
-    FOR attempt IN 1..100 LOOP
-        SELECT l.* INTO v_state
-        FROM pgmq.lane_$queue AS l
-        WHERE l.group_name = reader AND l.lane = number
-        ORDER BY l.group_name DESC, l.lane DESC, l.version DESC
-        LIMIT 1;
-        IF NOT FOUND THEN
-            PERFORM pgmq._raise_no_lane(queue_name$policy, reader, number);
-        END IF;
-        IF v_state.epoch IS DISTINCT FROM lease OR v_state.leased = v_state.done THEN
-            RETURN false;
-        END IF;
-        PERFORM FROM pgmq.lane_$queue AS l
-        WHERE l.group_name = reader AND l.lane = number AND l.version = v_state.version
-        FOR UPDATE SKIP LOCKED;
-        EXIT WHEN FOUND;
-        IF attempt = 100 THEN
-            RETURN false;
-        END IF;
-        PERFORM pg_sleep('0.001');
-    END LOOP;
+    -- Mostly the lane is as fetch left it: if that row is there and can be locked, no newer one is.
+    SELECT l.* INTO v_state
+    FROM pgmq.lane_$queue AS l
+    WHERE l.group_name = reader AND l.lane = number AND l.version = lease AND l.epoch = lease
+        AND l.leased > l.done
+    FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        FOR attempt IN 1..100 LOOP
+            SELECT l.* INTO v_state
+            FROM pgmq.lane_$queue AS l
+            WHERE l.group_name = reader AND l.lane = number
+            ORDER BY l.group_name DESC, l.lane DESC, l.version DESC
+            LIMIT 1;
+            IF NOT FOUND THEN
+                PERFORM pgmq._raise_no_lane(queue_name$policy, reader, number);
+            END IF;
+            IF v_state.epoch IS DISTINCT FROM lease OR v_state.leased = v_state.done THEN
+                RETURN false;
+            END IF;
+            PERFORM FROM pgmq.lane_$queue AS l
+            WHERE l.group_name = reader AND l.lane = number AND l.version = v_state.version
+            FOR UPDATE SKIP LOCKED;
+            EXIT WHEN FOUND;
+            IF attempt = 100 THEN
+                RETURN false;
+            END IF;
+            PERFORM pg_sleep('0.001');
+        END LOOP;
+    END IF;
     IF up_to NOT BETWEEN v_state.done AND v_state.leased THEN
         PERFORM pgmq._raise_not_leased(reader, number, up_to);
     END IF;

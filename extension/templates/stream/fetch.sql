@@ -79,7 +79,9 @@ BEGIN
             CONTINUE WHEN NOT FOUND;
         END IF;
         CONTINUE WHEN v_state.vt > v_now OR v_state.done >= v_next - 1;
-        v_settled := coalesce(v_settled, pgmq._settled('pgmq.q_$queue', v_state.done));
+        v_settled := coalesce(
+            v_settled, pgmq._settled('pgmq.q_$queue', v_state.done, v_lanes * quantity)
+        );
         IF v_state.done >= v_settled - 1 THEN
             -- Somebody who writes has not ended. But ids that follow each other without a gap have
             -- all been committed.

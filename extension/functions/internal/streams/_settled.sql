@@ -6,7 +6,11 @@
 -- A look is shared by all sessions, as that of _look_at() is, and in the same table. It is never
 -- taken from the caller's settings: who could forge one could hide messages. A transaction is known
 -- by its virtual id, which PREPARE TRANSACTION keeps but a restart does not. So a restart voids it.
-CREATE OR REPLACE FUNCTION pgmq._settled(stream regclass, after_id bigint)
+CREATE OR REPLACE FUNCTION pgmq._settled(
+    stream regclass,
+    after_id bigint,
+    wanted integer DEFAULT null
+)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -43,7 +47,8 @@ BEGIN
     );
     IF v_is_valid THEN
         v_settled := v_last.live_limit;
-        IF v_settled > after_id + 1 AND v_now < v_last.next_at THEN
+        IF v_settled > after_id + wanted OR v_settled > after_id + 1 AND v_now < v_last.next_at
+        THEN
             RETURN v_settled;
         END IF;
     END IF;
@@ -92,7 +97,8 @@ BEGIN
     RETURN v_settled;
 END
 $$;
-COMMENT ON FUNCTION pgmq._settled(regclass, bigint) IS
+COMMENT ON FUNCTION pgmq._settled(regclass, bigint, integer) IS
 'The msg_id below which every message of a stream is committed, or never will be.
 
+If the newest look has found so many ids after after_id to be settled as are wanted, that is enough.
 It waits some 10 ms, if need be, for transactions that have just written what comes after after_id.';
