@@ -18,7 +18,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
     -- In microseconds.
-    v_cheap CONSTANT bigint := 500;
+    v_cheap CONSTANT bigint := 2000;
     v_pause CONSTANT bigint := 20000;       -- between two looks at a stream that nobody writes to
     v_short CONSTANT bigint := 50000;       -- a transaction open for longer is not waited for
     v_ids CONSTANT regclass := pg_get_serial_sequence(stream::text, 'msg_id');
