@@ -407,6 +407,9 @@ def test_a_role_reads_as_its_group_only(
     assert one(reader, "SELECT pgmq.extend_lease('s', 'g', %s, %s, 60)", *lease(batch))
     assert commit(reader, batch)
     assert ids(reader, "SELECT group_name FROM pgmq.list_groups('s')") == ["g"]
+    stream.execute("SELECT pgmq.create_stream('t'), pgmq.create_group('t', 'g')")
+    assert ids(reader, "SELECT group_name FROM pgmq.list_groups()") == ["g"]
+    stream.execute("SELECT pgmq.drop_queue('t')")
     for call, text in (
         ("fetch('s', 'other', 1, 1)", 'permission denied for group "other" of stream "s"'),
         ("commit('s', 'other', 0, 1)", 'permission denied for group "other" of stream "s"'),
@@ -429,3 +432,43 @@ def test_a_role_reads_as_its_group_only(
         reader.execute("SELECT pgmq.fetch('s', 'g', 1, 1)")
     stream.execute("SELECT pgmq.revoke_all('s', %s), pgmq.revoke_all(%s)", [name, monitor])
     assert ids(stream, "SELECT polname FROM pg_policy") == ["monitor"]
+
+
+def test_a_role_without_rights_is_told_which_grant_it_needs(
+    stream: psycopg.Connection, connect: Connect, roles: Roles
+) -> None:
+    name = roles()
+    stream.execute("SELECT pgmq.grant_send('s', %s)", [name])
+    for call, grant in (
+        ("fetch('s', 'g', 1, 1)", "grant_fetch('s', <group>, "),
+        ("commit('s', 'g', 0, 1)", "grant_fetch('s', <group>, "),
+        ("release('s', 'g', 0, 1)", "grant_fetch('s', <group>, "),
+        ("seek('s', 'g', 'latest')", "grant_fetch('s', <group>, "),
+        ("list_groups('s')", "grant_monitor('s', "),
+        ("list_lanes('s')", "grant_monitor('s', "),
+    ):
+        other = connect()
+        other.execute(f"SET ROLE {name}".encode())
+        with pytest.raises(
+            psycopg.errors.InsufficientPrivilege, match='permission denied for stream "s"'
+        ) as error:
+            other.execute(f"SELECT * FROM pgmq.{call}".encode())
+        assert f"{grant}'{name}')" in str(error.value.diag.message_hint)
+    other.execute("SELECT * FROM pgmq.list_groups()")
+
+
+def test_a_superuser_looks_into_the_streams_of_others_by_name_only(
+    db: psycopg.Connection, connect: Connect, roles: Roles
+) -> None:
+    name = roles()
+    db.execute("SELECT pgmq.grant_create(%s)", [name])
+    owner = connect(user=name)
+    owner.execute(
+        "SELECT pgmq.create_stream('s'), pgmq.create_group('s', 'g'), pgmq.create_group('s', 'h')"
+    )
+    warnings: list[str | None] = []
+    db.add_notice_handler(lambda notice: warnings.append(notice.message_primary))
+    assert db.execute("SELECT * FROM pgmq.list_groups()").fetchall() == []
+    assert warnings == ["list_groups() leaves out queues of other owners: s"]
+    assert ids(db, "SELECT group_name FROM pgmq.list_groups('s')") == ["g", "h"]
+    assert ids(owner, "SELECT group_name FROM pgmq.list_groups()") == ["g", "h"]

@@ -21,19 +21,35 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_callers CONSTANT oid[] := CASE
+        WHEN stream_name IS NULL THEN pgmq._powerful_callers() ELSE '{}'::oid[]
+    END;
+    v_others text[] := '{}'::text[];
     v_group pgmq.stream_group;
+    v_lane_table regclass;
     v_lanes record;
     v_lag record;
     v_held record;
 BEGIN
     IF stream_name IS NOT NULL THEN
         PERFORM pgmq._compiled('fetch', stream_name);   -- an error unless it is a stream
+        PERFORM pgmq._may_use_lanes('SELECT', stream_name);
     END IF;
     FOR v_group IN
         SELECT g.* FROM pgmq.stream_group AS g
         WHERE lower(g.queue_name) = lower(stream_name) OR stream_name IS NULL
         ORDER BY g.queue_name, g.group_name
     LOOP
+        v_lane_table := to_regclass(
+            format('pgmq.%I', pgmq._relation_name('lane', v_group.queue_name))
+        );
+        CONTINUE WHEN has_table_privilege(v_lane_table, 'SELECT') IS NOT true;
+        IF NOT pgmq._is_safe_to_touch(v_lane_table, v_callers)
+            OR NOT pgmq._is_safe_to_touch(pgmq._queue_table(v_group.queue_name), v_callers)
+        THEN
+            v_others := array_remove(v_others, v_group.queue_name) || v_group.queue_name;
+            CONTINUE;
+        END IF;
         SELECT
             array_agg(l.done ORDER BY l.lane) AS done,
             count(*) FILTER (WHERE l.leased > l.done AND l.vt > clock_timestamp()) AS leased,
@@ -70,6 +86,10 @@ BEGIN
         created_at := v_group.created_at;
         RETURN NEXT;
     END LOOP;
+    PERFORM pgmq._warn_of_others(
+        'list_groups()', v_others,
+        'Name the stream, or call it as a member of pg_monitor without more rights.'
+    );
 END
 $$;
 COMMENT ON FUNCTION pgmq.list_groups(text) IS

@@ -15,6 +15,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM pgmq._compiled('fetch', stream_name);       -- an error unless it is a stream
+    PERFORM pgmq._may_use_lanes('SELECT', stream_name);
     RETURN QUERY
         SELECT
             l.group_name, l.lane, l.done,

@@ -16,7 +16,8 @@ AS $$
 DECLARE
     v_state record;
 BEGIN
-    PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
+    -- Locked first: see drop_queue.
+    PERFORM FROM pgmq.q_$queue WHERE NOT pgmq._may_use_lanes('INSERT', queue_name$policy);
     -- Mostly the lane is as fetch left it: if that row is there and can be locked, no newer one is.
     SELECT l.* INTO v_state
     FROM pgmq.lane_$queue AS l

@@ -42,7 +42,8 @@ DECLARE
     v_size integer;
     v_epoch bigint;
 BEGIN
-    PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
+    -- Locked first: see drop_queue.
+    PERFORM FROM pgmq.q_$queue WHERE NOT pgmq._may_use_lanes('INSERT', queue_name$policy);
     v_next := 1 + coalesce(pg_catalog.pg_sequence_last_value('pgmq.ids_$queue'), 0);
     SELECT l.* INTO v_state
     FROM pgmq.lane_$queue AS l

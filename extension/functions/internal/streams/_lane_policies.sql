@@ -69,3 +69,33 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._hide_lanes(text, text, text) IS
 'Drop the policies of a role (null: of all) on the lanes of a group of a stream (null: of all).';
+
+CREATE OR REPLACE FUNCTION pgmq._may_use_lanes(privilege text, queue_name text)
+RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_lane CONSTANT regclass := to_regclass(
+        format('pgmq.%I', pgmq._relation_name('lane', queue_name))
+    );
+BEGIN
+    IF has_table_privilege(v_lane, privilege) IS NOT FALSE THEN     -- null: it was just dropped
+        RETURN true;
+    END IF;
+    RAISE EXCEPTION 'permission denied for stream "%"', queue_name
+        USING ERRCODE = 'insufficient_privilege',
+            HINT = format(
+                CASE privilege
+                    WHEN 'SELECT' THEN 'Its owner can SELECT pgmq.grant_monitor(%L, %L).'
+                    ELSE 'Its owner can SELECT pgmq.grant_fetch(%L, <group>, %L).'
+                END,
+                queue_name, current_user
+            );
+END
+$$;
+COMMENT ON FUNCTION pgmq._may_use_lanes(text, text) IS
+'True; raise the error of a role without a privilege on a stream''s lanes, with a hint which it needs.
+
+It says that it is IMMUTABLE, and is not. So a function that is compiled for a stream asks when it
+plans its statement, for the first time in a session, and Postgres asks each time.';

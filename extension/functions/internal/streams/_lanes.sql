@@ -120,6 +120,7 @@ DECLARE
 BEGIN
     PERFORM pgmq._compiled('fetch', queue_name);        -- an error unless it is a stream
     PERFORM pgmq._check_reads_committed();
+    PERFORM pgmq._may_use_lanes('INSERT', queue_name);
     -- Locked first: see drop_queue.
     EXECUTE format('SELECT FROM pgmq.%I WHERE false', pgmq.format_table_name(queue_name, 'q'));
     -- See the template commit.
