@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 
 from support import queries, queues
 from support.load import NO_SWEEP, Load
@@ -80,3 +81,30 @@ def test_every_kind_of_queue_works_afterwards(new_server: Callable[..., embedded
         assert queues.contents(db, without=unlogged) == before
         assert queries.ids(db, "SELECT channel FROM pgmq.list_channels()") == []
         queues.works(db, emptied=True)
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_stream_waits_for_a_prepared_transaction_across_a_restart(
+    new_server: Callable[..., embedded.Server], mode: str
+) -> None:
+    server = new_server(max_prepared_transactions="2")
+    fetch = "SELECT message FROM pgmq.fetch('s', 'g', 0, 9)"
+    with (
+        psycopg.connect(server.dsn(), autocommit=True) as db,
+        psycopg.connect(server.dsn()) as other,
+    ):
+        db.execute("CREATE EXTENSION pgmq; SELECT pgmq.create_stream('s')")
+        db.execute("SELECT pgmq.create_group('s', 'g', 'earliest')")
+        other.execute("SELECT pgmq.send('s', '1')")
+        db.execute("SELECT pgmq.send('s', '2')")
+        assert queries.ids(db, fetch) == []  # a look says who writes
+        other.execute("PREPARE TRANSACTION 'p'")
+        other.rollback()
+    # Then its virtual id is another one.
+    server.restart(mode=mode)
+    with psycopg.connect(server.dsn(), autocommit=True) as db:
+        for _ in range(3):
+            db.execute("SELECT pgmq.send('s', '3')")
+            assert queries.ids(db, fetch) == []
+        db.execute("COMMIT PREPARED 'p'")
+        assert queries.ids(db, fetch) == [1, 2, 3, 3, 3]
