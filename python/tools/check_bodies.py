@@ -53,7 +53,11 @@ BEGIN
         WHERE p.pronamespace = 'pgmq'::regnamespace AND p.prorettype = 'anyelement'::regtype
     LOOP
         EXECUTE replace(
-            pg_catalog.pg_get_functiondef(v_function), 'anyelement', 'pgmq.message_record'
+            pg_catalog.pg_get_functiondef(v_function), 'anyelement',
+            CASE
+                WHEN v_function::regproc::text ~ '_fetch_' THEN 'pgmq.stream_record'
+                ELSE 'pgmq.message_record'
+            END
         );
     END LOOP;
 END
@@ -69,6 +73,8 @@ ACCEPTED = (
     ),
     ("", "should be IMMUTABLE", "a function that only raises must not be folded when planning"),
     ("pgmq._compile(", "text type variable is not sanitized", "it is a rendered template"),
+    ("pgmq.peek(", "text type variable is not sanitized", "columns as _message_columns() has them"),
+    ("pgmq.get(", "text type variable is not sanitized", "columns as _message_columns() has them"),
     ("pgmq._build_index(", "text type variable is not sanitized", "as _relations() has it"),
     ("pgmq._move(", "should be STABLE", "it deletes and inserts, in dynamic SQL"),
     ("pgmq._poll(", "text type variable is not sanitized", "a statement of our own"),
@@ -255,9 +261,10 @@ def check(connection: psycopg.Connection) -> tuple[int, list[Finding]]:
     connection.execute(
         """
         SELECT pgmq.create_fifo_indexes_all();
-        SELECT pgmq.enable_notify_insert(queue_name), pgmq.enable_wakeups(queue_name),
-            pgmq.enable_push(queue_name), pgmq.pin(queue_name)
-        FROM pgmq.meta
+        SELECT pgmq.enable_notify_insert(queue_name), pgmq.enable_wakeups(queue_name)
+        FROM pgmq.meta;
+        SELECT pgmq.enable_push(queue_name), pgmq.pin(queue_name)
+        FROM pgmq.meta WHERE NOT pgmq._is_stream(pgmq._queue_table(queue_name))
         """
     )
     count = connection.execute(

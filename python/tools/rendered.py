@@ -23,7 +23,7 @@ from support.queues import KINDS  # noqa: E402
 
 BUILT = ROOT / "build" / "rendered"
 GOLDEN = ROOT / "tests" / "rendered"
-SHOWN = ("plain", "fifo", "by_time_policy")
+SHOWN = ("plain", "fifo", "by_time_policy", "stream")
 
 RENDERED = """
     SELECT t.name, pgmq._render(t.body, q.features, q.words)

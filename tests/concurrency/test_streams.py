@@ -362,7 +362,7 @@ def test_an_old_snapshot_makes_no_call_look_at_more_rows(
             for _ in range(turns):
                 (row,) = stream.execute(FETCH, ["one", 60, 1]).fetchall()
                 assert one(stream, COMMIT, "one", *row[:2], None)
-            return int(one(stream, count)) - before
+            return int(one(stream, count) - before)
 
     first = read(20)
     for _ in range(20):

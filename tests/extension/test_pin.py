@@ -9,7 +9,7 @@ import pytest
 from psycopg import errors, sql
 
 from support.queries import one
-from support.queues import KINDS
+from support.queues import KINDS, LEASED
 
 if TYPE_CHECKING:
     from conftest import Connect, Roles
@@ -51,7 +51,7 @@ def _by_name(db: psycopg.Connection, queue: str) -> bool:
     return bool(one(db, "SELECT pgmq._pinned(%s)", queue))
 
 
-@pytest.mark.parametrize("queue", KINDS)
+@pytest.mark.parametrize("queue", LEASED)
 def test_a_pinned_queue_of_any_kind_does_what_it_did(db: psycopg.Connection, queue: str) -> None:
     results: list[list[object]] = []
     for _ in range(2):

@@ -9,7 +9,7 @@ import pytest
 
 from support.plans import touched
 from support.queries import ids, one
-from support.queues import KINDS, made
+from support.queues import LEASED, made
 from support.sweeps import let_look, stop_sweeps
 from support.waiting import hold_snapshot
 
@@ -97,7 +97,7 @@ def test_every_compiled_statement_uses_an_index(
     _look_at_plans(db, connect(), CALLS)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "plain"])
+@pytest.mark.parametrize("kind", [kind for kind in LEASED if kind != "plain"])
 def test_every_kind_of_queue_uses_its_indexes(
     db: psycopg.Connection, connect: Connect, kind: str
 ) -> None:

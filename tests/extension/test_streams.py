@@ -40,8 +40,8 @@ def fetch(session: psycopg.Connection, qty: int = 100, group: str = "g", vt: int
 
 def lease(batch: list[Any]) -> tuple[int, int]:
     """Return the lane and the epoch of a batch, the same in all rows."""
-    (found,) = {row[:2] for row in batch}
-    return found
+    ((lane, epoch),) = {row[:2] for row in batch}
+    return lane, epoch
 
 
 def commit(session: psycopg.Connection, batch: list[Any], up_to: int | None = None) -> bool:
@@ -102,7 +102,8 @@ def test_a_lost_lease_commits_and_changes_nothing(stream: psycopg.Connection) ->
 
 def test_commit_and_fetch_goes_on_with_the_next_batch(stream: psycopg.Connection) -> None:
     send(stream, range(5))
-    seen, at = [], (None, None)
+    seen: list[int] = []
+    at: tuple[int | None, int | None] = (None, None)
     while batch := stream.execute(
         "SELECT * FROM pgmq.commit_and_fetch('s', 'g', %s, %s, 60, 2)", at
     ).fetchall():

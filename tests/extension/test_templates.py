@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from support.queries import one
-from support.queues import KINDS
+from support.queues import KINDS, LEASED, STREAMS
 from support.server import ROOT
 
 
@@ -55,9 +55,12 @@ def test_every_queue_has_what_plain_ones_have(kinds: psycopg.Connection) -> None
     """So that whatever a plain queue lacks is known to be something that only some queues have."""
     lacking = """
         SELECT m.queue_name, t.name FROM pgmq.meta AS m CROSS JOIN pgmq.template AS t
-        WHERE t.features IN ('', 'plain') AND pgmq._enabled(t.name, m.queue_name) IS NULL
+        WHERE t.features = ANY (%s) AND m.queue_name = ANY (%s)
+            AND pgmq._enabled(t.name, m.queue_name) IS NULL
     """
-    assert kinds.execute(lacking).fetchall() == []
+    common = ["", "leases", "plain"]
+    assert kinds.execute(lacking, [common, LEASED]).fetchall() == []
+    assert kinds.execute(lacking, [["", "partitions", "stream"], STREAMS]).fetchall() == []
     assert one(kinds, "SELECT count(*) FROM pgmq._differences()") == 0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from psycopg import sql
+
 from support.queries import ids, one
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ _EXPIRING = "set_policy({q}, message_ttl => '1 h')"
 _FIFO = "create_fifo_index({q})"
 _BY_ID = "create_partitioned({q}, '3', '1000', 1)"
 _BY_TIME = "create_partitioned({q}, '1 day', '7 days', 1)"
+_STREAM = "create_stream({q}, '100', '1000')"
+_GROUP = "create_group({q}, 'g', 'earliest')"
 # One of every kind of queue: its name, and the calls that make it. New kinds are added here.
 _CALLS = {
     "plain": ["create({q})"],
@@ -42,6 +46,12 @@ _CALLS = {
         _BY_ID, _FIFO, "enable_notify_insert({q})", "enable_wakeups({q})",
         "enable_push({q})",
     ],
+    "stream": [_STREAM, _GROUP],
+    'Full "Stream" %I': [
+        "create_stream({q})", "set_policy({q}, dedup_window => '1 h')",
+        "enable_notify_insert({q}, 0)", "enable_wakeups({q})",
+        "create_group({q}, 'g', 'earliest', 4, 2, 'Dead \"Letters\" of streams')",
+    ],
 }  # fmt: skip
 
 
@@ -52,7 +62,10 @@ def made(kind: str, queue: str) -> str:
 
 
 KINDS = {kind: made(kind, kind) for kind in _CALLS}
-# Those that differ in their tables; what is enabled for the others can be had by each of these.
+# Of a stream, groups read batches; of all others, single messages are leased.
+STREAMS = [kind for kind, make in KINDS.items() if "create_stream" in make]
+LEASED = [kind for kind in KINDS if kind not in STREAMS]
+# Of these, those that differ in their tables; what is enabled for the others can be had by each.
 LAYOUTS = ["plain"] + [
     kind for kind, calls in _CALLS.items() if len(calls) == 1 and calls != _CALLS["plain"]
 ]
@@ -67,16 +80,19 @@ FILL = """
     );
     SELECT pgmq.set_policy('fleeting', dedup_window => '1 hour');
     SELECT pgmq.create_exchange('e'), pgmq.bind('e', 'plain', 'a.#');
+    SELECT pgmq.bind('e', 'stream', 'a.#'), pgmq.bind_topic('*.b', 'stream');
     SELECT pgmq.bind_channel('e', 'c', '#'), pgmq.bind_topic('a.*', 'Mixed "Case" %I');
-    -- 1 is archived, 2 leased, 3 back, 4 was never read, 5 is delayed.
+    -- 1 is archived, 2 leased, 3 back, 4 was never read, 5 is delayed. (Of streams, see fill.)
     SELECT pgmq.send_batch(queue_name, '{1,2,3,4}', ARRAY[a, b, a, a])
     FROM pgmq.list_queues(),
         (VALUES ('{"x-pgmq-group": "a"}'::jsonb, '{"x-pgmq-group": "b"}'::jsonb)) AS g (a, b)
     WHERE queue_name !~* 'dead';
-    SELECT pgmq.send(queue_name, '5', 3600) FROM pgmq.list_queues() WHERE queue_name !~* 'dead';
+    SELECT pgmq.send(queue_name, '5', 3600) FROM pgmq.list_queues()
+    WHERE queue_name !~* 'dead|\\mstream';
     SELECT pgmq.archive(queue_name, 1::bigint), pgmq.read(queue_name, 3600, 1)
-    FROM pgmq.list_queues() WHERE queue_name !~* 'dead';
-    SELECT pgmq.read(queue_name, 0, 1) FROM pgmq.list_queues() WHERE queue_name !~* 'dead';
+    FROM pgmq.list_queues() WHERE queue_name !~* 'dead|\\mstream';
+    SELECT pgmq.read(queue_name, 0, 1)
+    FROM pgmq.list_queues() WHERE queue_name !~* 'dead|\\mstream';
     SELECT pgmq.send_once('work', '6', 'key'), pgmq.send_once('fleeting', '6', 'key');
 """
 
@@ -86,6 +102,13 @@ def fill(session: psycopg.Connection) -> None:
     for make in KINDS.values():
         session.execute(make.encode())
     session.execute(FILL.encode())
+    for stream in STREAMS:
+        # 1 and 2 are committed, 3 and 4 leased: 2 is of another key, and perhaps of another lane.
+        while batch := _fetch(session, stream):
+            for row in batch:
+                if row[2] <= 2:
+                    assert one(session, "SELECT pgmq.commit(%s, 'g', %s, %s, %s)", stream, *row)
+        session.execute("SELECT pgmq.send(%s, '5')", [stream])
     # The marks are moved as far as they may be.
     for queue in ids(session, "SELECT queue_name FROM pgmq.list_queues()"):
         if queue != "work":  # whose dead letter waits for a read
@@ -93,11 +116,29 @@ def fill(session: psycopg.Connection) -> None:
     assert one(session, "SELECT last_value FROM pgmq.ready_mark_plain") == 4
 
 
+def _fetch(session: psycopg.Connection, stream: str, qty: int = 9) -> list[tuple[int, int, int]]:
+    """Lease the next batch of group g: rows of lane, epoch and msg_id."""
+    query = "SELECT lane, epoch, msg_id FROM pgmq.fetch(%s, 'g', 3600, %s)"
+    return session.execute(query, [stream, qty]).fetchall()
+
+
+def _fetch_all(session: psycopg.Connection, stream: str) -> list[int]:
+    """Lease what there is of all lanes that are free, and return the msg_ids."""
+    found: list[int] = []
+    while batch := _fetch(session, stream):
+        found += [msg_id for *_, msg_id in batch]
+    return found
+
+
 def let_go(session: psycopg.Connection) -> None:
     """Have no queue take the dead letters of another, so that they can be dropped in any order."""
     session.execute(
         "SELECT pgmq.set_policy(p.queue_name) FROM pgmq.policy AS p"
         " WHERE p.dead_letter_queue IS NOT NULL"
+    )
+    session.execute(
+        "SELECT pgmq.alter_group(queue_name, group_name,"
+        " clear => '{max_deliveries,dead_letter_queue}') FROM pgmq.list_groups()"
     )
 
 
@@ -119,9 +160,36 @@ def contents(session: psycopg.Connection, *, without: str = "-") -> dict[str, An
     }
 
 
+def _reads_on(session: psycopg.Connection, stream: str) -> None:
+    """Read on from what fill() has committed of a stream, neither earlier nor later."""
+    assert ids(session, "SELECT msg_id FROM pgmq.peek(%s, 9)", stream) == [1, 2, 3, 4, 5]
+    lane, epoch = session.execute(
+        "SELECT lane, epoch FROM pgmq._lanes(%s) WHERE leased = 4 AND done IN (1, 2)", [stream]
+    ).fetchall()[0]
+    new = one(session, "SELECT pgmq.send(%s, '7')", stream)
+    assert new >= 6
+    others = _fetch_all(session, stream)  # of lanes that are not leased still
+    assert one(session, "SELECT pgmq.commit(%s, 'g', %s, %s, 3)", stream, lane, epoch)
+    assert one(session, "SELECT pgmq.release(%s, 'g', %s, %s)", stream, lane, epoch)
+    batch = _fetch(session, stream)
+    assert sorted(others + [row[2] for row in batch]) == [4, 5, new], stream
+    dead = one(session, "SELECT dead_letter_queue FROM pgmq.list_groups(%s)", stream)
+    if dead is not None:
+        for _ in range(2):
+            fail = "SELECT pgmq.release(%s, 'g', %s, %s, error => 'boom')"
+            assert one(session, fail, stream, *batch[0][:2])
+            batch = _fetch(session, stream)
+        assert one(session, "SELECT message FROM pgmq.read(%s, 60, 1)", dead) == 4
+    assert one(session, "SELECT pgmq.seek(%s, 'g', 'earliest')", stream) == 1
+    assert sorted(_fetch_all(session, stream)) == [1, 2, 3, 4, 5, new], stream
+
+
 def works(session: psycopg.Connection, *, emptied: bool = False) -> None:
     """Use everything once; emptied says that a crash has emptied what is unlogged."""
-    for queue, make in KINDS.items():
+    for stream in STREAMS:
+        _reads_on(session, stream)
+    for queue in LEASED:
+        make = KINDS[queue]
         left = [] if emptied and "unlogged" in make else [3, 4]
         assert ids(session, "SELECT msg_id FROM pgmq.peek(%s, 9)", queue) == left, queue
         new = one(session, "SELECT pgmq.send(%s, '7')", queue)
@@ -155,13 +223,20 @@ def works(session: psycopg.Connection, *, emptied: bool = False) -> None:
     assert ids(session, "SELECT msg_id FROM pgmq.a_fleeting ORDER BY 1") == [1, found[-1]]
 
     channel = one(session, "SELECT pgmq.open_channel('pushed')")
-    session.execute('LISTEN c; LISTEN "pgmq.q_announced.INSERT"; LISTEN "pgmq.q_woken.READY"')
+    full = STREAMS[-1]
+    channels = {
+        *("c", "pgmq.q_announced.INSERT", "pgmq.q_woken.READY"),
+        *(f"pgmq.q_{full.lower()}.{event}" for event in ("INSERT", "READY")),
+    }
+    for name in channels:
+        session.execute(sql.SQL("LISTEN {}").format(sql.Identifier(name)))
     one(session, "SELECT pgmq.await('woken')")
+    one(session, "SELECT pgmq.await(%s)", full)
     group = '{"x-pgmq-group": "c"}'
-    for queue in ("announced", "woken", "pushed"):
+    for queue in ("announced", "woken", "pushed", full):
         session.execute("SELECT pgmq.send(%s, '8', %s::jsonb)", [queue, group])
-    assert one(session, "SELECT pgmq.publish('e', 'a.b', '1')") == 2
-    assert one(session, "SELECT pgmq.send_topic('a.b', '1')") == 1
-    heard = {note.channel for note in session.notifies(timeout=1, stop_after=4)}
-    assert heard == {channel, "c", "pgmq.q_announced.INSERT", "pgmq.q_woken.READY"}
+    assert one(session, "SELECT pgmq.publish('e', 'a.b', '1')") == 3
+    assert one(session, "SELECT pgmq.send_topic('a.b', '1')") == 2
+    heard = {note.channel for note in session.notifies(timeout=1, stop_after=6)}
+    assert heard == {channel, *channels}
     session.execute("SELECT pgmq.close_channel()")

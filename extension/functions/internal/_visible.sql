@@ -58,3 +58,18 @@ COMMENT ON FUNCTION pgmq._visible(text, timestamptz, bigint, jsonb) IS
 
 Of many due messages only those that fell due first take part. The template claim, which locks,
 makes the same choice.';
+
+CREATE OR REPLACE FUNCTION pgmq._message_columns(queue_name text)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pgmq._is_stream(pgmq._queue_table(queue_name)) THEN
+        RETURN 'm.msg_id, 0, m.enqueued_at, null::timestamptz, m.enqueued_at, m.message, m.headers';
+    END IF;
+    RETURN 'm.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers';
+END
+$$;
+COMMENT ON FUNCTION pgmq._message_columns(text) IS
+'What makes a row m of a queue''s table a message_record; a stream knows nothing of reads.';

@@ -11,7 +11,7 @@ BEGIN
     v_table := pgmq._queue_to_announce(queue_name, 'READY');
     IF EXISTS (
         SELECT FROM pg_trigger AS t
-        WHERE t.tgrelid = v_table AND t.tgname = 'pgmq_wake_returned'
+        WHERE t.tgrelid = v_table AND t.tgname = 'pgmq_wake_sent'
     ) THEN
         RETURN;
     END IF;
@@ -24,14 +24,16 @@ BEGIN
         $ddl$,
         v_table, v_function
     );
-    -- A read does not fire this: a lease only moves vt to a later time.
-    EXECUTE format(
-        $ddl$
-        CREATE TRIGGER pgmq_wake_returned AFTER UPDATE ON %s
-        FOR EACH ROW WHEN (new.vt < old.vt) EXECUTE FUNCTION pgmq.%I()
-        $ddl$,
-        v_table, v_function
-    );
+    -- A read does not fire this: a lease only moves vt to a later time. (Streams are never updated.)
+    IF NOT pgmq._is_stream(v_table) THEN
+        EXECUTE format(
+            $ddl$
+            CREATE TRIGGER pgmq_wake_returned AFTER UPDATE ON %s
+            FOR EACH ROW WHEN (new.vt < old.vt) EXECUTE FUNCTION pgmq.%I()
+            $ddl$,
+            v_table, v_function
+        );
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq.enable_wakeups(text) IS

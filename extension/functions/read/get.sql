@@ -10,16 +10,12 @@ BEGIN
         );
     END IF;
     RETURN QUERY EXECUTE pg_catalog.format(
-        $sql$
-        SELECT m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
-        FROM pgmq.%I AS m
-        WHERE m.msg_id = $1
-        $sql$,
-        pgmq.format_table_name(queue_name, 'q')
+        'SELECT %s FROM pgmq.%I AS m WHERE m.msg_id = $1',
+        pgmq._message_columns(queue_name), pgmq.format_table_name(queue_name, 'q')
     ) USING msg_id;
 END
 $$;
 COMMENT ON FUNCTION pgmq.get(text, bigint) IS
 'Return one message as it lies in the queue, visible or not, without leasing or locking it.
 
-Returns no row when the message is not there.';
+Returns no row when the message is not there. Of a stream, read_ct is 0.';

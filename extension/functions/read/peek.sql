@@ -37,6 +37,14 @@ BEGIN
         SELECT b.key, b.first, b.last INTO v_key, v_first, v_last
         FROM pgmq._bounds(v_table, pgmq._suffix(queue_name)) AS b;
     END IF;
+    IF pgmq._is_stream(v_table) THEN
+        RETURN QUERY EXECUTE format(
+            'SELECT %s FROM pgmq.%I AS m WHERE m.message @> $1 OR $1 IS NULL'
+            ' ORDER BY m.msg_id LIMIT $2',
+            pgmq._message_columns(queue_name), v_name
+        ) USING nullif(conditional, '{}'), v_quantity;
+        RETURN;
+    END IF;
     -- A read would pass over expired messages and those that were received too often. With such a
     -- policy, some more messages are looked at in their place.
     v_ids := pgmq._visible(
@@ -44,7 +52,7 @@ BEGIN
         nullif(conditional, '{}')
     );
     RETURN QUERY EXECUTE concat(
-        'SELECT m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers',
+        format('SELECT %s', pgmq._message_columns(queue_name)),
         format(' FROM pgmq.%I AS m WHERE m.msg_id = ANY ($1)', v_name),
         CASE WHEN v_key = 'enqueued_at' THEN format(
             ' AND m.enqueued_at BETWEEN %s AND %s', v_first, v_last
@@ -60,4 +68,5 @@ $$;
 COMMENT ON FUNCTION pgmq.peek(text, integer, jsonb) IS
 'Return the messages that a read would return, without leasing or locking them.
 
-They come in msg_id order, and read_ct stays as it is. Null qty means all.';
+They come in msg_id order, and read_ct stays as it is. Null qty means all. Of a stream, these are
+the first messages that it still has, no matter which groups have read them.';

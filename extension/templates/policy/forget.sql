@@ -15,6 +15,7 @@ DECLARE
     v_count bigint;
     v_sum bigint := 0;
 BEGIN
+    --# if leases
     IF NOT pgmq._is_user('pgmq.q_$queue', 'DELETE') THEN
         RETURN 0;
     END IF;
@@ -31,6 +32,12 @@ BEGIN
         GET DIAGNOSTICS v_count = ROW_COUNT;
         v_sum := v_sum + v_count;
     END IF;
+    --# else
+    -- Nobody deletes messages of a stream.
+    IF NOT pgmq._is_user('pgmq.q_$queue', 'INSERT') THEN
+        RETURN 0;
+    END IF;
+    --# end
     --# if dedup_window
     -- Without a dedup_window this table does not exist.
     DELETE FROM pgmq.dedup_$queue AS d

@@ -44,7 +44,7 @@ BEGIN
             IF attempt = 100 THEN
                 RETURN false;
             END IF;
-            PERFORM pg_sleep('0.001');
+            PERFORM pg_sleep('0.001'::double precision);
         END LOOP;
     END IF;
     IF up_to NOT BETWEEN v_state.done AND v_state.leased THEN
@@ -57,9 +57,11 @@ BEGIN
         v_state.vt := '-infinity';
         v_state.pid := null;
     END IF;
-    IF v_state.failed <> '{}' THEN
+    IF pg_catalog.cardinality(v_state.failed) > 0 THEN
         v_state.failed := pgmq._still_failed(v_state.failed, v_state.done);
-        v_state.error := CASE WHEN v_state.failed <> '{}' THEN v_state.error END;
+        IF pg_catalog.cardinality(v_state.failed) = 0 THEN
+            v_state.error := null;
+        END IF;
     END IF;
     WITH before AS (
         DELETE FROM pgmq.lane_$queue AS l
@@ -67,9 +69,9 @@ BEGIN
     )
     INSERT INTO pgmq.lane_$queue
     SELECT
-        reader, number, nextval('pgmq.epoch_$queue'), v_state.lanes, v_state.done, v_state.leased,
-        v_state.epoch, v_state.vt, v_state.size, v_state.pid, clock_timestamp(), v_state.failed,
-        v_state.error;
+        reader, number, nextval('pgmq.epoch_$queue'::regclass), v_state.lanes, v_state.done,
+        v_state.leased, v_state.epoch, v_state.vt, v_state.size, v_state.pid, clock_timestamp(),
+        v_state.failed, v_state.error;
     RETURN true;
 END
 $$;

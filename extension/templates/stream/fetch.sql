@@ -142,7 +142,7 @@ BEGIN
                     LIMIT v_window
                 ) AS w
                 WHERE v_lanes = 1 OR v_number = coalesce(
-                    w.key_hash, (w.msg_id & 2147483647)::integer
+                    w.key_hash, (w.msg_id & 2147483647::bigint)::integer
                 ) % v_lanes
                 LIMIT v_limit
             ) AS b;
@@ -175,7 +175,7 @@ BEGIN
             EXIT WHEN v_place >= v_end - 1 OR v_looked > 100000;
         END LOOP;
         IF v_size > 0 THEN
-            v_epoch := nextval('pgmq.epoch_$queue');
+            v_epoch := nextval('pgmq.epoch_$queue'::regclass);
             INSERT INTO pgmq.lane_$queue
             VALUES (
                 reader, v_number, v_epoch, v_lanes, v_state.done, v_last, v_epoch,
@@ -188,13 +188,13 @@ BEGIN
                 FROM pgmq.q_$queue AS m
                 WHERE m.msg_id > v_place AND m.msg_id <= v_last
                     AND (v_lanes = 1 OR v_number = coalesce(
-                        m.key_hash, (m.msg_id & 2147483647)::integer
+                        m.key_hash, (m.msg_id & 2147483647::bigint)::integer
                     ) % v_lanes)
                 ORDER BY m.msg_id;
         ELSIF v_place > v_state.done + 1000
             OR v_place > v_state.done AND v_state.changed_at < v_now - interval '1 second'
         THEN
-            v_epoch := nextval('pgmq.epoch_$queue');
+            v_epoch := nextval('pgmq.epoch_$queue'::regclass);
             INSERT INTO pgmq.lane_$queue
             VALUES (
                 reader, v_number, v_epoch, v_lanes, v_place, v_place, v_epoch, '-infinity', 0, null,

@@ -50,7 +50,7 @@ COMMENT ON FUNCTION pgmq._raise_not_leased(text, integer, bigint) IS
 
 CREATE OR REPLACE FUNCTION pgmq._refuse_delay(queue_name text)
 RETURNS void
-LANGUAGE plpgsql IMMUTABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
