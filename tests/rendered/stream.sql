@@ -12,7 +12,7 @@ AS $$
 DECLARE
     v_state record;
 BEGIN
-    PERFORM FROM pgmq.q_stream WHERE false;     -- locked first: see drop_queue
+    PERFORM FROM pgmq.q_stream WHERE NOT pgmq._may_use_lanes('INSERT', 'stream'::text);
     SELECT l.* INTO v_state
     FROM pgmq.lane_stream AS l
     WHERE l.group_name = reader AND l.lane = number AND l.version = lease AND l.epoch = lease
@@ -167,7 +167,7 @@ DECLARE
     v_size integer;
     v_epoch bigint;
 BEGIN
-    PERFORM FROM pgmq.q_stream WHERE false;     -- locked first: see drop_queue
+    PERFORM FROM pgmq.q_stream WHERE NOT pgmq._may_use_lanes('INSERT', 'stream'::text);
     v_next := 1 + coalesce(pg_catalog.pg_sequence_last_value('pgmq.q_stream_msg_id_seq'), 0);
     SELECT l.* INTO v_state
     FROM pgmq.lane_stream AS l
