@@ -46,4 +46,6 @@ COMMENT ON FUNCTION pgmq.alter_group(text, text, integer, text, boolean, text[])
 'Change options of a group; those that are left out, or null, stay as they are.
 
 clear names options to take away: max_deliveries, dead_letter_queue. See create_group for what they
-mean. Only the owner of the stream may call this.';
+mean. A change counts at once, also for batches that are leased.
+
+Only the owner of the stream may call this. Raises an error for an unknown group or option.';

@@ -22,4 +22,5 @@ COMMENT ON FUNCTION pgmq.commit_and_fetch(text, text, integer, bigint, integer, 
 'Commit the last batch and lease the next one, in one statement and one commit.
 
 With a null lane nothing is committed, as at the beginning. If the lease of the last batch is lost,
-an error says so, and nothing is leased. The next batch may be of another lane.';
+this raises an error (object_not_in_prerequisite_state), and leases nothing. The next batch may be
+of another lane. No rows mean that nothing is leased: begin with a null lane again.';

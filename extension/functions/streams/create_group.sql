@@ -52,17 +52,22 @@ $$;
 COMMENT ON FUNCTION pgmq.create_group(text, text, text, integer, integer, text, boolean) IS
 'Create a group of consumers, which reads all messages of a stream once.
 
-start says where it begins: at "earliest", the oldest message there is; at "latest", with what is
-not yet settled; at a msg_id; or at a time: with the first message sent then or later. (What other
-transactions have not committed yet is never missed.)
+group_name has 1 to 255 bytes; upper and lower case differ. start says where it begins, as a text:
+- "earliest": with the oldest message there is.
+- "latest": with what is sent from now on, and what other transactions have not committed yet.
+- A msg_id, in digits: with that message. One more than the last is allowed.
+- A time, such as "yesterday": with the first message sent then or later. Messages have the time at
+  which their transaction began. A time to come means "latest".
 
 A group has 1 to 64 lanes, and each is leased to one consumer at a time. All messages of a key
-(header x-pgmq-group) go to the same lane, so they stay in order. Messages without a key go to any
-lane. The number of lanes cannot be changed later.
+(header x-pgmq-group) go to the same lane, so they stay in order. Messages without a key are dealt
+out to the lanes by msg_id. The number of lanes cannot be changed later.
 
-max_deliveries and dead_letter_queue: a batch that fails is handed out again, each time in smaller
-pieces. A message that has failed max_deliveries times, the last time alone, is copied to this
-queue, which is created if missing, and the group goes on after it. Without them a failing batch is
-handed out again and again. keep_unread: retention drops no segment that the group has yet to read.
+max_deliveries (1 to 200) and dead_letter_queue: a batch that fails is handed out again, each time
+in smaller pieces. A message that has failed max_deliveries times, the last time alone, is copied to
+this queue, which is created if missing, and the group goes on after it. Without max_deliveries a
+failing batch is handed out again and again, and reject alone copies messages to the queue.
+keep_unread (null: true): retention drops no segment that the group has yet to read.
 
-Only the owner of the stream may call this. If the group exists, this only raises a notice.';
+Only the owner of the stream may call this. If the group exists, this only raises a notice, and
+changes no option.';

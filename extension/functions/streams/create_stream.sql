@@ -21,10 +21,13 @@ COMMENT ON FUNCTION pgmq.create_stream(text, text, text) IS
 'Create a stream: a log of messages, which groups of consumers read, each at its own pace.
 
 Messages are sent to it as to a queue. They stay, in the order of their msg_ids, until retention
-drops the segment that they are in. segment_interval is a duration, or a number of msg_ids: a new
-segment begins then, and msg_ids go on at a greater number. retention_interval is a duration or a
-number of messages, too: a segment is dropped when all of it is older, or when so many messages came
-after it. A null retention_interval keeps everything. A segment that a group with keep_unread has
-still to read is kept.
+drops the segment that they are in.
 
-Sends, fetches and maintain do this upkeep. If the stream exists, this only raises a notice.';
+segment_interval says when a segment ends: a duration from a second on (days end at midnight UTC),
+or a number of msg_ids from 100 on. After a segment that ends at a time, msg_ids go on at a greater
+number. retention_interval is a duration or a number of messages: a segment is dropped when all of
+it is older, or when so many messages came after it. Null keeps everything. A segment that a group
+with keep_unread has still to read is kept.
+
+Sends, fetches and maintain do this upkeep. If the stream exists, this only raises a notice, and
+changes nothing. A queue of another kind with this name is an error.';

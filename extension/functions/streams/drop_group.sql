@@ -24,5 +24,8 @@ $$;
 COMMENT ON FUNCTION pgmq.drop_group(text, text) IS
 'Drop a group of a stream; false, with a notice, when there is no such group.
 
-Its consumers get errors from then on. Retention no longer waits for it. This waits for transactions
-that read as the group. Only the owner of the stream may call this.';
+Its consumers get errors from then on. Retention no longer waits for it. Its dead-letter queue
+stays. This waits for transactions that read as the group. If a role was granted to read as the
+group, it waits for all that read the stream, and they wait until this transaction ends.
+
+Only the owner of the stream may call this.';

@@ -29,4 +29,6 @@ $$;
 COMMENT ON FUNCTION pgmq.extend_lease(text, text, integer, bigint, integer) IS
 'Keep a batch for vt seconds from now on, as a heartbeat; false if the lease is lost.
 
-While a transaction that has fetched the batch stays open, nobody else can get it anyway.';
+A negative vt counts as 0: somebody else may have it at once. While a transaction that has fetched
+the batch stays open, nobody else can get it anyway. It is false, too, while another transaction has
+the lane: see commit.';

@@ -17,11 +17,14 @@ COMMENT ON FUNCTION pgmq.fetch(text, text, integer, integer) IS
 For vt seconds nobody else gets messages of that lane. Then, or when the batch is given back, it is
 handed out again. lane and epoch, the same in all rows, are the lease: give them to commit, release,
 reject or extend_lease. delivery_ct is 1, and one more for each time that a batch with the message
-has failed. No rows mean that there is nothing new, or that all lanes are leased.
+has failed: was given back with an error, or not committed in time.
 
 Only what is settled is handed out: a transaction that has sent and stays open holds back what comes
-after it. Within one transaction, fetch, work and commit happen together or not at all. Then other
-consumers take other lanes.
+after it. So no rows mean that there is nothing new, that it is held back, or that the lanes with
+messages are leased. A batch may be smaller than what is there.
 
-qty is 1 to 100,000. Raises an error for an unknown group, a role without grant_fetch, and in a
-REPEATABLE READ or SERIALIZABLE transaction.';
+Within one transaction, fetch, work and commit happen together or not at all. The lane is locked
+until the transaction ends, whatever vt says, and other consumers take other lanes.
+
+qty is 1 to 100,000; a negative vt counts as 0. Raises an error for an unknown group, a role
+without grant_fetch, and in a REPEATABLE READ or SERIALIZABLE transaction.';

@@ -31,5 +31,5 @@ $$;
 COMMENT ON FUNCTION pgmq.fetch_with_poll(text, text, integer, integer, integer, integer) IS
 'Like fetch, but if there is nothing, look again until there is, or the time is up.
 
-It looks every poll_interval_ms (null: 100) for up to max_poll_seconds (null: 5). With await a
-consumer is woken earlier, and keeps no transaction open.';
+It looks every poll_interval_ms (null: 100) for up to max_poll_seconds (null: 5), once at least. The
+transaction stays open meanwhile. With await a consumer is woken earlier, and keeps none open.';

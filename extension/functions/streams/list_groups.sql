@@ -97,12 +97,15 @@ COMMENT ON FUNCTION pgmq.list_groups(text) IS
 
 committed: everything up to this msg_id is committed, in all lanes. lag: how many messages are not,
 counted up to 10,000, and then by msg_ids, rolled back ones included. lag_seconds: the age of the
-oldest of them. failing_lanes and error: lanes whose next batch has failed, and why. waits_for: a
-transaction that has sent to the stream and stays open, so that nothing behind it can be read.
-held_bytes and held_since: what retention would have dropped but for this group, which has yet to
-read it, and since when.
+oldest of them, null if there is none. leased_lanes: how many are leased right now. failing_lanes
+and error: how many have failed with what comes next, and why. waits_for: a transaction that has
+sent to the stream and has been open for a second, so that nothing behind it can be read; null
+without one, or without lag. held_bytes and held_since: what retention would have dropped but for
+this group, which has yet to read it, and since when; 0 and null if that is nothing.
 
-Only groups that the caller may read as, or monitor, are shown.';
+Only groups that the caller may read as, or monitor, are shown. Without a name, streams are left
+out whose owner could use the caller''s rights, as those of others are for a superuser, with a
+warning.';
 
 CREATE OR REPLACE FUNCTION pgmq._lag(
     queue_name text,

@@ -38,7 +38,8 @@ COMMENT ON FUNCTION pgmq.list_lanes(text) IS
 
 committed: all messages of the lane up to this msg_id are committed. leased_up_to and leased_by: the
 batch that was handed out, and to which session; null without one. leased_until: until then nobody
-else gets the lane, because it is leased, or was given back with a delay. failures: how often what
-comes next was handed out in vain, the last time because of error.
+else gets the lane, because it is leased, or was given back with a delay; a time that has passed
+means nothing. failures: how often what comes next was handed out in vain, the last time because of
+error.
 
 Only lanes that the caller may read as, or monitor, are shown.';

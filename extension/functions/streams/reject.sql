@@ -55,8 +55,12 @@ $$;
 COMMENT ON FUNCTION pgmq.reject(text, text, integer, bigint, bigint, text) IS
 'Copy a message to the group''s dead-letter queue, and go on after it; false if the lease is lost.
 
-What comes before it in the batch is committed with it, and the lease of the rest goes on. The copy
-has the header x-pgmq-dead-letter, which names the stream, the group and the error. Raises an error
+What comes before it in the batch is committed with it, and the lease of the rest goes on. After the
+last message of the batch the lease ends. The copy has the header x-pgmq-dead-letter, which names
+the stream, the group and the error. The message itself stays in the stream.
+
+It needs no max_deliveries, and no right to the dead-letter queue. It is false, too, while another
+transaction has the lane: see commit. Raises an error
 if the group has no dead-letter queue, or the message is not in the batch.';
 
 CREATE OR REPLACE FUNCTION pgmq._is_in_lane(

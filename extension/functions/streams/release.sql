@@ -29,6 +29,10 @@ $$;
 COMMENT ON FUNCTION pgmq.release(text, text, integer, bigint, integer, text) IS
 'Give a batch back, so that it is handed out again after delay seconds; false if the lease is lost.
 
-What was committed of it stays so. With an error it counts as a failure: the next time it comes in
-smaller pieces, and a message that has failed alone for the last time becomes a dead letter, as the
-options of the group say. Without an error it counts as untouched.';
+What was committed of it stays so. Until then the lane waits, with all that comes after the batch. A
+delay of 0 or less means at once.
+
+With an error it counts as a failure, also with an empty one. If the group has max_deliveries, the
+batch comes in smaller pieces next time, and a message that has failed alone for the last time
+becomes a dead letter. Without an error (null) it counts as untouched. It is false, too, while
+another transaction has the lane: see commit.';

@@ -19,5 +19,10 @@ $$;
 COMMENT ON FUNCTION pgmq.seek(text, text, text) IS
 'Have a group read from somewhere else, to replay or to skip; return the msg_id it goes on from.
 
-start is as in create_group. All leases of the group end: commits of what was handed out before
-return false. This waits for transactions that read as the group.';
+start is as in create_group. All lanes go there. All leases of the group end, and its failures are
+forgotten: commits of what was handed out before return false. This waits for transactions that read
+as the group, and takes effect when the transaction commits.
+
+The owner of the stream and roles with grant_fetch for the group may call this. Raises an error for
+an unknown group, for a msg_id that the stream has not reached, and in a REPEATABLE READ or
+SERIALIZABLE transaction.';
