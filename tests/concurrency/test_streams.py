@@ -329,6 +329,21 @@ def test_a_transaction_keeps_its_lane_and_nobody_waits(
     assert _all(stream) == [1, 2, 3, 4, 5]
 
 
+def test_nothing_is_left_of_a_group_that_is_dropped_while_it_reads(
+    stream: psycopg.Connection, connect: Connect
+) -> None:
+    stream.execute("SELECT pgmq.create_group('s', 'wide', 'earliest', 4)")
+    stream.execute(
+        "SELECT pgmq.send_batch('s', array_agg(to_jsonb(i))) FROM generate_series(1, 9) i"
+    )
+    reader = connect(autocommit=False)
+    assert reader.execute(FETCH.encode(), ["wide", 60, 9]).fetchall()
+    dropping = Waiting(connect(), "SELECT pgmq.drop_group('s', 'wide')").until_it_waits(stream)
+    reader.commit()
+    dropping.result()
+    assert one(stream, "SELECT count(*) FROM pgmq.lane_s WHERE group_name = 'wide'") == 0
+
+
 def test_a_group_that_begins_beside_producers_misses_nothing_later(
     stream: psycopg.Connection, other: psycopg.Connection
 ) -> None:

@@ -10,6 +10,9 @@ BEGIN
     IF group_name IS NULL THEN
         PERFORM pgmq._raise_null('group name', 'pgmq.list_groups() has the names there are.');
     END IF;
+    -- This waits for transactions that have a lane. Then the state that they leave is seen, and nobody
+    -- makes another one.
+    PERFORM pgmq._move_group(v_stream, group_name, 0);
     DELETE FROM pgmq.stream_group AS g
     WHERE g.queue_name = v_stream AND g.group_name = drop_group.group_name;
     IF NOT FOUND THEN
