@@ -149,6 +149,7 @@
 
 -- policies
 \ir functions/policy/set_policy.sql
+\ir functions/policy/alter_policy.sql
 \ir functions/policy/get_policy.sql
 \ir functions/policy/redrive.sql
 \ir functions/policy/move.sql

@@ -226,7 +226,7 @@ def test_a_queue_without_a_window_refuses_send_once_and_ignores_the_header(
             psycopg.errors.ObjectNotInPrerequisiteState, match='queue "q" has no dedup_window'
         ) as caught:
             db.execute(f"SELECT pgmq.send_once('q', {call})".encode())
-        assert "pgmq.set_policy('q', dedup_window" in str(caught.value.diag.message_hint)
+        assert "pgmq.alter_policy('q', dedup_window" in str(caught.value.diag.message_hint)
     for n in (1, 2):
         assert ids(db, "SELECT pgmq.send('q', '1', %s)", _key("a")) == [n]
 

@@ -80,7 +80,48 @@ def test_a_policy_that_makes_no_sense_is_refused(
     assert one(queue, "SELECT max_receives FROM pgmq.get_policy('q')") == 7
 
 
-@pytest.mark.parametrize("call", ["SELECT pgmq.set_policy('no')", "SELECT pgmq.get_policy('no')"])
+def test_alter_changes_what_it_is_given_and_set_says_what_it_takes_away(
+    queue: psycopg.Connection,
+) -> None:
+    said: list[Any] = []
+    queue.add_notice_handler(lambda notice: said.append(notice.message_primary))
+    stored = "SELECT to_jsonb(p) - 'queue_name' FROM pgmq.get_policy('q') AS p"
+    off = one(queue, stored)
+    now = dict(off)
+    for given, clear in (
+        ({"max_receives": 5, "dead_letter_queue": "dead"}, []),
+        ({"retry_delay": "00:00:01", "retry_delay_max": "00:01:00", "retry_jitter": 0.5}, []),
+        ({"message_ttl": "01:00:00", "archive_retention": "02:00:00"}, []),
+        ({"dedup_window": "03:00:00", "max_in_flight": 7, "ack_archives": True}, []),
+        ({}, ["message_ttl", "ack_archives"]),
+        ({"max_receives": 6}, ["max_receives", "retry_jitter"]),
+        ({}, []),
+    ):
+        options = "".join(f", {name} => '{value}'" for name, value in given.items())
+        queue.execute(f"SELECT pgmq.alter_policy('Q'{options}, clear => %s)".encode(), [clear])
+        now |= {name: off[name] for name in clear} | given
+        assert one(queue, stored) == now
+    assert said == []
+    _policy(queue, "max_receives => 6, retry_jitter => 0, dedup_window => '3 h'")
+    (text,) = said
+    assert text.startswith('queue "q" no longer has archive_retention, dead_letter_queue,')
+    for options, text in (
+        ("clear => '{ttl}'", 'a policy has no option "ttl"'),
+        ("clear => '{queue_name}'", 'a policy has no option "queue_name"'),
+        ("retry_jitter => 0.1", "retry_jitter needs a retry_delay"),
+    ):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match=text):
+            queue.execute(f"SELECT pgmq.alter_policy('q', {options})".encode())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "SELECT pgmq.set_policy('no')",
+        "SELECT pgmq.alter_policy('no')",
+        "SELECT pgmq.get_policy('no')",
+    ],
+)
 def test_a_policy_needs_a_queue(db: psycopg.Connection, call: str) -> None:
     with pytest.raises(psycopg.errors.UndefinedTable, match='queue "no" does not exist'):
         db.execute(call.encode())

@@ -88,8 +88,7 @@ BEGIN
     RAISE EXCEPTION 'queue "%" has no dedup_window', queue_name
         USING ERRCODE = 'object_not_in_prerequisite_state',
             HINT = pg_catalog.format(
-                'Its owner can set one: SELECT pgmq.set_policy(%L, dedup_window => ''1 hour''),'
-                ' with the rest of its policy.',
+                'Its owner can SELECT pgmq.alter_policy(%L, dedup_window => ''1 hour'').',
                 queue_name
             );
 END

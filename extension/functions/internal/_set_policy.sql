@@ -1,4 +1,4 @@
--- The parts of set_policy().
+-- The parts of set_policy() and alter_policy().
 CREATE OR REPLACE FUNCTION pgmq._check_policy(policy pgmq.policy)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE
@@ -113,3 +113,64 @@ COMMENT ON FUNCTION pgmq._ensure_dead_letter_queue(text, text) IS
 'The proper name of a queue that is to take the dead letters of another.
 
 The queue is created if it is missing, and locked against being dropped.';
+
+CREATE OR REPLACE FUNCTION pgmq._lock_policy(queue_name text)
+RETURNS pgmq.policy
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_policy pgmq.policy;
+    v_name text;
+BEGIN
+    PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
+    -- One call at a time: two at once could close a circle of dead-letter queues between them.
+    PERFORM pg_advisory_xact_lock(hashtext('pgmq.policy'));
+    v_name := pgmq._lock_queue_name(queue_name);
+    IF v_name IS NULL THEN
+        RAISE EXCEPTION 'queue "%" does not exist', queue_name
+            USING ERRCODE = 'undefined_table', HINT = 'It has just been dropped.';
+    END IF;
+    v_policy := pgmq._policy_of(v_name);
+    v_policy.queue_name := v_name;
+    RETURN v_policy;
+END
+$$;
+COMMENT ON FUNCTION pgmq._lock_policy(text) IS
+'The policy of a queue, which nobody else changes until the transaction ends.';
+
+CREATE OR REPLACE FUNCTION pgmq._replace_policy(policy pgmq.policy)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_none pgmq.policy;
+BEGIN
+    PERFORM pgmq._check_policy(policy);
+    IF pgmq._is_stream(pgmq._queue_table(policy.queue_name)) AND policy IS DISTINCT FROM (
+        policy.queue_name, null, null, null, null, 0, null, null, policy.dedup_window, null, false
+    )::pgmq.policy
+    THEN
+        RAISE EXCEPTION 'stream "%" has no policy but dedup_window', policy.queue_name
+            USING ERRCODE = 'feature_not_supported',
+                HINT = 'Its groups have options: see create_group() and alter_group().';
+    END IF;
+    IF policy.dead_letter_queue IS NOT NULL THEN
+        PERFORM pgmq._refuse_stream(policy.dead_letter_queue);
+        policy.dead_letter_queue := pgmq._ensure_dead_letter_queue(
+            policy.queue_name, policy.dead_letter_queue
+        );
+    END IF;
+    DELETE FROM pgmq.policy AS p WHERE p.queue_name = policy.queue_name;
+    v_none := pgmq._policy_of(policy.queue_name);
+    v_none.queue_name := policy.queue_name;
+    IF policy IS DISTINCT FROM v_none THEN
+        INSERT INTO pgmq.policy SELECT (policy).*;
+    END IF;
+    PERFORM pgmq._lay_out_policy(policy);
+    PERFORM pgmq._compile(policy.queue_name);
+END
+$$;
+COMMENT ON FUNCTION pgmq._replace_policy(pgmq.policy) IS
+'Store the policy of a queue, which _lock_policy() has locked, and compile it into the queue.';

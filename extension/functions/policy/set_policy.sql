@@ -16,47 +16,29 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_policy pgmq.policy := (
-        queue_name, max_receives, dead_letter_queue, retry_delay, retry_delay_max,
+    v_before CONSTANT pgmq.policy := pgmq._lock_policy(queue_name);
+    v_policy CONSTANT pgmq.policy := (
+        v_before.queue_name, max_receives, dead_letter_queue, retry_delay, retry_delay_max,
         coalesce(retry_jitter, 0)::real, message_ttl, archive_retention, dedup_window, max_in_flight,
         coalesce(ack_archives, false)
     );
+    v_off text;
 BEGIN
-    PERFORM pgmq._check_policy(v_policy);
-    PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
-
-    IF pgmq._is_stream(pgmq._queue_table(queue_name)) AND v_policy IS DISTINCT FROM (
-        queue_name, null, null, null, null, 0, null, null, dedup_window, null, false
-    )::pgmq.policy
-    THEN
-        RAISE EXCEPTION 'stream "%" has no policy but dedup_window', queue_name
-            USING ERRCODE = 'feature_not_supported',
-                HINT = 'Its groups have options: see create_group() and alter_group().';
+    PERFORM pgmq._replace_policy(v_policy);
+    SELECT string_agg(b.key, ', ' ORDER BY b.key) INTO v_off
+    FROM jsonb_each(to_jsonb(v_before)) AS b
+    INNER JOIN jsonb_each(to_jsonb(v_policy)) AS a USING (key)
+    WHERE b.value NOT IN ('null', '0', 'false') AND a.value IN ('null', '0', 'false');
+    IF v_off IS NOT NULL THEN
+        RAISE NOTICE 'queue "%" no longer has %', v_policy.queue_name, v_off
+            USING HINT = 'alter_policy() changes only what it is given.';
     END IF;
-    -- One call at a time: two at once could close a circle of dead-letter queues between them.
-    PERFORM pg_advisory_xact_lock(hashtext('pgmq.policy'));
-    v_policy.queue_name := pgmq._lock_queue_name(queue_name);
-    IF v_policy.queue_name IS NULL THEN
-        RAISE EXCEPTION 'queue "%" does not exist', queue_name
-            USING ERRCODE = 'undefined_table', HINT = 'It has just been dropped.';
-    END IF;
-    IF dead_letter_queue IS NOT NULL THEN
-        PERFORM pgmq._refuse_stream(dead_letter_queue);
-        v_policy.dead_letter_queue := pgmq._ensure_dead_letter_queue(
-            v_policy.queue_name, dead_letter_queue
-        );
-    END IF;
-
-    DELETE FROM pgmq.policy AS p WHERE p.queue_name = v_policy.queue_name;
-    IF v_policy IS DISTINCT FROM pgmq._policy_of(v_policy.queue_name) THEN
-        INSERT INTO pgmq.policy SELECT (v_policy).*;
-    END IF;
-    PERFORM pgmq._lay_out_policy(v_policy);
-    PERFORM pgmq._compile(v_policy.queue_name);
 END
 $$;
 COMMENT ON FUNCTION pgmq.set_policy(text, integer, text, interval, interval, double precision, interval, interval, interval, integer, boolean) IS
 'Set the whole policy of a queue (what is left out or null is off) and compile it into the queue.
+
+A notice names what the queue had and no longer has; alter_policy changes single options.
 
 - max_receives, message_ttl, dead_letter_queue: a message that was received max_receives times, or
   is older than message_ttl (or than the seconds in its header x-pgmq-ttl), is moved away by the
