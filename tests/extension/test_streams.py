@@ -456,6 +456,9 @@ def test_a_role_without_rights_is_told_which_grant_it_needs(
             other.execute(f"SELECT * FROM pgmq.{call}".encode())
         assert f"{grant}'{name}')" in str(error.value.diag.message_hint)
     other.execute("SELECT * FROM pgmq.list_groups()")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as error:
+        other.execute("SELECT * FROM pgmq.peek('s')")
+    assert f"grant_fetch('s', <group>, '{name}')" in str(error.value.diag.message_hint)
 
 
 def test_a_superuser_looks_into_the_streams_of_others_by_name_only(

@@ -88,8 +88,12 @@ BEGIN
     )
         USING ERRCODE = 'insufficient_privilege',
             HINT = format(
-                'Its owner can SELECT pgmq.%I(%L, %L).',
-                CASE privilege WHEN 'INSERT' THEN 'grant_send' ELSE 'grant_consume' END,
+                CASE
+                    WHEN privilege = 'INSERT' THEN 'Its owner can SELECT pgmq.grant_send(%L, %L).'
+                    WHEN pgmq._is_stream(queue)
+                        THEN 'Its owner can SELECT pgmq.grant_fetch(%L, <group>, %L).'
+                    ELSE 'Its owner can SELECT pgmq.grant_consume(%L, %L).'
+                END,
                 queue_name, current_user
             );
 END

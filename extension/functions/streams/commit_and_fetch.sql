@@ -13,7 +13,7 @@ BEGIN
     IF lane IS NOT NULL AND NOT pgmq.commit(stream_name, group_name, lane, epoch) THEN
         RAISE EXCEPTION 'the lease of lane % of group "%" is lost', lane, group_name
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'The batch is, or will be, handed out again: call fetch() to go on.';
+                HINT = 'It was committed before, or others get it: call fetch() to go on.';
     END IF;
     RETURN QUERY SELECT * FROM pgmq.fetch(stream_name, group_name, vt, qty);
 END
