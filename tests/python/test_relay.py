@@ -549,6 +549,144 @@ def test_a_message_that_is_locked_holds_up_no_other_and_is_sent_once(
     assert slow.got == ["1", "2", "3", "4"]
 
 
+def _behind(db: psycopg.Connection) -> int:
+    [(lag,)] = db.execute("SELECT lag FROM pgmq.list_groups('orders')").fetchall()
+    return int(lag)
+
+
+def _stream(db: psycopg.Connection, numbers: range, options: str = "") -> None:
+    """Send numbers to a stream, of keys that their last digit names."""
+    db.execute("SELECT pgmq.create_stream('orders')")
+    db.execute(f"SELECT pgmq.create_group('orders', 'out', 'earliest'{options})".encode())
+    db.execute(
+        """
+        SELECT count(*) FROM pgmq.send_batch(
+            'orders',
+            ARRAY(SELECT to_jsonb(i) FROM unnest(%(numbers)s::integer[]) AS i),
+            ARRAY(
+                SELECT jsonb_build_object('x-pgmq-group', i %% 10)
+                FROM unnest(%(numbers)s::integer[]) AS i
+            )
+        )
+        """,
+        {"numbers": list(numbers)},
+    )
+
+
+@pytest.mark.slow
+def test_a_stream_arrives_whole_and_each_key_in_order_while_the_broker_is_killed(
+    rabbitmq: RabbitMQ, connect: Connect, dsn: str
+) -> None:
+    db = connect()
+    _stream(db, range(2000), ", 4")
+    forward = Relay(dsn, "orders", f"{rabbitmq.url}?queue=stream", group="out", batch=50, vt=3)
+    with _running(forward):
+        _until(lambda: _behind(db) < 1500)
+        rabbitmq.kill()
+        before = _behind(db)
+        lease = "SELECT max(leased_until) > clock_timestamp() FROM pgmq.list_lanes('orders')"
+        # Longer than the lease.
+        end = time.monotonic() + 4
+        _until(lambda: time.monotonic() > end or db.execute(lease).fetchone() != (True,))
+        assert db.execute(lease).fetchone() == (True,)
+        assert _behind(db) in range(before - 50, before + 1)
+        assert db.execute("SELECT max(failures) FROM pgmq.list_lanes('orders')").fetchone() == (0,)
+        rabbitmq.start()
+        _until(lambda: _behind(db) == 0, 60)
+    got = [json.loads(message.body) for message in rabbitmq.drain("stream")]
+    first = list(dict.fromkeys(got))
+    assert sorted(first) == list(range(2000))
+    assert len(got) <= 2000 + 50
+    for key in range(10):
+        assert [number for number in first if number % 10 == key] == list(range(key, 2000, 10))
+
+
+class _ChoosyBroker(_SlowBroker):
+    """Refuses some messages, until it is told to take them."""
+
+    def __init__(self, *refused: str) -> None:
+        super().__init__(0)
+        self.refused = set(refused)
+
+    def send(self, messages: Any, progress: Any) -> None:
+        for message in messages:
+            progress.pause()
+            if not progress.wanted(message):
+                continue
+            if message.body in self.refused:
+                progress.settled(message, "it does not like it")
+            else:
+                self.got.append(message.body)
+                progress.settled(message)
+
+
+def test_what_a_broker_refuses_of_a_stream_goes_to_the_groups_dead_letters(
+    db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stream(db, range(10), ", dead_letter_queue => 'dead'")
+    choosy = _ChoosyBroker("3", "4", "9")
+    monkeypatch.setattr("pgmq.relay.broker", lambda *_: choosy)
+    assert Relay(dsn, "orders", "x://", group="out").run(until_empty=True) == 7
+    assert choosy.got == ["0", "1", "2", "5", "6", "7", "8"]
+    dead = db.execute(
+        "SELECT message, headers -> 'x-pgmq-dead-letter' ->> 'group', headers ->> 'x-pgmq-error'"
+        " FROM pgmq.q_dead ORDER BY msg_id"
+    ).fetchall()
+    assert dead == [(number, "out", "it does not like it") for number in (3, 4, 9)]
+    assert _behind(db) == 0
+
+
+def test_what_a_broker_refuses_of_a_stream_is_tried_again_and_nothing_else_is(
+    db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stream(db, range(10))
+    choosy = _ChoosyBroker("3")
+    monkeypatch.setattr("pgmq.relay.broker", lambda *_: choosy)
+    with _running(Relay(dsn, "orders", "x://", group="out", poll=0.1)):
+        state = "SELECT committed, failures, error FROM pgmq.list_lanes('orders')"
+        _until(lambda: db.execute(state).fetchone() == (3, 1, "it does not like it"))
+        choosy.refused.clear()
+        _until(lambda: _behind(db) == 0)
+    assert choosy.got == ["0", "1", "2", "4", "5", "6", "7", "8", "9", "3"]
+
+
+def test_a_relay_of_a_stream_that_is_stopped_gives_back_what_it_has_not_sent(
+    db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stream(db, range(100))
+    slow = _SlowBroker()
+    monkeypatch.setattr("pgmq.relay.broker", lambda *_: slow)
+    with _running(Relay(dsn, "orders", "slow://", group="out")):
+        _until(lambda: len(slow.got) > 1)
+    assert len(slow.got) < 20
+    lane = "SELECT committed, leased_up_to, failures FROM pgmq.list_lanes('orders')"
+    assert db.execute(lane).fetchall() == [(len(slow.got), None, 0)]
+
+
+def test_a_relay_sends_no_more_of_a_batch_whose_lease_is_lost(
+    db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stream(db, range(100))
+    slow = _SlowBroker(0.02)
+    monkeypatch.setattr("pgmq.relay.broker", lambda *_: slow)
+    with _running(Relay(dsn, "orders", "slow://", group="out", vt=1)):
+        _until(lambda: len(slow.got) > 5)
+        db.execute("SELECT pgmq.seek('orders', 'out', 'earliest')")
+        _until(lambda: _behind(db) == 0)
+    again = slow.got.index("0", 1)
+    assert again < 50
+    assert slow.got == [str(n) for n in range(again)] + [str(n) for n in range(100)]
+
+
+@pytest.mark.parametrize("stream", ["nowhere", "orders"])
+def test_a_relay_of_a_group_that_is_not_there_says_so(
+    stream: str, db: psycopg.Connection, dsn: str
+) -> None:
+    db.execute("SELECT pgmq.create_stream('orders')")
+    with pytest.raises(psycopg.errors.Error, match="nowhere"):
+        Relay(dsn, stream, "memory://", group="nowhere").run()
+
+
 @pytest.mark.parametrize("codes", [(None, "UNKNOWN_TOPIC_OR_PART"), (None, "_MSG_TIMED_OUT")])
 def test_what_kafka_does_not_take_of_one_message_keeps_no_other_waiting(
     codes: tuple[str | None, str],

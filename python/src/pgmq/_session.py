@@ -21,11 +21,10 @@ from pgmq._wire import JSONText
 from pgmq.sync_operations import SyncPGMQueueOperationsMixin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import timedelta
 
     from pgmq._statements import Statement
-    from pgmq.messages import Message
 
 __all__ = ["Session", "StoppedError"]
 
@@ -165,9 +164,7 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
             return self._run(statement, None)
         return False
 
-    def next_batch(
-        self, queue: str, read: Callable[[], list[Message]], poll: float
-    ) -> list[Message]:
+    def next_batch(self, queue: str, read: Callable[[], Sequence[T]], poll: float) -> Sequence[T]:
         """Read; when that gives nothing, wait until there may be something, or stop is set.
 
         That is until the queue wakes its consumers, or where it does not for `poll` seconds; so

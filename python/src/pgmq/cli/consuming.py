@@ -72,9 +72,10 @@ def consume(options: Options) -> None:
         nargs="?",
         help="default: PGMQ_RELAY_URL, which other users do not see",
     ),
+    arg("--group", metavar="NAME", help="forward a stream, as this group of its readers"),
     arg("--vt", type=at_least(3), default=30, metavar="SECONDS",
          help="visibility timeout, extended while the broker is away (default: 30)"),
-    arg("--batch", type=at_least(1), default=100, metavar="N", help="default: 100"),
+    arg("--batch", type=at_least(1), metavar="N", help="default: 100, of a stream 1000"),
     arg("--poll", type=seconds, default=1.0, metavar="SECONDS",
          help="look so often into an empty queue without wake-ups (default: 1)"),
     arg("--until-empty", action="store_true", help="end when there is nothing to forward"),
@@ -82,7 +83,8 @@ def consume(options: Options) -> None:
 def relay(options: Options) -> None:
     """Forward a queue to another broker.
 
-    Every message at least once, and in the order of its FIFO group.
+    Every message at least once, and in the order of its FIFO group. With --group a stream, batch by
+    batch, in the order of each key.
 
     URL is amqp:// (RabbitMQ), redis://, sqs:// or another that kombu knows (extra relay), or
     kafka:// (extra kafka). Where messages go there:
@@ -106,7 +108,7 @@ def relay(options: Options) -> None:
     try:
         relay = Relay(
             options.dsn, options.queue, url,
-            batch=options.batch, vt=options.vt, poll=options.poll,
+            group=options.group, batch=options.batch, vt=options.vt, poll=options.poll,
         )  # fmt: skip
     except RelayError as error:
         raise CommandError(str(error)) from error

@@ -6,32 +6,29 @@ is sent by the transaction that makes it true, and acknowledged when the broker 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from psycopg.errors import LockNotAvailable
-
 from pgmq._session import Session, StoppedError
-from pgmq._statements import leases
 from pgmq._wire import backoff
+from pgmq.messages import Message
 from pgmq.relay._brokers import BrokerError, Outgoing, RefusedError, RelayError, broker
+from pgmq.relay._leases import GroupLease, QueueLeases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from pgmq.messages import Message
+    from pgmq.messages import StreamMessage
+    from pgmq.relay._leases import Leases
 
 __all__ = ["Relay", "RelayError"]
 
 GROUP = "x-pgmq-group"
 ROUTING_KEY = "x-pgmq-routing-key"
 MESSAGE_ID = "x-pgmq-message-id"
-_LONGEST_REFUSAL = 60.0  # seconds until a refused message is tried again, at most
-_LOCKED = 2.0  # seconds until a message that somebody else has locked is tried again
 
 _logger = logging.getLogger(__name__)
 
@@ -41,7 +38,8 @@ class Relay:
 
     `batch` messages are leased at a time, for `vt` seconds; the leases are extended while the
     broker is not to be had, so that an outage costs no receipt. Where the queue has no wake-ups,
-    an empty one is looked at every `poll` seconds.
+    an empty one is looked at every `poll` seconds. With `group` the queue is a stream, forwarded as
+    this group, 1,000 messages of a lane at a time, unless `batch` says otherwise.
 
     >>> relay = Relay(dsn, "orders", "memory://?queue=orders")
     >>> relay.run(until_empty=True)
@@ -54,23 +52,22 @@ class Relay:
         queue: str,
         url: str,
         *,
-        batch: int = 100,
+        group: str | None = None,
+        batch: int | None = None,
         vt: int = 30,
         poll: float = 1.0,
     ) -> None:
         self._dsn = dsn
         self._queue = queue
-        self._batch = batch
+        self._group = group
+        self._batch = batch or (100 if group is None else 1000)
         self._vt = vt
         self._poll = poll
         self._stop = threading.Event()
         # A send that takes its whole time must not outlive the lease.
         self._broker = broker(url, queue, min(5.0, vt / 6))
-        self._session: Session
-        self._in_hand: dict[int, Outgoing] = {}
+        self._leases: Leases
         self._settled: list[tuple[Outgoing, str | None]] = []
-        self._locked: list[Outgoing] = []  # arrived, and to be acknowledged when that is possible
-        self._locked_at = 0.0
         self._leased_at = 0.0
         self._forwarded = 0
 
@@ -86,21 +83,26 @@ class Relay:
         """
         _logger.info("from queue %s to %s", self._queue, self._broker)
         try:
-            with Session(self._dsn, name="pgmq relay", stop=self._stop) as self._session:
-                self._session.check(self._queue)
+            with Session(self._dsn, name="pgmq relay", stop=self._stop) as session:
+                self._leases = (
+                    QueueLeases(session, self._queue, self._batch, self._vt)
+                    if self._group is None
+                    else GroupLease(session, self._queue, self._group, self._batch, self._vt)
+                )
+                self._leases.check()
                 while not self._stop.is_set():
                     self._flush()
                     messages = (
                         self._read()
                         if until_empty
-                        else self._session.next_batch(self._queue, self._read, self._poll)
+                        else session.next_batch(self._queue, self._read, self._poll)
                     )
                     if messages:
                         self._forward(messages)
                     elif until_empty:
                         break
-                self._locked_at = 0.0
                 self._flush()
+                self._leases.end()
         except StoppedError:
             pass
         finally:
@@ -108,28 +110,21 @@ class Relay:
             _logger.info("forwarded %d messages", self._forwarded)
         return self._forwarded
 
-    def _read(self) -> list[Message]:
-        """Lease what may be on its way at the same time.
-
-        That is what has no group, and of each group the first message: the next one follows when
-        this one can no longer be refused.
-        """
+    def _read(self) -> Sequence[Message | StreamMessage]:
         self._leased_at = time.monotonic()
-        ungrouped = self._session.read_group(self._queue, None, self._vt, self._batch)
-        return ungrouped + self._session.read_grouped_head(self._queue, self._vt, self._batch)
+        return self._leases.read()
 
-    def _forward(self, messages: list[Message]) -> None:
-        self._in_hand = {}
-        for message in messages:
-            outgoing, reason = self._outgoing(message)
-            self._in_hand[message.msg_id] = outgoing
+    def _forward(self, messages: Sequence[Message | StreamMessage]) -> None:
+        ready = [self._outgoing(message) for message in messages]
+        self._leases.hold(outgoing for outgoing, _ in ready)
+        for outgoing, reason in ready:
             if reason is not None:
                 self.settled(outgoing, reason)
         try:
-            self._send(list(self._in_hand.values()))
+            self._send(list(self._leases.in_hand.values()))
         finally:
             if self._stop.is_set():
-                self._give_back()
+                self._leases.give_back()
 
     def _send(self, messages: list[Outgoing]) -> None:
         """Send until the broker has taken or refused every message."""
@@ -162,7 +157,7 @@ class Relay:
 
     def wanted(self, message: Outgoing) -> bool:
         """Say whether a message is still ours to send."""
-        return message.msg_id in self._in_hand and not self._stop.is_set()
+        return message.msg_id in self._leases.in_hand and not self._stop.is_set()
 
     def patient(self) -> bool:
         """Say whether there is time to wait for a broker that is slow."""
@@ -181,67 +176,21 @@ class Relay:
     def _keep(self) -> None:
         """Extend the leases of all in hand when it is time to."""
         now = time.monotonic()
-        if self._in_hand and now - self._leased_at > self._vt / 6:
-            kept, locked = self._unless_locked(
-                list(self._in_hand.values()),
-                lambda ids, cts: self._session.extend_batch(self._queue, ids, cts, self._vt),
-            )
+        if self._leases.in_hand and now - self._leased_at > self._vt / 6:
+            self._leases.keep()
             self._leased_at = now
-            # Somebody else may be sending what is lost.
-            ours = {*kept, *(message.msg_id for message in locked)}
-            self._in_hand = {key: each for key, each in self._in_hand.items() if key in ours}
-
-    def _unless_locked(
-        self, messages: list[Outgoing], call: Callable[[list[int], list[int]], list[int]]
-    ) -> tuple[list[int], list[Outgoing]]:
-        """Call for messages, but for those that another session has locked; return these too."""
-        try:
-            with self._session.impatient():
-                return call(*leases(messages)), []
-        except LockNotAvailable:
-            free = self._session.unlocked(self._queue, leases(messages)[0])
-            locked = [message for message in messages if message.msg_id not in free]
-            if len(locked) == len(messages) or not locked:
-                return [], messages  # or it was just let go of, or the table is locked
-            others = [message for message in messages if message.msg_id in free]
-            done, more = self._unless_locked(others, call)
-            return done, locked + more
 
     def _flush(self) -> None:
         """Acknowledge what the broker has taken, and return what it has refused."""
         settled, self._settled = self._settled, []
-        taken = [message for message, reason in settled if reason is None]
-        self._forwarded += len(taken)
-        if time.monotonic() - self._locked_at > _LOCKED:
-            taken, self._locked, self._locked_at = self._locked + taken, [], time.monotonic()
-        if taken:
-            acked, locked = self._unless_locked(
-                taken, lambda ids, cts: self._session.ack_batch(self._queue, ids, cts)
-            )
-            self._locked += locked
-            if lost := len(taken) - len(acked) - len(locked):
-                _logger.warning("%d leases were lost: expect duplicates", lost)
         for message, reason in settled:
-            self._in_hand.pop(message.msg_id, None)
-            if reason is not None:
-                self._return(message, reason)
+            if reason is None:
+                self._forwarded += 1
+            else:
+                _logger.warning("%s refused %s: %s", self._broker, message.message_id, reason)
+        self._leases.settle(settled)
 
-    def _return(self, message: Outgoing, reason: str) -> None:
-        delay = min(_LONGEST_REFUSAL, 2.0 ** min(message.read_ct - 1, 30))
-        _logger.warning("%s refused %s: %s", self._broker, message.message_id, reason)
-        # If it is locked, its lease has to end.
-        with contextlib.suppress(LockNotAvailable), self._session.impatient():
-            self._session.nack(self._queue, message.msg_id, message.read_ct, int(delay), reason)
-
-    def _give_back(self) -> None:
-        if self._in_hand:
-            self._unless_locked(
-                list(self._in_hand.values()),
-                lambda ids, cts: self._session.nack_batch(self._queue, ids, cts, 0),
-            )
-            self._in_hand.clear()
-
-    def _outgoing(self, message: Message) -> tuple[Outgoing, str | None]:
+    def _outgoing(self, message: Message | StreamMessage) -> tuple[Outgoing, str | None]:
         """Make a message ready to be sent, or say why it cannot be."""
         reason = None
         headers: Any = None
@@ -253,7 +202,7 @@ class Relay:
         message_id = f"{self._queue}/{message.msg_id}"
         outgoing = Outgoing(
             message.msg_id,
-            message.read_ct,
+            message.read_ct if isinstance(message, Message) else message.delivery_ct,
             message_id,
             message.message or "null",
             headers | {MESSAGE_ID: message_id},

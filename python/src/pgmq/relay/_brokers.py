@@ -22,6 +22,7 @@ _logger = logging.getLogger(__name__)
 
 # What a driver raises before it sends anything, for a header that the protocol cannot carry.
 _NOT_ENCODABLE = (TypeError, ValueError, OverflowError, struct.error)
+_PIECE = 65536  # bytes that are written at a time
 _STEP = 0.5  # seconds without a word to the relay
 _PATIENCE = 15.0  # seconds to wait for a confirmation, at least: sending again makes a copy
 _LONGEST_PATIENCE = 600.0
@@ -279,12 +280,13 @@ class _RabbitMQ(_Kombu):
         self._progress = progress
         with self._errors():
             try:
-                for message in messages:
-                    progress.pause()
-                    if progress.wanted(message):
-                        self._send(message)
-                    if self._blocked is not None:
-                        self._await(progress)
+                with self._gathered():
+                    for message in messages:
+                        progress.pause()
+                        if progress.wanted(message):
+                            self._send(message)
+                        if self._blocked is not None:
+                            self._await(progress)
                 self._await(progress)
             except amqp.AMQPError as error:
                 # The channel or the connection is closed, and with it what was known about others.
@@ -299,6 +301,33 @@ class _RabbitMQ(_Kombu):
                 # py-amqp raises it too when the connection is gone.
                 self.close()
                 raise BrokerError(_reason(error)) from error
+
+    @contextlib.contextmanager
+    def _gathered(self) -> Iterator[None]:
+        """Write in large pieces: a system call for each message costs as much as all the rest.
+
+        What the broker says is not heard meanwhile. A broker that is blocked has each message
+        written, and waited for.
+        """
+        transport = self._connection.connection.transport
+        if self._blocked is not None or not hasattr(transport, "_write"):
+            yield
+            return
+        write, piece = transport._write, bytearray()
+
+        def gather(part: bytes) -> None:
+            nonlocal piece
+            piece += part
+            if len(piece) > _PIECE:
+                full, piece = piece, bytearray()
+                write(full)
+
+        transport._write = gather
+        try:
+            yield
+        finally:
+            transport._write = write
+        write(piece)
 
     def _await_queue(self, progress: Progress) -> None:
         """Wait until a queue that was made here outlives a crash of the broker.
