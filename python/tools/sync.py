@@ -12,6 +12,7 @@ SOURCES = ROOT / "python" / "src"
 
 TWINS = {
     "pgmq/_async_connect.py": "pgmq/_connect.py",
+    "pgmq/_worker/async_group_job.py": "pgmq/_worker/group_job.py",
     "pgmq/_worker/async_job.py": "pgmq/_worker/job.py",
     "pgmq/async_notify_listener.py": "pgmq/sync_notify_listener.py",
     "pgmq/async_operations.py": "pgmq/sync_operations.py",
@@ -40,10 +41,11 @@ WORDS = {
     r"\bAwaitable\[(T)\]": r"\1",
     r"\bAsync(NotificationListener|PGMQueueOperationsMixin)\b": r"Sync\1",
     r"\bAsync(Connection|ConnectionPool|Engine|Methods|Operation|PGMQueue|Session)\b": r"\1",
-    r"\bAsync(ExitStack|Iterator|Job)\b": r"\1",
+    r"\bAsync(ExitStack|GroupJob|Iterator|Job)\b": r"\1",
     r"\basynccontextmanager\b": "contextmanager",
     r"\benter_async_context\b": "enter_context",
     r"\b_async_(connect|operation)\b": r"_\1",
+    r"\basync_job\b": "job",
     r"(\w)_async\b": r"\1",
     r"\bcurrent_loop\b": "current_process",
     "the event loop and the process": "the process",

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
+import itertools
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +22,24 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from pgmq import AsyncPGMQueue, PGMQueue, StreamBatch
+from pgmq import (
+    AsyncPGMQueue,
+    AsyncWorker,
+    Hooks,
+    PGMQueue,
+    ProcessWorker,
+    Reject,
+    Retry,
+    StreamBatch,
+    StreamMessage,
+    Worker,
+)
 from pgmq.sqlalchemy_queue import PGMQueue as SQLAlchemyQueue
+from support import handlers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from conftest import Connect, Roles
 
@@ -149,3 +174,372 @@ def test_the_other_clients_do_the_same(queue: PGMQueue, dsn: str) -> None:
         with client.session() as session:
             assert client.commit("s", "g", *batch.lease, conn=session)
         assert client.commit("s", "g", *batch.lease)  # the session did not commit
+
+
+# Workers
+
+
+class Heard(Hooks):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+        self.done: list[Any] = []
+        self.errors: list[str] = []
+        self.lost: list[Any] = []
+
+    def on_read(self, queue: str, messages: Sequence[StreamMessage]) -> None:
+        self.read.append(len(messages))
+
+    def on_done(self, queue: str, message: StreamMessage, seconds: float) -> None:
+        self.done.append(message.message)
+
+    def on_error(
+        self, queue: str, message: StreamMessage, seconds: float, exception: BaseException
+    ) -> None:
+        self.errors.append(f"{message.message} {message.delivery_ct} {exception}")
+        assert len(self.errors) < 100
+
+    def on_lost(self, queue: str, message: StreamMessage) -> None:
+        self.lost.append(message.message)
+
+
+@contextlib.contextmanager
+def running(*workers: Worker) -> Iterator[None]:
+    """Run workers beside the test, stop them at the end, and raise what they raise."""
+    with ThreadPoolExecutor(len(workers)) as pool:
+        futures = [pool.submit(worker.run) for worker in workers]
+        try:
+            yield
+        finally:
+            for worker in workers:
+                worker.stop()
+        for future in futures:
+            future.result(20)
+
+
+def until(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "waited for too long"
+        time.sleep(0.01)
+
+
+def committed(client: PGMQueue, group: str = "g") -> list[int]:
+    return [lane.committed for lane in client.list_lanes("s") if lane.group_name == group]
+
+
+def store(message: StreamMessage, connection: psycopg.Connection[Any]) -> None:
+    """What a transactional handler does; it fails for the text "bad"."""
+    connection.execute("INSERT INTO effect VALUES (%s)", [str(message.message)])
+    if message.message == "bad":
+        raise ValueError("bad")
+    if message.message == "no":
+        raise Reject("no")
+
+
+@pytest.fixture
+def effects(db: psycopg.Connection) -> Callable[[], list[str]]:
+    """Make a table of effects; gives what is in it, in the order of arrival."""
+    db.execute("CREATE TABLE effect (what text, n integer GENERATED ALWAYS AS IDENTITY)")
+    return lambda: [what for (what,) in db.execute("SELECT what FROM effect ORDER BY n")]
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize("kind", [AsyncWorker, Worker, ProcessWorker])
+def test_a_worker_handles_all_in_order_and_commits(
+    kind: Any,
+    transactional: bool,
+    batch: bool,
+    queue: PGMQueue,
+    dsn: str,
+    tmp_path: Path,
+    effects: Callable[[], list[str]],
+) -> None:
+    heard = Heard()
+    options: dict[str, Any] = {
+        "group": "g", "batch": batch, "batch_size": 7, "hooks": heard,
+        "transactional": transactional,
+    }  # fmt: skip
+    if kind is ProcessWorker and transactional:
+        with pytest.raises(ValueError, match="cannot be transactional"):
+            kind(dsn, "s", handlers.effect, **options)
+        return
+    queue.send_batch("s", [{"file": str(tmp_path / "f"), "n": n} for n in range(30)])
+    if kind is AsyncWorker:
+        append = handlers.asynchronous(handlers.append)
+        handler = handlers.effect_asynchronous if transactional else append
+        asyncio.run(kind(dsn, "s", handler, **options).run(until_empty=True))
+    else:
+        handler = handlers.effect if transactional else handlers.append
+        kind(dsn, "s", handler, **options).run(until_empty=True)
+    found = effects() if transactional else (tmp_path / "f").read_text().split()
+    assert found == [str(n) for n in range(30)]
+    assert (committed(queue), sum(heard.read), len(heard.done)) == ([30], 30, 30)
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+def test_a_poison_message_becomes_a_dead_letter_and_the_rest_is_done_once(
+    transactional: bool, queue: PGMQueue, dsn: str, effects: Callable[[], list[str]]
+) -> None:
+    queue.alter_group("s", "g", max_deliveries=3)
+    queue.send_batch("s", [1, 2, "bad", 4, "no", 6])
+    heard = Heard()
+
+    def handle(message: StreamMessage) -> None:
+        with psycopg.connect(dsn) as connection:
+            store(message, connection)
+
+    Worker(
+        dsn, "s", store if transactional else handle,
+        group="g", transactional=transactional, retry_delay=0, hooks=heard,
+    ).run(until_empty=True)  # fmt: skip
+    assert effects() == ["1", "2", "4", "6"]
+    assert heard.errors == ["bad 1 bad", "bad 2 bad", "bad 3 bad", "no 3 no"]
+    letters = queue.read_batch("dead", batch_size=9)
+    assert [
+        (each.message, each.headers["x-pgmq-error"], each.headers["x-pgmq-dead-letter"]["group"])
+        for each in letters
+    ] == [("bad", "ValueError: bad", "g"), ("no", "no", "g")]
+    assert committed(queue) == [6]
+
+
+def test_what_a_group_cannot_reject_it_retries(queue: PGMQueue, dsn: str) -> None:
+    queue.create_group("s", "poor", "earliest")
+    queue.send("s", 1)
+
+    def handler(message: StreamMessage, *_: Any) -> None:
+        if message.delivery_ct < 3:
+            raise Reject("no")
+
+    for transactional in (False, True):
+        queue.seek("s", "poor", "earliest")
+        Worker(dsn, "s", handler, group="poor", retry_delay=0, transactional=transactional).run(
+            until_empty=True
+        )
+        assert committed(queue, "poor") == [1]
+
+
+def test_a_retry_without_a_reason_does_not_count_and_comes_when_it_says(
+    queue: PGMQueue, dsn: str
+) -> None:
+    queue.send_batch("s", [1, 2])
+    came: list[Any] = []
+
+    def handler(message: StreamMessage) -> None:
+        came.append((message.message, message.delivery_ct))
+        if message.message == 2 and len(came) < 4:
+            raise Retry(delay=0)
+        if message.message == 2:
+            raise Retry("later", delay=3000)
+
+    Worker(dsn, "s", handler, group="g").run(until_empty=True)
+    assert came == [(1, 1), (2, 1), (2, 1), (2, 1)]
+    (lane,) = queue.list_lanes("s")
+    assert (lane.committed, lane.failures, lane.error) == (1, 1, "later")
+    assert lane.leased_until
+    assert lane.leased_until > datetime.now(timezone.utc) + timedelta(seconds=2000)
+
+
+def test_two_workers_share_lanes_and_keep_each_key_in_order(queue: PGMQueue, dsn: str) -> None:
+    queue.create_group("s", "wide", "earliest", lanes=4)
+    keys = [f"k{n}" for n in range(12)]
+    came: dict[str, list[int]] = defaultdict(list)
+    who: dict[str, set[int]] = defaultdict(set)
+
+    def handler_of(number: int) -> Callable[[StreamMessage], None]:
+        def handler(message: StreamMessage) -> None:
+            key = message.headers["x-pgmq-group"]
+            came[key].append(message.message)
+            who[key].add(number)
+            time.sleep(0.001)
+
+        return handler
+
+    workers = [
+        Worker(
+            dsn, "s", handler_of(n), group="wide", concurrency=2, batch_size=5, poll_interval=0.1
+        )
+        for n in range(2)
+    ]
+    with running(*workers):
+        for first in range(0, 100, 10):
+            for key in keys:
+                headers = [{"x-pgmq-group": key}] * 10
+                queue.send_batch("s", list(range(first, first + 10)), headers)
+        until(lambda: sum(map(len, came.values())) >= 1200)
+    assert {key: came[key] for key in keys} == {key: list(range(100)) for key in keys}
+    assert set.union(*who.values()) == {0, 1}
+    assert queue.list_groups("s")[1].lag == 0
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+def test_stop_commits_what_is_done_and_releases_the_rest_untouched(
+    transactional: bool, queue: PGMQueue, dsn: str
+) -> None:
+    queue.send_batch("s", list(range(1, 10)))
+    begun = threading.Event()
+    go = threading.Event()
+
+    def handler(message: StreamMessage, *_: Any) -> None:
+        if message.message == 4:
+            begun.set()
+            assert go.wait(20)
+
+    worker = Worker(dsn, "s", handler, group="g", transactional=transactional)
+    with running(worker):
+        assert begun.wait(20)
+        worker.stop()
+        go.set()
+    (lane,) = queue.list_lanes("s")
+    assert (lane.committed, lane.leased_up_to, lane.failures) == (4, None, 0)
+    batch = queue.fetch("s", "g")
+    assert bodies(batch) == [5, 6, 7, 8, 9]
+
+
+def test_a_batch_that_takes_long_is_committed_as_far_as_it_is(queue: PGMQueue, dsn: str) -> None:
+    queue.send_batch("s", list(range(1, 10)))
+    go = threading.Event()
+
+    def handler(message: StreamMessage) -> None:
+        time.sleep(0.3)
+        assert message.message < 6 or go.wait(20)
+
+    with running(Worker(dsn, "s", handler, group="g", vt=3)):
+        until(lambda: 3 <= committed(queue)[0] < 6)
+        # The lease goes on, longer than it was asked for.
+        until(lambda: committed(queue) == [5])
+        time.sleep(3)
+        assert queue.fetch("s", "g") is None
+        go.set()
+    assert committed(queue)[0] >= 6
+
+
+def test_a_lost_lease_stops_the_batch_and_nothing_of_it_is_committed(
+    queue: PGMQueue, dsn: str
+) -> None:
+    queue.send_batch("s", list(range(1, 10)))
+    heard, came = Heard(), []
+    begun, go = threading.Event(), threading.Event()
+
+    def handler(message: StreamMessage) -> None:
+        came.append(message.message)
+        if came == [1, 2]:
+            begun.set()
+            assert go.wait(20)
+
+    with running(Worker(dsn, "s", handler, group="g", vt=1, hooks=heard, poll_interval=0.1)):
+        assert begun.wait(20)
+        queue.seek("s", "g", 8)
+        time.sleep(0.7)  # a heartbeat
+        go.set()
+        until(lambda: committed(queue) == [9])
+    assert came == [1, 2, 8, 9]
+    assert heard.lost == list(range(1, 10))
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+def test_a_worker_that_is_killed_loses_nothing_and_repeats_nothing_committed(
+    transactional: bool,
+    queue: PGMQueue,
+    dsn: str,
+    db: psycopg.Connection,
+    effects: Callable[[], list[str]],
+) -> None:
+    queue.send_batch("s", list(range(1, 201)))
+    arguments = [str(int(transactional)), dsn]
+    for _ in range(4):
+        process = subprocess.Popen([sys.executable, handlers.__file__, "group", *arguments])
+        before = len(effects())
+        until(functools.partial(lambda least: len(effects()) > least, before + 10))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        until(
+            lambda: (
+                not db.execute(
+                    "SELECT FROM pg_stat_activity WHERE application_name LIKE 'pgmq worker%%'"
+                ).fetchall()
+            )
+        )
+        at = committed(queue)[0]
+        if transactional:
+            assert effects() == [str(n) for n in range(1, at + 1)]
+        else:
+            # As if vt were over.
+            queue.seek("s", "g", at + 1)
+            db.execute("INSERT INTO effect VALUES (%s)", [f"from {at + 1}"])
+    Worker(dsn, "s", handlers.effect, group="g", transactional=True).run(until_empty=True)
+    runs = [list(map(int, run.split())) for run in " ".join(effects()).split("from ")]
+    if transactional:
+        assert runs == [list(range(1, 201))]
+    else:
+        # Each begins where the one before had committed, or earlier than that one got.
+        runs[1:] = [run[1:] for run in runs[1:] if run[0] == run[1]]
+        assert len(runs) == 5
+        assert all(run == list(range(run[0], run[0] + len(run))) for run in runs)
+        assert all(after[0] <= before[-1] + 1 for before, after in itertools.pairwise(runs))
+        assert (runs[0][0], runs[-1][-1]) == (1, 200)
+
+
+def test_a_transaction_that_the_handler_ends_or_breaks_commits_nothing(
+    queue: PGMQueue, dsn: str, effects: Callable[[], list[str]], db: psycopg.Connection
+) -> None:
+    db.execute("ALTER TABLE effect ADD UNIQUE (what) DEFERRABLE INITIALLY DEFERRED")
+    queue.alter_group("s", "g", max_deliveries=2)
+    queue.send_batch("s", ["rollback", "error", "twice", 4])
+    times: list[Any] = []
+
+    def handler(message: StreamMessage, connection: psycopg.Connection[Any]) -> None:
+        times.append(message.message)
+        store(message, connection)
+        if message.message == "rollback" and times == ["rollback"]:
+            connection.execute("ROLLBACK")
+        if message.message == "error":
+            with contextlib.suppress(psycopg.Error):
+                connection.execute("SELECT 1 / 0")
+        if message.message == "twice":
+            store(message, connection)
+
+    heard = Heard()
+    Worker(dsn, "s", handler, group="g", transactional=True, retry_delay=0, hooks=heard).run(
+        until_empty=True
+    )
+    assert effects() == ["rollback", "4"]
+    assert [each.message for each in queue.read_batch("dead", batch_size=5)] == ["error", "twice"]
+    assert "ended the transaction" in heard.errors[0]
+    assert committed(queue) == [4]
+
+
+def test_a_waiting_worker_is_woken_by_a_send(queue: PGMQueue, dsn: str) -> None:
+    queue.enable_wakeups("s")
+    for transactional in (False, True):
+        came = threading.Event()
+        worker = Worker(
+            dsn, "s", lambda *_, came=came: came.set(), group="g", poll_interval=600,
+            transactional=transactional,
+        )  # fmt: skip
+        with running(worker):
+            time.sleep(0.5)
+            sent = time.monotonic()
+            queue.send("s", 1)
+            assert came.wait(20)
+            assert time.monotonic() - sent < 5
+
+
+def test_what_a_group_cannot_read_is_raised_at_the_start(
+    queue: PGMQueue, dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    queue.create_queue("q")
+    for stream, group, error in (
+        ("s", "none", psycopg.errors.UndefinedObject),
+        ("q", "g", psycopg.errors.Error),
+        ("none", "g", psycopg.errors.Error),
+    ):
+        for transactional in (False, True):
+            worker = Worker(dsn, stream, lambda *_: None, group=group, transactional=transactional)
+            with pytest.raises(error):
+                worker.run(until_empty=True)
+    with pytest.raises(ValueError, match="read by its groups"):
+        Worker(dsn, "s", print, group="g", read="read_grouped")

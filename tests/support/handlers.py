@@ -1,6 +1,7 @@
 """Handlers that a fresh process can import, and a worker in a process of its own.
 
     python tests/support/handlers.py CLASS DSN
+    python tests/support/handlers.py group TRANSACTIONAL DSN
 
 Their messages name files: {"touch": what to make, "wait": what to wait for before that}.
 """
@@ -15,12 +16,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
 import pgmq
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import psycopg
 
     from pgmq import Message
 
@@ -103,6 +104,44 @@ def record(message: Message, connection: psycopg.Connection[Any]) -> None:
     connection.execute("INSERT INTO effect VALUES (%s)", [message.msg_id])
 
 
+def append(given: Any) -> None:
+    """Append the numbers of messages of a stream, one or a batch, to the file that they name."""
+    for message in given if isinstance(given, list) else [given]:
+        with Path(message.message["file"]).open("a") as file:
+            file.write(f"{message.message['n']}\n")
+
+
+def effect(given: Any, connection: psycopg.Connection[Any]) -> None:
+    """Store the numbers of messages of a stream, one or a batch."""
+    for message in given if isinstance(given, list) else [given]:
+        connection.execute("INSERT INTO effect VALUES (%s)", [_number(message)])
+
+
+async def effect_asynchronous(given: Any, connection: psycopg.AsyncConnection[Any]) -> None:
+    """Do as effect."""
+    for message in given if isinstance(given, list) else [given]:
+        await connection.execute("INSERT INTO effect VALUES (%s)", [_number(message)])
+
+
+def _number(message: Any) -> str:
+    body = message.message
+    return str(body["n"] if isinstance(body, dict) else body)
+
+
+def _consume_as_group(transactional: bool, dsn: str) -> None:
+    """Consume the stream s until killed, some milliseconds a message."""
+
+    def slow(message: Any, connection: psycopg.Connection[Any] | None = None) -> None:
+        time.sleep(0.005)
+        if connection is None:
+            with psycopg.connect(dsn) as own:
+                effect(message, own)
+        else:
+            effect(message, connection)
+
+    pgmq.Worker(dsn, "s", slow, group="g", transactional=transactional, batch_size=20).run()
+
+
 def asynchronous(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Make a coroutine function of a handler."""
 
@@ -112,9 +151,12 @@ def asynchronous(handler: Callable[..., Any]) -> Callable[..., Any]:
     return handle
 
 
-def main(name: str, dsn: str) -> None:
+def main(name: str, *arguments: str) -> None:
     """Run a worker of a class until it is told to stop."""
-    if name == "AsyncWorker":
+    dsn = arguments[-1]
+    if name == "group":
+        _consume_as_group(arguments[0] == "1", dsn)
+    elif name == "AsyncWorker":
         asyncio.run(pgmq.AsyncWorker(dsn, "jobs", asynchronous(touch), batch_size=10).run())
     else:
         getattr(pgmq, name)(dsn, "jobs", touch, batch_size=10).run()

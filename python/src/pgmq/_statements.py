@@ -582,7 +582,15 @@ def due(queue: str, arm: int | None = None) -> Statement[Due]:
 
     With `arm` the queue is armed for so many seconds, as await_ does.
     """
-    asked = next_visible_at(queue) if arm is None else await_(queue, arm)
+    return _due(next_visible_at(queue) if arm is None else await_(queue, arm))
+
+
+def nothing_due() -> Statement[Due]:
+    """Ask as due does, of a stream, where nothing falls due."""
+    return _due(Statement("SELECT NULL::timestamptz", {}, _NOTHING.decode))
+
+
+def _due(asked: Statement[Any]) -> Statement[Due]:
     # Infinity, when nothing but that is left, has no distance on Postgres before 17.
     return Statement(
         "SELECT extract(epoch FROM"

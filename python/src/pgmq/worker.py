@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pgmq._worker.async_group_job import AsyncGroupJob
 from pgmq._worker.async_job import AsyncJob
 from pgmq._worker.engine import Engine
+from pgmq._worker.group_job import GroupJob
 from pgmq._worker.hooks import Hooks
 from pgmq._worker.job import Job
-from pgmq._worker.outcome import HandlerError, Outcome, Reject, Retry
+from pgmq._worker.outcome import HandlerError, Reject, Retry
 from pgmq._worker.process_job import ProcessJob
 from pgmq._worker.threads import Threads
 
 if TYPE_CHECKING:
-    from pgmq.messages import Message
+    from collections.abc import Callable
 
 __all__ = [
     "AsyncWorker",
@@ -60,10 +62,14 @@ class AsyncWorker(Engine):
         await self._run(until_empty, signals)
 
     def _begin(self) -> None:
-        self._job = AsyncJob(*self._job_of)
+        self._job = (
+            AsyncGroupJob(*self._job_of, reader=self._reader)
+            if self._reader is not None and self.transactional
+            else AsyncJob(*self._job_of)
+        )
 
-    async def _perform(self, unit: list[Message]) -> list[Outcome]:
-        return await self._job.run(unit, self._wanted)
+    async def _in_slot(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await function(*arguments)
 
     async def _end(self) -> None:
         await self._job.close()
@@ -98,11 +104,15 @@ class Worker(Engine):
             )
 
     def _begin(self) -> None:
-        self._job = Job(*self._job_of)
+        self._job = (
+            GroupJob(*self._job_of, reader=self._reader)
+            if self._reader is not None and self.transactional
+            else Job(*self._job_of)
+        )
         self._threads = Threads(f"pgmq {self.queue}")
 
-    async def _perform(self, unit: list[Message]) -> list[Outcome]:
-        call = self._threads.begin(self._job.run, unit, self._wanted)
+    async def _in_slot(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        call = self._threads.begin(function, *arguments)
         while not call.over:
             try:
                 await call.told
@@ -110,8 +120,7 @@ class Worker(Engine):
                 # A thread goes on all the same, and its message is nobody else's.
                 self._interrupt()
                 call.told = asyncio.get_running_loop().create_future()
-        outcomes: list[Outcome] = call.result()
-        return outcomes
+        return call.result()
 
     def _interrupt(self) -> None:
         """End the calls that can be ended."""
@@ -129,7 +138,11 @@ class ProcessWorker(Worker):
     replaced; that call's message, or batch, is returned with an error, and no other.
     """
 
-    _job: ProcessJob
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if self.transactional and self.group is not None:
+            # A process that dies would take with it which message that was.
+            raise ValueError("a ProcessWorker of a group cannot be transactional")
 
     def _interrupt(self) -> None:
         self._job.interrupt()

@@ -14,8 +14,10 @@ import psycopg
 from pgmq import _wire as wire
 from pgmq._signals import stopped_by_signals
 from pgmq._worker.connection import Connections, conninfo
+from pgmq._worker.group_loop import GroupLoop
 from pgmq._worker.hooks import Hooks, Reports, log
 from pgmq._worker.inhand import LOCKED, InHand
+from pgmq._worker.lanes import Lanes, Reader
 from pgmq._worker.leases import READS, Leases, Read
 from pgmq._worker.loop import WorkLoop
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from pgmq._worker.connection import Connection
     from pgmq._worker.outcome import Outcome
-    from pgmq.messages import Message
+    from pgmq.messages import StreamBatch, StreamMessage
 
 __all__ = ["Engine"]
 
@@ -46,6 +48,8 @@ class Engine(ABC):
         transactional: bool = False,
         batch: bool = False,
         read: Read = "read",
+        group: str | None = None,
+        retry_delay: int = 1,
         poll_interval: float = 5.0,
         reconnect_interval: float = 30.0,
         synchronous_commit: bool = False,
@@ -73,6 +77,15 @@ class Engine(ABC):
         are handled at a time, and when one failed the later ones are returned; a batch is of one
         group.
 
+        `group`: the queue is a stream, which is consumed as this group, with a StreamMessage for
+        each call: as many lanes at a time as `concurrency`, the messages of a lane in order, and
+        up to batch_size of them leased at once. What is done is committed each second, and when
+        the batch ends. When the handler raises, what is done before that message is committed, and
+        the lane comes again after retry_delay seconds, with that message first; the options of the
+        group say how often. `transactional`: the batch is fetched, handled and committed in one
+        transaction, of up to 50 messages (batch: of batch_size). What a message that failed did is
+        rolled back.
+
         `vt` is the lease in seconds. It is extended while a handler runs, so it is how long a
         message is out of reach when its worker is killed. `batch_size` is how many are read at
         once at most, and half of what may wait for a call; fewer, where handlers take their time.
@@ -95,6 +108,10 @@ class Engine(ABC):
             raise ValueError(f"poll_interval must be between 0 and 2400 seconds: {poll_interval}")
         if read not in READS:
             raise ValueError(f"read must be one of {', '.join(READS)}: {read}")
+        if group is not None and read != "read":
+            raise ValueError(f"a stream is read by its groups, not by {read}")
+        if retry_delay < 0:
+            raise ValueError(f"retry_delay must not be negative: {retry_delay}")
         _check_handler(handler, self._awaits)
         self.queue = queue
         self.vt = vt
@@ -103,10 +120,11 @@ class Engine(ABC):
         self.transactional = transactional
         self.batch = batch
         self.read: Read = read
+        self.group = group
         self.poll_interval = poll_interval
         self.reconnect_interval = reconnect_interval
         self.hooks = hooks or Hooks()
-        grouped = read != "read"
+        grouped = read != "read" or group is not None
         self._pooled = pooled = listen_dsn is not None
         # Milliseconds: what somebody else has locked must not cost the leases of all others.
         lock_timeout = int(1000 * min(LOCKED, vt / 6))
@@ -120,17 +138,35 @@ class Engine(ABC):
         )  # fmt: skip
 
         self._reports = Reports(queue, self.hooks, self._fail)
-        self._in_hand = InHand(batch_size, concurrency, in_batches=batch, grouped=grouped)
-        self._work = WorkLoop(
-            self._in_hand,
-            Leases(queue, vt, read),
-            self._reports,
-            self._perform,
-            self._connect,
-            slots=concurrency,
-            poll_interval=poll_interval,
-            transactional=transactional,
-        )
+        self._reader = None if group is None else Reader(group, vt, batch_size, retry_delay)
+        self._in_hand: InHand | Lanes
+        self._work: WorkLoop | GroupLoop
+        if self._reader is None:
+            self._in_hand = InHand(batch_size, concurrency, in_batches=batch, grouped=grouped)
+            self._work = WorkLoop(
+                self._in_hand,
+                Leases(queue, vt, read),
+                self._reports,
+                self._perform,
+                self._connect,
+                slots=concurrency,
+                poll_interval=poll_interval,
+                transactional=transactional,
+            )
+        else:
+            self._in_hand = Lanes(in_batches=batch)
+            self._work = GroupLoop(
+                queue,
+                self._reader,
+                self._in_hand,
+                self._reports,
+                self._perform,
+                self._consume,
+                self._connect,
+                slots=concurrency,
+                poll_interval=poll_interval,
+                transactional=transactional,
+            )
         self._failed: BaseException | None = None  # what run() raises at the end
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -147,9 +183,25 @@ class Engine(ABC):
 
     # Where the handler runs
 
+    _job: Any
+
     @abstractmethod
-    async def _perform(self, unit: list[Message]) -> list[Outcome]:
+    async def _in_slot(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function of the job where the handler runs."""
+
+    async def _perform(self, unit: list[Any]) -> list[Outcome]:
         """Have the handler called for messages, one after another."""
+        outcomes: list[Outcome] = await self._in_slot(self._job.run, unit, self._wanted)
+        return outcomes
+
+    async def _consume(
+        self, tell: Callable[[StreamBatch], object]
+    ) -> list[tuple[StreamMessage, Outcome]] | None:
+        """Have a batch fetched, handled and committed, in one transaction."""
+        consumed: list[tuple[StreamMessage, Outcome]] | None = await self._in_slot(
+            self._job.consume, lambda: not self._work.stopping, tell
+        )
+        return consumed
 
     @abstractmethod
     def _begin(self) -> None:
@@ -159,7 +211,7 @@ class Engine(ABC):
     async def _end(self) -> None:
         """Clean up."""
 
-    def _wanted(self, message: Message) -> bool:
+    def _wanted(self, message: Any) -> bool:
         """Say whether a message should still be handled; called from any thread."""
         return not self._work.stopping and self._in_hand.holds(message)
 

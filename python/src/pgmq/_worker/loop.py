@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from pgmq import _statements as statements
-from pgmq import _wire as wire
-from pgmq._worker.outcome import RETURNED, HandlerError, Outcome, failure
-from pgmq._worker.waking import SOON, Announcements
+from pgmq._worker.outcome import RETURNED, Outcome, failure, undecoded
+from pgmq._worker.serving import Serving
+from pgmq._worker.waking import SOON
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from pgmq._worker.connection import Connection
     from pgmq._worker.hooks import Reports
@@ -26,11 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["WorkLoop"]
 
 
-class WorkLoop:
-    """Reads messages, has them handled in slots, and tells the server what became of them.
-
-    What is in hand outlasts the connections: serve() may be called again with others.
-    """
+class WorkLoop(Serving):
+    """Reads messages, has them handled in slots, and tells the server what became of them."""
 
     def __init__(
         self,
@@ -44,65 +41,34 @@ class WorkLoop:
         poll_interval: float,
         transactional: bool,
     ) -> None:
+        super().__init__(
+            leases.queue, leases.vt, reports, connect,
+            slots=slots, poll_interval=poll_interval, transactional=transactional,
+        )  # fmt: skip
         self.in_hand = in_hand
         self._leases = leases
-        self._reports = reports
         self._perform = perform
-        self._connect = connect
-        self._slots = slots
-        self._poll_interval = poll_interval
-        self._transactional = transactional
-        self._announcements: Announcements
-        self.running: set[asyncio.Task[None]] = set()
-        self.stopping = False  # begin nothing more, and return when nothing is in hand
-        self.served = False  # whether the server has done what the worker needs
-        self.attempts = 0  # to connect, since it did
-        self._may_have_messages = True  # whether the queue is worth a look
-        self._drained = False  # whether the last read found all there was
-        self.something_happened = asyncio.Event()
-        self._found_empty = asyncio.Event()
-        self._background_error: BaseException | None = None
 
-    async def serve(self, connection: Connection, listener: Connection, until_empty: bool) -> None:
-        """Work as long as the connections do."""
-        self._background_error = None
-        self._look_again()
-        self._announcements = Announcements(self._leases.queue, self._poll_interval, listener)
-        await self._announcements.subscribe()
-        await self._extend_leases(connection)  # others may have what is in hand since
-        background = [
-            asyncio.create_task(self._in_background(self._extend_leases_forever)),
-            asyncio.create_task(self._in_background(self._wake_when_due)),
-        ]
-        try:
-            while True:
-                self.something_happened.clear()
-                if self._background_error is not None:
-                    raise self._background_error
-                if self.stopping:
-                    for message in self.in_hand.unbegun():
-                        self._settle(message, RETURNED)
-                await self._refuse(connection)
-                again = await self._acknowledge_and_read_if_due(connection)
-                self._hand_out()
-                self.attempts = 0
-                self.served = True
-                if self.stopping:
-                    for message in self.in_hand.give_up_locked():
-                        self._reports.lost(message)
-                if not self.in_hand and (self.stopping or (until_empty and self._drained)):
-                    return
-                if until_empty and not self.in_hand:
-                    self._look_again()
-                elif not again:
-                    with contextlib.suppress(asyncio.TimeoutError):
-                        await asyncio.wait_for(
-                            self.something_happened.wait(), self.in_hand.seconds_until_due()
-                        )
-        finally:
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
+    def _is_busy(self) -> bool:
+        return bool(self.in_hand)
+
+    def _has_leases(self) -> bool:
+        return bool(self.in_hand.held)
+
+    def _seconds_until_due(self) -> float | None:
+        return self.in_hand.seconds_until_due()
+
+    async def _step(self, connection: Connection) -> bool:
+        if self.stopping:
+            for message in self.in_hand.unbegun():
+                self._settle(message, RETURNED)
+        await self._refuse(connection)
+        again = await self._acknowledge_and_read_if_due(connection)
+        self._hand_out()
+        if self.stopping:
+            for message in self.in_hand.give_up_locked():
+                self._reports.lost(message)
+        return again
 
     # Reading and acknowledging
 
@@ -159,12 +125,10 @@ class WorkLoop:
 
     def _is_decoded(self, message: Message) -> bool:
         """Settle what Python could not decode: no handler can have that."""
-        for value in (message.message, message.headers):
-            if isinstance(value, wire.UndecodableJSON):
-                error = HandlerError(f"Python cannot decode the message: {value.error}")
-                self._settle(message, failure(error))
-                return False
-        return True
+        outcome = undecoded(message)
+        if outcome is not None:
+            self._settle(message, outcome)
+        return outcome is None
 
     async def _refuse(self, connection: Connection) -> None:
         """Return or reject what was not done."""
@@ -229,30 +193,6 @@ class WorkLoop:
             self._reports.lost(message)
         self._reports.outcome(message, outcome)
 
-    # In the background
-
-    async def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        # The main part raises the error when it gets there: it is never interrupted in a read,
-        # whose messages would be leased to nobody.
-        try:
-            await work()
-        except BaseException as error:  # noqa: BLE001
-            self._background_error = error
-            self.something_happened.set()
-
-    async def _extend_leases_forever(self) -> None:
-        """Keep the leases of what is in hand, on a connection that does nothing else."""
-        connection: Connection | None = None
-        try:
-            while True:
-                await asyncio.sleep(self._leases.vt / 3)
-                if self.in_hand.held:
-                    connection = connection or await self._connect()
-                    await self._extend_leases(connection)
-        finally:
-            if connection is not None:
-                await connection.close()
-
     async def _extend_leases(self, connection: Connection) -> None:
         held = list(self.in_hand.held.values())
         if not held:
@@ -261,25 +201,3 @@ class WorkLoop:
             if self.in_hand.drop_lost(message, keep_begun=self._transactional):
                 self.something_happened.set()
                 self._reports.lost(message)
-
-    async def _wake_when_due(self) -> None:
-        """Say when to look again, whenever the queue was found empty."""
-        announcements = self._announcements
-        while True:
-            while announcements.expected and not self._found_empty.is_set():
-                if await announcements.hear():
-                    self._wake()
-            await self._found_empty.wait()
-            self._found_empty.clear()
-            if await announcements.arm_if_due():
-                self._wake()
-            await announcements.wait(announcements.next_look())
-            self._found_empty.clear()  # by a look before this
-            self._wake()
-
-    def _wake(self) -> None:
-        self._may_have_messages = True
-        self.something_happened.set()
-
-    def _look_again(self) -> None:
-        self._may_have_messages, self._drained = True, False

@@ -6,9 +6,14 @@ import math
 import os
 import traceback
 from dataclasses import dataclass, replace
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pgmq import _wire as wire
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from pgmq.messages import Message, StreamMessage
 
 __all__ = [
     "RETURNED",
@@ -20,6 +25,9 @@ __all__ = [
     "Retry",
     "end_process",
     "failure",
+    "storable_on",
+    "undecoded",
+    "unrejected",
 ]
 
 _LONGEST_ERROR = 2000  # characters
@@ -31,8 +39,8 @@ Kind = Literal["done", "retry", "failed", "rejected", "returned", "lost"]
 class Retry(Exception):  # noqa: N818, it asks for something
     """Raise it in a handler to be given the message again.
 
-    `delay` is in seconds, None leaves it to the queue's policy. A reason is kept in the header
-    x-pgmq-error.
+    `delay` is in seconds, None leaves it to the queue's policy, or a group's worker. A reason is
+    kept in the header x-pgmq-error. Of a stream, it makes it a failure that counts.
 
         >>> def handler(message):
         ...     if message.read_ct == 1:
@@ -53,7 +61,8 @@ class Retry(Exception):  # noqa: N818, it asks for something
 class Reject(Exception):  # noqa: N818, so does it
     """Raise it in a handler to never be given the message again.
 
-    It goes to the queue's archive, with the reason in the header x-pgmq-error.
+    It goes to the queue's archive, with the reason in the header x-pgmq-error; of a stream, to the
+    group's dead-letter queue.
 
         >>> def handler(message):
         ...     raise Reject("not a picture")
@@ -121,6 +130,14 @@ def failure(exception: BaseException, seconds: float = 0.0) -> Outcome:
     return Outcome("failed", seconds, None, storable(text_of(exception)), exception)
 
 
+def undecoded(message: Message | StreamMessage) -> Outcome | None:
+    """Say what becomes of a message that Python could not decode; None for any other one."""
+    for value in (message.message, message.headers):
+        if isinstance(value, wire.UndecodableJSON):
+            return failure(HandlerError(f"Python cannot decode the message: {value.error}"))
+    return None
+
+
 def end_process(error: BaseException | None) -> NoReturn:
     """End a process that a handler has forked, as the interpreter would."""
     code: object = None
@@ -146,3 +163,16 @@ def text_of(reason: object) -> str:
 def storable(text: str | None) -> str | None:
     """Make a text that jsonb takes, and not too long."""
     return None if text is None else wire.plain(text[:_LONGEST_ERROR])
+
+
+def storable_on(connection: psycopg.BaseConnection[Any], text: str | None) -> str | None:
+    """Make a text of characters that the database has."""
+    if text is None or connection.info.parameter_status("server_encoding") == "UTF8":
+        return text
+    return wire.escaped(text)
+
+
+def unrejected(error: str | None, problem: psycopg.Error) -> Outcome:
+    """Say what becomes of a message that was to be rejected, which the group cannot do."""
+    why = problem.diag.message_primary or str(problem)
+    return replace(failure(problem), error=f"{error}; it cannot be rejected: {why}")

@@ -27,8 +27,11 @@ class Announcements:
     comes within its throttle. Any other one has to be looked at.
     """
 
-    def __init__(self, queue: str, poll_interval: float, listener: Connection) -> None:
+    def __init__(
+        self, queue: str, poll_interval: float, listener: Connection, *, timed: bool = True
+    ) -> None:
         self._queue = queue
+        self._timed = timed  # whether its messages fall due
         self._poll_interval = poll_interval
         self._listener = listener
         self.arms = False  # whether the queue has wake-ups
@@ -84,6 +87,8 @@ class Announcements:
         arm = self.arms and (half_over or self._due.oldest < self._horizon)
         self._due = await self._listener.run(
             statements.due(self._queue, self._arm_for if arm else None)
+            if arm or self._timed
+            else statements.nothing_due()
         )
         if self._horizon == math.inf and now < self._armed_until:
             self._horizon = self._due.next

@@ -1,0 +1,252 @@
+"""What a slot of a transactional worker of a group does, a thread or a process here: everything."""
+
+# Made of async_group_job.py by `make sync`: change that one.
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from pgmq import _statements as statements
+from pgmq import _wire as wire
+from pgmq._worker.job import Job
+from pgmq._worker.outcome import (
+    RETURNED,
+    HandlerError,
+    LeaseLostError,
+    NoConnectionError,
+    Outcome,
+    failure,
+    storable_on,
+    undecoded,
+    unrejected,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pgmq._statements import Statement
+    from pgmq._worker.lanes import Reader
+    from pgmq.messages import StreamBatch, StreamMessage
+
+__all__ = ["GroupJob"]
+
+T = TypeVar("T")
+
+log = logging.getLogger("pgmq.worker")
+
+_LONGEST_PAUSE = 2.0  # seconds between two attempts
+_ENDED = "the handler ended the transaction that it was called in"
+# Postgres keeps up to 64 subtransactions of a transaction where others see them at no cost.
+_SAVEPOINTS = 50
+
+
+class TransactionLostError(Exception):
+    """Says that nothing is left of a transaction since a message was handled, and why."""
+
+    def __init__(self, message: StreamMessage, reason: BaseException) -> None:
+        super().__init__(reason)
+        self.message = message
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class GroupJob(Job):
+    """Fetches a batch, has the handler called for it, and commits it, all in one transaction.
+
+    Each message, or the batch where the handler takes batches, has a savepoint: what is done before
+    one that fails is committed. The batch has one as well, for constraints that are checked in the
+    end: where one does not hold, nobody knows whose fault that is, and the whole batch has failed.
+    """
+
+    reader: Reader = field(kw_only=True)
+
+    def consume(
+        self, goes_on: Callable[[], bool], tell: Callable[[StreamBatch], object]
+    ) -> list[tuple[StreamMessage, Outcome]] | None:
+        """Consume a batch, and say what became of its messages; None when there is none.
+
+        That there is no connection is no failure of the messages.
+        """
+        for attempt in itertools.count():
+            try:
+                return self._consume(goes_on, tell)
+            except NoConnectionError as error:
+                seconds = wire.backoff(attempt, _LONGEST_PAUSE)
+                extra = {"queue": self.queue, "attempt": attempt, "seconds": seconds}
+                text = "worker of queue %s: no connection for the handler: %s"
+                log.warning(text, self.queue, error, extra=extra)
+                time.sleep(seconds)
+            if not goes_on():
+                break
+        return None
+
+    def _consume(
+        self, goes_on: Callable[[], bool], tell: Callable[[StreamBatch], object]
+    ) -> list[tuple[StreamMessage, Outcome]] | None:
+        outcomes: list[tuple[StreamMessage, Outcome]] = []
+        batch: StreamBatch | None = None
+        try:
+            with self._transaction() as (connection, _):
+                batch = self._fetch(connection)
+                if batch is None:
+                    return None
+                tell(batch)
+                connection.execute("SAVEPOINT pgmq_batch")
+                for unit in self._units(batch):
+                    outcome = RETURNED
+                    if goes_on():
+                        outcome = self._handle_one(connection, unit, goes_on)
+                    outcomes += [(message, outcome) for message in unit]
+                    if outcome.kind not in ("done", "rejected"):
+                        break
+                outcomes = self._check(connection, outcomes)
+                self._commit(connection, batch, outcomes)
+        except LeaseLostError as error:
+            return [(message, failure(error)) for message in batch or ()]
+        except TransactionLostError as error:
+            # For all that anybody knows, the lane comes again at once.
+            seconds = min(self.reader.retry_delay, _LONGEST_PAUSE)
+            time.sleep(seconds)
+            return [(error.message, failure(error.reason))]
+        return outcomes
+
+    def _units(self, batch: StreamBatch) -> list[list[StreamMessage]]:
+        """Divide a batch into what the handler is called with."""
+        return [batch.messages] if self.batch else [[message] for message in batch]
+
+    def _fetch(self, connection: psycopg.Connection[Any]) -> StreamBatch | None:
+        quantity = self.reader.quantity
+        if not self.batch:
+            quantity = min(quantity, _SAVEPOINTS)
+        return self._ask(connection, statements.fetch, self.reader.vt, quantity)
+
+    def _ask(
+        self,
+        connection: psycopg.Connection[Any],
+        call: Callable[..., Statement[T]],
+        *arguments: Any,
+    ) -> T:
+        statement = call(self.queue, self.reader.group, *arguments)
+        cursor = connection.execute(statement.query, statement.parameters)
+        try:
+            rows = cursor.fetchall()
+        except wire.UNDECODABLE:
+            rows = wire.decode_again(cursor)
+        return statement.decode(rows)
+
+    def _handle_one(
+        self,
+        connection: psycopg.Connection[Any],
+        unit: list[StreamMessage],
+        goes_on: Callable[[], bool],
+    ) -> Outcome:
+        """Call the handler, and undo what it did if it fails."""
+        started = time.perf_counter()
+        connection.execute("SAVEPOINT pgmq_message")
+        try:
+            self._call_one(connection, unit)
+        # Whatever a handler raises is a failure of its message.
+        except BaseException as error:  # noqa: BLE001
+            self._undo(connection, "pgmq_message", unit[0], error)
+            interrupted = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
+            if interrupted and not goes_on():
+                return RETURNED
+            outcome = failure(error, time.perf_counter() - started)
+        else:
+            outcome = Outcome("done", time.perf_counter() - started)
+        if outcome.kind == "rejected":
+            outcome = self._reject(connection, unit, outcome)
+        self._keep(connection, "pgmq_message", unit[0])
+        return outcome
+
+    def _call_one(self, connection: psycopg.Connection[Any], unit: list[StreamMessage]) -> None:
+        broken = next((outcome for each in unit if (outcome := undecoded(each))), None)
+        if broken is not None and broken.exception is not None:
+            raise broken.exception
+        self._call(unit if self.batch else unit[0], connection)
+        status = connection.info.transaction_status
+        if status == TransactionStatus.INERROR:
+            raise HandlerError("the handler left its transaction as an error had broken it")
+        if status != TransactionStatus.INTRANS:
+            raise HandlerError(_ENDED)
+
+    def _reject(
+        self,
+        connection: psycopg.Connection[Any],
+        unit: list[StreamMessage],
+        outcome: Outcome,
+    ) -> Outcome:
+        error = storable_on(connection, outcome.error)
+        try:
+            for each in unit:
+                lease = each.lane, each.epoch
+                self._ask(connection, statements.reject, *lease, each.msg_id, error)
+        except psycopg.errors.ObjectNotInPrerequisiteState as problem:
+            self._undo(connection, "pgmq_message", unit[0], problem)
+            return unrejected(outcome.error, problem)
+        return outcome
+
+    def _check(
+        self,
+        connection: psycopg.Connection[Any],
+        outcomes: list[tuple[StreamMessage, Outcome]],
+    ) -> list[tuple[StreamMessage, Outcome]]:
+        """Check the constraints that are due in the end; the batch fails if one does not hold."""
+        try:
+            connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as error:
+            self._undo(connection, "pgmq_batch", outcomes[0][0], error)
+            outcomes = [(outcomes[0][0], failure(error))]
+        self._keep(connection, "pgmq_batch", outcomes[0][0])
+        return outcomes
+
+    def _commit(
+        self,
+        connection: psycopg.Connection[Any],
+        batch: StreamBatch,
+        outcomes: list[tuple[StreamMessage, Outcome]],
+    ) -> None:
+        kept = True
+        end = outcomes[-1][1]
+        done = [message for message, outcome in outcomes if outcome.kind in ("done", "rejected")]
+        # What was rejected is committed, with all before it.
+        if done and outcomes[len(done) - 1][1].kind == "done":
+            up_to = None if len(done) == len(batch) else done[-1].msg_id
+            kept = self._ask(connection, statements.commit, *batch.lease, up_to)
+        if kept and len(done) < len(batch):
+            delay, error = self.reader.how_to_release(end)
+            error = storable_on(connection, error)
+            kept = self._ask(connection, statements.release, *batch.lease, delay, error)
+        if not kept:
+            raise LeaseLostError
+
+    def _undo(
+        self,
+        connection: psycopg.Connection[Any],
+        savepoint: str,
+        message: StreamMessage,
+        reason: BaseException,
+    ) -> None:
+        try:
+            connection.execute(f"ROLLBACK TO SAVEPOINT {savepoint}".encode())
+        except psycopg.Error:
+            connection.close()  # nothing of it may be committed any more
+            raise TransactionLostError(message, reason) from None
+
+    def _keep(
+        self, connection: psycopg.Connection[Any], savepoint: str, message: StreamMessage
+    ) -> None:
+        """Release a savepoint; if it is not there, this is another transaction."""
+        try:
+            connection.execute(f"RELEASE SAVEPOINT {savepoint}".encode())
+        except psycopg.Error:
+            connection.close()
+            raise TransactionLostError(message, HandlerError(_ENDED)) from None
