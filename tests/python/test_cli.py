@@ -242,6 +242,97 @@ def test_waits_are_numbers_of_seconds_and_a_queue_that_is_shown_must_be_there(ru
     assert run("policy", "show", "orders")[0] == 0
 
 
+# Streams
+
+
+def test_groups_are_made_listed_moved_and_dropped(run: Run, db: psycopg.Connection) -> None:
+    assert run("create", "events", "--stream", "--segment", "1000", "--retention", "all") == (
+        0, "", "",
+    )  # fmt: skip
+    assert run("create", "events", "--stream", "--fifo")[0] == 2
+    assert run("create", "jobs", "--retention", "all")[0] == 2
+    options = ("--start", "earliest", "--lanes", "2", "--no-keep-unread")
+    assert run("group", "create", "events", "billing", *options) == (0, "", "")
+    letters = ("--max-deliveries", "3", "--dead-letter-queue", "dead")
+    assert run("group", "alter", "events", "billing", *letters)[0] == 0
+    assert run("group", "alter", "events", "billing", "--clear", "max_deliveries")[0] == 0
+    run("send", "events", "1", "2", "3")
+    batch = db.execute("SELECT * FROM pgmq.fetch('events', 'billing', 60, 1)").fetchall()
+    db.execute(
+        "SELECT pgmq.release('events', 'billing', %s, %s, 0, 'no stock')", list(batch[0][:2])
+    )
+    code, table, _ = run("groups", "events")
+    assert code == 0
+    assert table.splitlines()[1:] == [
+        "events/billing          0    3         0      2       0        1",
+        "events/billing fails: no stock",
+    ]
+    (found,) = json.loads(run("groups", "--json")[1])
+    assert (found["dead_letter_queue"], found["max_deliveries"], found["keep_unread"]) == (
+        "dead", None, False,
+    )  # fmt: skip
+    assert sorted(lane["failures"] for lane in found["lane_states"]) == [0, 1]
+    assert run("seek", "events", "billing", "3") == (0, "3\n", "")
+    assert run("seek", "events", "billing", "soon")[0] == 1
+    assert run("group", "drop", "events", "billing")[0] == 0
+    assert run("group", "drop", "events", "billing")[0] == 1
+
+
+def test_a_program_consumes_a_stream_in_order_and_a_failure_stops_the_lane(
+    db: psycopg.Connection, dsn: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    db.execute(
+        """
+        SELECT pgmq.create_stream('events'), pgmq.create_group('events', 'g', 'earliest'),
+            pgmq.alter_group('events', 'g', 3, 'dead'),
+            pgmq.send('events', '{"n": 1.50}', '{"k": "v"}'::jsonb),
+            pgmq.send_batch('events', ARRAY['2', '"fail"', '4']::jsonb[])
+        """
+    )
+    words = ["consume", "events", "--group", "g", "--dsn", dsn, "--until-empty"]
+    script = f'echo "$PGMQ_GROUP $PGMQ_LANE"; {SCRIPT}'
+    assert cli.main([*words, "--retry-delay", "60", "--", "sh", "-c", script]) == 0
+    assert capfd.readouterr().out.splitlines() == [
+        "g 0", 'events 1 1 {"k": "v"} {"n": 1.50}', "g 0", "events 2 1 null 2",
+        "g 0", 'events 3 1 null "fail"',
+    ]  # fmt: skip
+    state = "SELECT committed, failures, error, leased_up_to FROM pgmq.list_lanes('events')"
+    assert _rows(db, state) == [(2, 1, "no stock", None)]
+    db.execute("SELECT pgmq.seek('events', 'g', '3')")
+    assert cli.main([*words, "--retry-delay", "0", "--", "sh", "-c", SCRIPT]) == 0
+    printed = capfd.readouterr().out.splitlines()
+    assert printed[-1].endswith("null 4")
+    assert [line for line in printed if "fail" in line] == [
+        f'events 3 {n} null "fail"' for n in (1, 2, 3)
+    ]
+    assert _rows(db, state) == [(4, 0, None, None)]
+    assert _rows(db, "SELECT message FROM pgmq.q_dead") == [("fail",)]
+    assert cli.main(["consume", "events", "--group", "no", "--dsn", dsn, "--", "true"]) == 1
+
+
+def test_sigterm_commits_what_the_program_has_done_of_a_stream(
+    db: psycopg.Connection, start: Start, tmp_path: Path
+) -> None:
+    db.execute(
+        """
+        SELECT pgmq.create_stream('events'), pgmq.create_group('events', 'g', 'earliest'),
+            pgmq.send_batch('events', ARRAY['1', '2', '3']::jsonb[])
+        """
+    )
+    words = ("--group", "g", "--vt", "1", "--", "sh", "-c", f"touch {tmp_path}/begun; sleep 1.5")
+    process = start("consume", "events", *words)
+    _until((tmp_path / "begun").exists)
+    process.send_signal(signal.SIGTERM)
+    # The lease is shorter than the program, but it goes on.
+    leased = "SELECT committed, leased_until > clock_timestamp() FROM pgmq.list_lanes('events')"
+    while (lane := _rows(db, leased)) == [(0, True)]:
+        assert process.poll() is None
+    assert lane[0][0] == 1
+    assert process.wait(20) == 0
+    state = "SELECT committed, failures FROM pgmq.list_lanes('events')"
+    assert _rows(db, state) == [(1, 0)]
+
+
 # Consuming
 
 SCRIPT = r"""

@@ -159,6 +159,11 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
             call(queue, [], [])
             self._served = False
 
+    def check_group(self, stream: str, group: str) -> None:
+        """Raise what would keep a group from consuming: it is not there, or a right is."""
+        self.run(statements.may_consume(stream, group))
+        self._served = False
+
     def _holds(self, statement: Statement[bool], conn: psycopg.Connection[Any] | None) -> bool:
         with contextlib.suppress(psycopg.errors.RaiseException):
             return self._run(statement, None)

@@ -614,6 +614,11 @@ def ack_in_transaction(
     )
 
 
+def may_consume(stream: str, group: str) -> Statement[bool]:
+    """Raise the error that consuming a stream as a group would raise; changes nothing."""
+    return commit(stream, group, 0, None, None)
+
+
 def archive_leased(
     queue: str, msg_ids: list[int], read_cts: list[int], error: str | None
 ) -> Statement[list[int]]:

@@ -73,8 +73,7 @@ class GroupLoop(Serving):
 
     async def _step(self, connection: Connection) -> bool:
         if not self.served:
-            # Ends nothing, and raises what would keep the worker from its work.
-            await connection.run(self._call(statements.commit, 0, None, None))
+            await connection.run(self._call(statements.may_consume))
         for lease in self.lanes.over():
             await self._settle(connection, lease)
         for lease in self.lanes.due():

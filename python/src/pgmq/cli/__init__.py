@@ -16,7 +16,7 @@ import psycopg
 from pgmq._session import StoppedError
 
 # Each registers its commands; in this order they are listed.
-from pgmq.cli import queues, messages, consuming, policies, watching, trying  # noqa: F401 isort: skip
+from pgmq.cli import queues, messages, consuming, groups, policies, watching, trying  # noqa: F401 isort: skip
 from pgmq.cli._declare import commands, parser
 from pgmq.cli._output import CommandError, explain
 from pgmq.cli._streams import close_streams, logging_to_stderr, open_streams, unicode

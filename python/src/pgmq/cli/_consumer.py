@@ -13,22 +13,24 @@ import sys
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from io import TextIOWrapper
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Generic, TypeVar
 
 import psycopg
 from psycopg.errors import LockNotAvailable
 
 from pgmq._session import Session, StoppedError
 from pgmq._wire import backoff
+from pgmq.messages import Message, StreamMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgmq.messages import Message
+__all__ = ["Consumer", "Runner"]
 
-__all__ = ["Consumer"]
+M = TypeVar("M", Message, StreamMessage)
 
 _LONGEST_VARIABLE = 100_000  # bytes; Linux has room for 131,072 with the name
 _LONGEST_LINE = 1 << 16  # characters that are passed on at once
@@ -37,13 +39,12 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Consumer:
-    """Runs a program for each message of a queue, one after the other."""
+class Runner(ABC, Generic[M]):
+    """Runs a program for each message, one after the other."""
 
     queue: str
     command: Sequence[str]
     vt: int
-    grouped: bool
     retry_delay: int | None
     poll: float
     _stop: threading.Event = field(init=False, default_factory=threading.Event)
@@ -69,40 +70,38 @@ class Consumer:
     def run(self, dsn: str, *, until_empty: bool) -> None:
         """Consume until stop() is called, or with until_empty until there is nothing to read."""
         with Session(dsn, name="pgmq consume", stop=self._stop) as session:
-            session.check(self.queue)
+            self._check(session)
 
-            def read() -> list[Message]:
-                if self.grouped:
-                    return session.read_grouped(self.queue, self.vt, 1)
-                return session.read_batch(self.queue, self.vt, 1)
+            def read() -> list[M]:
+                return self._read(session)
 
             while not self._stop.is_set():
                 found = read() if until_empty else session.next_batch(self.queue, read, self.poll)
                 if until_empty and not found:
                     return
-                for message in found:
-                    self._handle(session, message)
+                self._handle(session, found)
 
-    def _handle(self, session: Session, message: Message) -> None:
-        msg_id, read_ct = message.msg_id, message.read_ct
-        try:
-            error = self._run(session, message)
-        except BaseException:
-            with contextlib.suppress(psycopg.Error, StoppedError):
-                session.nack(self.queue, msg_id, read_ct, 0)
-            raise
-        if error is None:
-            kept = session.ack(self.queue, msg_id, read_ct)
-        else:
-            _logger.warning("message %s: %s", msg_id, error)
-            kept = session.nack(self.queue, msg_id, read_ct, self.retry_delay, error)
-        if not kept:
-            _logger.warning(
-                "message %s: the lease was lost, and the message may be handled twice", msg_id
-            )
-        _reap()
+    @abstractmethod
+    def _check(self, session: Session) -> None:
+        """Raise what would keep messages from being consumed."""
 
-    def _run(self, session: Session, message: Message) -> str | None:
+    @abstractmethod
+    def _read(self, session: Session) -> list[M]:
+        """Lease messages."""
+
+    @abstractmethod
+    def _handle(self, session: Session, messages: Sequence[M]) -> None:
+        """Run the program for messages, and tell the server what came of it."""
+
+    @abstractmethod
+    def _extend(self, session: Session, message: M) -> None:
+        """Keep the lease of a message."""
+
+    @abstractmethod
+    def _variables(self, message: M) -> dict[str, str]:
+        """Say what the program is told of a message, beside its headers."""
+
+    def _run(self, session: Session, message: M) -> str | None:
         """Run the program; None when it succeeded, else why not.
 
         While it cannot be started, as when it is being replaced or a disk is full, try again.
@@ -116,7 +115,10 @@ class Consumer:
                     if error.errno == errno.E2BIG:
                         return problem
                 else:
-                    return self._wait(session, message, process)
+                    try:
+                        return self._wait(session, message, process)
+                    finally:
+                        _reap()
             delay = backoff(attempt, self.vt / 3)
             _logger.warning("%s; again in %.1f s", problem, delay)
             if self._stop.wait(delay):
@@ -124,15 +126,16 @@ class Consumer:
             self._extend(session, message)
         raise AssertionError
 
-    def _start(self, message: Message, stack: contextlib.ExitStack) -> subprocess.Popen[bytes]:
+    def _start(self, message: M, stack: contextlib.ExitStack) -> subprocess.Popen[bytes]:
         """Start the program; its files stay until the stack is closed."""
         headers = (message.headers or "null").encode()
-        environment = {
-            b"PGMQ_QUEUE": self.queue.encode(),
-            b"PGMQ_MSG_ID": str(message.msg_id).encode(),
-            b"PGMQ_READ_CT": str(message.read_ct).encode(),
-            b"PGMQ_ENQUEUED_AT": message.enqueued_at.isoformat().encode(),
+        variables = {
+            "PGMQ_QUEUE": self.queue,
+            "PGMQ_MSG_ID": str(message.msg_id),
+            "PGMQ_ENQUEUED_AT": message.enqueued_at.isoformat(),
+            **self._variables(message),
         }
+        environment = {name.encode(): value.encode() for name, value in variables.items()}
         if len(headers) < _LONGEST_VARIABLE:
             environment[b"PGMQ_HEADERS"] = headers
         else:
@@ -153,9 +156,7 @@ class Consumer:
             start_new_session=True,
         )
 
-    def _wait(
-        self, session: Session, message: Message, process: subprocess.Popen[bytes]
-    ) -> str | None:
+    def _wait(self, session: Session, message: M, process: subprocess.Popen[bytes]) -> str | None:
         """Keep the lease until the program has ended; None when it succeeded, else why not."""
         last: list[str] = []
         follower = threading.Thread(target=_follow, args=(process.stderr, last), daemon=True)
@@ -180,10 +181,50 @@ class Consumer:
             return None
         return last[0] if last else _ended(code)
 
+
+@dataclass(slots=True)
+class Consumer(Runner[Message]):
+    """Consumes a queue."""
+
+    grouped: bool
+
+    def _check(self, session: Session) -> None:
+        session.check(self.queue)
+
+    def _read(self, session: Session) -> list[Message]:
+        if self.grouped:
+            return session.read_grouped(self.queue, self.vt, 1)
+        return session.read_batch(self.queue, self.vt, 1)
+
+    def _handle(self, session: Session, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._handle_one(session, message)
+
+    def _handle_one(self, session: Session, message: Message) -> None:
+        msg_id, read_ct = message.msg_id, message.read_ct
+        try:
+            error = self._run(session, message)
+        except BaseException:
+            with contextlib.suppress(psycopg.Error, StoppedError):
+                session.nack(self.queue, msg_id, read_ct, 0)
+            raise
+        if error is None:
+            kept = session.ack(self.queue, msg_id, read_ct)
+        else:
+            _logger.warning("message %s: %s", msg_id, error)
+            kept = session.nack(self.queue, msg_id, read_ct, self.retry_delay, error)
+        if not kept:
+            _logger.warning(
+                "message %s: the lease was lost, and the message may be handled twice", msg_id
+            )
+
     def _extend(self, session: Session, message: Message) -> None:
         # Stopped or not, locked by somebody else or not, we stay as long as the program runs.
         with contextlib.suppress(StoppedError, LockNotAvailable), session.impatient():
             session.extend(self.queue, message.msg_id, message.read_ct, self.vt)
+
+    def _variables(self, message: Message) -> dict[str, str]:
+        return {"PGMQ_READ_CT": str(message.read_ct)}
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> bool:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pgmq._statements import Seen
-    from pgmq.messages import Message, QueueMetrics
+    from pgmq.messages import Message, QueueMetrics, StreamGroup
 
-__all__ = ["CommandError", "Table", "compare", "explain", "line_of", "prometheus", "rich"]
+__all__ = ["CommandError", "Table", "compare", "explain", "lags", "line_of", "prometheus", "rich"]
 
 
 class CommandError(Exception):
@@ -146,4 +146,17 @@ def compare(seen: list[Seen], before: dict[str, Seen], wanted: Sequence[str]) ->
             "dead tuples",
         ],
         rows,
+    )  # fmt: skip
+
+
+def lags(found: Iterable[StreamGroup], wanted: Sequence[str]) -> Table:
+    """Make a table of how far behind the groups of streams are."""
+    return Table(
+        ["group", "lag", "oldest s", "lanes", "leased", "failing", "held bytes"],
+        [
+            (f"{group.queue_name}/{group.group_name}", group.lag, group.lag_seconds, group.lanes,
+             group.leased_lanes, group.failing_lanes, group.held_bytes)
+            for group in found
+            if not wanted or group.queue_name in wanted
+        ],
     )  # fmt: skip

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     QUEUE,
     VT,
     arg("--grouped", action="store_true", help="in the order of FIFO groups"),
+    arg("--group", metavar="GROUP", help="consume a stream, as this group"),
     arg(
         "--retry-delay",
         type=at_least(0),
         metavar="SECONDS",
-        help="when a failed message is tried again (default: as the queue's policy says)",
+        help="when a failed message is tried again (default: as the queue's policy says;"
+        " of a stream: 1)",
     ),
     arg(
         "--poll",
@@ -44,21 +46,28 @@ def consume(options: Options) -> None:
     a second SIGTERM or Ctrl-C ends it and what it has started, a third one kills them. Goes on by
     itself when the server was restarted. For more messages at a time, start it several times.
 
+    With --group the messages of a lane come in their order, each is committed by itself, and
+    PGMQ_GROUP and PGMQ_LANE are in the environment. After a failure, the lane comes again with the
+    message that failed.
+
     Example: pgmq consume orders --vt 60 -- ./handle-order --verbose
+    Example: pgmq consume events --group billing -- ./write-invoice
     """
     from pgmq.cli._consumer import Consumer
+    from pgmq.cli._group_consumer import GroupConsumer
+
+    if options.group is not None and options.grouped:
+        options.parser.error("--grouped is for queues, and --group for streams")
 
     if not options.program:
         options.parser.error("the program is missing")
     if shutil.which(options.program[0]) is None:
         options.parser.error(f"no such program: {options.program[0]}")
-    consumer = Consumer(
-        options.queue,
-        options.program,
-        options.vt,
-        options.grouped,
-        options.retry_delay,
-        options.poll,
+    arguments = (options.queue, options.program, options.vt, options.retry_delay, options.poll)
+    consumer = (
+        Consumer(*arguments, options.grouped)
+        if options.group is None
+        else GroupConsumer(*arguments, options.group)
     )
     with on_signal(consumer.stop, consumer.finish):
         consumer.run(options.dsn, until_empty=options.until_empty)

@@ -33,16 +33,33 @@ def install(options: Options) -> None:
     QUEUES,
     arg("--unlogged", action="store_true", help="faster; a crash of the server empties it"),
     arg("--fifo", action="store_true", help="index it by FIFO group"),
+    arg("--stream", action="store_true", help="a stream, which groups read"),
+    arg("--segment", metavar="INTERVAL",
+        help="of a stream: drop so much of it at a time, a duration or a number of messages"
+        " (default: 1 day)"),
+    arg("--retention", metavar="INTERVAL",
+        help="of a stream: keep so much of it, or 'all' (default: 7 days)"),
     arg("--wakeups", action="store_true", help="wake consumers that wait for it"),
-)
+)  # fmt: skip
 def create(options: Options) -> None:
-    """Create queues, unless they are there.
+    """Create queues, or streams, unless they are there.
 
     Example: pgmq create orders --fifo --wakeups
+    Example: pgmq create events --stream --retention '30 days' --wakeups
     """
+    if options.stream and (options.unlogged or options.fifo):
+        options.parser.error("a stream is neither --unlogged nor --fifo")
+    if not options.stream and (options.segment or options.retention):
+        options.parser.error("--segment and --retention are for a --stream")
     with session_of(options) as session:
         for queue in options.queues:
-            session.create_queue(queue, options.unlogged)
+            if options.stream:
+                retention = options.retention or "7 days"
+                session.create_stream(
+                    queue, options.segment or "1 day", None if retention == "all" else retention
+                )
+            else:
+                session.create_queue(queue, options.unlogged)
             if options.fifo:
                 session.create_fifo_index(queue)
             if options.wakeups:

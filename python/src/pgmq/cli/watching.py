@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pgmq import _statements as statements
 from pgmq._signals import on_signal
 from pgmq.cli._declare import ANY_QUEUES, arg, at_least, command, seconds, session_of
-from pgmq.cli._output import Table, compare, prometheus, rich
+from pgmq.cli._output import Table, compare, lags, prometheus, rich
 
 if TYPE_CHECKING:
     from pgmq.cli._declare import Options
@@ -62,7 +62,8 @@ def top(options: Options) -> None:
 
     "in flight" is what is leased or delayed, "dead letters" the length of the queue's dead-letter
     queue, "dead tuples" what vacuum has not removed from its table. Rates are those since the last
-    table. Where the output is no terminal, tables follow each other.
+    table. Groups that read streams are in a table of their own: "lag" is how many messages a group
+    has not committed. Where the output is no terminal, tables follow each other.
 
     Example: pgmq top --interval 5
     """
@@ -83,11 +84,15 @@ def top(options: Options) -> None:
                 names = {each.queue for each in seen}
                 for queue in [name for name in options.queues if name not in names]:
                     session.metrics(queue)  # which says what is wrong with it
-            table = compare(seen, before, options.queues)
+            tables = [compare(seen, before, options.queues)]
+            groups = lags(session.list_groups(), options.queues)
+            if groups.rows:
+                tables.append(groups)
             if live:
-                live.update(table.drawn(), refresh=True)
+                drawn = [table.drawn() for table in tables]
+                live.update(rich("console").Group(*drawn), refresh=True)
             else:
-                print(table.plain(), flush=True)
+                print("\n\n".join(table.plain() for table in tables), flush=True)
             before = {each.queue: each for each in seen}
             if left is not None:
                 left -= 1
