@@ -76,6 +76,7 @@ ACCEPTED = (
     ("pgmq.peek(", "text type variable is not sanitized", "columns as _message_columns() has them"),
     ("pgmq.get(", "text type variable is not sanitized", "columns as _message_columns() has them"),
     ("pgmq._build_index(", "text type variable is not sanitized", "as _relations() has it"),
+    ("pgmq._append(", "should be STABLE", "it deletes and inserts, in dynamic SQL"),
     ("pgmq._move(", "should be STABLE", "it deletes and inserts, in dynamic SQL"),
     ("pgmq._poll(", "text type variable is not sanitized", "a statement of our own"),
     ("_soonest_", 'unused parameter "as_of"', "only where the policy makes messages leave"),

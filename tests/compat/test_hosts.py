@@ -169,8 +169,9 @@ def test_a_queue_that_is_dropped_by_others_leaves_nothing_behind(
     names = queries.ids(db, "SELECT queue_name FROM pgmq.list_queues()")
     for name in names:
         if by == "hand":
-            tables = [sql.Identifier("pgmq", f"{prefix}_{name.lower()}") for prefix in "qa"]
-            db.execute(sql.SQL("DROP TABLE {}, {}").format(*tables))
+            prefixes = ["q"] if name in queues.STREAMS else ["q", "a"]
+            tables = [sql.Identifier("pgmq", f"{prefix}_{name.lower()}") for prefix in prefixes]
+            db.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(tables)))
             db.execute("DELETE FROM pgmq.meta WHERE queue_name = %s", [name])
         else:
             assert queries.one(db, "SELECT pgmq.drop_queue(%s)", name)

@@ -476,3 +476,77 @@ def test_a_superuser_looks_into_the_streams_of_others_by_name_only(
     assert warnings == ["list_groups() leaves out queues of other owners: s"]
     assert ids(db, "SELECT group_name FROM pgmq.list_groups('s')") == ["g", "h"]
     assert ids(owner, "SELECT group_name FROM pgmq.list_groups()") == ["g", "h"]
+
+
+def test_metrics_count_what_is_kept_and_leave_out_ids_passed_over(
+    stream: psycopg.Connection, connect: Connect, roles: Roles
+) -> None:
+    figures = (
+        "SELECT queue_length, queue_visible_length, total_messages, oldest_msg_age_sec,"
+        " newest_msg_age_sec, default_partition_length FROM pgmq.metrics{}"
+    )
+    assert stream.execute(figures.format("('s')").encode()).fetchall() == [(0, 0, 0, None, None, 0)]
+    send(stream, range(3))
+    stream.execute("UPDATE pgmq.stream_segment SET began_at = began_at - '1 day'::interval")
+    stream.execute("SELECT pgmq.maintain('s')")
+    assert send(stream, [3]) == [10**9]
+    assert stream.execute(figures.format("('s')").encode()).fetchall() == [(4, 4, 4, 0, 0, 0)]
+    monitor = roles()
+    stream.execute("SELECT pgmq.create('q'), pgmq.grant_monitor('s', %s)", [monitor])
+    session = connect()
+    session.execute(f"SET ROLE {monitor}".encode())
+    assert ids(session, "SELECT queue_length FROM pgmq.metrics_all()") == [4]
+    # Beyond what is counted, by statistics, or by ids if there are none.
+    stream.execute(
+        "SELECT pgmq.send_batch('s', array_agg(to_jsonb(i))) FROM generate_series(1, 12000) AS i"
+    )
+    assert one(session, "SELECT queue_length FROM pgmq.metrics('s')") >= 10001
+    stream.execute("SELECT pg_stat_reset(); ANALYZE pgmq.q_s")
+    length = one(session, "SELECT queue_length FROM pgmq.metrics('s')")
+    assert length == pytest.approx(12004, rel=0.05)
+    assert ids(session, "SELECT queue_length FROM pgmq.metrics_all()") == [length]
+
+
+def test_a_purge_leaves_groups_where_they_are(stream: psycopg.Connection) -> None:
+    send(stream, range(3))
+    assert commit(stream, fetch(stream, 2))
+    assert one(stream, "SELECT pgmq.purge_queue('s')") == 3
+    assert one(stream, "SELECT committed FROM pgmq.list_groups('s')") == 2
+    assert fetch(stream) == []
+    send(stream, [4])
+    assert msg_ids(fetch(stream)) == [4]
+
+
+def test_messages_are_looked_at_without_a_group(stream: psycopg.Connection) -> None:
+    send(stream, [{"a": 1}, {"a": 2}, {"a": 2}])
+    look = "SELECT msg_id, read_ct, last_read_at, vt = enqueued_at, message FROM pgmq."
+    second = (2, 0, None, True, {"a": 2})
+    assert stream.execute(f"{look}get('s', 2)".encode()).fetchall() == [second]
+    assert stream.execute(f"{look}peek('s', 1, '{{\"a\": 2}}')".encode()).fetchall() == [second]
+    assert ids(stream, "SELECT msg_id FROM pgmq.peek('s', null)") == [1, 2, 3]
+
+
+def test_messages_are_moved_to_a_stream_but_not_from_one(stream: psycopg.Connection) -> None:
+    stream.execute("SELECT pgmq.create('q'), pgmq.send('q', '1'), pgmq.send('q', '2', 60)")
+    assert one(stream, "SELECT pgmq.move('q', 1, 's')") == 1
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match='stream "s" has no delays'):
+        stream.execute("SELECT pgmq.move('q', 2, 's')")
+    assert one(stream, "SELECT count(*) FROM pgmq.q_q") == 1
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match='stream "s" is read by groups'):
+        stream.execute("SELECT pgmq.move('s', 1, 'q')")
+    assert [row[5] for row in fetch(stream)] == [1]
+
+
+def test_dead_letters_of_a_group_go_back_only_if_that_is_said(stream: psycopg.Connection) -> None:
+    notices: list[Any] = []
+    stream.add_notice_handler(notices.append)
+    stream.execute("SELECT pgmq.alter_group('s', 'g', 1, 'dead')")
+    send(stream, [1])
+    assert release(stream, fetch(stream))
+    assert one(stream, "SELECT pgmq.redrive('dead')") == 0
+    (notice,) = notices
+    assert 'stay in queue "dead"' in notice.message_primary
+    assert notice.message_primary.endswith(": s")
+    assert "In a stream all groups would get them again." in notice.message_hint
+    assert one(stream, "SELECT pgmq.redrive('dead', 's')") == 1
+    assert [row[5:] for row in fetch(stream)] == [(1, None)]

@@ -74,7 +74,7 @@ def test_every_kind_of_queue_works_afterwards(new_server: Callable[..., embedded
         db.execute("CREATE EXTENSION pgmq")
         queues.fill(db)
         db.execute("SELECT pgmq.open_channel('dead')")
-        unlogged = "^(channel|look|q_fleeting|q_unlogged|dedup_fleeting)|_seq$"
+        unlogged = "^(channel|look|epoch|q_fleeting|q_unlogged|dedup_fleeting)|_seq$"
         before = queues.contents(db, without=unlogged)
         server.restart(mode="immediate")
     with psycopg.connect(server.dsn(), autocommit=True) as db:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pgmq import embedded
 
 
-UNLOGGED = "^(channel|q_fleeting|q_unlogged|dedup_fleeting)|_seq$"
+UNLOGGED = "^(channel|epoch|q_fleeting|q_unlogged|dedup_fleeting)|_seq$"
 
 
 @pytest.fixture

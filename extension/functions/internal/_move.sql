@@ -14,12 +14,14 @@ AS $$
     -- The name comes from a message, so it may be anything, and must not raise an error.
     SELECT to_regproc('pgmq.' || quote_ident(pgmq._function_name('enqueue', origin))) IS NOT NULL
         AND origin <> lower(dead_letter_queue)
+        -- Appended again, it would come to all groups of a stream.
+        AND NOT pgmq._is_stream(to_regclass('pgmq.' || quote_ident('q_' || origin)))
         AND (NOT pgmq._can_be_used() OR pgmq._is_safe_to_touch(
             to_regclass('pgmq.' || quote_ident('q_' || origin))
         ))
 $$;
 COMMENT ON FUNCTION pgmq._can_return(text, text) IS
-'Whether a dead letter''s queue is there, another one, and safe to write to for the caller.';
+'Whether a dead letter''s queue is there, another one, no stream, and safe for the caller.';
 
 CREATE OR REPLACE FUNCTION pgmq._check_other_queue(queue_name text, to_queue text)
 RETURNS void
@@ -38,6 +40,60 @@ $$;
 COMMENT ON FUNCTION pgmq._check_other_queue(text, text) IS
 'Raise an error unless these are two queues.';
 
+CREATE OR REPLACE FUNCTION pgmq._revived(headers jsonb)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN jsonb_typeof(headers) = 'object'
+            THEN nullif(headers - '{x-pgmq-dead-letter,x-pgmq-error}'::text[], '{}')
+        ELSE headers
+    END
+$$;
+COMMENT ON FUNCTION pgmq._revived(jsonb) IS 'Headers without those of a dead letter.';
+
+CREATE OR REPLACE FUNCTION pgmq._append(
+    queue_name text,
+    msg_ids bigint[],
+    to_stream text,
+    revived boolean
+)
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_is_delayed boolean;
+BEGIN
+    EXECUTE pg_catalog.format(
+        'SELECT EXISTS (SELECT FROM pgmq.%I AS m'
+        ' WHERE m.msg_id = ANY ($1) AND m.read_ct = 0 AND m.vt > clock_timestamp())',
+        pgmq.format_table_name(queue_name, 'q')
+    ) INTO v_is_delayed USING msg_ids;
+    IF v_is_delayed THEN
+        PERFORM pgmq._refuse_delay(to_stream);
+    END IF;
+    RETURN QUERY EXECUTE pg_catalog.format(
+        $sql$
+        WITH removed AS (
+            DELETE FROM pgmq.%I AS m
+            WHERE m.msg_id = ANY ($1)
+            RETURNING m.msg_id, m.message, m.headers
+        )
+        INSERT INTO pgmq.%I (enqueued_at, message, headers)
+        SELECT now(), r.message, CASE WHEN $2 THEN pgmq._revived(r.headers) ELSE r.headers END
+        FROM removed AS r
+        ORDER BY r.msg_id
+        RETURNING msg_id
+        $sql$,
+        pgmq.format_table_name(queue_name, 'q'), pgmq.format_table_name(to_stream, 'q')
+    ) USING msg_ids, revived;
+END
+$$;
+COMMENT ON FUNCTION pgmq._append(text, bigint[], text, boolean) IS
+'Move messages to a stream: see _move(). A message whose delay has not run out is an error.';
+
 CREATE OR REPLACE FUNCTION pgmq._move(
     queue_name text,
     msg_ids bigint[],
@@ -54,6 +110,10 @@ BEGIN
             pg_catalog.format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
         );
     END IF;
+    IF pgmq._is_stream(pgmq._queue_table(to_queue)) THEN
+        RETURN QUERY SELECT * FROM pgmq._append(queue_name, msg_ids, to_queue, revived);
+        RETURN;
+    END IF;
     -- Not by send, which could take the message for a duplicate. As in send, the clock is read
     -- under the table's lock.
     RETURN QUERY EXECUTE pg_catalog.format(
@@ -68,11 +128,7 @@ BEGIN
             now(),
             CASE WHEN r.read_ct = 0 AND r.vt > clock_timestamp() THEN r.vt ELSE now() END,
             r.message,
-            CASE
-                WHEN $2 AND jsonb_typeof(r.headers) = 'object'
-                    THEN nullif(r.headers - '{x-pgmq-dead-letter,x-pgmq-error}'::text[], '{}')
-                ELSE r.headers
-            END
+            CASE WHEN $2 THEN pgmq._revived(r.headers) ELSE r.headers END
         FROM removed AS r
         ORDER BY r.msg_id
         RETURNING msg_id

@@ -112,9 +112,10 @@ BEGIN
             v_now, v_proper;
         IF v_left > 0 THEN
             RAISE WARNING '% messages stay in queue "%", for the queues they came from are not there'
-                ', or not safe for a superuser to write to: %',
+                ', are streams, or are not safe for a superuser to write to: %',
                 v_left, v_proper, v_origins
-                USING HINT = 'Give redrive() the name of a queue for them.';
+                USING HINT = 'Give redrive() the name of a queue for them.'
+                    ' In a stream all groups would get them again.';
         END IF;
     END IF;
     RETURN v_moved;

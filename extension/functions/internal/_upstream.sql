@@ -130,7 +130,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_dedup text := format('pgmq.%I', pgmq._relation_name('dedup', old.queue_name));
+    v_role text;
 BEGIN
     IF pgmq._enabled('enqueue', old.queue_name) IS NULL
         OR pgmq._queue_table(old.queue_name) IS NOT NULL
@@ -139,9 +139,11 @@ BEGIN
     END IF;
     PERFORM pgmq._retire(old.queue_name);
     PERFORM pgmq._drop_compiled('scheduled', old.queue_name);
-    IF to_regclass(v_dedup) IS NOT NULL THEN
-        EXECUTE format('DROP TABLE %s', v_dedup);
-    END IF;
+    FOREACH v_role IN ARRAY ARRAY['dedup', 'lane'] LOOP
+        IF to_regclass(format('pgmq.%I', pgmq._relation_name(v_role, old.queue_name))) IS NOT NULL THEN
+            EXECUTE format('DROP TABLE pgmq.%I', pgmq._relation_name(v_role, old.queue_name));
+        END IF;
+    END LOOP;
     RETURN null;
 END
 $$;

@@ -8,6 +8,7 @@ DECLARE
     v_exact CONSTANT bigint := 10000;
     v_name text;
     v_table regclass;
+    v_is_stream boolean;
     v_ready bigint;
     v_parked bigint;
     v_due bigint;
@@ -30,7 +31,11 @@ BEGIN
     PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
     v_name := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
     v_table := to_regclass(v_name);
-    IF NOT has_column_privilege(v_table, 'vt', 'SELECT') THEN
+    v_is_stream := pgmq._is_stream(v_table);
+    IF NOT has_column_privilege(
+        v_table, CASE WHEN v_is_stream THEN 'enqueued_at' ELSE 'vt' END, 'SELECT'
+    )
+    THEN
         RAISE EXCEPTION 'permission denied for table %', pgmq.format_table_name(queue_name, 'q')
             USING ERRCODE = 'insufficient_privilege',
                 HINT = format(
@@ -38,7 +43,10 @@ BEGIN
                 );
     END IF;
     -- From here on a drop of the queue waits. If it is dropped already, this raises 42P01.
-    EXECUTE format('SELECT q.vt FROM %s AS q WHERE false', v_name);
+    EXECUTE format('SELECT q.msg_id FROM %s AS q WHERE false', v_name);
+    IF v_is_stream THEN
+        RETURN pgmq._stream_metrics(queue_name);
+    END IF;
     v_table := v_name::regclass;
     IF v_policy.max_receives IS NULL AND v_policy.message_ttl IS NULL THEN
         v_metrics := pgmq._small_metrics(queue_name, v_table);
@@ -187,7 +195,11 @@ too. The ages are then those of the visible messages and of the last 10,000.
 
 Ages are in seconds, null when the queue is empty. total_messages is the last msg_id drawn.
 default_partition_length is the number of messages in the default partition of a partitioned queue,
-null for other queues. Needs SELECT on the queue''s table and sequences.';
+null for other queues. Needs SELECT on the queue''s table and sequences.
+
+The lengths of a stream are how many messages it keeps, whichever groups have read them: exact up to
+10,000, and then estimated from statistics, or from msg_ids. For what a group has yet to read, see
+list_groups. total_messages leaves out the msg_ids that were passed over at the end of segments.';
 
 CREATE OR REPLACE FUNCTION pgmq._small_metrics(queue_name text, relation regclass)
 RETURNS pgmq.metrics_result
@@ -248,3 +260,57 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._sequence_value(regclass) IS
 'The last value of a sequence, null if it has none; for callers that look at thousands of queues.';
+
+CREATE OR REPLACE FUNCTION pgmq._stream_metrics(queue_name text)
+RETURNS pgmq.metrics_result
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_exact CONSTANT bigint := 10000;
+    v_table CONSTANT regclass := pgmq._queue_table(queue_name);
+    v_last CONSTANT bigint := coalesce(
+        pgmq._sequence_value(pg_get_serial_sequence(v_table::text, 'msg_id')::regclass), 0
+    );
+    v_first bigint;
+    v_oldest timestamptz;
+    v_newest timestamptz;
+    v_metrics pgmq.metrics_result;
+BEGIN
+    EXECUTE format(
+        $sql$
+        SELECT count(*), min(m.msg_id), (array_agg(m.enqueued_at ORDER BY m.msg_id))[1]
+        FROM (
+            SELECT q.msg_id, q.enqueued_at FROM %s AS q ORDER BY q.msg_id LIMIT $1 + 1
+        ) AS m
+        $sql$,
+        v_table
+    ) INTO v_metrics.queue_length, v_first, v_oldest USING v_exact;
+    EXECUTE format('SELECT q.enqueued_at FROM %s AS q ORDER BY q.msg_id DESC LIMIT 1', v_table)
+    INTO v_newest;
+    IF v_metrics.queue_length > v_exact THEN
+        v_metrics.queue_length := greatest(v_metrics.queue_length, CASE
+            WHEN pgmq._is_counted(v_table, pgmq._created_at(v_table))
+                THEN pgmq._estimated_rows(v_table)
+            ELSE pgmq._messages_between(queue_name, v_first - 1, v_last)
+        END);
+    END IF;
+    v_metrics.queue_name := queue_name;
+    v_metrics.newest_msg_age_sec := extract(epoch FROM now() - v_newest);
+    v_metrics.oldest_msg_age_sec := extract(epoch FROM now() - v_oldest);
+    v_metrics.total_messages := v_last - (
+        SELECT p.skipped_ids FROM pgmq.partitioning AS p
+        WHERE lower(p.queue_name) = lower(_stream_metrics.queue_name) AND NOT p.is_archive
+    );
+    v_metrics.scrape_time := now();
+    v_metrics.queue_visible_length := v_metrics.queue_length;
+    v_metrics.default_partition_length := CASE
+        WHEN pgmq._default_partition(v_table) IS NULL THEN 0
+        ELSE pgmq._default_rows(v_table, v_exact)
+    END;
+    RETURN v_metrics;
+END
+$$;
+COMMENT ON FUNCTION pgmq._stream_metrics(text) IS
+'The metrics of a stream: how many messages it keeps, whichever groups have read them, and their ages.';

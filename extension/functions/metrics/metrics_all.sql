@@ -14,6 +14,11 @@ BEGIN
         SELECT
             m.queue_name,
             pgmq._queue_table(m.queue_name) AS relation,
+            CASE
+                WHEN m.is_partitioned AND pgmq._is_stream(pgmq._queue_table(m.queue_name))
+                    THEN 'enqueued_at'
+                ELSE 'vt'
+            END AS shown_to,    -- the column whose readers see the metrics
             EXISTS (
                 SELECT FROM pgmq.policy AS p
                 WHERE p.queue_name = m.queue_name
@@ -25,7 +30,7 @@ BEGIN
     LOOP
         -- Looking at the size lets this session notice what others have created and dropped.
         CONTINUE WHEN pg_relation_size(v_queue.relation) IS NULL
-            OR has_column_privilege(v_queue.relation, 'vt', 'SELECT') IS NOT true;
+            OR has_column_privilege(v_queue.relation, v_queue.shown_to, 'SELECT') IS NOT true;
         BEGIN
             v_is_safe := pgmq._is_safe_to_touch(v_queue.relation, v_callers);
             IF v_is_safe THEN

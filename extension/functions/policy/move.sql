@@ -14,4 +14,6 @@ Returns null when there is no such message. Payload and headers stay as they are
 at 0 again. A message that is delayed and was never read stays delayed; every other message is
 visible when the transaction commits. The call waits for a transaction that holds the message.
 
+To a stream a message is appended, but not from one, and not before its delay has run out.
+
 Raises undefined_table for an unknown queue, and an error when both are the same queue.';

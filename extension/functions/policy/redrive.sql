@@ -33,8 +33,9 @@ msg_id first. Null qty means all. They start anew: a new msg_id, read_ct 0, enqu
 the headers x-pgmq-dead-letter and x-pgmq-error.
 
 Messages that another transaction holds are skipped, so several calls can run at once. A message
-stays, and does not count, if its queue no longer exists, or is not safe for the caller to send to.
-A warning names such messages'' queues.
+stays, and does not count, if its queue no longer exists, is a stream, or is not safe for the caller
+to send to. A warning names such messages'' queues. To append the dead letters of a group to its
+stream again, give the stream''s name: all groups get them then.
 
 Raises undefined_table for an unknown queue, and an error for a negative qty or when both are the
 same queue.';

@@ -30,5 +30,6 @@ $$;
 COMMENT ON FUNCTION pgmq.purge_queue(text) IS
 'Delete every message of a queue, leased ones too, and return how many there were.
 
-The archive stays. Producers do not wait for the purge, but the purge waits for transactions that
-hold a message. Needs TRUNCATE and DELETE on the queue''s table, which the queue''s owner has.';
+The archive stays, and so do the positions of a stream''s groups. Producers do not wait for the
+purge, but the purge waits for transactions that hold a message. Needs TRUNCATE and DELETE on the
+queue''s table, which the queue''s owner has.';
