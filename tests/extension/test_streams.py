@@ -538,15 +538,14 @@ def test_messages_are_moved_to_a_stream_but_not_from_one(stream: psycopg.Connect
 
 
 def test_dead_letters_of_a_group_go_back_only_if_that_is_said(stream: psycopg.Connection) -> None:
-    notices: list[Any] = []
-    stream.add_notice_handler(notices.append)
+    notices: list[str] = []
+    stream.add_notice_handler(lambda n: notices.append(f"{n.message_primary} {n.message_hint}"))
     stream.execute("SELECT pgmq.alter_group('s', 'g', 1, 'dead')")
     send(stream, [1])
     assert release(stream, fetch(stream))
     assert one(stream, "SELECT pgmq.redrive('dead')") == 0
-    (notice,) = notices
-    assert 'stay in queue "dead"' in notice.message_primary
-    assert notice.message_primary.endswith(": s")
-    assert "In a stream all groups would get them again." in notice.message_hint
+    (notice,) = (text for text in notices if 'stay in queue "dead"' in text)
+    assert "are streams" in notice
+    assert "In a stream all groups would get them again." in notice
     assert one(stream, "SELECT pgmq.redrive('dead', 's')") == 1
     assert [row[5:] for row in fetch(stream)] == [(1, None)]
