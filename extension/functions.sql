@@ -231,6 +231,7 @@
 \ir functions/internal/doctor/_doctor_queues.sql
 \ir functions/internal/doctor/_doctor_archives.sql
 \ir functions/internal/doctor/_doctor_partitions.sql
+\ir functions/internal/doctor/_doctor_streams.sql
 \ir functions/internal/doctor/_doctor_channels.sql
 \ir functions/ops/doctor.sql
 

@@ -428,3 +428,37 @@ def test_who_keeps_the_queue_of_notifications_full_is_named(
             for _ in range(10):
                 db.execute("SELECT pg_notify('c', repeat('x', 7000))")
             assert _findings(db, "notifications") == []
+
+
+def test_what_holds_a_stream_back_and_what_its_groups_hold_back(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    db.execute(
+        "SELECT pgmq.create_stream('s'), pgmq.create_group('s', 'g', 'earliest'),"
+        " pgmq.create_stream('n', '100', '200'), pgmq.create_group('n', 'lazy', 'earliest')"
+    )
+    db.execute("SELECT pgmq.send_batch('n', array_fill('1'::jsonb, ARRAY[450]))")
+    db.execute("SELECT pgmq.maintain('n')")
+    assert re.fullmatch(
+        r'group "lazy" keeps \d+ kB that retention would have dropped, since \d{4}-.*',
+        _findings(db, "would have dropped")[0][2],
+    )
+    writer = connect(autocommit=False)
+    writer.execute("SELECT pgmq.send('s', '1')")
+    db.execute("SELECT pgmq.send('s', '2')")
+    time.sleep(1.1)
+    assert _findings(db, "cannot be read") == []
+    db.execute("SET pgmq.doctor_patience = '1 s'")
+    ((*_, finding, fix),) = _findings(db, "cannot be read")
+    assert f"process {writer.info.backend_pid} " in finding
+    assert fix == f"SELECT pg_terminate_backend({writer.info.backend_pid})"
+    writer.commit()
+    for _ in range(6):
+        assert len(db.execute("SELECT * FROM pgmq.fetch('s', 'g', 0, 9)").fetchall()) == 2
+    ((*_, finding, fix),) = _findings(db, "fails again and again in 1 of its 1 lanes: the lease")
+    for cure in (
+        fix.partition("or ")[2],
+        "SELECT pgmq.alter_group('n', 'lazy', keep_unread => false)",
+    ):
+        db.execute(cure.encode())
+    assert _findings(db, "cannot be read") == _findings(db, "group ") == []

@@ -13,7 +13,7 @@ DECLARE
 BEGIN
     FOREACH v_part IN ARRAY ARRAY[
         'horizon', 'settings', 'tables', 'compiled', 'pinned', 'relations', 'queues', 'archives',
-        'partitions', 'channels', 'notifications', 'statistics'
+        'partitions', 'streams', 'channels', 'notifications', 'statistics'
     ] LOOP
         FOR v_attempt IN 1..10 LOOP
             BEGIN
@@ -65,6 +65,8 @@ The findings are:
 - channels that are dead or answer nothing, and a queue of notifications that fills up;
 - messages in default partitions or dropped unread by retention, partitions that are created or
   dropped too late, and the transactions that are in their way;
+- transactions that keep the groups of a stream from what was sent, groups that keep old segments,
+  and groups that fail again and again;
 - dead letters that pile up, messages whose msg_id is in the archive already, and archives that only
   grow.
 

@@ -67,8 +67,9 @@ AS $$
         SELECT 'keeps more than retention says'
         WHERE NOT (t.is_archive AND k.name = 'msg_id') AND EXISTS (
             SELECT FROM pgmq._partitions(t.relation) AS p
-            WHERE 2 * p.end_key::numeric - p.first_key <= CASE k.name
-                WHEN 'msg_id' THEN n.key - t.retention_interval::bigint
+            WHERE 2 * p.end_key::numeric - p.first_key <= CASE
+                WHEN pgmq._is_stream(t.relation) THEN null      -- see _doctor_streams
+                WHEN k.name = 'msg_id' THEN n.key - t.retention_interval::bigint
                 ELSE pgmq._microseconds(clock_timestamp() - t.retention_interval::interval)
             END
         )
