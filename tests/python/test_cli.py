@@ -273,6 +273,12 @@ def test_groups_are_made_listed_moved_and_dropped(run: Run, db: psycopg.Connecti
     )  # fmt: skip
     assert sorted(lane["failures"] for lane in found["lane_states"]) == [0, 1]
     assert run("seek", "events", "billing", "3") == (0, "3\n", "")
+    code, tables, _ = run("top", "--count", "1")
+    assert code == 0
+    assert [line.split()[:2] for line in tables.splitlines() if "/" in line][1:] == [
+        ["events/billing", "1"]
+    ]
+    assert "/billing" not in run("top", "dead", "--count", "1")[1]
     assert run("seek", "events", "billing", "soon")[0] == 1
     assert run("group", "drop", "events", "billing")[0] == 0
     assert run("group", "drop", "events", "billing")[0] == 1

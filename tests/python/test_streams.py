@@ -8,6 +8,7 @@ import functools
 import itertools
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -480,6 +481,57 @@ def test_a_worker_that_is_killed_loses_nothing_and_repeats_nothing_committed(
         assert all(run == list(range(run[0], run[0] + len(run))) for run in runs)
         assert all(after[0] <= before[-1] + 1 for before, after in itertools.pairwise(runs))
         assert (runs[0][0], runs[-1][-1]) == (1, 200)
+
+
+@pytest.mark.parametrize("kind", [AsyncWorker, Worker])
+def test_all_is_done_once_in_order_though_connections_are_cut_and_handlers_fail(
+    kind: Any, queue: PGMQueue, dsn: str, db: psycopg.Connection, effects: Callable[[], list[str]]
+) -> None:
+    queue.create_group("s", "wide", "earliest", lanes=3)
+    rng = random.Random(1)
+    heard = Heard()
+
+    def handler(message: StreamMessage, connection: psycopg.Connection[Any]) -> None:
+        handlers.effect(message, connection)
+        if rng.random() < 0.02:
+            raise ValueError("by chance")
+
+    async def asynchronous(
+        message: StreamMessage, connection: psycopg.AsyncConnection[Any]
+    ) -> None:
+        await handlers.effect_asynchronous(message, connection)
+        if rng.random() < 0.02:
+            raise ValueError("by chance")
+
+    worker = kind(
+        dsn, "s", handler if kind is Worker else asynchronous, group="wide", transactional=True,
+        concurrency=2, batch_size=10, retry_delay=0, poll_interval=0.2, reconnect_interval=0.2,
+        hooks=heard,
+    )  # fmt: skip
+    for n in range(200):
+        queue.send_batch("s", [f"{n}{k}" for k in "abc"], [{"x-pgmq-group": k} for k in "abc"])
+
+    def run() -> None:
+        if kind is Worker:
+            worker.run(signals=False)
+        else:
+            asyncio.run(worker.run(signals=False))
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(run)
+        while queue.list_groups("s")[1].lag and not future.done():
+            time.sleep(rng.random() / 5)
+            db.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name LIKE 'pgmq worker%%' AND pid %% 2 = %s",
+                [rng.randrange(2)],
+            )
+        worker.stop()
+        future.result(20)
+    assert heard.errors
+    found = effects()
+    for key in "abc":
+        assert [what for what in found if what[-1] == key] == [f"{n}{key}" for n in range(200)]
 
 
 def test_a_transaction_that_the_handler_ends_or_breaks_commits_nothing(

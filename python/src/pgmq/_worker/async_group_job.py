@@ -177,7 +177,7 @@ class AsyncGroupJob(AsyncJob):
         status = connection.info.transaction_status
         if status == TransactionStatus.INERROR:
             raise HandlerError("the handler left its transaction as an error had broken it")
-        if status != TransactionStatus.INTRANS:
+        if status != TransactionStatus.INTRANS and not connection.closed:
             raise HandlerError(_ENDED)
 
     async def _reject(
@@ -249,6 +249,7 @@ class AsyncGroupJob(AsyncJob):
         """Release a savepoint; if it is not there, this is another transaction."""
         try:
             await connection.execute(f"RELEASE SAVEPOINT {savepoint}".encode())
-        except psycopg.Error:
+        except psycopg.Error as error:
+            reason = error if connection.closed else HandlerError(_ENDED)
             await connection.close()
-            raise TransactionLostError(message, HandlerError(_ENDED)) from None
+            raise TransactionLostError(message, reason) from None

@@ -175,7 +175,7 @@ class GroupJob(Job):
         status = connection.info.transaction_status
         if status == TransactionStatus.INERROR:
             raise HandlerError("the handler left its transaction as an error had broken it")
-        if status != TransactionStatus.INTRANS:
+        if status != TransactionStatus.INTRANS and not connection.closed:
             raise HandlerError(_ENDED)
 
     def _reject(
@@ -247,6 +247,7 @@ class GroupJob(Job):
         """Release a savepoint; if it is not there, this is another transaction."""
         try:
             connection.execute(f"RELEASE SAVEPOINT {savepoint}".encode())
-        except psycopg.Error:
+        except psycopg.Error as error:
+            reason = error if connection.closed else HandlerError(_ENDED)
             connection.close()
-            raise TransactionLostError(message, HandlerError(_ENDED)) from None
+            raise TransactionLostError(message, reason) from None
