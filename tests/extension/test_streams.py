@@ -371,7 +371,7 @@ def test_a_transaction_with_an_old_snapshot_cannot_read(stream: psycopg.Connecti
     for level in ("REPEATABLE READ", "SERIALIZABLE"):
         for call in (
             "fetch('s', 'g', 1, 1)", "commit('s', 'g', 0, 1)", "release('s', 'g', 0, 1)",
-            "seek('s', 'g', 'latest')",
+            "seek('s', 'g', 'latest')", "create_group('s', 'h', 'yesterday')",
         ):  # fmt: skip
             with stream.transaction(force_rollback=True):
                 stream.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())

@@ -57,7 +57,8 @@ group_name has 1 to 255 bytes; upper and lower case differ. start says where it 
 - "latest": with what is sent from now on, and what other transactions have not committed yet.
 - A msg_id, in digits: with that message. One more than the last is allowed.
 - A time, such as "yesterday": with the first message sent then or later. Messages have the time at
-  which their transaction began. A time to come means "latest".
+  which their transaction began. A time to come means "latest". In a REPEATABLE READ or
+  SERIALIZABLE transaction a time is an error.
 
 A group has 1 to 64 lanes, and each is leased to one consumer at a time. All messages of a key
 (header x-pgmq-group) go to the same lane, so they stay in order. Messages without a key are dealt

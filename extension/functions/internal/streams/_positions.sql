@@ -38,6 +38,7 @@ BEGIN
                 USING ERRCODE = 'invalid_parameter_value',
                     HINT = 'Give ''earliest'', ''latest'', a msg_id, or a time.';
     END;
+    PERFORM pgmq._check_reads_committed();      -- or it would pass over what it does not see
     RETURN pgmq._place_of(queue_name, v_time);
 END
 $$;
