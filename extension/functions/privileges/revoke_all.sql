@@ -5,18 +5,30 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_on record := pgmq._grantee(queue_name, role_name);
+    v_role CONSTANT oid := pgmq._role(role_name);
     v_relation regclass;
     v_is_sequence boolean;
     v_scheduled regprocedure;
 BEGIN
     FOR v_relation, v_is_sequence IN
-        SELECT g.relation, g.is_sequence
-        FROM pgmq._granted(pgmq._role(role_name)) AS g
-        WHERE g.relation IN (
+        -- By the privileges themselves: of roles that the server has from the beginning, such as
+        -- pg_monitor, no dependency tells.
+        SELECT c.oid, c.relkind = 'S'
+        FROM pg_class AS c
+        WHERE c.oid IN (
             SELECT to_regclass(format('pgmq.%I', r.name)) FROM pgmq._relations(queue_name) AS r
             UNION ALL
             SELECT v_on.ids
         )
+            AND (
+                EXISTS (SELECT FROM aclexplode(c.relacl) AS a WHERE a.grantee = v_role)
+                OR EXISTS (
+                    SELECT
+                    FROM pg_attribute AS t
+                    CROSS JOIN aclexplode(t.attacl) AS a
+                    WHERE t.attrelid = c.oid AND a.grantee = v_role
+                )
+            )
     LOOP
         EXECUTE format(
             'REVOKE ALL ON %s %s FROM %I',

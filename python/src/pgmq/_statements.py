@@ -443,6 +443,13 @@ set_policy = Call[None](
     " ack_archives boolean)",
     _NOTHING,
 )
+alter_policy = Call[None](
+    "alter_policy(queue text, max_receives integer, dead_letter_queue text, retry_delay interval,"
+    " retry_delay_max interval, retry_jitter real, message_ttl interval,"
+    " archive_retention interval, dedup_window interval, max_in_flight integer,"
+    " ack_archives boolean, clear text[])",
+    _NOTHING,
+)
 get_policy = Call[Policy]("get_policy(queue text)", _one(Policy))
 redrive = Call[int]("redrive(dead_letter_queue text, queue text, qty integer)", _VALUE)
 move = Call[int | None]("move(queue text, msg_id bigint, to_queue text)", _VALUE)

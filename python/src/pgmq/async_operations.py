@@ -829,6 +829,50 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
             conn,
         )
 
+    async def alter_policy(
+        self,
+        queue: str,
+        max_receives: int | None = None,
+        dead_letter_queue: str | None = None,
+        retry_delay: timedelta | None = None,
+        retry_delay_max: timedelta | None = None,
+        retry_jitter: float | None = None,
+        message_ttl: timedelta | None = None,
+        archive_retention: timedelta | None = None,
+        dedup_window: timedelta | None = None,
+        max_in_flight: int | None = None,
+        ack_archives: bool | None = None,
+        clear: Sequence[str] = (),
+        conn: C | None = None,
+    ) -> None:
+        """Change options of a queue's policy; what is None stays as it is.
+
+        `clear` names options to turn off.
+
+            >>> await queue.set_policy("jobs", 5, "dead", max_in_flight=10)
+            >>> await queue.alter_policy("jobs", 3, clear=["max_in_flight"])
+            >>> policy = await queue.get_policy("jobs")
+            >>> policy.max_receives, policy.dead_letter_queue, policy.max_in_flight
+            (3, 'dead', None)
+        """
+        await self._run(
+            statements.alter_policy(
+                queue,
+                max_receives,
+                dead_letter_queue,
+                retry_delay,
+                retry_delay_max,
+                retry_jitter,
+                message_ttl,
+                archive_retention,
+                dedup_window,
+                max_in_flight,
+                ack_archives,
+                clear,
+            ),
+            conn,
+        )
+
     async def get_policy(self, queue: str, conn: C | None = None) -> Policy:
         """Return the policy of a queue; of one without, everything is None or off."""
         return await self._run(statements.get_policy(queue), conn)
