@@ -603,11 +603,16 @@ def test_a_policy_that_was_set_is_shown(run: Run, db: psycopg.Connection) -> Non
     assert (values["dead_letter_queue"], values["message_ttl"]) == ("dead", "off")
     [first, second] = json.loads(run("policy", "show", "--json")[1])
     assert {first["queue_name"], second["queue_name"]} == {"dead", "orders"}
-    # The whole policy: what is left out is off.
-    run("policy", "set", "orders", "--ack-archives")
-    assert _rows(db, "SELECT max_receives, ack_archives FROM pgmq.get_policy('orders')") == [
-        (None, True)
-    ]
+    # What is left out stays, unless the whole policy is replaced.
+    stored = "SELECT max_receives, dead_letter_queue, ack_archives FROM pgmq.get_policy('orders')"
+    for change, expected in (
+        (["--ack-archives"], (5, "dead", True)),
+        (["--no-ack-archives", "--max-receives", "6"], (6, "dead", False)),
+        (["--off", "dead-letter-queue"], (6, None, False)),
+        (["--replace", "--ack-archives"], (None, None, True)),
+    ):
+        assert run("policy", "set", "orders", *change)[0] == 0
+        assert _rows(db, stored) == [expected]
     assert run("policy", "set", "orders", "--retry-delay", "soon")[::2] == (
         1,
         'pgmq: invalid input syntax for type interval: "soon"\n',

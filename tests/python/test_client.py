@@ -347,6 +347,10 @@ def test_policies_are_methods(queue: PGMQueue) -> None:
     }
     queue.set_policy("q", **settings)
     assert queue.get_policy("q") == policy
+    queue.alter_policy("q", 3, clear=["ack_archives"])
+    assert queue.get_policy("q") == dataclasses.replace(policy, max_receives=3, ack_archives=False)
+    queue.alter_policy("q", 2, ack_archives=True)
+    assert queue.get_policy("q") == policy
     assert queue.send_once("q", {"a": 1}, "key") == pgmq.SendOnceResult(1, True)
     assert queue.send_once("q", {"a": 2}, "key", {"h": 1}, 60) == pgmq.SendOnceResult(1, False)
     sent = queue.send_once_batch("q", [2, 3], ["other", "key"], [None, {"h": 1}])

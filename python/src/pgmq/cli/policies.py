@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from pgmq.cli._declare import at_least, command, server, session_of
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
     from pgmq.cli._declare import Options
@@ -39,9 +39,9 @@ def _declare_policy(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--json", action="store_true", help="print JSON")
     change = actions.add_parser(
         "set",
-        help="set the whole policy of a queue",
-        description="Set the whole policy of a queue: what is not given is off. An INTERVAL is what"
-        " Postgres takes for one, such as '30 seconds' or '7 days'.",
+        help="change the policy of a queue",
+        description="Change the policy of a queue: what is not given stays as it is. An INTERVAL is"
+        " what Postgres takes for one, such as '30 seconds' or '7 days'.",
         epilog="Example: pgmq policy set orders --max-receives 5 --dead-letter-queue orders_dead"
         " --retry-delay '10 seconds' --retry-delay-max '1 hour'",
         parents=[server()],
@@ -53,9 +53,21 @@ def _declare_policy(parser: argparse.ArgumentParser) -> None:
             type=kind,
             metavar=metavar,
             help=text,
-            default=0.0 if name == "retry_jitter" else None,
         )
-    change.add_argument("--ack-archives", action="store_true", help="acknowledging archives")
+    change.add_argument(
+        "--ack-archives",
+        action=argparse.BooleanOptionalAction,
+        help="acknowledging archives",
+    )
+    change.add_argument(
+        "--off",
+        metavar="OPTION",
+        action="append",
+        default=[],
+        choices=[name.replace("_", "-") for name in _POLICY],
+        help="turn this one off; may be repeated",
+    )
+    change.add_argument("--replace", action="store_true", help="turn off what is not given")
 
 
 @command(declare=_declare_policy)
@@ -68,11 +80,13 @@ def policy(options: Options) -> None:
     """
     with session_of(options) as session:
         if options.action == "set":
-            session.set_policy(
-                options.queue,
-                **{name: getattr(options, name) for name in _POLICY},
-                ack_archives=options.ack_archives,
-            )
+            given = {name: getattr(options, name) for name in (*_POLICY, "ack_archives")}
+            given = {name: value for name, value in given.items() if value is not None}
+            if options.replace:
+                session.set_policy(options.queue, **given)
+            else:
+                off = [name.replace("-", "_") for name in options.off]
+                session.alter_policy(options.queue, **given, clear=off)
             return
         queues = options.queues or [record.queue_name for record in session.list_queues()]
         policies = [session.get_policy(queue) for queue in queues]
