@@ -97,6 +97,7 @@
 \ir functions/partitions/convert_archive_partitioned.sql
 
 -- streams
+\ir functions/internal/streams/_add_lanes.sql
 \ir functions/streams/create_stream.sql
 \ir functions/streams/create_group.sql
 \ir functions/streams/alter_group.sql

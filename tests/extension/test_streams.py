@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -549,3 +550,71 @@ def test_dead_letters_of_a_group_go_back_only_if_that_is_said(stream: psycopg.Co
     assert "In a stream all groups would get them again." in notice
     assert one(stream, "SELECT pgmq.redrive('dead', 's')") == 1
     assert [row[5:] for row in fetch(stream)] == [(1, None)]
+
+
+def test_doctor_names_what_is_wrong_with_groups(
+    stream: psycopg.Connection, connect: Connect
+) -> None:
+    found = "SELECT severity, finding, fix FROM pgmq.doctor() WHERE queue_name = 's'"
+    send(stream, range(3))
+    assert stream.execute(found).fetchall() == []
+
+    # Retention would have dropped what a group has yet to read.
+    stream.execute(
+        "UPDATE pgmq.stream_segment SET began_at = began_at - '9 days'::interval;"
+        "SELECT pgmq.maintain('s');"
+        "UPDATE pgmq.stream_segment SET ended_at = ended_at - '9 days'::interval"
+    )
+    ((severity, finding, fix),) = stream.execute(found).fetchall()
+    assert re.match(r'group "g" keeps \d+ kB that retention would have', finding)
+    assert (severity, "keep_unread => false" in fix) == ("warning", True)
+    # A transaction that stays open holds back reading, and does not keep retention from it.
+    stream.execute("SET pgmq.doctor_patience = '0'")
+    with connect(autocommit=False) as writer:
+        writer.execute("SELECT pgmq.send('s', '4')")
+        while one(stream, "SELECT holder FROM pgmq._open_writer('s')") is None:
+            stream.execute("SELECT pg_sleep(0.1)")
+        holding = stream.execute(found).fetchall()
+        assert any("what was sent last cannot be read yet" in row[1] for row in holding)
+        assert f"SELECT pg_terminate_backend({writer.info.backend_pid})" in {
+            fix for *_, fix in holding
+        }
+        assert not any("keeps more than retention" in finding for _, finding, _ in holding)
+    # What can be dropped is not, because of a transaction.
+    stream.execute("SELECT pgmq.seek('s', 'g', 'latest')")
+    with connect(autocommit=False) as reader:
+        reader.execute("SELECT * FROM pgmq.fetch('s', 'g', 60, 1)")
+        stream.execute("SELECT pg_sleep(0.1)")
+        assert "keeps more than retention says" in str(stream.execute(found).fetchall())
+
+    send(stream, [5])
+    for _ in range(3):
+        assert release(stream, fetch(stream))
+    findings = [finding for _, finding, _ in stream.execute(found).fetchall()]
+    assert 'group "g" fails again and again in 1 of its 1 lanes: boom' in findings
+    stream.execute("SELECT pgmq.seek('s', 'g', 'latest'), pgmq.maintain('s')")
+    assert stream.execute(found).fetchall() == []
+
+
+def test_doctor_names_groups_that_have_lost_their_place(stream: psycopg.Connection) -> None:
+    found = (
+        "SELECT finding, fix FROM pgmq.doctor() WHERE queue_name = 's' AND severity = 'critical'"
+    )
+    stream.execute("SELECT pgmq.create_group('s', 'wide', 'earliest', 2, 5, 'dead', false)")
+    send(stream, range(3))
+    assert commit(stream, fetch(stream))
+    # As after a restore of a part.
+    stream.execute("DELETE FROM pgmq.lane_s WHERE group_name = 'wide' AND lane = 1")
+    ((finding, fix),) = stream.execute(found).fetchall()
+    assert finding == 'group "wide" has 1 of its 2 lanes'
+    stream.execute(fix.encode())
+    assert stream.execute(found).fetchall() == []
+    assert len(fetch(stream, group="wide") + fetch(stream, group="wide")) == 3
+
+    stream.execute("TRUNCATE pgmq.q_s RESTART IDENTITY")
+    ((finding, fix), *_) = stream.execute(found).fetchall()
+    assert 'group "g" has read up to msg_id 3, but the last message has msg_id 0' in finding
+    stream.execute(fix.partition(";")[0].encode())
+    assert stream.execute(found).fetchall() == []
+    assert msg_ids([*fetch(stream), *[(0, 0, i) for i in send(stream, [4])]]) == [4]
+    assert msg_ids(fetch(stream)) == [4]

@@ -94,6 +94,11 @@ BEGIN
     );
     IF role <> 'epoch' THEN
         EXECUTE format('GRANT SELECT ON SEQUENCE %s TO public', v_name);
+    ELSE
+        EXECUTE format(
+            'SELECT setval(%L, max(l.version)) FROM pgmq.%I AS l HAVING max(l.version) > 0',
+            v_name, pgmq._relation_name('lane', queue_name)
+        );
     END IF;
     IF v_owner <> current_user::regrole THEN
         EXECUTE format('ALTER SEQUENCE %s OWNER TO %s', v_name, v_owner);

@@ -16,6 +16,7 @@ DECLARE
     END;
 BEGIN
     IF v_is_stream THEN
+        PERFORM pgmq._create_stream_tables(queue_name);     -- one may have been lost
         PERFORM pgmq._add_relations(queue_name, 'stream');
         PERFORM pgmq._add_relations(queue_name, 'partitions');
     ELSE

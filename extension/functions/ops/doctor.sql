@@ -65,8 +65,8 @@ The findings are:
 - channels that are dead or answer nothing, and a queue of notifications that fills up;
 - messages in default partitions or dropped unread by retention, partitions that are created or
   dropped too late, and the transactions that are in their way;
-- transactions that keep the groups of a stream from what was sent, groups that keep old segments,
-  and groups that fail again and again;
+- transactions that keep the groups of a stream from what was sent, and groups that keep old
+  segments, fail again and again, or have lost their positions;
 - dead letters that pile up, messages whose msg_id is in the archive already, and archives that only
   grow.
 

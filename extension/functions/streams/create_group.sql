@@ -35,18 +35,7 @@ BEGIN
         v_group.dead_letter_queue := pgmq._ensure_dead_letter_queue(v_stream, dead_letter_queue);
     END IF;
     INSERT INTO pgmq.stream_group SELECT (v_group).*;
-    EXECUTE format(
-        $dml$
-        INSERT INTO pgmq.%I (
-            group_name, lane, version, lanes, done, leased, epoch, vt, size, changed_at, failed
-        )
-        SELECT $1, n.lane, e.epoch, $2, $3, $3, e.epoch, '-infinity', 0, clock_timestamp(), '{}'
-        FROM generate_series(0, $2 - 1) AS n (lane)
-        CROSS JOIN LATERAL (SELECT nextval(%L) + 0 * n.lane AS epoch) AS e
-        $dml$,
-        pgmq._relation_name('lane', v_stream),
-        format('pgmq.%I', pgmq._relation_name('epoch', v_stream))
-    ) USING group_name, lanes, v_behind;
+    PERFORM pgmq._add_lanes(v_stream, group_name, v_behind);
 END
 $$;
 COMMENT ON FUNCTION pgmq.create_group(text, text, text, integer, integer, text, boolean) IS

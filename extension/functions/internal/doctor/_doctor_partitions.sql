@@ -54,7 +54,9 @@ AS $$
         h.fix
     FROM tables AS t
     CROSS JOIN LATERAL (
-        SELECT pgmq._partition_column(t.relation::text) AS name
+        SELECT
+            pgmq._partition_column(t.relation::text) AS name,
+            pgmq._is_stream(t.relation) AS is_stream
     ) AS k
     CROSS JOIN LATERAL (SELECT pgmq._current_key(t.queue_name, k.name) AS key) AS n
     CROSS JOIN LATERAL (
@@ -68,10 +70,17 @@ AS $$
         WHERE NOT (t.is_archive AND k.name = 'msg_id') AND EXISTS (
             SELECT FROM pgmq._partitions(t.relation) AS p
             WHERE 2 * p.end_key::numeric - p.first_key <= CASE
-                WHEN pgmq._is_stream(t.relation) THEN null      -- see _doctor_streams
+                WHEN k.is_stream THEN null      -- see below
                 WHEN k.name = 'msg_id' THEN n.key - t.retention_interval::bigint
                 ELSE pgmq._microseconds(clock_timestamp() - t.retention_interval::interval)
             END
+        )
+        UNION ALL
+        SELECT 'keeps more than retention says'
+        WHERE k.is_stream AND EXISTS (
+            SELECT FROM pgmq._ended_segments(t.queue_name) AS s
+            WHERE s.end_id IS NOT NULL AND s.old_since < clock_timestamp() - interval '1 minute'
+                AND NOT s.is_unread
         )
     ) AS b
     -- Upkeep that is part of other calls waits no longer than this.

@@ -22,7 +22,11 @@ BEGIN
             ) AS ready_mark,
             (
                 SELECT string_agg(quote_ident(p.queue_name), ', ' ORDER BY p.queue_name)
-                FROM pgmq.policy AS p
+                FROM (
+                    SELECT o.queue_name, o.dead_letter_queue FROM pgmq.policy AS o
+                    UNION
+                    SELECT g.queue_name, g.dead_letter_queue FROM pgmq.stream_group AS g
+                ) AS p
                 WHERE p.dead_letter_queue = m.queue_name
             ) AS sources
         FROM pgmq.meta AS m

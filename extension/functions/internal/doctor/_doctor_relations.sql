@@ -32,6 +32,8 @@ AS $$
             WHEN r.role = 'archive' THEN format('SELECT pgmq.create(%L)', q.queue_name)
             WHEN r.role = 'dedup'
                 THEN format('SELECT pgmq._lay_out_policy(pgmq.get_policy(%L))', q.queue_name)
+            WHEN r.role = 'lane'
+                THEN format('SELECT pgmq._lay_out(%1$L), pgmq._compile(%1$L)', q.queue_name)
             WHEN r.kind = 'index' THEN format('SELECT pgmq._build_index(%L, %L)', r.role, q.queue_name)
             ELSE format('SELECT pgmq._add_sequence(%L, %L)', r.role, q.queue_name)
         END

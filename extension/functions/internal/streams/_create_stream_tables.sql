@@ -11,21 +11,23 @@ BEGIN
     -- A message is written once, into one index, and never changed. The hash of its key is
     -- generated, so that a row that was inserted by hand has it, and nobody can give another one. It
     -- lies before the columns of variable length.
-    EXECUTE format(
-        $ddl$
-        CREATE TABLE IF NOT EXISTS pgmq.%I (
-            msg_id bigint GENERATED ALWAYS AS IDENTITY,
-            enqueued_at timestamptz NOT NULL DEFAULT now(),
-            key_hash integer GENERATED ALWAYS AS (
-                (hashtextextended(headers ->> 'x-pgmq-group', 0) & 2147483647)::integer
-            ) STORED,
-            message jsonb,
-            headers jsonb,
-            PRIMARY KEY (msg_id)
-        ) PARTITION BY RANGE (msg_id)
-        $ddl$,
-        v_queue
-    );
+    IF to_regclass(format('pgmq.%I', v_queue)) IS NULL THEN
+        EXECUTE format(
+            $ddl$
+            CREATE TABLE pgmq.%I (
+                msg_id bigint GENERATED ALWAYS AS IDENTITY,
+                enqueued_at timestamptz NOT NULL DEFAULT now(),
+                key_hash integer GENERATED ALWAYS AS (
+                    (hashtextextended(headers ->> 'x-pgmq-group', 0) & 2147483647)::integer
+                ) STORED,
+                message jsonb,
+                headers jsonb,
+                PRIMARY KEY (msg_id)
+            ) PARTITION BY RANGE (msg_id)
+            $ddl$,
+            v_queue
+        );
+    END IF;
     -- How far a lane of a group has read. A row is never updated: a change inserts a row of a higher
     -- version and deletes the one before. So the newest state is the last entry of the lane in the
     -- index, found in one step from its end, however many dead entries lie before it while an old
@@ -54,6 +56,12 @@ BEGIN
             $ddl$,
             v_lane
         );
+        -- It may have been lost, and is made again by somebody else.
+        IF pgmq._owner(pgmq._queue_table(queue_name)) <> current_user::regrole THEN
+            EXECUTE format(
+                'ALTER TABLE pgmq.%I OWNER TO %s', v_lane, pgmq._owner(pgmq._queue_table(queue_name))
+            );
+        END IF;
         -- A role sees and changes only the lanes of groups that it may read as: see grant_fetch.
         EXECUTE format('ALTER TABLE pgmq.%I ENABLE ROW LEVEL SECURITY', v_lane);
         EXECUTE format('GRANT SELECT ON pgmq.%I TO pg_monitor', v_lane);
