@@ -20,6 +20,36 @@ COMMENT ON FUNCTION pgmq._writers(regclass) IS
 
 To write is to insert, update or delete.';
 
+CREATE OR REPLACE FUNCTION pgmq._writers_of(
+    stream regclass,
+    OUT writers integer[],
+    OUT locks integer
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Of all locks, not only those that are listed.
+    SELECT
+        coalesce(
+            array_agg(hashtext(l.virtualtransaction)) FILTER (
+                WHERE l.relation = stream AND l.locktype = 'relation'
+                AND l.mode = 'RowExclusiveLock'
+                AND l.pid IS DISTINCT FROM pg_backend_pid()     -- null for a prepared transaction
+                AND l.database = (
+                    SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
+                )
+            ),
+            '{}'
+        ),
+        count(*)
+    INTO writers, locks
+    FROM pg_locks AS l;
+END
+$$;
+COMMENT ON FUNCTION pgmq._writers_of(regclass) IS
+'Hashes of what _writers() returns, and how many locks there are on the server.';
+
 CREATE OR REPLACE FUNCTION pgmq._innermost_xid()
 RETURNS bigint
 LANGUAGE sql VOLATILE

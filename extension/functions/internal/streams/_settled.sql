@@ -17,8 +17,8 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
+    v_many CONSTANT integer := 1000;        -- locks; to list more takes a millisecond or so
     -- In microseconds.
-    v_cheap CONSTANT bigint := 2000;
     v_pause CONSTANT bigint := 20000;       -- between two looks at a stream that nobody writes to
     v_short CONSTANT bigint := 50000;       -- a transaction open for longer is not waited for
     v_ids CONSTANT regclass := pg_get_serial_sequence(stream::text, 'msg_id');
@@ -30,7 +30,7 @@ DECLARE
     v_is_valid boolean;
     v_writers integer[];
     v_is_open boolean := false;     -- whether a writer of the last look has not ended
-    v_took bigint;
+    v_locks integer;
     v_new pgmq.look;
 BEGIN
     IF stream::text !~ '^"?pgmq"?\."?q_' THEN
@@ -54,8 +54,7 @@ BEGIN
         END IF;
     END IF;
 
-    v_writers := ARRAY(SELECT hashtext(w) FROM unnest(pgmq._writers(stream)) AS w);
-    v_took := pgmq._microseconds(clock_timestamp()) - v_now;
+    SELECT w.writers, w.locks INTO v_writers, v_locks FROM pgmq._writers_of(stream) AS w;
     IF v_writers = '{}' THEN
         -- This is recorded now and then: so what has been sent before is not held back by a
         -- transaction that writes later, and stays open.
@@ -78,9 +77,12 @@ BEGIN
         v_new.looked_at := v_now;
         v_new.writers := v_writers;
         v_new.live_limit := v_settled;
-        -- The list of locks takes long only where there are many: then looks take at most a twentieth
-        -- of the time, and what was sent since is found a little later.
-        v_new.next_at := v_now + CASE WHEN v_took > v_cheap THEN 20 * v_took ELSE 0 END;
+        -- Where there are many locks, looks take at most a twentieth of the time, and what was sent
+        -- since is found a little later.
+        v_new.next_at := v_now + CASE
+            WHEN v_locks > v_many THEN 20 * (pgmq._microseconds(clock_timestamp()) - v_now)
+            ELSE 0
+        END;
         v_new.server_start := pg_postmaster_start_time();
         PERFORM pgmq._record_look(v_new, v_last.epoch);
     END IF;
@@ -91,8 +93,7 @@ BEGIN
     THEN
         FOR attempt IN 1..10 LOOP
             PERFORM pg_sleep(0.001);
-            IF NOT v_writers && ARRAY(SELECT hashtext(w) FROM unnest(pgmq._writers(stream)) AS w)
-            THEN
+            IF NOT v_writers && (SELECT w.writers FROM pgmq._writers_of(stream) AS w) THEN
                 RETURN v_next_id;
             END IF;
         END LOOP;
