@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
 
 from pgmq import (
@@ -577,6 +578,32 @@ def test_a_waiting_worker_is_woken_by_a_send(queue: PGMQueue, dsn: str) -> None:
             queue.send("s", 1)
             assert came.wait(20)
             assert time.monotonic() - sent < 5
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+def test_a_role_with_grant_fetch_alone_consumes_whatever_isolation_is_its_default(
+    transactional: bool, queue: PGMQueue, dsn: str, roles: Roles, db: psycopg.Connection
+) -> None:
+    role = roles()
+    db.execute(f"ALTER ROLE {role} SET default_transaction_isolation TO serializable")
+    queue.grant_fetch("s", "g", role)
+    queue.alter_group("s", "g", max_deliveries=2)
+    queue.send_batch("s", [1, "bad", "no", 4])
+    came: list[Any] = []
+
+    def handler(message: StreamMessage, *_: Any) -> None:
+        if message.message == "bad":
+            raise ValueError
+        if message.message == "no":
+            raise Reject
+        came.append(message.message)
+
+    Worker(
+        make_conninfo(dsn, user=role), "s", handler,
+        group="g", transactional=transactional, retry_delay=0,
+    ).run(until_empty=True)  # fmt: skip
+    assert came == [1, 4]
+    assert [each.message for each in queue.read_batch("dead", batch_size=3)] == ["bad", "no"]
 
 
 def test_what_a_group_cannot_read_is_raised_at_the_start(

@@ -97,7 +97,7 @@ class AsyncGroupJob(AsyncJob):
                 if batch is None:
                     return None
                 tell(batch)
-                await connection.execute("SAVEPOINT pgmq_batch")
+                await connection.execute("SAVEPOINT pgmq_batch; SAVEPOINT pgmq_message")
                 for unit in self._units(batch):
                     outcome = RETURNED
                     if goes_on():
@@ -148,7 +148,6 @@ class AsyncGroupJob(AsyncJob):
     ) -> Outcome:
         """Call the handler, and undo what it did if it fails."""
         started = time.perf_counter()
-        await connection.execute("SAVEPOINT pgmq_message")
         try:
             await self._call_one(connection, unit)
         # Whatever a handler raises is a failure of its message.
@@ -164,7 +163,9 @@ class AsyncGroupJob(AsyncJob):
             outcome = Outcome("done", time.perf_counter() - started)
         if outcome.kind == "rejected":
             outcome = await self._reject(connection, unit, outcome)
-        await self._keep(connection, "pgmq_message", unit[0])
+        # The next one's savepoint is made by the same round trip.
+        then = "RELEASE SAVEPOINT pgmq_message; SAVEPOINT pgmq_message"
+        await self._keep(connection, then, unit[0])
         return outcome
 
     async def _call_one(
@@ -207,7 +208,7 @@ class AsyncGroupJob(AsyncJob):
         except psycopg.Error as error:
             await self._undo(connection, "pgmq_batch", outcomes[0][0], error)
             outcomes = [(outcomes[0][0], failure(error))]
-        await self._keep(connection, "pgmq_batch", outcomes[0][0])
+        await self._keep(connection, "RELEASE SAVEPOINT pgmq_batch", outcomes[0][0])
         return outcomes
 
     async def _commit(
@@ -244,11 +245,11 @@ class AsyncGroupJob(AsyncJob):
             raise TransactionLostError(message, reason) from None
 
     async def _keep(
-        self, connection: psycopg.AsyncConnection[Any], savepoint: str, message: StreamMessage
+        self, connection: psycopg.AsyncConnection[Any], release: str, message: StreamMessage
     ) -> None:
         """Release a savepoint; if it is not there, this is another transaction."""
         try:
-            await connection.execute(f"RELEASE SAVEPOINT {savepoint}".encode())
+            await connection.execute(release.encode())
         except psycopg.Error as error:
             reason = error if connection.closed else HandlerError(_ENDED)
             await connection.close()

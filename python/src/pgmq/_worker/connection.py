@@ -161,7 +161,12 @@ class Connections:
 
 
 def conninfo(
-    dsn: str, queue: str, synchronous_commit: bool, lock_timeout: int | None = None
+    dsn: str,
+    queue: str,
+    synchronous_commit: bool,
+    lock_timeout: int | None = None,
+    *,
+    read_committed: bool = False,
 ) -> str:
     """Complete a connection string; what it says itself comes first."""
     given = conninfo_to_dict(dsn)
@@ -170,6 +175,8 @@ def conninfo(
         options += " -c synchronous_commit=off"
     if lock_timeout is not None:
         options += f" -c lock_timeout={lock_timeout}"
+    if read_committed:
+        options += r" -c default_transaction_isolation=read\ committed"
     wanted = {
         "fallback_application_name": f"pgmq worker {queue}",
         "client_encoding": "UTF8",

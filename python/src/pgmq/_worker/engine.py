@@ -128,13 +128,19 @@ class Engine(ABC):
         self._pooled = pooled = listen_dsn is not None
         # Milliseconds: what somebody else has locked must not cost the leases of all others.
         lock_timeout = int(1000 * min(LOCKED, vt / 6))
+        read_committed = group is not None and not pooled  # a group cannot read in another way
         self._dsn = conninfo(
-            dsn, queue, synchronous_commit or pooled, None if pooled else lock_timeout
+            dsn,
+            queue,
+            synchronous_commit or pooled,
+            None if pooled else lock_timeout,
+            read_committed=read_committed,
         )
         self._listen_dsn = conninfo(listen_dsn or dsn, queue, synchronous_commit)
         self._connections = Connections(lock_timeout)
         self._job_of = (
-            queue, conninfo(dsn, queue, True), handler, transactional, batch, grouped, pooled,
+            queue, conninfo(dsn, queue, True, read_committed=read_committed), handler,
+            transactional, batch, grouped, pooled,
         )  # fmt: skip
 
         self._reports = Reports(queue, self.hooks, self._fail)

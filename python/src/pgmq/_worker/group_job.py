@@ -99,7 +99,7 @@ class GroupJob(Job):
                 if batch is None:
                     return None
                 tell(batch)
-                connection.execute("SAVEPOINT pgmq_batch")
+                connection.execute("SAVEPOINT pgmq_batch; SAVEPOINT pgmq_message")
                 for unit in self._units(batch):
                     outcome = RETURNED
                     if goes_on():
@@ -150,7 +150,6 @@ class GroupJob(Job):
     ) -> Outcome:
         """Call the handler, and undo what it did if it fails."""
         started = time.perf_counter()
-        connection.execute("SAVEPOINT pgmq_message")
         try:
             self._call_one(connection, unit)
         # Whatever a handler raises is a failure of its message.
@@ -164,7 +163,9 @@ class GroupJob(Job):
             outcome = Outcome("done", time.perf_counter() - started)
         if outcome.kind == "rejected":
             outcome = self._reject(connection, unit, outcome)
-        self._keep(connection, "pgmq_message", unit[0])
+        # The next one's savepoint is made by the same round trip.
+        then = "RELEASE SAVEPOINT pgmq_message; SAVEPOINT pgmq_message"
+        self._keep(connection, then, unit[0])
         return outcome
 
     def _call_one(self, connection: psycopg.Connection[Any], unit: list[StreamMessage]) -> None:
@@ -205,7 +206,7 @@ class GroupJob(Job):
         except psycopg.Error as error:
             self._undo(connection, "pgmq_batch", outcomes[0][0], error)
             outcomes = [(outcomes[0][0], failure(error))]
-        self._keep(connection, "pgmq_batch", outcomes[0][0])
+        self._keep(connection, "RELEASE SAVEPOINT pgmq_batch", outcomes[0][0])
         return outcomes
 
     def _commit(
@@ -242,11 +243,11 @@ class GroupJob(Job):
             raise TransactionLostError(message, reason) from None
 
     def _keep(
-        self, connection: psycopg.Connection[Any], savepoint: str, message: StreamMessage
+        self, connection: psycopg.Connection[Any], release: str, message: StreamMessage
     ) -> None:
         """Release a savepoint; if it is not there, this is another transaction."""
         try:
-            connection.execute(f"RELEASE SAVEPOINT {savepoint}".encode())
+            connection.execute(release.encode())
         except psycopg.Error as error:
             reason = error if connection.closed else HandlerError(_ENDED)
             connection.close()
