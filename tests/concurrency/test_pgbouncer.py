@@ -120,6 +120,17 @@ def test_the_client_the_command_line_and_workers_work_through_the_pool(
         )
         worker.run(until_empty=True)
         assert sorted(got) == list(range(1, 161))
+        client.create_stream("s")
+        client.create_group("s", "g", "earliest", lanes=2)
+        client.send_batch("s", list(range(50)))
+        for transactional in (False, True):
+            got.clear()
+            client.seek("s", "g", "earliest")
+            pgmq.Worker(
+                address, "s", lambda m, *_: got.append(m.message), listen_dsn=dsn, group="g",
+                transactional=transactional, concurrency=2, batch_size=7,
+            ).run(until_empty=True)  # fmt: skip
+            assert sorted(got) == list(range(50))
 
         async def receive() -> None:
             async with pgmq.AsyncPGMQueue(address) as other:
