@@ -31,9 +31,20 @@ USERS = [
     "SELECT pgmq.maintain('q')",
     "SELECT pgmq.send('q', '1'), pgmq.read('q', 0, 1), pgmq.archive('q', ARRAY[1, 2, 3])",
 ]
+READERS = [
+    "SELECT pgmq.send('q', '1')",
+    "SELECT pgmq.fetch('q', 'g', 0, 1)",
+    "SELECT pgmq.commit('q', 'g', lane, epoch) FROM pgmq.fetch('q', 'g', 9, 5) LIMIT 1",
+    "SELECT pgmq.release('q', 'g', lane, epoch) FROM pgmq.fetch('q', 'g', 9, 5) LIMIT 1",
+    "SELECT pgmq.seek('q', 'g', 'earliest')",
+    "SELECT pgmq.list_groups('q')",
+    "SELECT pgmq.metrics('q')",
+    "SELECT pgmq.maintain('q')",
+]
 ONLOOKERS = [
     "SELECT * FROM pgmq.metrics_all()",
     "SELECT * FROM pgmq.list_queues()",
+    "SELECT * FROM pgmq.list_groups()",
     "SELECT * FROM pgmq.doctor()",
     "SELECT pgmq.maintain()",
 ]
@@ -67,8 +78,12 @@ def _call(query: str) -> Callable[[psycopg.Connection], Any]:
 
 @pytest.mark.parametrize(
     "create",
-    ["pgmq.create('q')", "pgmq.create_partitioned('q', '10')"],
-    ids=["plain", "partitioned"],
+    [
+        "pgmq.create('q')",
+        "pgmq.create_partitioned('q', '10')",
+        "pgmq.create_stream('q'), pgmq.create_group('q', 'g', 'earliest', 2)",
+    ],
+    ids=["plain", "partitioned", "stream"],
 )
 @pytest.mark.parametrize("apart", [True, False], ids=["apart", "in one transaction"])
 def test_who_uses_a_queue_that_is_dropped_learns_that_it_does_not_exist_and_nothing_else(
@@ -87,7 +102,8 @@ def test_who_uses_a_queue_that_is_dropped_learns_that_it_does_not_exist_and_noth
         time.sleep(0.05)
 
     db.execute(f"SELECT {create}".encode())
-    raised = _all_at_once(connect, [renew, *map(_call, USERS)])
+    users = READERS if "stream" in create else USERS
+    raised = _all_at_once(connect, [renew, *map(_call, users)])
     # Created anew before the commit, the type of the old one's messages is what a first call waits
     # for: then Postgres has no better words than XX000.
     assert {error[:5] for error in raised} <= ({"42P01"} if apart else {"42P01", "XX000"}), raised
@@ -101,7 +117,9 @@ def test_who_looks_at_all_queues_is_not_disturbed_by_what_comes_and_goes(
 
     def come_and_go(session: psycopg.Connection) -> None:
         session.execute("SELECT pgmq.create('q'), pgmq.create_partitioned('p', '10')")
-        session.execute("SELECT pgmq.send('q', '1'), pgmq.send('p', '1')")
+        session.execute("SELECT pgmq.create_stream('s'), pgmq.create_group('s', 'g')")
+        session.execute("SELECT pgmq.send('q', '1'), pgmq.send('p', '1'), pgmq.send('s', '1')")
+        session.execute("SELECT pgmq.drop_queue('s')")
         session.execute("SELECT pgmq.drop_queue('p')")
         session.execute("SELECT pgmq.drop_queue('q')")
 

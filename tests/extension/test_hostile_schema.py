@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from support import server as servers
-from support.queues import KINDS, LEASED
+from support.queues import KINDS, STREAMS
 
 PLANT = (servers.ROOT / "python" / "tools" / "hostile.sql").read_bytes()
 
@@ -90,6 +90,44 @@ SELECT pgmq.recompile_all()
 SELECT pgmq.drop_queue('q')
 """
 
+# And those of a stream.
+STREAM_CALLS = """
+SELECT * FROM pgmq.send('q', '1')
+SELECT * FROM pgmq.send('q', '1', '{"x-pgmq-dedup-id": "a", "x-pgmq-group": "g"}'::jsonb)
+SELECT * FROM pgmq.send('q', '1', now())
+SELECT * FROM pgmq.send_batch('q', '{1,2,3,4,5,6,7,8}')
+SELECT * FROM pgmq.send_batch('q', '{1,2}', '{"{\\"x-pgmq-dedup-id\\": 1}",null}'::jsonb[])
+SELECT * FROM pgmq.send_once('q', '1', 'key')
+SELECT * FROM pgmq.send_once('q', '{1,2}'::jsonb[], '{a,b}'::text[])
+SELECT pgmq.publish('x', 'a.b', '1')
+SELECT pgmq.send_topic('a.b', '1')
+SELECT * FROM pgmq.send_batch_topic('a.b', '{1}')
+SELECT pgmq.alter_group('q', 'g', 3, 'other')
+SELECT pgmq.release('q', 'g', lane, epoch, error => 'x') FROM pgmq.fetch('q', 'g', 9, 2) LIMIT 1
+SELECT pgmq.commit('q', 'g', lane, epoch) FROM pgmq.fetch('q', 'g', 9, 2) LIMIT 1
+SELECT pgmq.extend_lease('q', 'g', lane, epoch, 9) FROM pgmq.fetch('q', 'g', 0, 2) LIMIT 1
+SELECT pgmq.reject('q', 'g', lane, epoch, msg_id) FROM pgmq.fetch('q', 'g', 0, 1)
+SELECT pgmq.commit('q', 'g', lane, epoch, msg_id) FROM pgmq.fetch('q', 'g', 0, 2) LIMIT 1
+SELECT pgmq.seek('q', 'g', 'earliest'), pgmq.seek('q', 'g', '1'), pgmq.seek('q', 'g', 'today')
+SELECT * FROM pgmq.commit_and_fetch('q', 'g', null, null, 0, 2)
+SELECT * FROM pgmq.fetch_with_poll('q', 'g', 0, 2, 1, 10)
+SELECT * FROM pgmq.list_groups()
+SELECT * FROM pgmq.list_lanes('q')
+SELECT * FROM pgmq.peek('q', 3)
+SELECT * FROM pgmq.get('q', 1)
+SELECT pgmq.await('q', 1)
+SELECT * FROM pgmq.metrics('q')
+SELECT * FROM pgmq.metrics_all()
+SELECT * FROM pgmq.doctor()
+SELECT pgmq.maintain('q')
+SELECT pgmq.purge_queue('q')
+SELECT pgmq.create_group('q', 'h', 'latest', 3), pgmq.drop_group('q', 'h')
+SELECT pgmq.unbind('x', 'q', 'a.#'), pgmq.unbind_channel('x', 'news', '*.b')
+SELECT pgmq.unbind_topic('a.#', 'q'), pgmq.drop_exchange('x')
+SELECT pgmq.disable_notify_insert('q'), pgmq.disable_wakeups('q'), pgmq.recompile('q')
+SELECT pgmq.drop_queue('q')
+"""
+
 SETUP = """
 SELECT pgmq.create_exchange('x')
 SELECT pgmq.bind('x', 'q', 'a.#'), pgmq.bind_channel('x', 'news', '*.b')
@@ -110,9 +148,11 @@ def trapped(db: psycopg.Connection) -> psycopg.Connection:
 
 def test_what_others_put_on_the_search_path_is_never_called(trapped: psycopg.Connection) -> None:
     trapped.execute("SELECT pgmq.create('other')")
-    for queue in LEASED:
+    for queue in KINDS:
         table = sql.Identifier(f"q_{queue.lower()}").as_string()
-        calls = f"{SETUP}{CALLS}".replace("q_q", table).replace("'q'", f"'{queue}'")
+        calls = f"{SETUP}{STREAM_CALLS if queue in STREAMS else CALLS}".replace(
+            "q_q", table
+        ).replace("'q'", f"'{queue}'")
         calls = calls.replace("'{q}'", f"ARRAY['{queue}']")
         for call in [KINDS[queue], *calls.strip().splitlines()]:
             run(trapped, call)

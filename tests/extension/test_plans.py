@@ -9,7 +9,7 @@ import pytest
 
 from support.plans import touched
 from support.queries import ids, one
-from support.queues import LEASED, made
+from support.queues import LEASED, STREAMS, made
 from support.sweeps import let_look, stop_sweeps
 from support.waiting import hold_snapshot
 
@@ -52,6 +52,18 @@ GROUPED = {
 ONCE = {
     "send_once": "SELECT * FROM pgmq.send_once('q', '1', 'a')",
     "send_once of many": "SELECT * FROM pgmq.send_once('q', '{1,2}'::jsonb[], '{b,c}'::text[])",
+}
+STREAMED = {
+    "send": "SELECT pgmq.send('q', '1')",
+    "send_batch": "SELECT pgmq.send_batch('q', '{1,2}')",
+    "fetch": "SELECT * FROM pgmq.fetch('q', 'g', 0, 2)",
+    "fetch and commit": """
+        SELECT pgmq.commit('q', 'g', lane, epoch) FROM pgmq.fetch('q', 'g', 9, 2) LIMIT 1
+    """,
+    "peek": "SELECT * FROM pgmq.peek('q', 5)",
+    "get": "SELECT * FROM pgmq.get('q', 5)",
+    "list_groups": "SELECT * FROM pgmq.list_groups('q')",
+    "seek": "SELECT pgmq.seek('q', 'g', 'earliest')",
 }
 FILL = (
     "INSERT INTO pgmq.q_q (enqueued_at, vt, message)"
@@ -106,6 +118,14 @@ def test_every_kind_of_queue_uses_its_indexes(
     db.execute(FILL, (0, 50))
     calls = CALLS | (GROUPED if "fifo" in make else {}) | (ONCE if "dedup" in make else {})
     _look_at_plans(db, connect(), calls)
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_a_stream_uses_its_indexes(db: psycopg.Connection, connect: Connect, kind: str) -> None:
+    db.execute(made(kind, "q").encode())
+    db.execute("SELECT pgmq.send_batch('q', array_fill('1'::jsonb, ARRAY[250]))")
+    db.execute("SELECT pgmq.maintain('q')")
+    _look_at_plans(db, connect(), STREAMED)
 
 
 def _look_at_plans(

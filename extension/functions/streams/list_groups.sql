@@ -50,41 +50,53 @@ BEGIN
             v_others := array_remove(v_others, v_group.queue_name) || v_group.queue_name;
             CONTINUE;
         END IF;
-        SELECT
-            array_agg(l.done ORDER BY l.lane) AS done,
-            count(*) FILTER (WHERE l.leased > l.done AND l.vt > clock_timestamp()) AS leased,
-            count(*) FILTER (WHERE l.failures > 0) AS failing,
-            (array_agg(l.error ORDER BY l.failures DESC, l.changed_at DESC))[1] AS error
-        INTO v_lanes
-        FROM pgmq._lanes(v_group.queue_name, v_group.group_name) AS l;
-        CONTINUE WHEN v_lanes.done IS NULL;         -- not for the caller
-        SELECT l.* INTO v_lag FROM pgmq._lag(v_group.queue_name, v_lanes.done) AS l;
-        SELECT sum(pg_total_relation_size(p.partition))::bigint AS bytes, min(s.old_since) AS since
-        INTO v_held
-        FROM pgmq._ended_segments(v_group.queue_name) AS s
-        INNER JOIN pgmq._partitions(pgmq._queue_table(v_group.queue_name)) AS p
-            ON s.first_id = p.first_key
-        WHERE v_group.keep_unread AND s.old_since < clock_timestamp()
-            AND s.last_id > (SELECT min(d.id) FROM unnest(v_lanes.done) AS d (id));
-        queue_name := v_group.queue_name;
-        group_name := v_group.group_name;
-        lanes := v_group.lanes;
-        committed := (SELECT min(d.id) FROM unnest(v_lanes.done) AS d (id));
-        lag := v_lag.messages;
-        lag_seconds := extract(epoch FROM clock_timestamp() - v_lag.oldest);
-        leased_lanes := v_lanes.leased;
-        failing_lanes := v_lanes.failing;
-        error := v_lanes.error;
-        waits_for := CASE WHEN v_lag.messages > 0 THEN (
-            SELECT w.holder FROM pgmq._open_writer(v_group.queue_name) AS w
-        ) END;
-        max_deliveries := v_group.max_deliveries;
-        dead_letter_queue := v_group.dead_letter_queue;
-        keep_unread := v_group.keep_unread;
-        held_bytes := coalesce(v_held.bytes, 0);
-        held_since := v_held.since;
-        created_at := v_group.created_at;
-        RETURN NEXT;
+        BEGIN
+            SELECT
+                array_agg(l.done ORDER BY l.lane) AS done,
+                count(*) FILTER (WHERE l.leased > l.done AND l.vt > clock_timestamp()) AS leased,
+                count(*) FILTER (WHERE l.failures > 0) AS failing,
+                (array_agg(l.error ORDER BY l.failures DESC, l.changed_at DESC))[1] AS error
+            INTO v_lanes
+            FROM pgmq._lanes(v_group.queue_name, v_group.group_name) AS l;
+            CONTINUE WHEN v_lanes.done IS NULL;         -- not for the caller
+            SELECT l.* INTO v_lag FROM pgmq._lag(v_group.queue_name, v_lanes.done) AS l;
+            SELECT
+                sum(pg_total_relation_size(p.partition))::bigint AS bytes,
+                min(s.old_since) AS since
+            INTO v_held
+            FROM pgmq._ended_segments(v_group.queue_name) AS s
+            INNER JOIN pgmq._partitions(pgmq._queue_table(v_group.queue_name)) AS p
+                ON s.first_id = p.first_key
+            WHERE v_group.keep_unread AND s.old_since < clock_timestamp()
+                AND s.last_id > (SELECT min(d.id) FROM unnest(v_lanes.done) AS d (id));
+            queue_name := v_group.queue_name;
+            group_name := v_group.group_name;
+            lanes := v_group.lanes;
+            committed := (SELECT min(d.id) FROM unnest(v_lanes.done) AS d (id));
+            lag := v_lag.messages;
+            lag_seconds := extract(epoch FROM clock_timestamp() - v_lag.oldest);
+            leased_lanes := v_lanes.leased;
+            failing_lanes := v_lanes.failing;
+            error := v_lanes.error;
+            waits_for := CASE WHEN v_lag.messages > 0 THEN (
+                SELECT w.holder FROM pgmq._open_writer(v_group.queue_name) AS w
+            ) END;
+            max_deliveries := v_group.max_deliveries;
+            dead_letter_queue := v_group.dead_letter_queue;
+            keep_unread := v_group.keep_unread;
+            held_bytes := coalesce(v_held.bytes, 0);
+            held_since := v_held.since;
+            created_at := v_group.created_at;
+            RETURN NEXT;
+        EXCEPTION
+            WHEN undefined_table OR undefined_function OR internal_error THEN
+                -- The stream may have been dropped meanwhile; any other failure is raised again.
+                IF stream_name IS NOT NULL
+                    OR EXISTS (SELECT FROM pg_class AS c WHERE c.oid = v_lane_table)
+                THEN
+                    RAISE;
+                END IF;
+        END;
     END LOOP;
     PERFORM pgmq._warn_of_others(
         'list_groups()', v_others,
