@@ -36,6 +36,8 @@ from pgmq import (
     StreamMessage,
     Worker,
 )
+from pgmq._worker.lanes import Lanes
+from pgmq._worker.outcome import Outcome
 from pgmq.sqlalchemy_queue import PGMQueue as SQLAlchemyQueue
 from support import handlers
 
@@ -321,6 +323,23 @@ def test_what_a_group_cannot_reject_it_retries(queue: PGMQueue, dsn: str) -> Non
             until_empty=True
         )
         assert committed(queue, "poor") == [1]
+
+
+def test_what_is_handled_after_a_message_that_could_not_be_rejected_is_not_committed() -> None:
+    now = datetime.now(timezone.utc)
+    batch = StreamBatch([StreamMessage(0, 7, n, 1, now, n, None) for n in range(1, 6)])
+    lanes = Lanes(in_batches=False)
+    lease = lanes.hold(batch)
+    first = lanes.next_unit(lease)
+    lanes.note(lease, first, [Outcome("done", 0.001)])
+    unit = lanes.next_unit(lease)
+    assert [message.msg_id for message in unit] == [2, 3, 4, 5]
+    lease.note(unit[:2], [Outcome("rejected"), Outcome("done")])
+    assert lease.done == 3
+    lease.fail_to_reject(Outcome("failed", error="no"))
+    lease.note(unit[2:], [Outcome("done"), Outcome("done")])
+    assert (lease.done, lease.up_to(), lease.end.error, lease.is_done) == (1, 1, "no", False)
+    assert lanes.next_unit(lease) == []
 
 
 def test_a_retry_without_a_reason_does_not_count_and_comes_when_it_says(

@@ -162,8 +162,7 @@ class GroupLoop(Serving):
             kept = False
         self.lanes.drop(lease)
         self._look_again()
-        # At a second attempt nobody knows whether the first one got through.
-        if not kept and lease.tries == 1:
+        if not kept:
             for message in lease.messages_left:
                 self._reports.lost(message)
 
@@ -172,11 +171,9 @@ class GroupLoop(Serving):
         if lease.committed == len(lease.batch):
             return True
         lease.is_ending = True
-        both = self._call(
-            statements.commit_and_fetch, *lease.batch.lease, self._reader.vt, self._reader.quantity
-        )
+        both = statements.commit_and_fetch, self._reader.vt, self._reader.quantity
         try:
-            batch = await connection.run_limited(both)
+            batch = await self._call_for(connection, lease, *both)
         except psycopg.errors.ObjectNotInPrerequisiteState:
             return False
         lease.note_commit(len(lease.batch))
@@ -199,8 +196,7 @@ class GroupLoop(Serving):
         lease.is_ending = True
         self._look_in(delay)
         error = storable_on(connection, error)
-        release = self._call(statements.release, *lease.batch.lease, delay, error)
-        return bool(await connection.run_limited(release))
+        return bool(await self._call_for(connection, lease, statements.release, delay, error))
 
     def _look_in(self, seconds: int) -> None:
         """Look again then: nobody announces a lane whose delay is over."""
@@ -212,15 +208,17 @@ class GroupLoop(Serving):
             message, error = lease.rejected[0]
             lease.is_ending = message is lease.batch.messages[-1]
             text = storable_on(connection, error)
-            reject = self._call(statements.reject, *lease.batch.lease, message.msg_id, text)
+            unheard = lease.is_unheard
             try:
-                if not await connection.run_limited(reject):
+                if not await self._call_for(
+                    connection, lease, statements.reject, message.msg_id, text
+                ):
                     return False
             except psycopg.errors.ObjectNotInPrerequisiteState as problem:
-                lease.fail(unrejected(error, problem))
+                lease.fail_to_reject(unrejected(error, problem))
                 break
             except psycopg.errors.InvalidParameterValue:
-                if lease.tries < 2:  # else it was, before the connection was lost
+                if not unheard:  # else it is rejected already
                     raise
             lease.rejected.pop(0)
             lease.note_commit(lease.batch.messages.index(message) + 1)
@@ -228,11 +226,27 @@ class GroupLoop(Serving):
             up_to = None if lease.is_done else lease.up_to()
             lease.is_ending = lease.is_done
             done = lease.done
-            commit = self._call(statements.commit, *lease.batch.lease, up_to)
-            if not await connection.run_limited(commit):
+            if not await self._call_for(connection, lease, statements.commit, up_to):
                 return False
             lease.note_commit(done)
         return True
+
+    async def _call_for(
+        self,
+        connection: Connection,
+        lease: Lease,
+        call: Callable[..., Statement[Any]],
+        *arguments: Any,
+    ) -> Any:
+        """Run a call for a lease; one that is repeated, and finds it gone, had got through."""
+        unheard, lease.is_unheard = lease.is_unheard, True
+        try:
+            result = await connection.run_limited(self._call(call, *lease.batch.lease, *arguments))
+        except psycopg.Error:
+            lease.is_unheard = connection.closed
+            raise
+        lease.is_unheard = False
+        return result or unheard if isinstance(result, bool) else result
 
     async def _extend_leases(self, connection: Connection) -> None:
         if self._transactional:
@@ -250,8 +264,11 @@ class GroupLoop(Serving):
 
     async def _consume_and_report(self) -> None:
         begun: list[StreamBatch] = []
+        is_over = False
 
         def tell(batch: StreamBatch) -> None:
+            if is_over:
+                return
             begun.append(batch)
             self.lanes.hold(batch)
             self._reports.read(batch.messages)
@@ -269,6 +286,7 @@ class GroupLoop(Serving):
             self._background_error = error
             return
         finally:
+            is_over = True
             if not begun:
                 self._looks = False
             for batch in begun:

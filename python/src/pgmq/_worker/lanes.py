@@ -42,9 +42,11 @@ class Lease:
     committed: int = 0
     rejected: list[tuple[StreamMessage, str | None]] = field(default_factory=list)
     end: Outcome = RETURNED  # what became of the first that is not done
+    has_failed: bool = False  # what comes after what is done has another turn
     is_over: bool = False  # no slot goes on with it
     is_lost: bool = False
     is_ending: bool = False  # the server has been asked to end it
+    is_unheard: bool = False  # nobody knows whether the last call for it got through
     tries: int = 0  # to settle it
     committed_at: float = field(default_factory=time.monotonic)
 
@@ -71,11 +73,12 @@ class Lease:
     def note(self, unit: list[StreamMessage], outcomes: list[Outcome]) -> None:
         """Note what became of the messages that were handed out, up to the first that failed."""
         for message, outcome in zip(unit, outcomes, strict=True):
+            if self.has_failed:
+                return
             if outcome.kind == "rejected":
                 self.rejected.append((message, outcome.error))
             elif outcome.kind != "done":
-                self.end = outcome
-                self.handed = len(self.batch)
+                self.fail(self.done, outcome)
                 return
             self.done += 1
 
@@ -84,11 +87,16 @@ class Lease:
         self.committed = committed
         self.committed_at = time.monotonic()
 
-    def fail(self, outcome: Outcome) -> None:
-        """Take what was to be rejected, and all after it, for failed."""
-        self.done = self.batch.messages.index(self.rejected[0][0])
+    def fail(self, done: int, outcome: Outcome) -> None:
+        """Go no further than so many messages, for this reason."""
+        self.done, self.end = done, outcome
+        self.has_failed = True
+
+    def fail_to_reject(self, outcome: Outcome) -> None:
+        """Take what was to be rejected for failed."""
+        message, _ = self.rejected[0]
         self.rejected.clear()
-        self.end = outcome
+        self.fail(self.batch.messages.index(message), outcome)
 
 
 class Lanes:
@@ -138,7 +146,7 @@ class Lanes:
 
         What Python could not decode comes by itself, for its failure must not be another's.
         """
-        if lease.is_lost:
+        if lease.is_lost or lease.has_failed:
             return []
         size = len(lease.batch)
         if not self._in_batches:
