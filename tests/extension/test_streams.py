@@ -618,3 +618,81 @@ def test_doctor_names_groups_that_have_lost_their_place(stream: psycopg.Connecti
     assert stream.execute(found).fetchall() == []
     assert msg_ids([*fetch(stream), *[(0, 0, i) for i in send(stream, [4])]]) == [4]
     assert msg_ids(fetch(stream)) == [4]
+
+
+def test_who_waits_is_woken_by_what_is_sent_given_back_or_moved(
+    stream: psycopg.Connection, connect: Connect
+) -> None:
+    stream.execute("SELECT pgmq.enable_wakeups('s'), pgmq.enable_wakeups('s')")
+    waiting = connect()
+
+    def heard() -> int:
+        return len(list(waiting.notifies(timeout=1, stop_after=1)))
+
+    assert one(waiting, "SELECT pgmq.await('s', 60) > now() + '50 s'::interval")
+    send(stream, [1, 2])
+    assert heard() == 1
+    batch = fetch(stream, 1, vt=20)
+    # Nothing is sent, but the lease ends.
+    until = "SELECT pgmq.await('s', 60) - now() BETWEEN '10 s'::interval AND '20 s'::interval"
+    assert one(waiting, until)
+    assert release(stream, batch, None)
+    assert heard() == 1
+    assert commit(stream, fetch(stream))
+    stream.execute("SELECT pgmq.seek('s', 'g', 'earliest')")
+    assert heard() == 1
+    stream.execute("SELECT pgmq.disable_wakeups('s')")
+    assert release(stream, fetch(stream))
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="does not wake"):
+        waiting.execute("SELECT pgmq.await('s')")
+
+
+def test_a_sender_sends_and_a_new_owner_goes_on(
+    stream: psycopg.Connection, connect: Connect, roles: Roles
+) -> None:
+    stream.execute(
+        "SELECT pgmq.enable_wakeups('s'), pgmq.set_policy('s', dedup_window => '1 h'),"
+        " pgmq.create_exchange('x'), pgmq.bind('x', 's', '#'), pgmq.bind_topic('a', 's')"
+    )
+    sender, reader, owner = roles(), roles(), roles()
+    stream.execute(
+        "SELECT pgmq.grant_send('s', %s), pgmq.grant_fetch('s', 'g', %s)", [sender, reader]
+    )
+    sending, reading = connect(), connect()
+    sending.execute(f"SET ROLE {sender}".encode())
+    reading.execute(f"SET ROLE {reader}".encode())
+    for call in (
+        "send('s', '1')", "send_batch('s', '{1,2}')", "send_once('s', '1', 'key')",
+        "publish('x', 'a', '1')", "send_topic('a', '1')", "send_batch_topic('a', '{1}')",
+    ):  # fmt: skip
+        sending.execute(f"SELECT pgmq.{call}".encode())
+    for call in ("fetch('s', 'g', 1, 1)", "peek('s')", "get('s', 1)", "metrics('s')"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            sending.execute(f"SELECT pgmq.{call}".encode())
+    for call in ("purge_queue('s')", "drop_queue('s')", "grant_send('s', current_user::text)"):
+        for session in (sending, reading):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(f"SELECT pgmq.{call}".encode())
+    assert len(fetch(reading, 2)) == 2
+
+    for table in ids(stream, "SELECT relid::regclass::text FROM pg_partition_tree('pgmq.q_s')"):
+        stream.execute(f"ALTER TABLE {table} OWNER TO {owner}".encode())
+    stream.execute("SELECT pgmq.recompile_all()")
+    owned = (
+        "SELECT relowner::regrole::text FROM pg_class WHERE relname ~ '^(q|lane|epoch|dedup)_s$'"
+    )
+    assert ids(stream, owned) == [owner] * 4
+    assert ids(stream, "SELECT finding FROM pgmq.doctor() WHERE queue_name = 's'") == []
+    stream.execute("SELECT pgmq.grant_create(%s)", [owner])
+    sending.execute("SELECT pgmq.send('s', '1')")
+    assert one(reading, "SELECT pgmq.seek('s', 'g', 'earliest')") == 1
+    assert len(fetch(reading)) == 8
+    owning = connect()
+    owning.execute(f"SET ROLE {owner}".encode())
+    owning.execute("SELECT pgmq.create_group('s', 'h', 'earliest')")
+    assert len(fetch(owning, group="h")) == 8
+    owning.execute("SELECT pgmq.revoke_all('s', %s)", [reader])
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        fetch(reading)
+    stream.execute(f"REASSIGN OWNED BY {owner} TO CURRENT_USER".encode())
+    stream.execute("SELECT pgmq.recompile_all(), pgmq.drop_queue('s')")

@@ -76,3 +76,21 @@ AS $$
     )
 $$;
 COMMENT ON FUNCTION pgmq._pushes(text) IS 'Whether enable_push was called for a queue.';
+
+CREATE OR REPLACE FUNCTION pgmq._wake(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_armed CONSTANT regclass := to_regclass(
+        format('pgmq.%I', pgmq._relation_name('armed_until', queue_name))
+    );
+BEGIN
+    IF pgmq._microseconds(clock_timestamp()) < pg_sequence_last_value(v_armed) THEN
+        PERFORM pg_notify(format('pgmq.q_%s.READY', lower(queue_name)), '');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._wake(text) IS
+'Wake the consumers that wait for a queue, as the template wake does when a message arrives.';

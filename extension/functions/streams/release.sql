@@ -23,6 +23,7 @@ BEGIN
     PERFORM pgmq._give_back(
         stream_name, group_name, lane, clock_timestamp() + make_interval(secs => delay), error
     );
+    PERFORM pgmq._wake(stream_name);
     RETURN true;
 END
 $$;

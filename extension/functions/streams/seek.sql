@@ -13,6 +13,7 @@ BEGIN
     v_group := pgmq._existing_group(stream_name, group_name);
     v_behind := pgmq._position(v_group.queue_name, start);
     PERFORM pgmq._move_group(v_group.queue_name, group_name, v_behind);
+    PERFORM pgmq._wake(v_group.queue_name);
     RETURN v_behind + 1;
 END
 $$;

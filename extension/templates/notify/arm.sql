@@ -51,6 +51,11 @@ BEGIN
     IF v_next <= clock_timestamp() THEN
         v_next := clock_timestamp() + v_soon;
     END IF;
+    --# else
+    -- Then the lease of a lane ends, or its delay.
+    SELECT min(l.vt) INTO v_next
+    FROM pgmq._lanes(queue_name$policy) AS l
+    WHERE l.vt > clock_timestamp();
     --# end
     IF NOT v_sure OR pgmq._writers('pgmq.q_$queue') <> '{}' THEN
         v_next := least(v_next, clock_timestamp() + v_soon);
