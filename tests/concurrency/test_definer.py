@@ -26,6 +26,7 @@ CALLS = {
     "announce": ["SELECT {f}(3600000)", "SELECT {f}(0)"],
     "arm": ["SELECT {f}(3600)"],
     "bury": ["SELECT {f}(ARRAY(SELECT n::bigint FROM generate_series(1, 300) AS n))"],
+    "deadletter": ["SELECT {f}('g', 0, n, 1, 'x') FROM generate_series(1, 9) AS n"],
     "forget": ["SELECT {f}(2147483647)"],
     "keep": ["SELECT {f}()"],
     "tend": ["SELECT {f}()"],
@@ -40,6 +41,10 @@ CALLS = {
     "_look_at": [
         "SELECT {f}(format('pgmq.%I', pgmq.format_table_name({q}, 'q'))::regclass)",
         "SELECT {f}('pgmq.meta'::regclass)",
+    ],
+    "_settled": [
+        "SELECT {f}(format('pgmq.%I', pgmq.format_table_name({q}, 'q'))::regclass, 0)",
+        "SELECT {f}('pgmq.meta'::regclass, 0)",
     ],
     "_is_listed": ["SELECT {f}({q})", "SELECT {f}(null)"],
     "_push_at_commit": ["{t}"],
@@ -89,6 +94,17 @@ SELECT pgmq.archive({q}, 5::bigint);
 UPDATE pgmq.{archive} SET archived_at = now() - interval '2 h';
 UPDATE pgmq.{dedup} SET sent_at = now() - interval '2 h' WHERE dedup_key = 'old';
 """
+STREAM = """
+SELECT pgmq.create_stream({q}), pgmq.create_group({q}, 'g', 'earliest', 1, 3, 'dead');
+SELECT pgmq.enable_wakeups({q}), pgmq.enable_notify_insert({q}, 1000);
+SELECT pgmq.set_policy({q}, dedup_window => '1 h');
+SELECT pgmq.send_batch({q}, array_fill('1'::jsonb, ARRAY[120]));
+SELECT pgmq.send_once({q}, '1', k) FROM unnest('{{a,old}}'::text[]) AS k;
+UPDATE pgmq.{dedup} SET sent_at = now() - interval '2 h' WHERE dedup_key = 'old';
+-- Messages 1 to 3 are committed, 4 to 6 leased.
+SELECT pgmq.commit({q}, 'g', lane, epoch) FROM pgmq.fetch({q}, 'g', 60, 3) LIMIT 1;
+SELECT pgmq.fetch({q}, 'g', 60, 3);
+"""
 CONTENTS = """
 SELECT c.oid::regclass::text FROM pg_class AS c
 WHERE c.relnamespace = 'pgmq'::regnamespace AND c.relkind = 'r'
@@ -102,10 +118,12 @@ class Queue:
     def __init__(self, db: psycopg.Connection, kind: str) -> None:
         self.db = db
         self.name = NAMES.get(kind, "q")
+        is_stream = kind == "stream"
         create = made("plain" if kind in NAMES else kind, self.name)
         suffix = self._one("SELECT pgmq._suffix(%s)", self.name)
         db.execute(
-            PREPARED.replace("{create}", create)
+            (STREAM if is_stream else PREPARED)
+            .replace("{create}", create)
             .replace("{q}", f"'{self.name}'")
             .replace("{table}", f'"q_{self.name.lower()}"')
             .replace("{archive}", f'"a_{self.name.lower()}"')
@@ -117,10 +135,11 @@ class Queue:
         self.suffix = suffix
         # It is time for upkeep, and for a notification.
         for mark in ("tend_due_", "notify_at_", "armed_until_"):
-            if mark != "tend_due_" or kind.startswith("by"):
+            if mark != "tend_due_" or kind.startswith("by") or is_stream:
                 db.execute("SELECT setval(format('pgmq.%%I', %s::text), 0)", [mark + suffix])
         # A session that is there, and a channel of one that is gone.
-        db.execute("SELECT pgmq.open_channel(%s, 1)", [self.name])
+        if not is_stream:
+            db.execute("SELECT pgmq.open_channel(%s, 1)", [self.name])
 
     def _one(self, query: str, *arguments: Any) -> Any:
         row = self.db.execute(query.encode(), arguments).fetchone()
@@ -138,7 +157,7 @@ class Queue:
             for call in CALLS[name]:
                 text = TRIGGER if call == "{t}" else call
                 calls.append(text.format(f=function, q=f"'{self.name}'"))
-        assert len(calls) > len(CALLS)
+        assert len(calls) > 20
         return calls
 
     def armed(self) -> float:
@@ -252,3 +271,25 @@ def test_an_outsider_stores_and_moves_nothing(queue: Queue, outsider: psycopg.Co
         _attack(outsider, queue.calls(), undo=False)
         outsider.rollback()
     assert queue.db.execute(sizes.encode()).fetchone() == size
+
+
+@pytest.mark.parametrize("undo", [False, True], ids=["kept", "rolled back to savepoints"])
+def test_an_outsider_does_nothing_to_a_stream(
+    db: psycopg.Connection, outsider: psycopg.Connection, connect: Connect, undo: bool
+) -> None:
+    stream = Queue(db, "stream")
+    before = stream.contents()
+    _attack(outsider, stream.calls(), undo=undo)
+    assert stream.contents() == before
+    assert stream.armed() < 6
+    # While its transaction is open, all go on at once.
+    user = connect()
+    user.execute("SET lock_timeout = '300ms'; SET statement_timeout = '15s'")
+    for key, is_new in (("a", False), ("old", True), ("new", True)):
+        found = user.execute("SELECT is_new FROM pgmq.send_once('q', '1', %s)", [key]).fetchall()
+        assert found == [(is_new,)], key
+    user.execute("SELECT pgmq.seek('q', 'g', 'earliest'), pgmq.maintain('q')")
+    assert len(user.execute("SELECT * FROM pgmq.fetch('q', 'g', 60, 500)").fetchall()) == 124
+    before = stream.contents()
+    outsider.commit()
+    assert stream.contents() == before
