@@ -152,6 +152,19 @@ def _peers(axes: Axes, data: dict[str, Any]) -> None:
     axes.set_xlabel("a backlog drained by the engine's worker, jobs per second")
 
 
+def _streams(axes: Axes, data: dict[str, Any]) -> None:
+    whats = ["send_batch of 100", "take 100", "take 1,000"]
+    bars: dict[str, list[float | None]] = {
+        name: [median(rounds[what]) if rounds.get(what) else None for what in whats]
+        for name, rounds in data["costs"].items()
+    }
+    known = {"pgmq 1.13": "upstream", "a queue": "by_hand", "a stream": "pgmq"}
+    others = iter(OTHERS)
+    colours = {name: COLOURS[known[name]] if name in known else next(others) for name in bars}
+    _bars(axes, whats, bars, colours)
+    axes.set_xlabel("CPU of the server for a message, us; PgQ without its tick")
+
+
 PLOTS: dict[str, tuple[str, Callable[[Axes, dict[str, Any]], None]]] = {
     "calls": ("Calls beside pgmq 1.13 and hand-written SQL", _calls),
     "backlog": ("A read behind a backlog", _backlog),
@@ -160,6 +173,7 @@ PLOTS: dict[str, tuple[str, Callable[[Axes, dict[str, Any]], None]]] = {
     "waking": ("Commit to receipt", _waking),
     "fifo": ("FIFO groups", _fifo),
     "peers": ("Workers of several queues", _peers),
+    "streams": ("Streams beside queues", _streams),
 }
 
 

@@ -25,6 +25,7 @@ from benchmark import (
     python_client,
     routing,
     snapshot,
+    streams,
     waking,
 )
 from benchmark.bench import Bench, Plan
@@ -62,13 +63,14 @@ SCENARIOS = {
     "waking": ("Waking consumers", waking.waking),
     "push": ("Push delivery", push.push),
     "policy": ("Policies", policy.policy),
+    "streams": ("Streams", streams.streams),
     "python": ("The Python client", python_client.python),
     "peers": ("Workers, beside other queues in Postgres", end_to_end),
 }
 # What there is time for within an hour, and within five minutes.
 PROOF = (
     "calls", "payloads", "durable", "layers", "clients", "backlog", "snapshot", "fifo", "many",
-    "waking", "python", "peers",
+    "waking", "streams", "python", "peers",
 )  # fmt: skip
 QUICK = ("calls", "clients", "backlog", "snapshot", "fifo", "many", "waking", "peers")
 

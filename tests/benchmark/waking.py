@@ -60,7 +60,7 @@ def waking(bench: Bench) -> tuple[str, Any]:
     text += " read_with_poll asks every 100 ms:\n\n"
     text += report.table(
         ["woken by", "messages", "median", "p99", "largest"],
-        [[how, str(len(one)), *_quantiles(one)] for how, one in ways.items()],
+        [[how, str(len(one)), *quantiles(one)] for how, one in ways.items()],
     )
     data = {
         name: {mode: one.as_json() for mode, one in modes.items()} for name, modes in rates.items()
@@ -142,14 +142,14 @@ def _on_the_way(engine: Engine, how: str, seconds: int) -> list[float]:
     return [round(1000 * (got[msg_id] - sent[msg_id]), 3) for msg_id in sent if msg_id in got]
 
 
-def produce(conninfo: str, count: int) -> dict[int, float]:
+def produce(conninfo: str, count: int, queue: str = "bench") -> dict[int, float]:
     """Send so many messages, and return when each was committed."""
     sent = {}
     with psycopg.connect(conninfo) as session:
         start = time.monotonic()
         for number in range(count):
             time.sleep(max(0.0, start + number / PER_SECOND - time.monotonic()))
-            row = session.execute("SELECT pgmq.send('bench', %s::jsonb)", (MESSAGE,)).fetchone()
+            row = session.execute("SELECT pgmq.send(%s, %s::jsonb)", (queue, MESSAGE)).fetchone()
             assert row is not None
             session.commit()
             sent[row[0]] = time.monotonic()
@@ -221,7 +221,8 @@ def _poll(session: psycopg.Connection) -> Iterator[dict[int, float]]:
         yield _read(session, "read_with_poll('bench', 30, 10, 1, 100)")
 
 
-def _quantiles(values: list[float]) -> tuple[str, str, str]:
+def quantiles(values: list[float]) -> tuple[str, str, str]:
+    """Format the median, p99 and the largest."""
     if len(values) < 2:
         return ("-", "-", "-")
     percent = statistics.quantiles(values, n=100)
