@@ -55,7 +55,7 @@ def waking(bench: Bench) -> tuple[str, Any]:
     text = "One message a transaction, while a session listens; the ratios are of speed:\n\n"
     text += report.table(heads, rows) + report.notes(rates)
     seconds = 2 if bench.plan.quick else 20
-    ways = {f"{e.name}: {how}": _on_the_way(e, how, seconds) for e in engines for how in _ways(e)}
+    ways = {f"{e.name}: {how}": on_the_way(e, how, seconds) for e in engines for how in _ways(e)}
     text += f"\n\nFrom the commit to a client that has it, {PER_SECOND} a second, ms; 1.13's"
     text += " read_with_poll asks every 100 ms:\n\n"
     text += report.table(
@@ -127,7 +127,7 @@ def _ways(engine: Engine) -> tuple[str, ...]:
     return tuple(SETUP) if engine.name == "pgmq" else IN_BOTH
 
 
-def _on_the_way(engine: Engine, how: str, seconds: int) -> list[float]:
+def on_the_way(engine: Engine, how: str, seconds: int) -> list[float]:
     """Return the milliseconds of each message, the producer and the consumer being processes."""
     engine.create("bench", autovacuum=True)
     if SETUP[how] is not None:
