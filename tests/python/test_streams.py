@@ -583,20 +583,25 @@ def test_a_transaction_that_the_handler_ends_or_breaks_commits_nothing(
     assert committed(queue) == [4]
 
 
-def test_a_waiting_worker_is_woken_by_a_send(queue: PGMQueue, dsn: str) -> None:
+@pytest.mark.parametrize("transactional", [False, True])
+def test_a_waiting_worker_is_woken_by_a_send_and_by_itself_after_a_failure(
+    transactional: bool, queue: PGMQueue, dsn: str
+) -> None:
     queue.enable_wakeups("s")
-    for transactional in (False, True):
-        came = threading.Event()
-        worker = Worker(
-            dsn, "s", lambda *_, came=came: came.set(), group="g", poll_interval=600,
-            transactional=transactional,
-        )  # fmt: skip
-        with running(worker):
-            time.sleep(0.5)
-            sent = time.monotonic()
-            queue.send("s", 1)
-            assert came.wait(20)
-            assert time.monotonic() - sent < 5
+    done = threading.Event()
+
+    def handler(message: StreamMessage, *_: Any) -> None:
+        if message.delivery_ct == 1:
+            raise ValueError("the first time")
+        done.set()
+
+    worker = Worker(
+        dsn, "s", handler, group="g", poll_interval=600, transactional=transactional
+    )  # fmt: skip
+    with running(worker):
+        time.sleep(0.5)
+        queue.send("s", 1)
+        assert done.wait(10)
 
 
 @pytest.mark.parametrize("transactional", [False, True])

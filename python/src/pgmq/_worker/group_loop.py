@@ -194,9 +194,10 @@ class GroupLoop(Serving):
             return True
         delay, error = self._reader.how_to_release(lease.end)
         lease.is_ending = True
-        self._look_in(delay)
         error = storable_on(connection, error)
-        return bool(await self._call_for(connection, lease, statements.release, delay, error))
+        kept = await self._call_for(connection, lease, statements.release, delay, error)
+        self._look_in(delay)
+        return bool(kept)
 
     def _look_in(self, seconds: int) -> None:
         """Look again then: nobody announces a lane whose delay is over."""
