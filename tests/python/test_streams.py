@@ -191,6 +191,10 @@ class Heard(Hooks):
         self.done: list[Any] = []
         self.errors: list[str] = []
         self.lost: list[Any] = []
+        self.disconnects = 0
+
+    def on_disconnect(self, queue: str, error: Exception, seconds: float) -> None:
+        self.disconnects += 1
 
     def on_read(self, queue: str, messages: Sequence[StreamMessage]) -> None:
         self.read.append(len(messages))
@@ -378,9 +382,17 @@ def test_two_workers_share_lanes_and_keep_each_key_in_order(queue: PGMQueue, dsn
 
         return handler
 
+    heard = Heard()
     workers = [
         Worker(
-            dsn, "s", handler_of(n), group="wide", concurrency=2, batch_size=5, poll_interval=0.1
+            dsn,
+            "s",
+            handler_of(n),
+            group="wide",
+            concurrency=2,
+            batch_size=5,
+            poll_interval=0.1,
+            hooks=heard,
         )
         for n in range(2)
     ]
@@ -393,6 +405,7 @@ def test_two_workers_share_lanes_and_keep_each_key_in_order(queue: PGMQueue, dsn
     assert {key: came[key] for key in keys} == {key: list(range(100)) for key in keys}
     assert set.union(*who.values()) == {0, 1}
     assert queue.list_groups("s")[1].lag == 0
+    assert heard.disconnects == 0
 
 
 @pytest.mark.parametrize("transactional", [False, True])
