@@ -156,6 +156,7 @@ DECLARE
     v_number integer;
     v_state record;
     v_settled bigint;
+    v_is_fresh boolean := false;
     v_failures integer;
     v_limit integer;
     v_window integer;
@@ -204,9 +205,12 @@ BEGIN
             CONTINUE WHEN NOT FOUND;
         END IF;
         CONTINUE WHEN v_state.vt > v_now OR v_state.done >= v_next - 1;
-        v_settled := coalesce(
-            v_settled, pgmq._settled('pgmq.q_stream', v_state.done, v_lanes * quantity)
-        );
+        IF v_settled IS NULL THEN
+            v_settled := pgmq._settled('pgmq.q_stream', v_state.done, v_lanes * quantity);
+        ELSIF v_state.done >= v_settled - 1 AND v_settled < v_next AND NOT v_is_fresh THEN
+            v_settled := pgmq._settled('pgmq.q_stream', v_settled - 1);
+            v_is_fresh := true;
+        END IF;
         IF v_state.done >= v_settled - 1 THEN
             v_settled := 1 + coalesce(
                 (
@@ -290,6 +294,11 @@ BEGIN
                 v_failures := 0;
                 v_state.failed := '{}';
                 v_state.error := null;
+            ELSIF v_place >= v_end - 1 AND v_settled < v_next AND NOT v_is_fresh THEN
+                v_settled := pgmq._settled('pgmq.q_stream', v_settled - 1);
+                v_is_fresh := true;
+                v_bound := v_settled;
+                v_end := v_settled;
             END IF;
             EXIT WHEN v_place >= v_end - 1 OR v_looked > 100000;
         END LOOP;

@@ -31,6 +31,7 @@ DECLARE
     v_number integer;
     v_state record;
     v_settled bigint;
+    v_is_fresh boolean := false;
     v_failures integer;
     v_limit integer;
     v_window integer;
@@ -80,9 +81,12 @@ BEGIN
             CONTINUE WHEN NOT FOUND;
         END IF;
         CONTINUE WHEN v_state.vt > v_now OR v_state.done >= v_next - 1;
-        v_settled := coalesce(
-            v_settled, pgmq._settled('pgmq.q_$queue', v_state.done, v_lanes * quantity)
-        );
+        IF v_settled IS NULL THEN
+            v_settled := pgmq._settled('pgmq.q_$queue', v_state.done, v_lanes * quantity);
+        ELSIF v_state.done >= v_settled - 1 AND v_settled < v_next AND NOT v_is_fresh THEN
+            v_settled := pgmq._settled('pgmq.q_$queue', v_settled - 1);
+            v_is_fresh := true;
+        END IF;
         IF v_state.done >= v_settled - 1 THEN
             -- Somebody who writes has not ended. But ids that follow each other without a gap have
             -- all been committed.
@@ -171,6 +175,12 @@ BEGIN
                 v_failures := 0;
                 v_state.failed := '{}';
                 v_state.error := null;
+            ELSIF v_place >= v_end - 1 AND v_settled < v_next AND NOT v_is_fresh THEN
+                -- What was known to be settled has nothing for this lane: look who writes now.
+                v_settled := pgmq._settled('pgmq.q_$queue', v_settled - 1);
+                v_is_fresh := true;
+                v_bound := v_settled;
+                v_end := v_settled;
             END IF;
             EXIT WHEN v_place >= v_end - 1 OR v_looked > 100000;
         END LOOP;
