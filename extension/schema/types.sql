@@ -42,8 +42,8 @@ BEGIN
             headers jsonb
         );
     END IF;
-    IF to_regtype('pgmq.lane_record') IS NULL THEN
-        CREATE TYPE pgmq.lane_record AS (
+    IF to_regtype('pgmq.stream_lane') IS NULL THEN
+        CREATE TYPE pgmq.stream_lane AS (
             group_name text,
             lane integer,
             done bigint,
@@ -76,6 +76,6 @@ COMMENT ON TYPE pgmq.message_record IS
 COMMENT ON TYPE pgmq.queue_message_record IS 'A message, and the name of its queue.';
 COMMENT ON TYPE pgmq.stream_record IS
 'A message of a stream as a group has leased it: lane and epoch are the lease that it belongs to.';
-COMMENT ON TYPE pgmq.lane_record IS 'The newest state of a lane of a group: see the table of lanes.';
+COMMENT ON TYPE pgmq.stream_lane IS 'The newest state of a lane of a group: see the table of lanes.';
 COMMENT ON TYPE pgmq.queue_record IS 'A row of pgmq.meta.';
 COMMENT ON TYPE pgmq.metrics_result IS 'The metrics of a queue, from pgmq.metrics(): ages in seconds, null when the queue is empty.';

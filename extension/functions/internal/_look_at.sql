@@ -95,7 +95,8 @@ BEGIN
         END IF;
     END IF;
     v_new.next_at := v_now + greatest(v_pause, 20 * v_took);
-    PERFORM pgmq._record_look(v_new, v_last.epoch);
+    INSERT INTO pgmq.look SELECT v_new.*;
+    PERFORM pgmq._forget_looks(queue, v_epoch, v_last.epoch);
     ready_limit := v_new.ready_limit;
     live_limit := v_new.live_limit;
     parked_limit := v_new.parked_limit;
@@ -110,7 +111,7 @@ and the clock that the caller has read before is settled. Otherwise ready_limit 
 come from looks whose writers have ended, or that are older than the interval of sweeps. live_limit
 comes only from looks whose writers have ended.';
 
-CREATE OR REPLACE FUNCTION pgmq._record_look(look pgmq.look, last_epoch bigint)
+CREATE OR REPLACE FUNCTION pgmq._forget_looks(queue oid, new_epoch bigint, last_epoch bigint)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -118,15 +119,14 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
-    INSERT INTO pgmq.look SELECT look.*;
     IF last_epoch IS NOT NULL THEN
         -- Delete the look before, and now and then also those that sessions which looked at the
         -- same time have left.
         DELETE FROM pgmq.look AS l
-        WHERE l.queue = look.queue AND l.epoch = ANY (ARRAY(
+        WHERE l.queue = _forget_looks.queue AND l.epoch = ANY (ARRAY(
             SELECT o.epoch FROM pgmq.look AS o
-            WHERE o.queue = look.queue AND o.epoch BETWEEN
-                CASE WHEN look.epoch % 512 = 0 THEN 0 ELSE last_epoch - 100 END AND last_epoch
+            WHERE o.queue = _forget_looks.queue AND o.epoch BETWEEN
+                CASE WHEN new_epoch % 512 = 0 THEN 0 ELSE last_epoch - 100 END AND last_epoch
             ORDER BY o.epoch DESC
             LIMIT 100
             FOR UPDATE SKIP LOCKED
@@ -143,5 +143,5 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION pgmq._record_look(pgmq.look, bigint) IS
-'Record a look at a queue for all sessions, in place of the one that was the last.';
+COMMENT ON FUNCTION pgmq._forget_looks(oid, bigint, bigint) IS
+'Delete the look at a queue that was the last before a new one, and now and then what others left.';

@@ -169,12 +169,15 @@ That is null, or a later time, for those that are kept. is_unread is whether a g
 has still to read one. The current segment has no last_id and no end_id.';
 
 CREATE OR REPLACE FUNCTION pgmq._lanes(queue_name text, reader text DEFAULT null)
-RETURNS SETOF pgmq.lane_record
+RETURNS SETOF pgmq.stream_lane
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
+    IF to_regclass(format('pgmq.%I', pgmq._relation_name('lane', queue_name))) IS NULL THEN
+        RETURN;         -- it is no stream
+    END IF;
     RETURN QUERY EXECUTE format(
         $sql$
         SELECT

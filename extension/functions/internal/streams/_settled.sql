@@ -84,7 +84,8 @@ BEGIN
             ELSE 0
         END;
         v_new.server_start := pg_postmaster_start_time();
-        PERFORM pgmq._record_look(v_new, v_last.epoch);
+        INSERT INTO pgmq.look SELECT v_new.*;
+        PERFORM pgmq._forget_looks(stream, v_new.epoch, v_last.epoch);
     END IF;
 
     -- The caller would find nothing, only because somebody has not quite committed.
