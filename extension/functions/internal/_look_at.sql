@@ -96,7 +96,7 @@ BEGIN
     END IF;
     v_new.next_at := v_now + greatest(v_pause, 20 * v_took);
     INSERT INTO pgmq.look SELECT v_new.*;
-    PERFORM pgmq._forget_looks(queue, v_epoch, v_last.epoch);
+    PERFORM pgmq._clear_looks(queue, v_epoch, v_last.epoch);
     ready_limit := v_new.ready_limit;
     live_limit := v_new.live_limit;
     parked_limit := v_new.parked_limit;
@@ -111,7 +111,7 @@ and the clock that the caller has read before is settled. Otherwise ready_limit 
 come from looks whose writers have ended, or that are older than the interval of sweeps. live_limit
 comes only from looks whose writers have ended.';
 
-CREATE OR REPLACE FUNCTION pgmq._forget_looks(queue oid, new_epoch bigint, last_epoch bigint)
+CREATE OR REPLACE FUNCTION pgmq._clear_looks(queue oid, new_epoch bigint, last_epoch bigint)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -123,9 +123,9 @@ BEGIN
         -- Delete the look before, and now and then also those that sessions which looked at the
         -- same time have left.
         DELETE FROM pgmq.look AS l
-        WHERE l.queue = _forget_looks.queue AND l.epoch = ANY (ARRAY(
+        WHERE l.queue = _clear_looks.queue AND l.epoch = ANY (ARRAY(
             SELECT o.epoch FROM pgmq.look AS o
-            WHERE o.queue = _forget_looks.queue AND o.epoch BETWEEN
+            WHERE o.queue = _clear_looks.queue AND o.epoch BETWEEN
                 CASE WHEN new_epoch % 512 = 0 THEN 0 ELSE last_epoch - 100 END AND last_epoch
             ORDER BY o.epoch DESC
             LIMIT 100
@@ -143,5 +143,5 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION pgmq._forget_looks(oid, bigint, bigint) IS
+COMMENT ON FUNCTION pgmq._clear_looks(oid, bigint, bigint) IS
 'Delete the look at a queue that was the last before a new one, and now and then what others left.';

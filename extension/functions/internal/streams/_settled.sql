@@ -85,7 +85,7 @@ BEGIN
         END;
         v_new.server_start := pg_postmaster_start_time();
         INSERT INTO pgmq.look SELECT v_new.*;
-        PERFORM pgmq._forget_looks(stream, v_new.epoch, v_last.epoch);
+        PERFORM pgmq._clear_looks(stream, v_new.epoch, v_last.epoch);
     END IF;
 
     -- The caller would find nothing, only because somebody has not quite committed.
