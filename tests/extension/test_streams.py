@@ -178,7 +178,7 @@ def test_a_failing_batch_comes_in_pieces_down_to_the_message_that_fails(
     db: psycopg.Connection,
 ) -> None:
     db.execute(
-        "SELECT pgmq.create_stream('s'),"
+        "SELECT pgmq.create_stream('S'),"
         " pgmq.create_group('s', 'g', 'earliest', 1, 4, 'Dead \"Letters\"')"
     )
     send(db, range(1, 101))

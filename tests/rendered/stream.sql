@@ -101,7 +101,7 @@ BEGIN
     END IF;
     SELECT g.dead_letter_queue INTO v_queue
     FROM pgmq.stream_group AS g
-    WHERE g.queue_name = 'stream'::text AND g.group_name = reader;
+    WHERE lower(g.queue_name) = lower('stream'::text) AND g.group_name = reader;
     EXECUTE format(
         'INSERT INTO pgmq.%I (vt, message, headers) VALUES (now(), $1, $2)',
         pgmq.format_table_name(v_queue, 'q')

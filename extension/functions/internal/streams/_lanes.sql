@@ -298,7 +298,8 @@ AS $$
 DECLARE
     v_most CONSTANT integer := (
         SELECT g.max_deliveries FROM pgmq.stream_group AS g
-        WHERE g.queue_name = _piece.queue_name AND g.group_name = _piece.group_name
+        WHERE lower(g.queue_name) = lower(_piece.queue_name)
+            AND g.group_name = _piece.group_name
     );
 BEGIN
     -- The last time a message is handed out, it is alone.
