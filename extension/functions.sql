@@ -17,6 +17,7 @@
 -- policies and rights
 \ir functions/internal/_headers.sql
 \ir functions/internal/_policy.sql
+\ir functions/internal/_priorities.sql
 \ir functions/internal/_trust.sql
 \ir functions/internal/_proof.sql
 
@@ -54,6 +55,16 @@
 \ir functions/internal/_compiled.sql
 \ir functions/internal/_set_policy.sql
 
+-- schedules
+\ir functions/internal/schedules/_cron.sql
+\ir functions/internal/schedules/_ticks.sql
+\ir functions/internal/schedules/_fire.sql
+\ir functions/internal/schedules/_check_schedule.sql
+\ir functions/schedules/unschedule.sql
+\ir functions/schedules/schedule.sql
+\ir functions/schedules/list_schedules.sql
+\ir functions/schedules/run_schedule.sql
+
 -- reading, and what is done on the back of calls
 \ir functions/internal/_claim.sql
 \ir functions/internal/_visible.sql
@@ -62,6 +73,8 @@
 \ir functions/internal/_writers.sql
 \ir functions/internal/fifo/_fifo_scan.sql
 \ir functions/internal/fifo/_fifo_claim.sql
+\ir functions/internal/fifo/_fifo_upkeep.sql
+\ir functions/internal/fair/_fair_choose.sql
 \ir functions/internal/fifo/_fifo_choose.sql
 \ir functions/internal/fifo/_fifo_read.sql
 \ir functions/internal/_look_at.sql
@@ -69,6 +82,7 @@
 \ir functions/internal/streams/_lanes.sql
 \ir functions/internal/streams/_positions.sql
 \ir functions/internal/streams/_lane_policies.sql
+\ir functions/internal/_rank_marks.sql
 \ir functions/internal/_advance.sql
 \ir functions/internal/_next.sql
 \ir functions/internal/_poll.sql
@@ -139,6 +153,11 @@
 \ir functions/fifo/read_grouped_head_with_poll.sql
 \ir functions/fifo/read_group.sql
 
+-- groups in turn
+\ir functions/fair/create_fair_index.sql
+\ir functions/fair/read_fair.sql
+\ir functions/fair/read_fair_with_poll.sql
+
 -- acknowledge
 \ir functions/ack/delete.sql
 \ir functions/ack/archive.sql
@@ -147,12 +166,18 @@
 \ir functions/ack/nack.sql
 \ir functions/ack/extend.sql
 \ir functions/ack/ack_and_read.sql
+\ir functions/ack/amend.sql
 
 -- policies
 \ir functions/policy/set_policy.sql
 \ir functions/policy/alter_policy.sql
 \ir functions/policy/get_policy.sql
+\ir functions/internal/_set_pause.sql
+\ir functions/policy/pause.sql
+\ir functions/policy/resume.sql
+\ir functions/policy/list_paused.sql
 \ir functions/policy/redrive.sql
+\ir functions/policy/requeue.sql
 \ir functions/policy/move.sql
 
 -- topics
@@ -211,9 +236,10 @@
 \ir functions/privileges/revoke_all.sql
 
 -- metrics
-\ir functions/internal/_estimates.sql
+\ir functions/internal/_sample.sql
 \ir functions/metrics/metrics.sql
 \ir functions/metrics/metrics_all.sql
+\ir functions/metrics/queue_stats.sql
 
 -- running it
 \ir functions/ops/version.sql
@@ -228,12 +254,14 @@
 \ir functions/internal/doctor/_doctor_statistics.sql
 \ir functions/internal/doctor/_doctor_compiled.sql
 \ir functions/internal/doctor/_doctor_pinned.sql
+\ir functions/internal/doctor/_doctor_paused.sql
 \ir functions/internal/doctor/_doctor_relations.sql
 \ir functions/internal/doctor/_doctor_queues.sql
 \ir functions/internal/doctor/_doctor_archives.sql
 \ir functions/internal/doctor/_doctor_partitions.sql
 \ir functions/internal/doctor/_doctor_streams.sql
 \ir functions/internal/doctor/_doctor_channels.sql
+\ir functions/internal/doctor/_doctor_schedules.sql
 \ir functions/ops/doctor.sql
 
 -- what callers of pgmq 1 look for

@@ -1,41 +1,74 @@
 -- pgmq: a message queue inside Postgres.
 -- This text installs, upgrades and adopts: it can be run over an empty database, an older pgmq 2,
 -- or upstream pgmq 1.13, and running it again changes nothing.
--- Nothing that is on the caller's search_path takes part. (In an extension's script it does not
--- anyway, and what is set there for longer would outlast the script.)
-DO $$
-BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pg_catalog.pg_extension AS e
-        WHERE e.extname OPERATOR(pg_catalog.=) 'pgmq'::pg_catalog.name
-    ) THEN
-        PERFORM
-            pg_catalog.set_config(
-                'pgmq.search_path', pg_catalog.current_setting('search_path'), false
-            ),
-            pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-    END IF;
-END
-$$;
-\ir upgrade/refuse_older.sql
-\ir upgrade/lock_queues.sql
--- If these sources were installed already and nobody has changed anything since, they are not run
--- again: each new function makes every session check its plans, and each comment locks its table.
+-- It is one statement, so that everything happens or nothing, also where each statement is a
+-- transaction of its own, or where a program goes on after an error.
 DO $install$
 DECLARE
+    v_before CONSTANT text[] := ARRAY[
+\quoted upgrade/before.sql
+    ];
     v_sources CONSTANT text[] := ARRAY[
 \quoted sources.sql
     ];
-    v_digest CONSTANT text := md5(array_to_string(v_sources, ''));
+    v_after CONSTANT text[] := ARRAY[
+\quoted upgrade/after.sql
+    ];
+    v_is_plain CONSTANT boolean := NOT EXISTS (
+        SELECT FROM pg_catalog.pg_extension AS e
+        WHERE e.extname OPERATOR(pg_catalog.=) 'pgmq'::pg_catalog.name
+    );
+    v_search_path CONSTANT text := pg_catalog.current_setting('search_path');
+    v_messages CONSTANT text := pg_catalog.current_setting('client_min_messages');
+    v_version text := '';
+    v_digest text;
     v_source text;
     v_is_installed boolean := false;
+    v_message text;
+    v_detail text;
+    v_hint text;
 BEGIN
+    -- Nothing that is on the caller's search_path takes part, and nothing is said but one line at
+    -- the end. (So it is in an extension's script anyway.)
+    IF v_is_plain THEN
+        PERFORM
+            pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
+            pg_catalog.set_config('client_min_messages', 'warning', true);
+    END IF;
+    IF to_regproc('pgmq.version') IS NOT NULL THEN
+        EXECUTE 'SELECT pgmq.version()' INTO v_version;
+    ELSIF to_regclass('pgmq.meta') IS NOT NULL THEN
+        v_version := '1.13';
+    END IF;
+    BEGIN
+        FOREACH v_source IN ARRAY v_before LOOP
+            EXECUTE v_source;
+        END LOOP;
+    EXCEPTION
+        WHEN object_not_in_prerequisite_state
+            OR configuration_limit_exceeded
+            OR lock_not_available
+        THEN
+            -- The same without the context, which is a page of SQL.
+            GET STACKED DIAGNOSTICS
+                v_message = MESSAGE_TEXT,
+                v_detail = PG_EXCEPTION_DETAIL,
+                v_hint = PG_EXCEPTION_HINT;
+            RAISE EXCEPTION USING
+                ERRCODE = SQLSTATE,
+                MESSAGE = v_message,
+                DETAIL = coalesce(nullif(v_detail, ''), 'Nothing has changed.'),
+                HINT = v_hint;
+    END;
+
+    -- If these sources were installed already and nobody has changed anything since, they are not
+    -- run again: each new function makes every session check its plans, and each comment locks its
+    -- table.
+    v_digest := md5(array_to_string(v_sources, ''));
     IF to_regclass('pgmq.installation') IS NOT NULL THEN
         -- CREATE EXTENSION over an installation without an extension must still run the sources, to
         -- make everything a member.
-        SELECT pgmq._installed_state(i.names) = i.state AND EXISTS (
-            SELECT FROM pg_extension AS e WHERE e.extname = 'pgmq'
-        ) = EXISTS (
+        SELECT pgmq._installed_state(i.names) = i.state AND v_is_plain <> EXISTS (
             SELECT FROM pg_depend AS d
             WHERE d.classid = 'pg_class'::regclass AND d.objid = 'pgmq.installation'::regclass
                 AND d.deptype = 'e'
@@ -44,29 +77,35 @@ BEGIN
         FROM pgmq.installation AS i
         WHERE i.digest = v_digest;
     END IF;
-    IF v_is_installed THEN
-        RETURN;
+    IF v_is_installed IS NOT TRUE THEN
+        FOREACH v_source IN ARRAY v_sources LOOP
+            EXECUTE v_source;
+        END LOOP;
+        DELETE FROM pgmq.installation;
+        INSERT INTO pgmq.installation (digest, names)
+        SELECT v_digest, array_agg(DISTINCT m.match[1])
+        FROM unnest(v_sources) AS s (source)
+        CROSS JOIN regexp_matches(s.source, '\mpgmq[.]"?(\w+)', 'g') AS m (match)
+        WHERE NOT starts_with(m.match[1], '_pinned');       -- pin() writes those
     END IF;
-    FOREACH v_source IN ARRAY v_sources LOOP
+
+    FOREACH v_source IN ARRAY v_after LOOP
         EXECUTE v_source;
     END LOOP;
-    DELETE FROM pgmq.installation;
-    INSERT INTO pgmq.installation (digest, names)
-    SELECT v_digest, array_agg(DISTINCT m.match[1])
-    FROM unnest(v_sources) AS s (source)
-    CROSS JOIN regexp_matches(s.source, '\mpgmq[.]"?(\w+)', 'g') AS m (match)
-    WHERE NOT starts_with(m.match[1], '_pinned');       -- pin() writes those
-END
-$install$;
-\ir upgrade/adopt.sql
-\ir upgrade/recompile.sql
-UPDATE pgmq.installation AS i
-SET state = pgmq._installed_state(i.names)
-WHERE i.state IS DISTINCT FROM pgmq._installed_state(i.names);
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pgmq') THEN
-        PERFORM set_config('search_path', current_setting('pgmq.search_path'), false);
+    UPDATE pgmq.installation AS i
+    SET state = pgmq._installed_state(i.names)
+    WHERE i.state IS DISTINCT FROM pgmq._installed_state(i.names);
+    IF v_is_plain THEN
+        -- INFO reaches whoever runs this, whatever the settings.
+        RAISE INFO 'pgmq @EXTVERSION@: %', CASE
+            WHEN v_is_installed THEN 'unchanged'
+            WHEN v_version = '' THEN 'installed'
+            WHEN v_version = '@EXTVERSION@' THEN 'installed again'
+            ELSE format('upgraded from %s', v_version)
+        END;
+        PERFORM
+            set_config('search_path', v_search_path, true),
+            set_config('client_min_messages', v_messages, true);
     END IF;
 END
-$$;
+$install$;

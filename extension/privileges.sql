@@ -44,9 +44,17 @@ GRANT SELECT ON pgmq.meta, pgmq.topic_bindings, pgmq.notify_insert_throttle TO p
 -- None of this is secret: anybody who can log in sees the names of tables. Publishers need the
 -- routing; consumers and monitoring need the names of queues.
 GRANT SELECT ON
-pgmq.meta, pgmq.policy, pgmq.pinned, pgmq.partitioning, pgmq.topic_bindings, pgmq.exchange,
-pgmq.binding, pgmq.template, pgmq.notify_insert_throttle, pgmq.stream_group, pgmq.stream_segment
+pgmq.meta, pgmq.policy, pgmq.pinned, pgmq.paused, pgmq.partitioning, pgmq.topic_bindings,
+pgmq.exchange, pgmq.binding, pgmq.template, pgmq.notify_insert_throttle, pgmq.stream_group,
+pgmq.stream_segment
 TO public;
+-- Messages are the owners' alone. (xmax is that of a transaction that is sending one.)
+GRANT SELECT (
+    schedule_name, queue_name, cron, fields, every, anchor, timezone, catch_up, tick_at, next_at,
+    last_at, last_msg_id, errors, last_error, xmax
+) ON pgmq.schedule TO public;
+-- Owners of queues write there, and nothing stays: see _defer_upkeep.
+GRANT SELECT, INSERT ON pgmq.tending TO public;
 -- The name of the channel is left out: anyone who knows it can listen to messages.
 GRANT SELECT (number, queue_name, maximum_messages, vt, pid, opened_at, silent_since)
 ON pgmq.channel TO pg_monitor;

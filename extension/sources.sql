@@ -5,9 +5,11 @@
 \ir schema/meta.sql
 \ir schema/policy.sql
 \ir schema/pinned.sql
+\ir schema/paused.sql
 \ir schema/partitioning.sql
 \ir schema/streams.sql
 \ir schema/look.sql
+\ir schema/schedule.sql
 \ir schema/template.sql
 \ir schema/notify.sql
 \ir schema/topics.sql

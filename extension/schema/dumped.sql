@@ -6,7 +6,8 @@ DECLARE
 BEGIN
     FOREACH v_table IN ARRAY ARRAY[
         'pgmq.meta', 'pgmq.policy', 'pgmq.partitioning', 'pgmq.topic_bindings', 'pgmq.exchange',
-        'pgmq.binding', 'pgmq.pinned', 'pgmq.stream_group', 'pgmq.stream_segment'
+        'pgmq.binding', 'pgmq.pinned', 'pgmq.paused', 'pgmq.stream_group', 'pgmq.stream_segment',
+        'pgmq.schedule'
     ]::regclass[] LOOP
         BEGIN
             PERFORM pg_extension_config_dump(v_table, '');

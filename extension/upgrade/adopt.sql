@@ -128,8 +128,10 @@ DROP FUNCTION IF EXISTS pgmq._close(text), pgmq._close_dead(text);
 DROP FUNCTION IF EXISTS pgmq._render(text, text, pgmq.policy), pgmq._has_fifo_index(text, text);
 DROP FUNCTION IF EXISTS pgmq._partition(text, boolean, text, text, integer);
 DROP FUNCTION IF EXISTS pgmq._add_mark(text, text), pgmq._dead_letter_queue(text, text);
-DROP FUNCTION IF EXISTS pgmq._add_index(text, text);
+DROP FUNCTION IF EXISTS pgmq._add_index(text, text), pgmq._choose(text, integer, jsonb);
 DROP FUNCTION IF EXISTS pgmq._missing(text, text), pgmq._meet(text, boolean);
+DROP FUNCTION IF EXISTS pgmq._move(text, bigint[], text, boolean);
+DROP FUNCTION IF EXISTS pgmq._redrive(text, text, bigint);
 
 -- 2.0.0 stored patterns of exchanges with more wildcards than they need.
 INSERT INTO pgmq.binding (exchange_name, queue_name, channel, pattern, kind, bound_at)
@@ -146,19 +148,28 @@ ON CONFLICT DO NOTHING;
 DELETE FROM pgmq.binding AS b
 WHERE b.kind = 'topic' AND b.pattern ~ '#[.][*#]';
 
--- In 2.0.0 retry_jitter had the type real, but drivers bind a float as double precision. With both
--- functions, a call that leaves retry_jitter out would be ambiguous.
+-- In 2.0.0 these had fewer arguments, and retry_jitter had the type real, though drivers bind a
+-- float as double precision. With both functions, a call would be ambiguous.
 DO $$
 DECLARE
-    v_old regprocedure := to_regprocedure(
-        'pgmq.set_policy(text, integer, text, interval, interval, real, interval, interval,'
-        ' interval, integer, boolean)'
-    );
+    v_old regprocedure;
 BEGIN
-    IF v_old IS NOT NULL THEN
-        EXECUTE format('DROP FUNCTION %s', v_old);
-    END IF;
-EXCEPTION WHEN dependent_objects_still_exist THEN
-    EXECUTE format('ALTER FUNCTION %s RENAME TO _set_policy_2_0_0', v_old);
+    FOREACH v_old IN ARRAY array_remove(ARRAY[
+        to_regprocedure(
+            'pgmq.set_policy(text, integer, text, interval, interval, real, interval, interval,'
+            ' interval, integer, boolean)'
+        ),
+        to_regprocedure('pgmq.redrive(text, text, integer)')
+    ], null)
+    LOOP
+        BEGIN
+            EXECUTE format('DROP FUNCTION %s', v_old);
+        EXCEPTION WHEN dependent_objects_still_exist THEN
+            EXECUTE format(
+                'ALTER FUNCTION %s RENAME TO %I', v_old,
+                (SELECT concat('_', p.proname, '_2_0_0') FROM pg_proc AS p WHERE p.oid = v_old)
+            );
+        END;
+    END LOOP;
 END
 $$;

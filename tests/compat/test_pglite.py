@@ -11,6 +11,8 @@ import pytest
 
 from support.server import BUILD
 
+pytestmark = pytest.mark.once
+
 PACKAGE = "@electric-sql/pglite"
 VERSION = "0.5.17"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 INTERVAL = 2
+NOW, MINUTE = timedelta(), timedelta(minutes=1)
 FILL = "SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 100)"
 DRAIN = "SELECT pgmq.delete('q', msg_id) FROM pgmq.read('q', 60, 50)"
 
@@ -34,12 +37,17 @@ class Clock:
 
 
 @pytest.fixture
-def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     if not LIBRARY.exists():
         pytest.skip("needs libfaketime (Debian: libfaketime)")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)  # the server runs as another user
-    clock = Clock(tmp_path / "clock")
+    # Not below tmp_path: the server may run as another user, who can enter none of its parents.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield _moved_by(Path(folder) / "clock", monkeypatch)
+
+
+def _moved_by(file: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock(file)
     clock.file.chmod(0o644)
     for name, value in {
         "LD_PRELOAD": str(LIBRARY),
@@ -56,6 +64,10 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
 def queue(clock: Clock, new_server: Callable[..., embedded.Server]) -> Iterator[psycopg.Connection]:
     server = new_server()
     with psycopg.connect(server.dsn(), autocommit=True) as session:
+        clock.move(-86400)
+        seen = session.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchall()
+        assert abs(seen[0][0] - time.time() + 86400) < 60
+        clock.move(0)
         session.execute("CREATE EXTENSION pgmq; SELECT pgmq.create('q')")
         sweep_every(session, f"{INTERVAL} s")
         _use(session)
@@ -97,3 +109,32 @@ def test_leases_and_stragglers_are_in_time_when_the_clock_is_set_back(
         queue.execute("DELETE FROM pgmq.q_q")
         _use(queue)
         clock.move(0)
+
+
+def test_marks_of_priorities_are_set_back_with_the_clock(
+    queue: psycopg.Connection, clock: Clock
+) -> None:
+    queue.execute("SELECT pgmq.set_policy('q', priorities => true)")
+    # While it is due, the marks of the whole queue stay, and those of the priorities go on.
+    queue.execute("SELECT pgmq.send('q', '1', '{\"x-pgmq-priority\": 0}'::jsonb)")
+    queue.execute("SELECT pgmq.read('q', 0, 1)")
+    for _ in range(2):
+        queue.execute(FILL)
+    queue.execute("SELECT pgmq.read('q', 0, 200)")
+    queue.execute("SELECT pgmq.pop('q', 200)")
+    ahead = """
+        SELECT
+            coalesce(bool_or(pgmq._parked_mark(m.parked_mark) > clock_timestamp() - %s), false)
+        FROM pgmq._priority_marks('q') AS m
+    """
+    deadline = time.monotonic() + 10
+    while queue.execute(ahead, (MINUTE,)).fetchall() == [(False,)]:  # autovacuum may be at it
+        assert time.monotonic() < deadline
+        let_look(queue)
+        queue.execute("SELECT pgmq._advance_q()")
+    clock.move(-300)
+    assert queue.execute(ahead, (NOW,)).fetchall() == [(True,)]
+    rows = queue.execute("SELECT * FROM pgmq.send_batch('q', '{1,2,3}')").fetchall()
+    assert queue.execute("SELECT msg_id FROM pgmq.read('q', 1, 3)").fetchall() == rows
+    assert _late(queue, {row[0] for row in rows}, 1) < INTERVAL + 1
+    assert queue.execute(ahead, (NOW,)).fetchall() == [(False,)]

@@ -25,8 +25,10 @@ CALLS = {
     "advance": ["SELECT {f}()", "SELECT {f}(true)"],
     "announce": ["SELECT {f}(3600000)", "SELECT {f}(0)"],
     "arm": ["SELECT {f}(3600)"],
+    "fire": ["SELECT {f}()"],
     "bury": ["SELECT {f}(ARRAY(SELECT n::bigint FROM generate_series(1, 300) AS n))"],
     "deadletter": ["SELECT {f}('g', 0, n, 1, 'x') FROM generate_series(1, 9) AS n"],
+    "gate": ["SELECT {f}(ARRAY(SELECT n::bigint FROM generate_series(1, 300) AS n))"],
     "forget": ["SELECT {f}(2147483647)"],
     "keep": ["SELECT {f}()"],
     "tend": ["SELECT {f}()"],
@@ -34,7 +36,7 @@ CALLS = {
     "remember": ["SELECT {f}(ARRAY(SELECT n::bigint FROM generate_series(1, 300) AS n))"],
     "scheduled": ["SELECT {f}()"],
     "_push": ["SELECT {f}({q})"],
-    "_defer_upkeep": ["SELECT {f}({q})", "SELECT {f}('none')"],
+    "_clear_tending": ["SELECT {f}('(0,1)')"],
     "_open_channel": ["SELECT {f}({q}, 1000000, 1)", "SELECT {f}({q}, 1, 2147483647)"],
     "close_channel": ["SELECT {f}()", "SELECT {f}((SELECT 'pgmq.c_1'))"],
     "close_dead_channels": ["SELECT {f}()"],
@@ -80,7 +82,8 @@ PREPARED = """
 SELECT pgmq.enable_notify_insert({q}, 1000), pgmq.enable_push({q});
 SELECT pgmq.set_policy(
     {q}, max_receives => 5, dead_letter_queue => 'dead', message_ttl => '1 d',
-    archive_retention => '1 h', dedup_window => '1 h', max_in_flight => 1000
+    archive_retention => '1 h', dedup_window => '1 h', max_in_flight => 1000,
+    rate_limit => 1000, rate_interval => '1 d'
 );
 -- Message 1 has been received too often, 2 has expired, 3 is due again, 4 is leased.
 SELECT pgmq.send_batch({q}, array_fill('1'::jsonb, ARRAY[120]));
@@ -104,6 +107,11 @@ UPDATE pgmq.{dedup} SET sent_at = now() - interval '2 h' WHERE dedup_key = 'old'
 -- Messages 1 to 3 are committed, 4 to 6 leased.
 SELECT pgmq.commit({q}, 'g', lane, epoch) FROM pgmq.fetch({q}, 'g', 60, 3) LIMIT 1;
 SELECT pgmq.fetch({q}, 'g', 60, 3);
+"""
+# A message of a schedule is due.
+DUE = """
+SELECT pgmq.schedule('due', {q}, '1 hour', '1');
+UPDATE pgmq.schedule SET tick_at = now(), next_at = now();
 """
 CONTENTS = """
 SELECT c.oid::regclass::text FROM pg_class AS c
@@ -140,6 +148,7 @@ class Queue:
         # A session that is there, and a channel of one that is gone.
         if not is_stream:
             db.execute("SELECT pgmq.open_channel(%s, 1)", [self.name])
+        db.execute(DUE.replace("{q}", f"'{self.name}'").encode())
 
     def _one(self, query: str, *arguments: Any) -> Any:
         row = self.db.execute(query.encode(), arguments).fetchone()
@@ -289,7 +298,7 @@ def test_an_outsider_does_nothing_to_a_stream(
         found = user.execute("SELECT is_new FROM pgmq.send_once('q', '1', %s)", [key]).fetchall()
         assert found == [(is_new,)], key
     user.execute("SELECT pgmq.seek('q', 'g', 'earliest'), pgmq.maintain('q')")
-    assert len(user.execute("SELECT * FROM pgmq.fetch('q', 'g', 60, 500)").fetchall()) == 124
+    assert len(user.execute("SELECT * FROM pgmq.fetch('q', 'g', 60, 500)").fetchall()) == 125
     before = stream.contents()
     outsider.commit()
     assert stream.contents() == before

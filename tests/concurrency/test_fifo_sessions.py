@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from support.queries import ids
+from support.queries import ADVISORY_LOCKS, ids, one
 from support.waiting import never_wait
 
 if TYPE_CHECKING:
@@ -117,11 +117,7 @@ def test_queues_share_nothing(
         _send(queue, ["a", "b"], name)
     with other.transaction():
         assert ids(other, call, 1) == [1]
-        locks = (
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database ="
-            " (SELECT oid FROM pg_database WHERE datname = current_database())"
-        )
-        assert queue.execute(locks).fetchone() == (0,)
+        assert one(queue, f"SELECT count(*) {ADVISORY_LOCKS}") == 0
         assert ids(queue, call.replace("'q'", "'r'"), 2) == [1, 2]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from support.queries import ids
+from support.queries import ADVISORY_LOCKS, ids, one
 from support.waiting import never_wait
 
 if TYPE_CHECKING:
@@ -115,10 +115,7 @@ def test_what_a_transaction_has_leased_and_acknowledged_makes_room_for_it(
             other.execute("SELECT pgmq.ack('q', %s, 1)", [number])
         # At no time was it more than one.
         assert ids(queue, READ, 9) == [11, 12]
-        row = other.execute(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"
-        ).fetchone()
-        assert row == (1,)
+        assert one(other, f"SELECT count(*) {ADVISORY_LOCKS} AND mode = 'ShareLock'") == 1
 
 
 def test_a_long_transaction_says_how_much_it_has_leased_by_few_locks(
@@ -130,8 +127,7 @@ def test_a_long_transaction_says_how_much_it_has_leased_by_few_locks(
         for _ in range(800):
             assert len(ids(other, READ, 1)) == 1
         row = other.execute(
-            "SELECT count(*), max(objid::bigint) FROM pg_locks"
-            " WHERE locktype = 'advisory' AND mode = 'ShareLock'"
+            f"SELECT count(*), max(objid::bigint) {ADVISORY_LOCKS} AND mode = 'ShareLock'".encode()
         ).fetchone()
         assert row is not None
         assert row[0] < 70

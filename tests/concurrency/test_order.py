@@ -21,6 +21,11 @@ KINDS = {
     "policy": "SELECT pgmq.create('Q'), pgmq.set_policy('Q', max_receives => 90)",
     "expiring": "SELECT pgmq.create('Q'), pgmq.set_policy('Q', message_ttl => '1 h')",
     "capped": "SELECT pgmq.create('Q'), pgmq.set_policy('Q', max_in_flight => 900)",
+    "ranked": "SELECT pgmq.create('Q'), pgmq.set_policy('Q', priorities => true)",
+    "aged": (
+        "SELECT pgmq.create_partitioned('Q', '20', '1000'),"
+        " pgmq.set_policy('Q', priorities => true, priority_ageing => '1 s')"
+    ),
     "by id": "SELECT pgmq.create_partitioned('Q', '20', '1000')",
     "by time": "SELECT pgmq.create_partitioned('Q', '1 hour', '1 day')",
 }

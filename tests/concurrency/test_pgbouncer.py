@@ -13,7 +13,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -50,7 +50,7 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer h
 @pytest.fixture
 def pooled(dsn: str, request: pytest.FixtureRequest) -> Iterator[Callable[[], psycopg.Connection]]:
     """Open a session through the pool; as PgBouncer asks for it, without prepared statements."""
-    mode = getattr(request, "param", "transaction")
+    mode, *ignored = getattr(request, "param", "transaction").split()
     assert PROGRAM is not None
     server = conninfo_to_dict(dsn)
     if "password" in server or not str(server.get("host", "")).startswith("/"):
@@ -66,7 +66,7 @@ def pooled(dsn: str, request: pytest.FixtureRequest) -> Iterator[Callable[[], ps
             folder=name,
             mode=mode,
             size=9 if session else 2,
-            ignored="options" if session else "extra_float_digits",
+            ignored="options" if session or ignored else "extra_float_digits",
         )
         (folder / "ini").write_text(config)
         if os.geteuid() == 0:
@@ -101,6 +101,43 @@ def pooled(dsn: str, request: pytest.FixtureRequest) -> Iterator[Callable[[], ps
 
 def _address(session: psycopg.Connection) -> str:
     return f"host={session.info.host} port=6432 dbname=pool user={session.info.user}"
+
+
+@pytest.mark.parametrize("pooled", ["transaction", "transaction options", "session"], indirect=True)
+def test_a_worker_finds_out_whether_it_can_listen_or_is_told_to_poll(
+    pooled: Callable[[], psycopg.Connection], request: pytest.FixtureRequest
+) -> None:
+    """A pooler may refuse settings, or ignore them; only one by session announces anything."""
+    session = pooled()
+    address = _address(session)
+    session.execute("SELECT pgmq.create('q'), pgmq.enable_wakeups('q')")
+    session.execute("SELECT pgmq.send('q', '1')")
+    got: list[int] = []
+    listening = pgmq.Worker(address, "q", lambda m: got.append(m.message))
+    if request.node.callspec.params["pooled"] == "session":
+        listening.run(until_empty=True)
+        assert got == [1]
+    else:
+        with pytest.raises(ValueError, match="or pooled=True and listen=False"):
+            listening.run(until_empty=True)
+        session.execute("SELECT pgmq.send('q', '2', 1)")
+        options: dict[str, Any] = {"pooled": True, "listen": False}
+        polling = pgmq.Worker(address, "q", lambda m: got.append(m.message), **options)
+        with ThreadPoolExecutor(1) as threads:
+            future = threads.submit(polling.run)
+            end = time.monotonic() + 20
+            while len(got) < 2 and time.monotonic() < end:
+                time.sleep(0.02)
+            polling.stop()
+            future.result(20)
+        assert got == [1, 2]  # the second one when it fell due
+
+
+def test_a_worker_is_told_what_it_lacks_to_listen() -> None:
+    both: dict[str, Any] = {"listen_dsn": "", "listen": False}
+    for options in ({"pooled": True}, both):
+        with pytest.raises(ValueError, match="listen"):
+            pgmq.Worker("", "q", print, **options)
 
 
 def test_the_client_the_command_line_and_workers_work_through_the_pool(

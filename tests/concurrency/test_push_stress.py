@@ -257,7 +257,11 @@ def test_nothing_is_lost_or_delivered_twice_and_no_slot_is_exceeded_or_leaked(
         last.execute("SELECT pgmq.close_dead_channels()")
     assert record.sent - record.done == set()
     assert db.execute("SELECT msg_id, vt, read_ct FROM pgmq.q_q").fetchall() == []
-    assert db.execute(LEAKED).fetchall() == []
+    # A consumer that a busy machine has kept silent is left alone for a while, and then no longer.
+    deadline = time.monotonic() + 4 * VT
+    while leaked := db.execute(LEAKED).fetchall():
+        assert time.monotonic() < deadline, leaked[:5]
+        time.sleep(0.1)
     assert len(db.execute("SELECT * FROM pgmq.list_channels()").fetchall()) == 1
     assert record.early() == []
     pushed = sum(lease.channel != "" for lease in record.leases)

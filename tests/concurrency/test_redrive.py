@@ -227,3 +227,49 @@ def test_two_moves_of_one_message_move_it_once(
         thread.join()
     assert len([msg_id for msg_id in found if msg_id]) == 50
     assert sorted(_messages(queues, "q") + _messages(queues, "r")) == list(range(1, 51))
+
+
+def test_archived_messages_come_back_once_whoever_asks(
+    queues: psycopg.Connection, connect: Connect, other: psycopg.Connection
+) -> None:
+    queues.execute("SELECT pgmq.send_batch('q', array_fill('0'::jsonb, '{900}'))")
+    queues.execute("SELECT pgmq.archive('q', ARRAY(SELECT generate_series(1, 900)))")
+    some = "SELECT pgmq.requeue('q', since => '-infinity', qty => %s)"
+    # Nobody waits, and what is given up is there for others.
+    other.execute("BEGIN")
+    assert ids(other, some, 7) == [7]
+    assert ids(queues, "SELECT pgmq.requeue('q', ARRAY[1, 2, 7, 8])") == [1]
+    other.execute("ROLLBACK")
+    counts: list[int] = []
+
+    def requeue(session: psycopg.Connection) -> None:
+        while count := ids(session, some, 20)[0]:
+            counts.append(count)
+
+    threads = [threading.Thread(target=requeue, args=(connect(),)) for _ in "123"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(counts) == 899
+    was = "SELECT (headers #> '{x-pgmq-requeued,msg_id}')::bigint FROM pgmq.q_q ORDER BY 1"
+    assert ids(queues, was) == list(range(1, 901))
+    assert ids(queues, "SELECT count(*) FROM pgmq.a_q") == [0]
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_an_old_snapshot_requeues_nothing_that_is_gone(
+    queues: psycopg.Connection, other: psycopg.Connection, level: str
+) -> None:
+    queues.execute("SELECT pgmq.send_batch('q', '{1,2}'), pgmq.archive('q', '{1,2}'::bigint[])")
+    for end, found in (("ROLLBACK", []), ("COMMIT", [2])):
+        other.execute(f"BEGIN ISOLATION LEVEL {level}; SELECT 1".encode())
+        assert ids(other, "SELECT pgmq.requeue('q', '{2}')") == [1]
+        other.execute(end.encode())
+        assert ids(queues, "SELECT message FROM pgmq.peek('q', 9)") == found
+    other.execute(f"BEGIN ISOLATION LEVEL {level}; SELECT 1".encode())
+    assert ids(queues, "SELECT pgmq.requeue('q', '{1}')") == [1]
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        other.execute("SELECT pgmq.requeue('q', '{1}')")
+    other.execute("ROLLBACK")
+    assert ids(queues, "SELECT message FROM pgmq.peek('q', 9)") == [2, 1]

@@ -280,7 +280,7 @@ def test_an_open_producer_holds_back_what_comes_after_it(
         assert _all(stream) == []
         stream.execute("COMMIT PREPARED 'p'")
     else:
-        holder = one(stream, "SELECT holder FROM pgmq._open_writer('s')")
+        holder = one(stream, "SELECT holder FROM pgmq._open_writer('pgmq.q_s', '1 s')")
         assert holder is None or str(other.info.backend_pid) in holder
         other.commit()
     assert _all(stream) == [4, 5, 6, 7, 8, 9]

@@ -15,6 +15,8 @@ from psycopg import sql
 from support import server as servers
 from support.queues import KINDS, STREAMS
 
+pytestmark = pytest.mark.once
+
 PLANT = (servers.ROOT / "python" / "tools" / "hostile.sql").read_bytes()
 
 # Everything that a queue's users call, then what its owner does.
@@ -75,6 +77,10 @@ SELECT * FROM pgmq.list_notify_insert_throttles()
 SELECT pgmq.move('q', min(msg_id), 'other') FROM pgmq.q_q
 SELECT pgmq.redrive('other', 'q')
 SELECT pgmq.redrive('other')
+SELECT pgmq.redrive('other', conditional => '{"a": 1}', rate => 5)
+SELECT pgmq.amend('q', min(msg_id), '{"a": 1}', '{"x-pgmq-ttl": 900}') FROM pgmq.q_q
+SELECT pgmq.requeue('q', since => now() - interval '1 day', qty => 1, rate => 5, keep => true)
+SELECT pgmq.requeue('q', ARRAY[1], conditional => '{"a": 1}')
 SELECT pgmq.get_policy('q')
 SELECT pgmq.maintain()
 SELECT pgmq.close_channel(pgmq.open_channel('q'))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -225,6 +226,8 @@ def test_errors_name_the_argument_and_give_a_hint(
     with pytest.raises(error) as raised:
         queues.execute(f"SELECT pgmq.{call}".encode())
     assert raised.value.diag.message_hint
+    if error is psycopg.errors.InvalidParameterValue:
+        assert raised.match("messages of queue .* cannot be moved to itself")
 
 
 def test_nothing_is_asked_for_where_there_is_nothing_to_do(queues: psycopg.Connection) -> None:
@@ -245,3 +248,62 @@ def test_redriving_needs_rights_on_the_two_queues_only(queues: psycopg.Connectio
         assert _redrive(queues, qty=1) == 1
         with pytest.raises(psycopg.errors.InsufficientPrivilege), queues.transaction():
             _redrive(queues)
+
+
+def test_only_what_contains_the_condition_goes_back(
+    queues: psycopg.Connection, warnings: list[Any]
+) -> None:
+    letters = [({"kind": n % 3, "n": n}, "q" if n < 2500 else "gone") for n in range(2600)]
+    with queues.transaction():
+        _bury(queues, *letters)
+    call = "SELECT pgmq.redrive('dead', qty => %s, conditional => '{\"kind\": 1}')"
+    assert _rows(queues, call, 3) == [(3,)]
+    assert [message["n"] for message in _messages(queues, "q")] == [1, 4, 7]
+    assert warnings == []
+    assert _rows(queues, call, None) == [(830,)]
+    assert {message["kind"] for message in _messages(queues, "q")} == {1}
+    ((_, warning),) = warnings
+    assert str(warning).startswith('34 messages stay in queue "dead"')
+    assert len(_messages(queues, "dead")) == 2600 - 833
+    nothing = "SELECT pgmq.redrive('dead', 'q', conditional => '{\"kind\": 7}')"
+    assert _rows(queues, nothing) == [(0,)]
+
+
+def test_a_rate_spreads_what_goes_back_over_time(queues: psycopg.Connection) -> None:
+    with queues.transaction():
+        _bury(queues, *((n, "q" if n % 2 else "Mixed") for n in range(1500)))
+    queues.execute("BEGIN")
+    queues.execute("SELECT pgmq.redrive('dead', rate => 0.1)")
+    for name in ("q", "mixed"):
+        rows = _rows(
+            queues,
+            "SELECT message::integer, vt <= enqueued_at, extract(epoch FROM vt - now())::float8"
+            f" FROM pgmq.q_{name} ORDER BY vt",
+        )
+        sent = [message for message, _, _ in rows]
+        assert sent == list(range(name == "q", 1500, 2))
+        # One is ready at once; of the others, each has ten seconds of its own.
+        assert [is_ready for _, is_ready, _ in rows] == [True] + [False] * 749
+        assert {round(b[2] - a[2], 1) for a, b in itertools.pairwise(rows[1:])} == {10.0}
+        assert 7490 <= rows[-1][2] < 7500
+    queues.execute("COMMIT")
+    assert (_messages(queues, "q"), _messages(queues, "Mixed")) == ([1], [0])
+    queues.execute("SELECT pgmq.purge_queue('dead')")
+    _bury(queues, *((n, LONG) for n in range(3)))
+    assert _rows(queues, "SELECT pgmq.redrive('dead', rate => 0.5)") == [(3,)]
+    assert _messages(queues, LONG) == [0]
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "'NaN'", "'infinity'"])
+def test_a_rate_must_be_above_zero(queues: psycopg.Connection, rate: str) -> None:
+    for call in (f"redrive('dead', rate => {rate})", f"requeue('q', ARRAY[1], rate => {rate})"):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="rate must be above 0"):
+            queues.execute(f"SELECT pgmq.{call}".encode())
+
+
+def test_a_stream_takes_dead_letters_without_a_rate_only(queues: psycopg.Connection) -> None:
+    queues.execute("SELECT pgmq.create_stream('s')")
+    _bury(queues, (1, "s"))
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match='stream "s" has no delays'):
+        queues.execute("SELECT pgmq.redrive('dead', 's', rate => 5)")
+    assert _redrive(queues, "s") == 1

@@ -6,6 +6,7 @@ queues. What the owner plants here writes down as whom it ran, in every place th
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -301,3 +302,40 @@ def test_a_scheduler_has_nothing_that_could_be_taken(
     connect(user=other).execute("SELECT pgmq.maintain()")
     db.execute("SELECT pgmq.maintain()")
     assert _ran(db) == set()
+
+
+def test_the_upkeep_of_partitions_at_the_commit_is_done_with_no_more_than_the_owners_rights(
+    db: psycopg.Connection, connect: Connect, roles: Roles
+) -> None:
+    owner = roles()
+    db.execute("SELECT pgmq.grant_create(%s)", [owner])
+    session = connect(user=owner)
+    session.execute(
+        "SELECT pgmq.create_partitioned('parts', '1 second', '1 hour', 1);"
+        "CREATE TEMP TABLE ran (role text);"
+        "CREATE OR REPLACE FUNCTION pgmq._keep_parts() RETURNS void LANGUAGE sql VOLATILE"
+        " AS 'INSERT INTO pg_temp.ran VALUES (current_user)'"
+    )
+    ran: list[str] = []
+    deadline = time.monotonic() + 20
+    while not ran and time.monotonic() < deadline:
+        session.execute("SELECT pgmq.send('parts', '1'), pgmq.read('parts', 0, 1)")
+        ran = [role for (role,) in session.execute("SELECT role FROM ran")]
+    assert ran == [owner]
+
+
+def test_whoever_reads_through_a_function_of_another_role_needs_no_right_at_the_commit(
+    db: psycopg.Connection, connect: Connect, roles: Roles
+) -> None:
+    db.execute("SELECT pgmq.create_partitioned('parts', '1 second', '1 hour', 1)")
+    db.execute(
+        "CREATE FUNCTION public.use() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS"
+        " $$ SELECT pgmq.send('parts', '1'); SELECT count(*) FROM pgmq.read('parts', 0, 1) $$"
+    )
+    session = connect(user=roles())
+    due = "SELECT last_value FROM pgmq.tend_due_parts"
+    before = db.execute(due).fetchone()
+    deadline = time.monotonic() + 20
+    while db.execute(due).fetchone() == before:  # until its calls have looked
+        assert time.monotonic() < deadline
+        session.execute("SELECT public.use()")

@@ -42,11 +42,11 @@ def _policy(session: psycopg.Connection, options: str) -> None:
 def test_a_policy_is_set_as_a_whole_and_shown(queue: psycopg.Connection) -> None:
     _policy(queue, "max_receives => 3, dead_letter_queue => 'Dead', retry_delay => '1 min'")
     shown = "SELECT p::text FROM pgmq.get_policy('Q') AS p"
-    assert one(queue, shown) == "(q,3,Dead,00:01:00,,0,,,,,f)"
+    assert one(queue, shown) == "(q,3,Dead,00:01:00,,0,,,,,f,,,,,,f,)"
     _policy(queue, "ack_archives => true")
-    assert one(queue, shown) == "(q,,,,,0,,,,,t)"
+    assert one(queue, shown) == "(q,,,,,0,,,,,t,,,,,,f,)"
     _policy(queue, "max_receives => null")
-    assert one(queue, shown) == "(q,,,,,0,,,,,f)"
+    assert one(queue, shown) == "(q,,,,,0,,,,,f,,,,,,f,)"
     assert one(queue, "SELECT count(*) FROM pgmq.policy") == 0
 
 
@@ -55,6 +55,10 @@ def test_a_policy_is_set_as_a_whole_and_shown(queue: psycopg.Connection) -> None
     [
         ("max_receives => 0", "max_receives must be at least 1: 0"),
         ("max_in_flight => -1", "max_in_flight must be at least 1: -1"),
+        (
+            "priorities => true, max_in_flight_per_group => 2",
+            "priorities and max_in_flight_per_group exclude each other: 2",
+        ),
         ("message_ttl => '0 s'", "message_ttl must be a positive interval .*: 00:00:00"),
         ("dedup_window => '-1 s'", "dedup_window must be a positive interval .*: -00:00:01"),
         ("archive_retention => '101 years'", "archive_retention must be .* of up to 100 years"),
@@ -63,6 +67,11 @@ def test_a_policy_is_set_as_a_whole_and_shown(queue: psycopg.Connection) -> None
         ("retry_jitter => 0.5", "retry_jitter needs a retry_delay: 0.5"),
         ("retry_delay_max => '1 s'", "retry_delay_max needs a retry_delay"),
         ("retry_delay => '2 s', retry_delay_max => '1 s'", "retry_delay_max needs a retry_delay"),
+        ("rate_burst => 5", "rate_interval and rate_burst need a rate_limit: null and 5"),
+        ("rate_limit => 5, rate_burst => 0", "rate_burst must be at least 1: 0"),
+        ("rate_limit => 5, rate_interval => '0'", "rate_interval must be a positive interval"),
+        ("dedup_scope => 'for ever'", "dedup_scope must be window or pending: for ever"),
+        ("priority_ageing => '1 min'", "priority_ageing needs priorities: 00:01:00"),
         ("dead_letter_queue => 'd'", 'dead_letter_queue "d" would never get a message'),
         (
             "max_receives => 1, dead_letter_queue => 'Q'",

@@ -44,6 +44,7 @@ CONSUMING = (
     "SELECT * FROM pgmq.peek('q', 5)",
     "SELECT * FROM pgmq.get('q', 1)",
     "SELECT * FROM pgmq.set_vt('q', 1, 0)",
+    "SELECT pgmq.amend('q', 1, headers => '{}')",
     "SELECT pgmq.nack('q', 1, 1, error => 'x')",
     "SELECT pgmq.extend('q', 1, 1, 1)",
     "SELECT pgmq.ack('q', 1, 1)",

@@ -121,6 +121,16 @@ def test_seek_replays_skips_and_ends_leases(stream: psycopg.Connection) -> None:
         assert one(stream, "SELECT pgmq.seek('s', 'g', %s)", start) == expected
         assert not commit(stream, batch)
         batch = fetch(stream) or batch
+    # A number and a time need no cast.
+    assert one(stream, "SELECT pgmq.seek('s', 'g', 4), pgmq.create_group('s', 'number', 4)") == 4
+    for zone in ("Asia/Kolkata", "UTC"):
+        stream.execute("SELECT set_config('timezone', %s, false)", [zone])
+        stream.execute("SET datestyle = 'SQL, DMY'")
+        assert one(stream, "SELECT pgmq.seek('s', 'g', now() - interval '1 h')") == 1
+    stream.execute("RESET datestyle")
+    stream.execute("SELECT pgmq.create_group('s', 'time', now(), keep_unread => false)")
+    begins = "SELECT group_name, committed FROM pgmq.list_groups('s') ORDER BY 1"
+    assert stream.execute(begins.encode()).fetchall() == [("g", 0), ("number", 3), ("time", 5)]
     drawn = one(stream, "SELECT last_value FROM pgmq.epoch_s")
     stream.execute("SELECT pgmq.seek('s', 'g', '1')")
     assert one(stream, "SELECT last_value FROM pgmq.epoch_s") == drawn + 1
@@ -563,6 +573,14 @@ def test_doctor_names_what_is_wrong_with_groups(
     send(stream, range(3))
     assert stream.execute(found).fetchall() == []
 
+    # Ids that sessions put by: who has read past them would never see them.
+    ids = one(stream, "SELECT pg_get_serial_sequence('pgmq.q_s', 'msg_id')")
+    stream.execute(f"ALTER SEQUENCE {ids} CACHE 100".encode())
+    ((severity, finding, fix),) = stream.execute(found).fetchall()
+    assert (severity, finding[:40]) == ("critical", "msg_ids are drawn 100 at a time by each ")
+    stream.execute(fix.encode())
+    assert stream.execute(found).fetchall() == []
+
     # Retention would have dropped what a group has yet to read.
     stream.execute(
         "UPDATE pgmq.stream_segment SET began_at = began_at - '9 days'::interval;"
@@ -576,7 +594,7 @@ def test_doctor_names_what_is_wrong_with_groups(
     stream.execute("SET pgmq.doctor_patience = '0'")
     with connect(autocommit=False) as writer:
         writer.execute("SELECT pgmq.send('s', '4')")
-        while one(stream, "SELECT holder FROM pgmq._open_writer('s')") is None:
+        while one(stream, "SELECT holder FROM pgmq._open_writer('pgmq.q_s', '1 s')") is None:
             stream.execute("SELECT pg_sleep(0.1)")
         holding = stream.execute(found).fetchall()
         assert any("what was sent last cannot be read yet" in row[1] for row in holding)

@@ -84,6 +84,11 @@ HEADERS: list[str | None] = [
     '{"x-pgmq-dead-letter": {"queue": "dead"}}',
     '{"x-pgmq-dead-letter": {"queue": "OTHER", "msg_id": 1}, "trace": 1}',
     '{"x-pgmq-dead-letter": "other"}',
+    '{"x-pgmq-priority": 9, "x-pgmq-group": "a"}',
+    '{"x-pgmq-priority": "7"}',
+    '{"x-pgmq-priority": 0, "x-pgmq-dead-letter": {"queue": "dead"}}',
+    '{"x-pgmq-priority": 8.5}',
+    '{"x-pgmq-priority": "10"}',
 ]
 KEYS = ["k1", "k2", "3", "ö" * 200, ""]
 GROUPS = [
@@ -369,7 +374,7 @@ class Runner:
     def pop(self, q: str, qty: int | None) -> None:
         queue = self.queue(q)
         ids = self._same(queue, self._rows("pgmq.pop(%s, %s)", self.name(q), qty), 0)
-        gone = check_read(queue, ids, limit(qty), None)
+        gone = check_read(queue, ids, 0 if queue.paused else limit(qty), None)
         self.may_go |= queue.dead() if q == "q" else set()
         self.must_go |= gone
         self._remove(q, ids, False)
@@ -408,7 +413,7 @@ class Runner:
             " FROM pgmq.next_visible_at(%s) AS v (at)",
             self.name(q),
         )
-        expected = min((m.hours for m in live), default=None)
+        expected = None if queue.paused else min((m.hours for m in live), default=None)
         if hours is None or expected is None:
             assert hours == expected
         else:
@@ -447,6 +452,22 @@ class Runner:
         for msg_id in found:
             queue.messages[msg_id].hours = DELAYS[vt]
         self._settle(vt)
+
+    def amend(self, q: str, msg_id: int | None, body: str | None, headers: str | None) -> None:
+        message = self.queue(q).messages.get(msg_id or 0)
+        free = message is not None and (message.visible or not message.leased)
+        query = "SELECT pgmq.amend(%s, %s, %s::jsonb, %s::jsonb)"
+        assert self.one(query, self.name(q), msg_id, body, headers) is free
+        if message is None or not free:
+            return
+        if body is not None:
+            message.body = parse(body)
+        if headers is not None:
+            kept = ("x-pgmq-group", "x-pgmq-dedup-id", "x-pgmq-dead-letter")
+            before = fields(message.headers)
+            message.headers = (
+                {name: before[name] for name in kept if name in before} | fields(parse(headers)),
+            )
 
     def fenced(
         self,
@@ -494,12 +515,32 @@ class Runner:
         message = moved(self.queue(q).messages.pop(msg_id), self.began, False)
         self._add(to, found, message.body, message.headers, message.hours)
 
+    def requeue(self, q: str, ids: list[int], keep: bool) -> None:
+        archive = self.queue(q).archive
+        going = sorted(archive.keys() & ids)
+        query = "SELECT pgmq.requeue(%s, %s::bigint[], keep => %s)"
+        assert self.one(query, self.name(q), ids, keep) == len(going)
+        table = self.name(q).lower()
+        found = self.sql(
+            f"SELECT m.headers -> 'x-pgmq-requeued' FROM pgmq.\"q_{table}\" AS m"
+            " WHERE m.msg_id > %s ORDER BY m.msg_id",
+            self.last[q],
+        )
+        for msg_id, (source,) in zip(going, found, strict=True):
+            assert source.keys() == {"msg_id", "archived_at"}
+            assert source["msg_id"] == msg_id
+            message = moved(copy.copy(archive[msg_id]), self.began, True)
+            headers = (fields(message.headers) | {"x-pgmq-requeued": source},)
+            self.arrivals.setdefault(q, []).append(Message(message.body, headers, self.began))
+            if not keep:
+                del archive[msg_id]
+
     def redrive(self, q: str, to: str | None, qty: int | None) -> None:
         queue = self.queue(q)
         names = {other.name.lower(): key for key, other in self.world.queues.items() if key != q}
         going = [
             (msg_id, to or names.get(queue.messages[msg_id].origin or ""))
-            for msg_id in queue.visible()
+            for msg_id in sorted(queue.visible())  # whatever their priority
         ]
         going = [(msg_id, key) for msg_id, key in going if key is not None]
         going = going if qty is None else going[:qty]
@@ -527,6 +568,7 @@ class Runner:
         arguments = policy.arguments()
         types = {"dead_letter_queue": "text", "max_receives": "integer"}
         types |= {"max_in_flight": "integer", "ack_archives": "boolean"}
+        types |= {"priorities": "boolean"}
         shown = "".join(f", {name} => %s::{types.get(name, 'interval')}" for name in arguments)
         self.sql(f"SELECT pgmq.set_policy(%s{shown})", self.name("q"), *arguments.values())
         if policy.dedup_window is None:
@@ -539,6 +581,14 @@ class Runner:
             queue.past_keys.clear()
             queue.unsure_keys.update(queue.keys)
         queue.policy = policy
+
+    def pause(self) -> None:
+        self.sql("SELECT pgmq.pause(%s)", self.name("q"))
+        self.queue("q").paused = True
+
+    def resume(self) -> None:
+        assert self.one("SELECT pgmq.resume(%s)", self.name("q")) == self.queue("q").paused
+        self.queue("q").paused = False
 
     def discard(self) -> None:
         if not self.saved:
@@ -591,6 +641,7 @@ class Runner:
     def drain(self) -> None:
         """Make everything visible and read it, with no policy in the way."""
         self.rollback()
+        self.resume()
         self.set_policy(Policy())
         queue = self.queue("q")
         for found in (self._state(), None):
@@ -664,7 +715,8 @@ class Runner:
         arrived = []
         for msg_id in dead:
             was = queue.messages[msg_id]
-            if self._dropped(msg_id, was) and msg_id not in letters:
+            kept = letters if queue.policy.dead_letter_queue else state["q", "a"]
+            if self._dropped(msg_id, was) and msg_id not in kept:
                 continue
             if queue.policy.dead_letter_queue:
                 assert msg_id in letters, f"{msg_id} is gone, and no dead letter"
@@ -730,12 +782,16 @@ WEIGHTS = {
     "look": 4,
     "end": 3,
     "set_vt": 5,
+    "amend": 3,
     "fenced": 8,
     "move": 2,
     "redrive": 2,
+    "requeue": 2,
     "purge": 0.2,
     "maintain": 1,
     "set_policy": 0.5,
+    "pause": 0.3,
+    "resume": 1,
     "discard": 0.3,
     "begin": 2,
     "savepoint": 2,
@@ -879,6 +935,25 @@ class Maker:
         ids = self._ids(q, most=30)
         vt = self.rng.choice(["0", "0", *DELAYS])
         return {"q": q, "ids": ids, "single": bool(ids) and self.rng.random() < 0.4, "vt": vt}
+
+    def _amend(self) -> dict[str, Any]:
+        q = self._q()
+        fixed = ("x-pgmq-group", "x-pgmq-dedup-id")
+        headers = [
+            h for h in HEADERS if h and h[0] == "{" and not {*fixed} & fields(parse(h)).keys()
+        ]
+        return {
+            "q": q,
+            "msg_id": self._id(q),
+            "body": self.rng.choice(BODIES),
+            "headers": self.rng.choice([None, *headers]),
+        }
+
+    def _requeue(self) -> dict[str, Any]:
+        q = self._q()
+        archived = sorted(self.runner.queue(q).archive)
+        ids = self.rng.sample(archived, min(len(archived), self.rng.choice([0, 1, 2, 5])))
+        return {"q": q, "ids": [*ids, 0], "keep": self.rng.random() < 0.3}
 
     def _fenced(self) -> dict[str, Any]:
         call = self.rng.choice(["ack", "ack", "nack", "nack", "extend"])

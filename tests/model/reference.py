@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 DEFAULT_GROUP = "_default_fifo_group"
-# So many due messages a grouped read looks at, whatever its quantity: it may miss a group behind.
-FRONT = 20
+# A grouped read looks at so many due messages more than are wanted: it may miss a group behind.
+FRONT = 4
 HOURS = {
     "0": 0.0,
     "1 microsecond": 0.0,
@@ -52,6 +52,7 @@ class Policy:
     dedup_window: str | None = None
     max_in_flight: int | None = None
     ack_archives: bool = False
+    priorities: bool = False
 
     def arguments(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if value is not None}
@@ -86,6 +87,12 @@ class Message:
         if name is None:
             return DEFAULT_GROUP
         return name if isinstance(name, str) else json.dumps(name)
+
+    @property
+    def priority(self) -> int:
+        value = fields(self.headers).get("x-pgmq-priority")
+        text = value if isinstance(value, str) else json.dumps(value)
+        return int(text) if text in tuple("0123456789") else 4
 
     @property
     def origin(self) -> str | None:
@@ -124,6 +131,7 @@ class Queue:
     unsure_keys: set[str] = field(default_factory=set)
     past_keys: dict[str, int] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
+    paused: bool = False
 
     def expired(self, message: Message) -> bool:
         """Say whether it has expired, or will have when it is visible."""
@@ -151,14 +159,20 @@ class Queue:
         return {msg_id for msg_id in self.doomed() if self.messages[msg_id].visible}
 
     def visible(self, condition: Json = None) -> list[int]:
-        return [
+        """Return what a read may return, in that order."""
+        ids = [
             msg_id
             for msg_id, message in sorted(self.messages.items())
             if message.visible and message.matches(condition)
         ]
+        if self.policy.priorities:
+            ids.sort(key=lambda msg_id: -self.messages[msg_id].priority)
+        return ids
 
     def room(self) -> float:
-        """Return how many leases max_in_flight leaves room for."""
+        """Return how many leases max_in_flight leaves room for; none while reads are paused."""
+        if self.paused:
+            return 0
         if self.policy.max_in_flight is None:
             return float("inf")
         leased = sum(m.leased and not m.visible for m in self.messages.values())
@@ -226,7 +240,7 @@ def check_grouped(
     order = ORDERS.get(call, ORDERS["read_grouped"])(prefixes)
     size = len(order) if wanted > len(order) else int(wanted)
     expected = order[:size] if call == "read_grouped_rr" else sorted(order[:size])
-    if found != expected and (dead or len(queue.visible()) > FRONT):
+    if found != expected and (dead or len(queue.visible()) > wanted + FRONT):
         # Fewer or other groups, but no gap within one.
         free = {id_ for p in prefixes for id_ in itertools.takewhile(found.__contains__, p)}
         assert free.issuperset(found), f"passed over one: {prefixes}"

@@ -72,6 +72,7 @@ SETTINGS = {
         policies=(
             f"{LETTERS}, {BACKOFF}, dedup_window => '1 hour', max_in_flight => 40",
             f"{LETTERS}, dedup_window => '1 hour', ack_archives => true",
+            f"{LETTERS}, dedup_window => '1 hour', priorities => true, max_in_flight => 40",
         ),
     ),
     "by id": Setting(("SELECT pgmq.create_partitioned('q', '50', '100000000', 1)",), ordered=True),

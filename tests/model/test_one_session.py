@@ -36,6 +36,9 @@ POLICIES = (
     Policy(dedup_window="1 hour", archive_retention="1 microsecond", ack_archives=True),
     Policy(dedup_window="1 microsecond", archive_retention="1 hour", max_receives=1),
     Policy(max_in_flight=3),
+    Policy(priorities=True),
+    Policy(max_receives=2, dead_letter_queue="dead", message_ttl="1 hour", priorities=True),
+    Policy(max_in_flight=2, priorities=True, ack_archives=True),
     Policy(max_in_flight=2, max_receives=2, dead_letter_queue="dead", message_ttl="1 hour"),
 )
 BY_ID = "SELECT pgmq.create_partitioned(%s, '5', '1000000', 1)"

@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import psycopg
 
+# Advisory locks of this database, to follow with AND: other tests share the server.
+ADVISORY_LOCKS = (
+    "FROM pg_locks WHERE locktype = 'advisory' AND database ="
+    " (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
 
 def one(session: psycopg.Connection, query: str, *arguments: Any) -> Any:
     row = session.execute(query.encode(), arguments or None).fetchone()

@@ -16,9 +16,16 @@ _POLICY = """set_policy({q}, max_receives => 9, dead_letter_queue => 'Dead "Lett
     archive_retention => '1 h', dedup_window => '1 h', max_in_flight => 100,
     ack_archives => true)"""
 _EXPIRING = "set_policy({q}, message_ttl => '1 h')"
+_PENDING = "set_policy({q}, dedup_scope => 'pending')"
+_SHARED = "alter_policy({q}, max_in_flight_per_group => 50)"
+_LIMITS = """set_policy(
+    {q}, max_in_flight => 100, rate_limit => 1000000, rate_interval => '1 s',
+    rate_burst => 2000000)"""
+_RANKED = "set_policy({q}, priorities => true, priority_ageing => '1 h')"
 _FIFO = "create_fifo_index({q})"
 _BY_ID = "create_partitioned({q}, '3', '1000', 1)"
 _BY_TIME = "create_partitioned({q}, '1 day', '7 days', 1)"
+_SCHEDULE = "schedule({q}, {q}, '@yearly', '0')"
 _STREAM = "create_stream({q}, '100', '1000')"
 _GROUP = "create_group({q}, 'g', 'earliest')"
 # One of every kind of queue: its name, and the calls that make it. New kinds are added here.
@@ -31,14 +38,24 @@ _CALLS = {
     "policy": ["create({q})", _POLICY],
     "expiring": ["create({q})", _EXPIRING],
     "deduplicated": ["create({q})", "set_policy({q}, dedup_window => '1 h')"],
+    "pending": ["create({q})", _PENDING],
+    "by_time_pending": [_BY_TIME, _PENDING],
     "full": ["create({q})", "set_policy({q}, max_in_flight => 100)"],
+    "fair": ["create({q})", "create_fair_index({q})"],
+    "shared": ["create({q})", _SHARED],
+    "limited": ["create({q})", _LIMITS],
+    "scheduled": ["create({q})", _SCHEDULE],
+    "by_id_scheduled": [_BY_ID, _SCHEDULE],
+    "ranked": ["create({q})", _RANKED],
     "by_id": [_BY_ID],
     "by_time": [_BY_TIME],
     "by_id_policy": [_BY_ID, _POLICY],
     "by_time_policy": [_BY_TIME, _POLICY],
+    "by_id_shared": [_BY_ID, _POLICY, _SHARED],
     "by_id_fifo": [_BY_ID, _FIFO],
     "by_time_fifo": [_BY_TIME, _FIFO],
     "by_id_expiring": [_BY_ID, _EXPIRING],
+    "by_id_ranked": [_BY_ID, _RANKED],
     "announced": ["create({q})", "enable_notify_insert({q}, 0)"],
     "woken": ["create({q})", "enable_wakeups({q})"],
     "pushed": ["create({q})", _FIFO, "enable_push({q})"],
@@ -109,6 +126,8 @@ def fill(session: psycopg.Connection) -> None:
                 if row[2] <= 2:
                     assert one(session, "SELECT pgmq.commit(%s, 'g', %s, %s, %s)", stream, *row)
         session.execute("SELECT pgmq.send(%s, '5')", [stream])
+    session.execute("SELECT pgmq.create('paused'), pgmq.send('paused', '1')")
+    session.execute("SELECT pgmq.pause('paused', sends => true)")
     # The marks are moved as far as they may be.
     for queue in ids(session, "SELECT queue_name FROM pgmq.list_queues()"):
         if queue != "work":  # whose dead letter waits for a read
@@ -205,6 +224,11 @@ def works(session: psycopg.Connection, *, emptied: bool = False) -> None:
         assert found == [*left, new], queue
         assert one(session, "SELECT pgmq.ack(%s, 2, 1)", queue) == kept, queue
         assert one(session, "SELECT pgmq.archive(%s, 5::bigint)", queue) == kept, queue
+
+    paused = "SELECT msg_id FROM pgmq.read('paused', 60, 1)"
+    assert ids(session, paused) == []
+    assert one(session, "SELECT pgmq.resume('paused')")
+    assert ids(session, paused) == [1]
 
     # 3 was received too often; of two leases, one is taken.
     for key, is_new in (("key", False), ("new", True)):

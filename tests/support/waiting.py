@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import Connect
 
 Row = tuple[Any, ...]
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
 
 
 def never_wait(session: psycopg.Connection) -> None:

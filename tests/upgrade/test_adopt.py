@@ -428,3 +428,21 @@ def test_dropping_the_extension_does_not_stumble_over_queues(
     db.execute("DROP EXTENSION pgmq; CREATE EXTENSION pgmq")
     db.execute("SELECT pgmq.create('q')")
     assert ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]
+
+
+def test_a_function_with_fewer_arguments_that_a_view_uses_makes_no_call_ambiguous(
+    db: psycopg.Connection,
+) -> None:
+    db.execute(
+        """
+        ALTER EXTENSION pgmq DROP FUNCTION pgmq.redrive;
+        DROP FUNCTION pgmq.redrive;
+        CREATE FUNCTION pgmq.redrive(text, text DEFAULT null, integer DEFAULT null)
+        RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint';
+        CREATE VIEW public.redriven AS SELECT pgmq.redrive('dead') AS n;
+        SELECT pgmq.create('dead');
+        """
+    )
+    db.execute((BUILD / "pgmq.sql").read_text().encode())
+    assert ids(db, "SELECT n FROM public.redriven") == [0]
+    assert ids(db, "SELECT pgmq.redrive('dead')") == [0]

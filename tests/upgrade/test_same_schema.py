@@ -78,6 +78,9 @@ def _schema(server: TestServer, session: psycopg.Connection) -> str:
     dump = server.dump(session.info.dbname, "--schema-only", "--exclude-schema=partman")
     # pg_partman marks the columns of what it makes with a number.
     dump = re.sub(r"^.* SET \(pg_attver=\d+\);\n", "", dump, flags=re.MULTILINE)
+    # A dump of an upgraded extension lacks the grants on ctid: maintain() gives them again.
+    on_ctid = re.compile(r"^-- Name: COLUMN .*[.]ctid; .*\n--\n\nGRANT .*\n\n\n--\n", re.MULTILINE)
+    dump = on_ctid.sub("", dump)
     # The grants on one object come in the order in which they were made.
     grants = re.compile(r"(?:^GRANT .*\n){2,}", re.MULTILINE)
     return grants.sub(lambda run: "".join(sorted(run[0].splitlines(keepends=True))), dump)
@@ -122,3 +125,11 @@ def test_the_schema_is_that_of_a_new_database_and_restored_as_such(
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(dbname), autocommit=True) as copy:
             _equal(_schema(server, copy), fresh)
+            copy.execute("SELECT pgmq.maintain()")
+            unseen = """
+                SELECT m.queue_name
+                FROM pgmq.meta AS m
+                CROSS JOIN pgmq._queue_table(m.queue_name) AS q (relation)
+                WHERE NOT has_column_privilege('pg_monitor', q.relation, 'ctid', 'SELECT')
+            """
+            assert copy.execute(unseen).fetchall() == []

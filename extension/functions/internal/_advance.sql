@@ -84,6 +84,9 @@ DECLARE
     v_live_name regclass;
     v_live_mark bigint;
     v_new_live bigint;
+    v_is_ranked boolean;
+    v_top_ready bigint := v_ready_mark;         -- the greatest marks, those of priorities included
+    v_top_parked timestamptz := v_parked_mark;
     v_moved boolean := false;
     v_back boolean := false;
     v_phase bigint := 1;
@@ -145,11 +148,22 @@ BEGIN
     IF current_setting('transaction_read_only') = 'on' OR row_security_active(queue) THEN
         RETURN false;
     END IF;
-    v_found := v_now - pgmq._microseconds(v_parked_mark);
+    v_is_ranked := pgmq._has_ranks(v_queue.suffix);
+    IF v_is_ranked THEN
+        SELECT
+            greatest(v_top_ready, max(pgmq._id_mark(m.ready_mark))),
+            greatest(v_top_parked, max(pgmq._parked_mark(m.parked_mark)))
+        INTO v_top_ready, v_top_parked
+        FROM pgmq._priority_marks(v_queue.suffix) AS m;
+    END IF;
+    -- By the clock of now: others may have moved the marks since this call began.
+    v_found := pgmq._microseconds(clock_timestamp()) - pgmq._microseconds(v_top_parked);
     IF v_found < 0 THEN
         -- The clock was set back: messages leased since then may be anywhere below.
         v_parked_mark := to_timestamp(0);
+        v_top_parked := v_parked_mark;
         PERFORM setval(parked_mark, 0);
+        PERFORM setval(m.parked_mark, 0) FROM pgmq._priority_marks(v_queue.suffix) AS m;
         v_moved := true;
         v_back := true;
     ELSIF NOT v_sweep THEN
@@ -166,7 +180,7 @@ BEGIN
     v_next_id := 1 + coalesce(
         pg_sequence_last_value(pg_get_serial_sequence(queue::text, 'msg_id')), 0
     );
-    IF NOT v_sweep AND NOT v_back AND v_found < 1000000 AND v_next_id - 128 < v_ready_mark THEN
+    IF NOT v_sweep AND NOT v_back AND v_found < 1000000 AND v_next_id - 128 < v_top_ready THEN
         RETURN false;
     END IF;
 
@@ -243,6 +257,12 @@ BEGIN
         END IF;
     END IF;
 
+    IF v_is_ranked AND v_ready_limit IS NOT NULL THEN
+        PERFORM pgmq._move_rank_marks(
+            queue, v_queue.suffix, v_live_parts, v_ready_limit, v_parked_limit
+        );
+    END IF;
+
     -- Backwards, from the marks as they were. This sweep does not come back to what a step passed.
     IF v_sweep THEN
         -- Where little can lie below the marks, it is looked at in one step: on a slow machine, each
@@ -254,13 +274,13 @@ BEGIN
         ELSIF v_phase = 2 THEN
             v_place := v_place << 4;
         END IF;
-        v_whole := v_whole OR greatest(v_next_id, v_ready_mark, v_live_mark) > v_places;
+        v_whole := v_whole OR greatest(v_next_id, v_top_ready, v_live_mark) > v_places;
         v_start := v_now;
         <<phases>>
         WHILE v_phase <= v_phases LOOP
             v_mark := CASE v_phase
-                WHEN 1 THEN v_ready_mark
-                WHEN 2 THEN pgmq._microseconds(v_parked_mark)
+                WHEN 1 THEN v_top_ready
+                WHEN 2 THEN pgmq._microseconds(v_top_parked)
                 ELSE v_live_mark
             END;
             v_place := least(v_place, v_mark);
@@ -275,7 +295,21 @@ BEGIN
                     WHEN v_whole OR v_place <= v_step THEN '-9223372036854775808'::bigint
                     ELSE v_place - v_step
                 END;
-                IF v_phase = 2 THEN
+                IF v_is_ranked AND v_phase = 1 THEN
+                    v_found := pgmq._sweep_priorities(
+                        queue, v_queue.suffix, v_from, v_place, v_ready_mark
+                    );
+                    v_new_ready := least(v_new_ready, v_found);
+                    v_back := v_back OR v_found IS NOT NULL;
+                ELSIF v_is_ranked AND v_phase = 2 THEN
+                    v_found_time := pgmq._sweep_priorities(
+                        queue, v_queue.suffix,
+                        CASE WHEN v_from < 0 THEN '-infinity' ELSE to_timestamp(v_from / 1e6) END,
+                        to_timestamp(v_place / 1e6) + interval '1 microsecond', v_parked_mark
+                    );
+                    v_new_parked := least(v_new_parked, v_found_time);
+                    v_back := v_back OR v_found_time IS NOT NULL;
+                ELSIF v_phase = 2 THEN
                     EXECUTE format(
                         'SELECT q.vt FROM %s AS q WHERE q.vt > q.enqueued_at'
                         ' AND q.vt >= (SELECT $1) AND q.vt < (SELECT $2) ORDER BY q.vt LIMIT 1',

@@ -15,6 +15,19 @@ $$;
 COMMENT ON FUNCTION pgmq._check_read(integer, integer) IS
 'Raise an error for a null vt or a negative qty.';
 
+CREATE OR REPLACE FUNCTION pgmq._raise_paused(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    RAISE EXCEPTION 'queue "%" is paused: nothing can be sent to it', queue_name
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = pg_catalog.format('Its owner can SELECT pgmq.resume(%L).', queue_name);
+END
+$$;
+COMMENT ON FUNCTION pgmq._raise_paused(text) IS
+'Raise the error for a send to a queue whose sends are paused.';
+
 CREATE OR REPLACE FUNCTION pgmq._check_extension(vt integer)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE

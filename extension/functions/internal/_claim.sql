@@ -10,11 +10,20 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 DECLARE
-    v_ids CONSTANT bigint[] := pgmq._choose(queue_name, quantity, condition);
+    v_ids CONSTANT bigint[] := pgmq._choose(
+        queue_name, 'admit', quantity, condition
+    );
 BEGIN
     IF pg_catalog.cardinality(v_ids) <> 0 THEN
         RETURN QUERY EXECUTE pg_catalog.format(
-            'SELECT * FROM pgmq.%I($1, $2, true, $3)', pgmq._compiled('park', queue_name)
+            CASE
+                WHEN pgmq._is_ranked(queue_name) THEN
+                    'SELECT m.* FROM pgmq.%I($1, $2, true, $3) AS m'
+                    ' INNER JOIN pg_catalog.unnest($1) WITH ORDINALITY AS u (id, place)'
+                    ' ON m.msg_id = u.id ORDER BY u.place'
+                ELSE 'SELECT * FROM pgmq.%I($1, $2, true, $3)'
+            END,
+            pgmq._compiled('park', queue_name)
         ) USING
             v_ids, clock_timestamp() + pg_catalog.make_interval(secs => vt),
             null::pgmq.message_record;
@@ -22,44 +31,64 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._lease(text, integer, integer, jsonb) IS
-'Lease the visible messages with the smallest msg_id for some seconds; return them in msg_id order.';
+'Lease the visible messages with the smallest msg_id for some seconds; return them in msg_id order.
+
+In a queue with priorities, these are those that come first by priority, in that order.';
 
 CREATE OR REPLACE FUNCTION pgmq._remove(queue_name text, quantity integer)
 RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 DECLARE
-    v_ids CONSTANT bigint[] := pgmq._claim(queue_name, quantity, null);
+    v_ids CONSTANT bigint[] := pgmq._choose(queue_name, 'meter', quantity, null);
 BEGIN
-    IF pg_catalog.cardinality(v_ids) <> 0 THEN
+    IF pg_catalog.cardinality(v_ids) = 0 THEN
+        RETURN;
+    ELSIF pgmq._is_ranked(queue_name) THEN
+        RETURN QUERY
+            SELECT m.*
+            FROM pgmq._take(queue_name, v_ids) AS m
+            INNER JOIN pg_catalog.unnest(v_ids) WITH ORDINALITY AS u (id, place) ON m.msg_id = u.id
+            ORDER BY u.place;
+    ELSE
         RETURN QUERY SELECT * FROM pgmq._take(queue_name, v_ids);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq._remove(text, integer) IS
-'Remove the visible messages with the smallest msg_id, and return them in msg_id order.';
+'Remove the visible messages with the smallest msg_id, and return them in msg_id order.
 
-CREATE OR REPLACE FUNCTION pgmq._choose(queue_name text, quantity integer, condition jsonb)
+In a queue with priorities, these are those that come first by priority, in that order.';
+
+CREATE OR REPLACE FUNCTION pgmq._choose(
+    queue_name text,
+    door text,
+    quantity integer,
+    condition jsonb
+)
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    v_admit CONSTANT text := pgmq._enabled('admit', queue_name);
+    v_door CONSTANT text := pgmq._enabled(door, queue_name);
     v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
     v_ids bigint[];
 BEGIN
-    IF v_admit IS NULL THEN
+    IF v_door IS NULL THEN
         RETURN pgmq._claim(queue_name, quantity, condition);
     END IF;
-    EXECUTE pg_catalog.format('SELECT pgmq.%I($1, $2, null, null)', v_admit)
+    EXECUTE pg_catalog.format('SELECT pgmq.%I($1, $2, null, null)', v_door)
     INTO v_ids
     USING quantity, condition;
     PERFORM pgmq._restore_search_path(v_path);      -- triggers on dead letters
     RETURN v_ids;
 END
 $$;
-COMMENT ON FUNCTION pgmq._choose(text, integer, jsonb) IS
-'Lock the visible messages with the smallest msg_id, within max_in_flight, and return their ids.';
+COMMENT ON FUNCTION pgmq._choose(text, text, integer, jsonb) IS
+'Lock the visible messages that a read takes first, as many as may come, and return their ids.
+
+The door says how many may: admit for a read, or meter for pop, which leases nothing. Where the
+queue has no such door, all of them may.';
 
 CREATE OR REPLACE FUNCTION pgmq._claim(
     queue_name text,
@@ -121,7 +150,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._claim(text, integer, jsonb, integer) IS
-'Lock the visible messages with the smallest msg_id and return their ids, in no order.
+'Lock the visible messages that a read takes first and return their ids, by priority or in no order.
 
 Due and ready ones are merged. If others hold some of them, the next free ones are taken.';
 

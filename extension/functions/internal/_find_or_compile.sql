@@ -91,7 +91,7 @@ DECLARE
     );
     v_is_stream CONSTANT boolean := pgmq._is_stream(pgmq._queue_table(queue_name));
 BEGIN
-    IF v_is_stream AND v_features && '{leases,plain,partitioned,fifo}'
+    IF v_is_stream AND v_features && '{leases,plain,partitioned,fifo,fair}'
         AND NOT v_features && '{stream}'
     THEN
         PERFORM pgmq._refuse_stream(queue_name);

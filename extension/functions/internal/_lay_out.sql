@@ -9,11 +9,6 @@ DECLARE
     v_ids text := pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id');
     v_looker CONSTANT regrole := pgmq._owner('pgmq.look'::regclass);
     v_is_stream CONSTANT boolean := pgmq._is_stream(format('pgmq.%I', v_queue)::regclass);
-    -- What members of pg_monitor see: the state of a queue, but no payload.
-    v_columns CONSTANT text[] := CASE
-        WHEN v_is_stream THEN ARRAY['msg_id', 'enqueued_at', 'key_hash']
-        ELSE ARRAY['msg_id', 'read_ct', 'enqueued_at', 'last_read_at', 'vt']
-    END;
 BEGIN
     IF v_is_stream THEN
         PERFORM pgmq._create_stream_tables(queue_name);     -- one may have been lost
@@ -21,6 +16,12 @@ BEGIN
         PERFORM pgmq._add_relations(queue_name, 'partitions');
     ELSE
         PERFORM pgmq._lay_out_leases(queue_name);
+    END IF;
+    IF EXISTS (
+        SELECT FROM pgmq.schedule AS s WHERE lower(s.queue_name) = lower(_lay_out.queue_name)
+    )
+    THEN
+        PERFORM pgmq._add_relations(queue_name, 'schedules');
     END IF;
 
     -- A crash empties an unlogged table, but its ids must not begin again: the archive has them.
@@ -30,20 +31,7 @@ BEGIN
         EXECUTE format('ALTER SEQUENCE %s SET LOGGED', v_ids);
     END IF;
 
-    IF EXISTS (
-        SELECT FROM unnest(v_columns) AS c (name)
-        WHERE NOT has_column_privilege(
-            'pg_monitor', format('pgmq.%I', v_queue)::regclass, c.name, 'SELECT'
-        )
-    )
-    THEN
-        EXECUTE format(
-            'GRANT SELECT (%s) ON pgmq.%I TO pg_monitor', array_to_string(v_columns, ', '), v_queue
-        );
-    END IF;
-    IF NOT has_sequence_privilege('pg_monitor', v_ids, 'SELECT') THEN
-        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO pg_monitor', v_ids);
-    END IF;
+    PERFORM pgmq._show_state(queue_name);
     -- _look_at() and _settled() read the next id.
     IF NOT has_sequence_privilege(v_looker, v_ids, 'SELECT') THEN
         EXECUTE format('GRANT SELECT ON SEQUENCE %s TO %s', v_ids, v_looker::regrole);
@@ -56,6 +44,53 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._lay_out(text) IS
 'Bring the table of a queue to today''s layout: partial indexes, low-water marks; safe to repeat.';
+
+CREATE OR REPLACE FUNCTION pgmq._show_state(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_queue CONSTANT regclass := pgmq._queue_table(queue_name);
+    v_archive CONSTANT regclass := pgmq._queue_table(queue_name, true);
+    v_ids CONSTANT text := pg_get_serial_sequence(v_queue::text, 'msg_id');
+    v_columns CONSTANT text[] := CASE
+        WHEN pgmq._is_stream(v_queue) THEN ARRAY['ctid', 'msg_id', 'enqueued_at', 'key_hash']
+        ELSE ARRAY['ctid', 'msg_id', 'read_ct', 'enqueued_at', 'last_read_at', 'vt']
+    END;
+    v_role oid;
+BEGIN
+    IF EXISTS (
+        SELECT FROM unnest(v_columns) AS c (name)
+        WHERE NOT has_column_privilege('pg_monitor', v_queue, c.name, 'SELECT')
+    ) THEN
+        EXECUTE format(
+            'GRANT SELECT (%s) ON %s TO pg_monitor', array_to_string(v_columns, ', '), v_queue
+        );
+    END IF;
+    IF NOT has_column_privilege('pg_monitor', v_archive, 'ctid', 'SELECT') THEN
+        EXECUTE format(
+            'GRANT SELECT (ctid, msg_id, enqueued_at, archived_at) ON %s TO pg_monitor', v_archive
+        );
+    END IF;
+    -- In 2.0.0, grant_monitor() gave no right to see on which page a message is.
+    FOR v_role IN
+        SELECT a.grantee
+        FROM pg_attribute AS t
+        CROSS JOIN aclexplode(t.attacl) AS a
+        WHERE t.attrelid = v_queue AND t.attname = 'enqueued_at'
+            AND a.privilege_type = 'SELECT' AND a.grantee <> 0
+            AND NOT has_column_privilege(a.grantee, t.attrelid, 'ctid', 'SELECT')
+    LOOP
+        EXECUTE format('GRANT SELECT (ctid) ON %s TO %s', v_queue, v_role::regrole);
+    END LOOP;
+    IF NOT has_sequence_privilege('pg_monitor', v_ids, 'SELECT') THEN
+        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO pg_monitor', v_ids);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._show_state(text) IS
+'Let members of pg_monitor, and who was granted so, see the state of a queue, but no payload.';
 
 CREATE OR REPLACE FUNCTION pgmq._lay_out_leases(queue_name text)
 RETURNS void
@@ -141,6 +176,19 @@ COMMENT ON FUNCTION pgmq._lay_out_groups(text) IS
 
 These are an index by group, and a mark below which there is no message.';
 
+CREATE OR REPLACE FUNCTION pgmq._lay_out_turns(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+BEGIN
+    PERFORM pgmq._add_relations(queue_name, 'fair');
+END
+$$;
+COMMENT ON FUNCTION pgmq._lay_out_turns(text) IS
+'Give a queue what finds the next groups in turn, and their messages; safe to repeat.';
+
 CREATE OR REPLACE FUNCTION pgmq._lay_out_policy(policy pgmq.policy)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -151,6 +199,7 @@ DECLARE
     v_queue CONSTANT regclass := pgmq._queue_table(policy.queue_name);
     v_in_flight CONSTANT text := pgmq._relation_name('in_flight_idx', policy.queue_name);
     v_dedup CONSTANT text := pgmq._relation_name('dedup', policy.queue_name);
+    v_has_keys CONSTANT boolean := policy.dedup_window IS NOT NULL OR pgmq._is_pending(policy);
 BEGIN
     IF policy.max_in_flight IS NOT NULL THEN
         PERFORM pgmq._add_relations(policy.queue_name, 'max_in_flight');
@@ -161,10 +210,39 @@ BEGIN
         EXECUTE format('DROP INDEX pgmq.%I', v_in_flight);
     END IF;
 
+    -- They stay when the limit is off: read_fair needs them, too.
+    IF policy.max_in_flight_per_group IS NOT NULL THEN
+        PERFORM pgmq._lay_out_turns(policy.queue_name);
+    END IF;
+
+    -- The sequence stays when it is off: to drop it would wait for open readers, and new readers
+    -- would wait for that.
+    IF policy.rate_limit IS NOT NULL THEN
+        PERFORM pgmq._add_relations(policy.queue_name, 'rate_limit');
+    END IF;
+
+    IF policy.priorities THEN
+        IF NOT pgmq._has_ranks(policy.queue_name) THEN
+            -- Those of an earlier time know nothing of what came since.
+            PERFORM setval(m.mark, CASE WHEN r.role ~ '^ready' THEN -9223372036854775808 ELSE 0 END)
+            FROM pgmq._relations(policy.queue_name) AS r
+            CROSS JOIN to_regclass(format('pgmq.%I', r.name)) AS m (mark)
+            WHERE r.needed_by = 'priorities' AND r.kind = 'sequence' AND m.mark IS NOT NULL;
+        END IF;
+        PERFORM pgmq._add_relations(policy.queue_name, 'priorities');
+    ELSIF pgmq._has_ranks(policy.queue_name) AND NOT pgmq._holds_up_writers(v_queue) THEN
+        -- The marks stay: a call that began before may still ask for them.
+        EXECUTE format(
+            'DROP INDEX IF EXISTS pgmq.%I, pgmq.%I',
+            pgmq._relation_name('ready_rank_idx', policy.queue_name),
+            pgmq._relation_name('parked_rank_idx', policy.queue_name)
+        );
+    END IF;
+
     -- The keys of the messages that were sent. They outlive the messages, but a crash that empties
     -- the queue must empty them, too.
     IF to_regclass(format('pgmq.%I', v_dedup)) IS NOT NULL THEN
-        IF policy.dedup_window IS NULL THEN
+        IF NOT v_has_keys THEN
             -- The table stays: to drop it would wait for open senders, and new senders would wait
             -- for that. Rows that an open sender holds are left.
             EXECUTE format(
@@ -175,7 +253,7 @@ BEGIN
                 v_dedup
             );
         END IF;
-    ELSIF policy.dedup_window IS NOT NULL THEN
+    ELSIF v_has_keys THEN
         EXECUTE format(
             $ddl$
             CREATE %s TABLE pgmq.%I (
@@ -190,6 +268,14 @@ BEGIN
             v_dedup
         );
         PERFORM pgmq._build_index('sent_at_idx', policy.queue_name);
+    END IF;
+    -- It tells, with the msg_id, whether a message is still in the queue.
+    IF pgmq._is_pending(policy) AND NOT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = to_regclass(format('pgmq.%I', v_dedup)) AND a.attname = 'enqueued_at'
+    )
+    THEN
+        EXECUTE format('ALTER TABLE pgmq.%I ADD COLUMN enqueued_at timestamptz', v_dedup);
     END IF;
 END
 $$;

@@ -47,8 +47,94 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION pgmq._lock_leases(regclass) IS
-'Lock out others that count the leases of a queue with max_in_flight; false if that has failed.
+'Lock out others that count what a queue with limits hands out; false if that has failed.
 
 The lock is the session''s and must be released. The call waits for up to 900 ms, and not at all for
-a session that does not use the queue. After a failure the limit may be exceeded by reads of the
-same moment, but reads go on.';
+a session that does not use the queue. After a failure max_in_flight may be exceeded by reads of the
+same moment, but reads go on; under a rate_limit nothing is read.';
+
+CREATE OR REPLACE FUNCTION pgmq._group_lock(queue regclass, group_id bigint)
+RETURNS integer
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT pg_catalog.hashint8(group_id # queue::oid::bigint)
+$$;
+COMMENT ON FUNCTION pgmq._group_lock(regclass, bigint) IS
+'The first half of the key of the locks that say how many messages of a group are leased.';
+
+CREATE OR REPLACE FUNCTION pgmq._group_leases(
+    queue regclass,
+    groups bigint[],
+    OUT own integer[],
+    OUT others integer[],
+    OUT locks integer
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH held AS MATERIALIZED (
+        SELECT
+            l.virtualtransaction AS holder,
+            l.pid IS NOT DISTINCT FROM pg_backend_pid() AS is_own,
+            l.relation,
+            l.classid,
+            l.objid::bigint AS leased
+        FROM pg_locks AS l
+        WHERE l.database = (
+                SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
+            )
+            AND (
+                l.locktype = 'relation' AND l.relation = queue AND l.mode = 'RowExclusiveLock'
+                OR l.locktype = 'advisory' AND l.objsubid = 2 AND l.mode = 'ShareLock'
+            )
+    ),
+
+    said AS MATERIALIZED (
+        SELECT h.classid, h.is_own, max(h.leased) AS leased
+        FROM held AS h
+        WHERE h.relation IS NULL
+            AND h.holder IN (SELECT t.holder FROM held AS t WHERE t.relation IS NOT NULL)
+        GROUP BY h.holder, h.is_own, h.classid
+    )
+
+    SELECT
+        array_agg(g.own ORDER BY g.place),
+        array_agg(g.others ORDER BY g.place),
+        (SELECT count(*) FROM held AS h WHERE h.relation IS NULL AND h.is_own)
+    INTO own, others, locks
+    FROM (
+        SELECT
+            u.place,
+            coalesce(max(s.leased) FILTER (WHERE s.is_own), 0) AS own,
+            least(coalesce(sum(s.leased) FILTER (WHERE NOT s.is_own), 0), 2147483647) AS others
+        FROM unnest(groups) WITH ORDINALITY AS u (id, place)
+        LEFT JOIN said AS s
+            ON s.classid = (pgmq._group_lock(queue, u.id)::bigint & 4294967295)::oid
+        GROUP BY u.place
+    ) AS g;
+END
+$$;
+COMMENT ON FUNCTION pgmq._group_leases(regclass, bigint[]) IS
+'How many messages of each of these groups open transactions have said that they have leased.
+
+Those of this transaction and of others; and how many locks this transaction has said it by. A lock
+counts only if its transaction has a lock on the table, too.';
+
+-- A hint: who holds a row may let go at any time. (An id of a group of transactions, which share a
+-- row only where somebody locks it by hand, is taken for one of a transaction.)
+CREATE OR REPLACE FUNCTION pgmq._is_held(holder xid)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_next CONSTANT bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+BEGIN
+    RETURN pg_xact_status(
+        greatest(v_next - ((v_next - holder::text::bigint) & 4294967295), 0)::text::xid8
+    ) IS NOT DISTINCT FROM 'in progress';
+END
+$$;
+COMMENT ON FUNCTION pgmq._is_held(xid) IS
+'Whether the transaction that has locked a row last, its xmax, has not ended.';

@@ -1,6 +1,7 @@
 -- Advisory locks of a queue have two keys: the first one is its table, the second one says what is
--- locked: -1 counting leases (_lock_leases, and the template admit), -2 retention (_upkeep), -3
--- partitions (the template keep); and, shared, how many messages a transaction has leased (admit).
+-- locked: -1 counting what is handed out (_lock_leases, and the templates admit and meter), -2
+-- retention (_upkeep), -3 partitions (the template keep); and, shared, how many messages a
+-- transaction has leased (admit).
 CREATE OR REPLACE FUNCTION pgmq._lock_space(queue regclass)
 RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

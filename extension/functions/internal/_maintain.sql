@@ -35,17 +35,33 @@ BEGIN
             v_last := v_ids[v_step];
         END LOOP;
     END IF;
-    IF v_policy.archive_retention IS NOT NULL OR v_policy.dedup_window IS NOT NULL THEN
+    IF v_policy.archive_retention IS NOT NULL OR v_policy.dedup_window IS NOT NULL
+        OR pgmq._is_pending(v_policy)
+    THEN
         LOOP
             EXECUTE format('SELECT pgmq.%I($1)', pgmq._function_name('forget', queue_name))
             INTO v_count USING v_step;
             v_sum := v_sum + v_count;
             EXIT WHEN v_count = 0;
         END LOOP;
+        IF pgmq._is_pending(v_policy) THEN
+            EXECUTE format('SELECT pgmq.%I(null)', pgmq._function_name('forget', queue_name))
+            INTO v_count;
+            v_sum := v_sum + v_count;
+        END IF;
+    END IF;
+    -- A dump of an extension that was upgraded lacks grants on ctid.
+    IF pg_has_role(pgmq._owner(pgmq._queue_table(queue_name)), 'USAGE') THEN
+        PERFORM pgmq._show_state(queue_name);
     END IF;
     FOREACH v_is_archive IN ARRAY CASE WHEN v_is_stream THEN '{f}' ELSE '{f,t}' END::boolean[] LOOP
         v_sum := v_sum + pgmq._maintain_partitions(queue_name, v_is_archive, thorough => true);
     END LOOP;
+    IF pgmq._enabled('fire', queue_name) IS NOT NULL THEN
+        FOR v_round IN 1..100 LOOP
+            EXIT WHEN pgmq._fire(queue_name) < 100;     -- as many as a call sends
+        END LOOP;
+    END IF;
     RETURN v_sum;
 END
 $$;

@@ -32,6 +32,23 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgmq._microseconds(timestamptz) IS 'A time as a sequence can hold it: microseconds since 1970.';
 
+CREATE OR REPLACE FUNCTION pgmq._duration(span interval)
+RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT extract(epoch FROM span) * '1000000'
+$$;
+COMMENT ON FUNCTION pgmq._duration(interval) IS 'An interval in microseconds.';
+
+CREATE OR REPLACE FUNCTION pgmq._divided_up(amount numeric, divisor numeric)
+RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT pg_catalog.div(amount + divisor - '1', divisor)
+$$;
+COMMENT ON FUNCTION pgmq._divided_up(numeric, numeric) IS
+'The quotient of two whole numbers, rounded up; exact, however long they are.';
+
 CREATE OR REPLACE FUNCTION pgmq._sweep_interval()
 RETURNS bigint
 LANGUAGE plpgsql STABLE

@@ -53,6 +53,18 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgmq._revived(jsonb) IS 'Headers without those of a dead letter.';
 
+CREATE OR REPLACE FUNCTION pgmq._requeued(headers jsonb, msg_id bigint, archived_at timestamptz)
+RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT pgmq._headers(pgmq._revived(headers)) || pg_catalog.jsonb_build_object(
+        'x-pgmq-requeued',
+        pg_catalog.jsonb_build_object('msg_id', msg_id, 'archived_at', archived_at)
+    )
+$$;
+COMMENT ON FUNCTION pgmq._requeued(jsonb, bigint, timestamptz) IS
+'The headers of a message that comes from the archive: its own, and x-pgmq-requeued.';
+
 CREATE OR REPLACE FUNCTION pgmq._append(
     queue_name text,
     msg_ids bigint[],
@@ -94,17 +106,52 @@ $$;
 COMMENT ON FUNCTION pgmq._append(text, bigint[], text, boolean) IS
 'Move messages to a stream: see _move(). A message whose delay has not run out is an error.';
 
+CREATE OR REPLACE FUNCTION pgmq._check_rate(rate double precision)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    IF NOT (rate > '0' AND rate < 'infinity') THEN
+        RAISE EXCEPTION 'rate must be above 0: %', rate
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'It is the number of messages a second; null means all at once.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_rate(double precision) IS
+'Raise an error for a rate that no message would ever come at.';
+
+CREATE OR REPLACE FUNCTION pgmq._paced(began timestamptz, place bigint, rate double precision)
+RETURNS timestamptz
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT CASE
+        WHEN rate IS NULL THEN now()
+        ELSE pgmq._visible_from(began + pg_catalog.make_interval(
+            secs => place::double precision / rate
+        ))
+    END
+$$;
+COMMENT ON FUNCTION pgmq._paced(timestamptz, bigint, double precision) IS
+'The vt of the message at a place, from 0, among those that are to be visible at a rate.';
+
 CREATE OR REPLACE FUNCTION pgmq._move(
     queue_name text,
     msg_ids bigint[],
     to_queue text,
-    revived boolean
+    revived boolean,
+    began timestamptz,
+    place bigint,
+    rate double precision
 )
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
+    IF (pgmq._pause_of(to_queue)).sends THEN
+        PERFORM pgmq._raise_paused(to_queue);
+    END IF;
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot(
             pg_catalog.format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
@@ -126,7 +173,10 @@ BEGIN
         INSERT INTO pgmq.%I (enqueued_at, vt, message, headers)
         SELECT
             now(),
-            CASE WHEN r.read_ct = 0 AND r.vt > clock_timestamp() THEN r.vt ELSE now() END,
+            CASE
+                WHEN r.read_ct = 0 AND r.vt > clock_timestamp() THEN r.vt
+                ELSE pgmq._paced($3, $4 + row_number() OVER (ORDER BY r.msg_id), $5)
+            END,
             r.message,
             CASE WHEN $2 THEN pgmq._revived(r.headers) ELSE r.headers END
         FROM removed AS r
@@ -134,11 +184,12 @@ BEGIN
         RETURNING msg_id
         $sql$,
         pgmq.format_table_name(queue_name, 'q'), pgmq.format_table_name(to_queue, 'q')
-    ) USING msg_ids, revived;
+    ) USING msg_ids, revived, began, place - 1, rate;
 END
 $$;
-COMMENT ON FUNCTION pgmq._move(text, bigint[], text, boolean) IS
+COMMENT ON FUNCTION pgmq._move(text, bigint[], text, boolean, timestamptz, bigint, double precision) IS
 'Move messages to another queue, in msg_id order, and return their new msg_ids.
 
 There they count as never read, and are visible unless a delay has not run out. To revive dead
-letters, their headers of a dead letter are removed.';
+letters, their headers of a dead letter are removed. With a rate, so many are visible a second, from
+when the call began; these are at a place among others.';

@@ -69,3 +69,21 @@ COMMENT ON FUNCTION pgmq._lock_queue_name(text) IS
 'A queue''s name as it was created, whatever the case of the one given; hold the queue''s lock.
 
 Null for an unknown queue.';
+
+CREATE OR REPLACE FUNCTION pgmq._lock_queue(queue_name text)
+RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_name text := pgmq._lock_queue_name(queue_name);
+BEGIN
+    IF v_name IS NULL THEN
+        RAISE EXCEPTION 'queue "%" does not exist', queue_name
+            USING ERRCODE = 'undefined_table', HINT = 'It has just been dropped.';
+    END IF;
+    RETURN v_name;
+END
+$$;
+COMMENT ON FUNCTION pgmq._lock_queue(text) IS
+'What _lock_queue_name() does, but an unknown queue is an error.';

@@ -1,7 +1,7 @@
 -- Acknowledged leases leave dead index entries at future times, which no mark can pass. If there
 -- may be many, the search goes in steps and ends after some of them. The result is then the time up
 -- to which there is no message.
-CREATE OR REPLACE FUNCTION pgmq._next(queue_name text, until timestamptz)
+CREATE OR REPLACE FUNCTION pgmq._next_visible(queue_name text, until timestamptz)
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -44,8 +44,33 @@ BEGIN
     RETURN v_place;
 END
 $$;
-COMMENT ON FUNCTION pgmq._next(text, timestamptz) IS
+COMMENT ON FUNCTION pgmq._next_visible(text, timestamptz) IS
 'When the next message is visible: the vt of the first ready one, or of the first parked one.
 
 Null when there is none. No time later than until is returned. Messages that no read would return,
 since they have expired or were received too often, do not count; up to 1,000 of them are passed.';
+
+CREATE OR REPLACE FUNCTION pgmq._next(queue_name text, until timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_next timestamptz := pgmq._next_visible(queue_name, until);
+    v_gate CONSTANT text := pgmq._enabled('gate', queue_name);
+BEGIN
+    IF v_gate IS NOT NULL AND v_next IS NOT NULL THEN
+        EXECUTE format(
+            'SELECT least($2, greatest($1, g.opens_at)) FROM pgmq.%I(null) AS g'
+            ' WHERE g.opens_at IS DISTINCT FROM ''infinity''', v_gate
+        )
+        INTO v_next
+        USING v_next, until;
+    END IF;
+    RETURN v_next;
+END
+$$;
+COMMENT ON FUNCTION pgmq._next(text, timestamptz) IS
+'When the next message may be had: when it is visible, and rate_limit lets it through.
+
+Null when there is none, or reads are paused. No time later than until is returned.';

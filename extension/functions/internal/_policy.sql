@@ -13,12 +13,36 @@ BEGIN
         v_policy.queue_name := lower(queue_name);
         v_policy.retry_jitter := 0;
         v_policy.ack_archives := false;
+        v_policy.priorities := false;
     END IF;
     RETURN v_policy;
 END
 $$;
 COMMENT ON FUNCTION pgmq._policy_of(text) IS
 'The policy of a queue, with everything off where none is stored.';
+
+CREATE OR REPLACE FUNCTION pgmq._pause_of(queue_name text)
+RETURNS pgmq.paused
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT
+        min(p.queue_name), coalesce(bool_or(p.reads), false), coalesce(bool_or(p.sends), false),
+        min(p.paused_at)
+    FROM pgmq.paused AS p
+    WHERE lower(p.queue_name) = lower(_pause_of.queue_name)
+$$;
+COMMENT ON FUNCTION pgmq._pause_of(text) IS
+'What is paused of a queue; the name and the time are null where nothing is.';
+
+CREATE OR REPLACE FUNCTION pgmq._is_pending(policy pgmq.policy)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT coalesce(policy.dedup_scope = 'pending', false)
+$$;
+COMMENT ON FUNCTION pgmq._is_pending(pgmq.policy) IS
+'Whether a queue''s deduplication keys stay taken until their messages have left the queue.';
 
 -- What templates ask of a policy. Each is one expression, so that a call is inlined, and parts that
 -- the policy does not use are folded away.

@@ -27,6 +27,9 @@ BEGIN
         v_left := extract(epoch FROM v_deadline - clock_timestamp());
         EXIT WHEN v_left <= '0';
         PERFORM pg_sleep(least(v_pause, v_left));
+        -- To lock a relation anew lets this session notice that the queue was compiled anew: it may
+        -- have been paused, or resumed.
+        PERFORM pg_relation_size('pgmq.paused'::regclass);
     END LOOP;
 END
 $$;

@@ -1,7 +1,13 @@
 -- Put visible messages back into the queues that they came from, or into a given one, oldest first,
 -- and return how many. It goes in steps, so that another call can take the rest at the same time.
 -- Messages that are leased, delayed or locked stay, and so do those that came from no known queue.
-CREATE OR REPLACE FUNCTION pgmq._redrive(queue_name text, to_queue text, quantity bigint)
+CREATE OR REPLACE FUNCTION pgmq._redrive(
+    queue_name text,
+    to_queue text,
+    quantity bigint,
+    condition jsonb,
+    rate double precision
+)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -9,6 +15,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_step CONSTANT integer := 1000;
+    v_began CONSTANT timestamptz := clock_timestamp();
     v_name CONSTANT text := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
     v_suffix CONSTANT text := pgmq._suffix(queue_name);
     v_proper CONSTANT text := lower(queue_name);
@@ -20,6 +27,7 @@ DECLARE
     v_taken bigint;
     v_moved bigint := 0;
     v_target text;
+    v_places jsonb := '{}'::jsonb;      -- how many each queue has got
     v_ids bigint[];
     v_last_id bigint;
     v_left bigint;
@@ -74,6 +82,7 @@ BEGIN
                         $1 IS NOT NULL
                         OR pgmq._can_return(pgmq._origin(q.headers), $5)
                     )
+                    AND ($6 IS NULL OR q.message @> $6)
                 ORDER BY q.msg_id
                 LIMIT $4
                 FOR UPDATE SKIP LOCKED
@@ -81,9 +90,15 @@ BEGIN
             GROUP BY m.queue_name
             $sql$,
             v_name, v_live
-        ) USING to_queue, v_last, v_now, v_wanted, v_proper
+        ) USING to_queue, v_last, v_now, v_wanted, v_proper, condition
         LOOP
-            PERFORM pgmq._move(v_proper, v_ids, v_target, true);
+            PERFORM pgmq._move(
+                v_proper, v_ids, v_target, true, v_began,
+                coalesce((v_places ->> v_target)::bigint, 0), rate
+            );
+            v_places := v_places || jsonb_build_object(
+                v_target, coalesce((v_places ->> v_target)::bigint, 0) + cardinality(v_ids)
+            );
             v_taken := v_taken + cardinality(v_ids);
             v_last := greatest(v_last, v_last_id);
         END LOOP;
@@ -101,6 +116,7 @@ BEGIN
                 SELECT pgmq._origin(q.headers) AS origin
                 FROM %s AS q
                 WHERE %s AND q.msg_id BETWEEN $1 AND $2 AND (q.vt <= $3 OR q.vt <= q.enqueued_at)
+                    AND ($5 IS NULL OR q.message @> $5)
             ) AS m
             WHERE NOT pgmq._can_return(m.origin, $4)
             $sql$,
@@ -109,7 +125,7 @@ BEGIN
         INTO v_left, v_origins
         USING
             v_first, CASE WHEN v_moved < quantity THEN 9223372036854775807 ELSE v_last END,
-            v_now, v_proper;
+            v_now, v_proper, condition;
         IF v_left > 0 THEN
             RAISE WARNING '% messages stay in queue "%", for the queues they came from are not there'
                 ', are streams, or are not safe for a superuser to write to: %',
@@ -121,5 +137,5 @@ BEGIN
     RETURN v_moved;
 END
 $$;
-COMMENT ON FUNCTION pgmq._redrive(text, text, bigint) IS
+COMMENT ON FUNCTION pgmq._redrive(text, text, bigint, jsonb, double precision) IS
 'Do what redrive() does, for a known queue: put back up to so many messages, and return how many.';

@@ -68,7 +68,7 @@ RETURNS TABLE (
     needed_by text,     -- the feature of a queue that has this relation; null: every queue has it
     title text
 )
-LANGUAGE sql STABLE ROWS 24
+LANGUAGE sql STABLE ROWS 27
 AS $$
     SELECT
         r.role, r.kind, pgmq._relation_name(r.role, queue_name), r.parent, r.definition,
@@ -77,7 +77,7 @@ AS $$
         VALUES
             ('queue', 'table', null, null, null, 'table of the queue'),
             ('archive', 'table', null, null, 'leases', 'archive'),
-            ('dedup', 'table', null, null, 'dedup_window', 'table of deduplication keys'),
+            ('dedup', 'table', null, null, 'dedup', 'table of deduplication keys'),
             ('lane', 'table', null, null, 'stream', 'table of the groups'' lanes'),
 
             -- Ready: never read and not delayed. Parked: delayed, in flight or returned. A lease
@@ -94,28 +94,56 @@ AS $$
             ('fifo_idx', 'index', 'queue',
                 '(hashtextextended(coalesce(headers ->> ''x-pgmq-group'', ''_default_fifo_group''), 0),'
                 ' (msg_id + 0))', 'fifo', 'index of groups'),
+            -- The same two places, by group: where groups take turns, or have a limit of leases each.
+            -- (least(vt) and not vt, or the planner might use parked_idx for their order.)
+            ('fair_ready_idx', 'index', 'queue',
+                '(hashtextextended(coalesce(headers ->> ''x-pgmq-group'', ''_default_fifo_group''), 0),'
+                ' (msg_id + 0)) WHERE vt <= enqueued_at', 'fair', 'index of ready messages by group'),
+            ('fair_parked_idx', 'index', 'queue',
+                '(hashtextextended(coalesce(headers ->> ''x-pgmq-group'', ''_default_fifo_group''), 0),'
+                ' (last_read_at IS NOT NULL), (least(vt))) WHERE vt > enqueued_at', 'fair',
+                'index of parked messages by group'),
             -- Leases are counted by this index. A message that was never read, or was given back,
             -- is not leased.
             ('in_flight_idx', 'index', 'queue', '(vt) WHERE last_read_at IS NOT NULL',
                 'max_in_flight', 'index of leases'),
+            -- The expression of _priority(), spelt out for the same reason.
+            ('ready_rank_idx', 'index', 'queue',
+                '(coalesce(substring(headers ->> ''x-pgmq-priority'' FROM ''^[0-9]$'')::integer, 4),'
+                ' msg_id) WHERE vt <= enqueued_at', 'priorities',
+                'index of ready messages by priority'),
+            ('parked_rank_idx', 'index', 'queue',
+                '(coalesce(substring(headers ->> ''x-pgmq-priority'' FROM ''^[0-9]$'')::integer, 4),'
+                ' vt) WHERE vt > enqueued_at', 'priorities',
+                'index of parked messages by priority'),
             ('archived_at_idx', 'index', 'archive', '(archived_at)', 'leases',
                 'index of the time of archiving'),
             ('archived_id_idx', 'index', 'archive', '(msg_id)', 'partitioned_archive',
                 'index of archived msg_ids'),
-            ('sent_at_idx', 'index', 'dedup', '(sent_at)', 'dedup_window',
+            ('sent_at_idx', 'index', 'dedup', '(sent_at)', 'dedup',
                 'index of the age of deduplication keys'),
 
             ('ready_mark', 'sequence', null, null, 'leases', 'low-water mark of ready messages'),
             ('parked_mark', 'sequence', null, null, 'leases', 'low-water mark of parked messages'),
             ('sweep_due', 'sequence', null, null, 'leases', 'time of the next sweep'),
             ('live_mark', 'sequence', null, null, 'fifo', 'low-water mark of all messages'),
+            ('turn', 'sequence', null, null, 'fair', 'place of the group whose turn it is'),
             ('floor_mark', 'sequence', null, null, 'partitioned', 'mark of the first partition'),
             ('top_mark', 'sequence', null, null, 'partitioned', 'mark of the last partition'),
             ('epoch', 'sequence', null, null, 'stream', 'sequence of epochs'),
             ('tend_due', 'sequence', null, null, 'partitions',
                 'time of the next upkeep of partitions'),
+            ('rate', 'sequence', null, null, 'rate_limit', 'time up to which the rate is used up'),
+            ('tick_due', 'sequence', null, null, 'schedules',
+                'time of the next look at schedules'),
             ('notify_at', 'sequence', null, null, 'notify', 'time of the last notification'),
             ('armed_until', 'sequence', null, null, 'wakeups', 'mark of who waits to be woken')
+        UNION ALL
+        SELECT
+            pg_catalog.concat(k.kind, p.priority, '_mark'), 'sequence', null, null, 'priorities',
+            pg_catalog.format('low-water mark of %s messages of priority %s', k.kind, p.priority)
+        FROM generate_series(0, 9) AS p (priority)
+        CROSS JOIN (VALUES ('ready'), ('parked')) AS k (kind)
     ) AS r (role, kind, parent, definition, needed_by, title)
 $$;
 COMMENT ON FUNCTION pgmq._relations(text) IS

@@ -14,17 +14,33 @@ DECLARE
     v_queue CONSTANT text := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
     v_key CONSTANT text := pgmq._partition_column(v_queue);
     v_is_stream CONSTANT boolean := pgmq._is_stream(to_regclass(v_queue));
+    v_paused CONSTANT pgmq.paused := pgmq._pause_of(queue_name);
+    v_paused_leases CONSTANT boolean := v_paused.reads AND NOT v_is_stream;
 BEGIN
     RETURN to_jsonb(policy) || jsonb_build_object(
         'plain', v_key IS NULL,
         'partitioned', v_key IS NOT NULL AND NOT v_is_stream,
         'stream', v_is_stream,
         'leases', NOT v_is_stream,
+        'unranked', NOT v_is_stream AND NOT policy.priorities,
         'partitions', v_key IS NOT NULL,
+        'admission', coalesce(
+            policy.max_in_flight, policy.max_in_flight_per_group, policy.rate_limit
+        ) IS NOT NULL OR v_paused_leases,
+        'paused_leases', v_paused_leases,
+        'paused_reads', v_paused.reads,
+        'paused_sends', v_paused.sends,
+        'dedup', policy.dedup_window IS NOT NULL OR pgmq._is_pending(policy),
+        'pending', pgmq._is_pending(policy),
         'by_time', coalesce(v_key = 'enqueued_at', false),
         'fifo', to_regclass(format('pgmq.%I', 'fifo_idx_' || pgmq._suffix(queue_name))) IS NOT NULL,
+        'fair', policy.max_in_flight_per_group IS NOT NULL
+            OR to_regclass(format('pgmq.%I', 'turn_' || pgmq._suffix(queue_name))) IS NOT NULL,
         'notify', to_regclass(format('pgmq.%I', 'notify_at_' || pgmq._suffix(queue_name))) IS NOT NULL,
-        'wakeups', to_regclass(format('pgmq.%I', 'armed_until_' || pgmq._suffix(queue_name))) IS NOT NULL
+        'wakeups', to_regclass(format('pgmq.%I', 'armed_until_' || pgmq._suffix(queue_name))) IS NOT NULL,
+        'schedules', EXISTS (
+            SELECT FROM pgmq.schedule AS s WHERE lower(s.queue_name) = lower(_features.queue_name)
+        )
     );
 END
 $$;
@@ -32,7 +48,10 @@ COMMENT ON FUNCTION pgmq._features(text, pgmq.policy) IS
 'The features of a queue that templates ask about: its kind, its policy, and what else is enabled.
 
 The kind is plain, partitioned or stream. Plain and partitioned ones have leases: each message is
-leased and removed by itself. Partitioned ones and streams consist of partitions.';
+leased and removed by itself; without priorities, they are unranked. Partitioned ones and streams
+consist of partitions. Reads of a queue with admission ask admit() how many messages they may have.
+While reads are paused, queues with leases have paused_leases, too. dedup is deduplication of any
+scope, pending the one that lasts until the message has left.';
 
 CREATE OR REPLACE FUNCTION pgmq._has_feature(conditions text, features jsonb)
 RETURNS boolean

@@ -8,14 +8,18 @@ DECLARE
     v_given jsonb := to_jsonb(policy);
     v_name text;
 BEGIN
-    FOREACH v_name IN ARRAY ARRAY['max_receives', 'max_in_flight'] LOOP
+    FOREACH v_name IN ARRAY ARRAY[
+        'max_receives', 'max_in_flight', 'max_in_flight_per_group', 'rate_limit', 'rate_burst'
+    ]
+    LOOP
         IF (v_given ->> v_name)::integer < 1 THEN
             RAISE EXCEPTION '% must be at least 1: %', v_name, v_given ->> v_name
                 USING ERRCODE = 'invalid_parameter_value', HINT = 'Null means no limit.';
         END IF;
     END LOOP;
     FOREACH v_name IN ARRAY ARRAY[
-        'retry_delay', 'retry_delay_max', 'message_ttl', 'archive_retention', 'dedup_window'
+        'retry_delay', 'retry_delay_max', 'message_ttl', 'archive_retention', 'dedup_window',
+        'rate_interval', 'priority_ageing'
     ]
     LOOP
         IF (v_given ->> v_name)::interval NOT BETWEEN '0' AND '100 years'
@@ -43,6 +47,37 @@ BEGIN
             policy.retry_delay_max, coalesce(policy.retry_delay::text, 'null')
             USING ERRCODE = 'invalid_parameter_value',
                 HINT = 'A delay is doubled from retry_delay up to retry_delay_max.';
+    END IF;
+    IF policy.rate_limit IS NULL
+        AND (policy.rate_interval IS NOT NULL OR policy.rate_burst IS NOT NULL)
+    THEN
+        RAISE EXCEPTION 'rate_interval and rate_burst need a rate_limit: % and %',
+            coalesce(policy.rate_interval::text, 'null'), coalesce(policy.rate_burst::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'rate_limit is how many messages are read in a rate_interval.';
+    END IF;
+    IF policy.rate_burst * pgmq._duration(coalesce(policy.rate_interval, '1 second'))
+        > policy.rate_limit * pgmq._duration('100 years')
+    THEN
+        RAISE EXCEPTION 'rate_burst is what comes in more than 100 years: %', policy.rate_burst
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'Set a smaller rate_burst, or a greater rate_limit.';
+    END IF;
+    IF policy.dedup_scope NOT IN ('window', 'pending') THEN
+        RAISE EXCEPTION 'dedup_scope must be window or pending: %', policy.dedup_scope
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'With pending, a key is taken until its message has left the queue.';
+    END IF;
+    IF policy.priority_ageing IS NOT NULL AND NOT policy.priorities THEN
+        RAISE EXCEPTION 'priority_ageing needs priorities: %', policy.priority_ageing
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'It is the head start that each step of priority stands for.';
+    END IF;
+    IF policy.priorities AND policy.max_in_flight_per_group IS NOT NULL THEN
+        RAISE EXCEPTION 'priorities and max_in_flight_per_group exclude each other: %',
+            policy.max_in_flight_per_group
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'With a limit by group, reads pass over groups in the order of msg_ids.';
     END IF;
     IF policy.dead_letter_queue IS NOT NULL
         AND policy.max_receives IS NULL AND policy.message_ttl IS NULL
@@ -126,11 +161,7 @@ BEGIN
     PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
     -- One call at a time: two at once could close a circle of dead-letter queues between them.
     PERFORM pg_advisory_xact_lock(hashtext('pgmq.policy'));
-    v_name := pgmq._lock_queue_name(queue_name);
-    IF v_name IS NULL THEN
-        RAISE EXCEPTION 'queue "%" does not exist', queue_name
-            USING ERRCODE = 'undefined_table', HINT = 'It has just been dropped.';
-    END IF;
+    v_name := pgmq._lock_queue(queue_name);
     v_policy := pgmq._policy_of(v_name);
     v_policy.queue_name := v_name;
     RETURN v_policy;
@@ -148,9 +179,15 @@ DECLARE
     v_none pgmq.policy;
 BEGIN
     PERFORM pgmq._check_policy(policy);
-    IF pgmq._is_stream(pgmq._queue_table(policy.queue_name)) AND policy IS DISTINCT FROM (
-        policy.queue_name, null, null, null, null, 0, null, null, policy.dedup_window, null, false
-    )::pgmq.policy
+    IF pgmq._is_stream(pgmq._queue_table(policy.queue_name)) AND pgmq._is_pending(policy) THEN
+        RAISE EXCEPTION 'messages never leave stream "%": dedup_scope cannot be pending',
+            policy.queue_name
+            USING ERRCODE = 'feature_not_supported',
+                HINT = 'Give a dedup_window: keys are taken for so long.';
+    END IF;
+    IF pgmq._is_stream(pgmq._queue_table(policy.queue_name)) AND to_jsonb(policy) - 'dedup_window'
+        IS DISTINCT FROM to_jsonb(pgmq._policy_of(pgmq._any_queue())) - 'dedup_window'
+            || jsonb_build_object('queue_name', policy.queue_name)
     THEN
         RAISE EXCEPTION 'stream "%" has no policy but dedup_window', policy.queue_name
             USING ERRCODE = 'feature_not_supported',
@@ -170,6 +207,7 @@ BEGIN
     END IF;
     PERFORM pgmq._lay_out_policy(policy);
     PERFORM pgmq._compile(policy.queue_name);
+    PERFORM pgmq._wake(policy.queue_name);      -- limits may let more through than they did
 END
 $$;
 COMMENT ON FUNCTION pgmq._replace_policy(pgmq.policy) IS

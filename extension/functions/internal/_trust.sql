@@ -126,8 +126,20 @@ RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_table record;
 BEGIN
-    RETURN callers = '{}' OR NOT EXISTS (
+    IF callers = '{}' THEN
+        RETURN true;
+    END IF;
+    SELECT c.relkind, c.relowner INTO v_table FROM pg_class AS c WHERE c.oid = queue;
+    IF v_table.relkind <> 'p' THEN
+        RETURN (
+            SELECT bool_and(pg_has_role(v_table.relowner, c.id, 'USAGE'))
+            FROM unnest(callers) AS c (id)
+        );
+    END IF;
+    RETURN NOT EXISTS (
         SELECT
         FROM unnest(callers) AS c (id)
         CROSS JOIN (

@@ -13,6 +13,12 @@ DECLARE
     v_suffix CONSTANT text := pgmq._suffix(queue_name);
     v_ids bigint[];
 BEGIN
+    IF pgmq._is_ranked(queue_name) THEN
+        EXECUTE format('SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('ranked', queue_name))
+        INTO v_ids
+        USING as_of, quantity, condition;
+        RETURN v_ids;
+    END IF;
     EXECUTE format(
         $sql$
         SELECT ARRAY(
@@ -55,6 +61,8 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._visible(text, timestamptz, bigint, jsonb) IS
 'The visible messages with the smallest msg_id, in order, not locked; due and ready ones merged.
+
+In a queue with priorities, those that come first by priority.
 
 Of many due messages only those that fell due first take part. The template claim, which locks,
 makes the same choice.';

@@ -1,27 +1,5 @@
-CREATE OR REPLACE FUNCTION pgmq._writers(queue regclass)
-RETURNS text[]
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN ARRAY(
-        SELECT l.virtualtransaction
-        FROM pg_locks AS l
-        WHERE l.locktype = 'relation' AND l.relation = queue AND l.mode = 'RowExclusiveLock'
-            AND l.database = (
-                SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
-            )
-            AND l.pid IS DISTINCT FROM pg_backend_pid()     -- null for a prepared transaction
-    );
-END
-$$;
-COMMENT ON FUNCTION pgmq._writers(regclass) IS
-'The transactions of other sessions that have written to this table, or are writing, and not ended.
-
-To write is to insert, update or delete.';
-
-CREATE OR REPLACE FUNCTION pgmq._writers_of(
-    stream regclass,
+CREATE OR REPLACE FUNCTION pgmq._writers(
+    queue regclass,
     OUT writers integer[],
     OUT locks integer
 )
@@ -33,7 +11,7 @@ BEGIN
     SELECT
         coalesce(
             array_agg(hashtext(l.virtualtransaction)) FILTER (
-                WHERE l.relation = stream AND l.locktype = 'relation'
+                WHERE l.relation = queue AND l.locktype = 'relation'
                 AND l.mode = 'RowExclusiveLock'
                 AND l.pid IS DISTINCT FROM pg_backend_pid()     -- null for a prepared transaction
                 AND l.database = (
@@ -47,8 +25,47 @@ BEGIN
     FROM pg_locks AS l;
 END
 $$;
-COMMENT ON FUNCTION pgmq._writers_of(regclass) IS
-'Hashes of what _writers() returns, and how many locks there are on the server.';
+COMMENT ON FUNCTION pgmq._writers(regclass) IS
+'Hashes of the transactions of others that have written to this table, or are writing, and not ended.
+
+To write is to insert, update or delete. Also how many locks there are on the server.';
+
+CREATE OR REPLACE FUNCTION pgmq._open_writer(
+    queue regclass,
+    age interval,
+    OUT holder text,
+    OUT since timestamptz,
+    OUT fix text
+)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT
+        CASE
+            WHEN l.pid IS NULL THEN 'a prepared transaction'
+            ELSE concat(
+                format('process %s (user "%s", %s)', l.pid, a.usename, a.state),
+                to_char(a.xact_start, '" since "YYYY-MM-DD HH24:MI:SS TZ')
+            )
+        END,
+        a.xact_start,
+        CASE
+            WHEN l.pid IS NULL THEN 'End it: see pg_prepared_xacts.'
+            ELSE format('SELECT pg_terminate_backend(%s)', l.pid)
+        END
+    FROM pg_locks AS l
+    LEFT JOIN pg_stat_activity AS a ON l.pid = a.pid
+    WHERE l.locktype = 'relation' AND l.relation = queue
+        AND l.mode = 'RowExclusiveLock' AND l.pid IS DISTINCT FROM pg_backend_pid()
+        AND l.database = (
+            SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
+        )
+        AND (a.xact_start > clock_timestamp() - age) IS NOT TRUE
+    ORDER BY a.xact_start NULLS FIRST
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION pgmq._open_writer(regclass, interval) IS
+'The oldest transaction of others that has written to a table and been open for so long; or nulls.';
 
 CREATE OR REPLACE FUNCTION pgmq._innermost_xid()
 RETURNS bigint

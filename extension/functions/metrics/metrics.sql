@@ -2,40 +2,49 @@ CREATE OR REPLACE FUNCTION pgmq.metrics(queue_name text)
 RETURNS pgmq.metrics_result
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN pgmq._metrics(
+        queue_name, pgmq._readable_table(queue_name), pgmq._policy_of(queue_name)
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq.metrics(text) IS
+'Return what a queue holds: how many messages, how many of these are visible, and their ages.
+
+queue_length counts all messages, queue_visible_length the visible ones. Expired messages, and those
+that were received too often, do not count as visible.
+
+Both numbers are exact for a table of up to 64 pages (of 8 kB), and as long as no more than 10,000
+messages are ready, due, or hidden. Beyond that they are estimated, so that the cost does not grow
+with the queue: from the rows on some of the pages (600 at most), as they are at that moment. After
+bulk loads, deletes, leases, crashes and upgrades they are at once within 10 percent. They are worse
+where the messages take less than a hundredth of the pages of their table, or the visible or hidden
+ones, more than 10,000, less than a fiftieth of the messages.
+
+While vacuum has yet to remove more than 100,000 dead rows, fewer hidden messages are estimated,
+too.
+
+Ages are in seconds, null when the queue is empty. Where hidden messages are estimated, the oldest
+is that of the visible messages and of the 100 that are visible next. total_messages is the last
+msg_id drawn. default_partition_length is the number of messages in the default partition of a
+partitioned queue, null for other queues. Needs SELECT on the queue''s table and sequences.
+
+The lengths of a stream are how many messages it keeps, whichever groups have read them. For what a
+group has yet to read, see list_groups. total_messages leaves out the msg_ids that were passed over
+at the end of segments.';
+
+CREATE OR REPLACE FUNCTION pgmq._readable_table(queue_name text)
+RETURNS regclass
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_exact CONSTANT bigint := 10000;
     v_name text;
-    v_table regclass;
-    v_is_stream boolean;
-    v_ready bigint;
-    v_parked bigint;
-    v_due bigint;
-    v_dead bigint;
-    v_until timestamptz := 'infinity'::timestamptz;
-    v_is_counted boolean;       -- whether all parked messages are
-    v_policy CONSTANT pgmq.policy := pgmq._policy_of(queue_name);
-    v_length bigint;
-    v_visible bigint;
-    v_oldest timestamptz;
-    v_newest timestamptz;
-    v_default regclass;
-    v_last bigint;
-    v_first bigint;
-    v_first_ready bigint;
-    v_last_ready bigint;
-    v_all_ready bigint;
-    v_metrics pgmq.metrics_result;
 BEGIN
     PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
     v_name := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
-    v_table := to_regclass(v_name);
-    v_is_stream := pgmq._is_stream(v_table);
-    IF NOT has_column_privilege(
-        v_table, CASE WHEN v_is_stream THEN 'enqueued_at' ELSE 'vt' END, 'SELECT'
-    )
-    THEN
+    IF NOT pgmq._may_measure(v_name::regclass) THEN
         RAISE EXCEPTION 'permission denied for table %', pgmq.format_table_name(queue_name, 'q')
             USING ERRCODE = 'insufficient_privilege',
                 HINT = format(
@@ -44,67 +53,264 @@ BEGIN
     END IF;
     -- From here on a drop of the queue waits. If it is dropped already, this raises 42P01.
     EXECUTE format('SELECT q.msg_id FROM %s AS q WHERE false', v_name);
-    IF v_is_stream THEN
+    RETURN v_name::regclass;
+END
+$$;
+COMMENT ON FUNCTION pgmq._readable_table(text) IS
+'The table of a queue, locked; an error unless the caller may see the metrics of the queue.';
+
+CREATE OR REPLACE FUNCTION pgmq._metrics(
+    queue_name text,
+    relation regclass,
+    policy pgmq.policy
+)
+RETURNS pgmq.metrics_result
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_is_partitioned CONSTANT boolean := (
+        SELECT c.relkind = 'p' FROM pg_class AS c WHERE c.oid = relation
+    );
+    v_lengths record;
+BEGIN
+    IF v_is_partitioned AND pgmq._is_stream(relation) THEN
         RETURN pgmq._stream_metrics(queue_name);
     END IF;
-    v_table := v_name::regclass;
-    IF v_policy.max_receives IS NULL AND v_policy.message_ttl IS NULL THEN
-        v_metrics := pgmq._small_metrics(queue_name, v_table);
-        IF v_metrics.queue_name IS NOT NULL THEN
-            RETURN v_metrics;
-        END IF;
-    END IF;
-    v_default := pgmq._default_partition(v_table);
-    v_last := coalesce(
-        pgmq._sequence_value(pg_get_serial_sequence(v_table::text, 'msg_id')::regclass), 0
+    SELECT l.* INTO v_lengths FROM pgmq._lengths(queue_name, relation, policy) AS l;
+    RETURN ROW(
+        queue_name,
+        v_lengths.visible + v_lengths.dead + v_lengths.delayed + v_lengths.in_flight,
+        extract(epoch FROM now() - v_lengths.newest)::integer,
+        extract(epoch FROM now() - v_lengths.oldest)::integer,
+        v_lengths.last_id,
+        now(),
+        v_lengths.visible,
+        CASE
+            WHEN NOT v_is_partitioned THEN null
+            WHEN pgmq._default_partition(relation) IS NULL THEN 0
+            ELSE pgmq._default_rows(relation, 10000)
+        END
+    )::pgmq.metrics_result;
+END
+$$;
+COMMENT ON FUNCTION pgmq._metrics(text, regclass, pgmq.policy) IS
+'What metrics() says of a queue, by its table and policy.';
+
+CREATE OR REPLACE FUNCTION pgmq._is_dead_row(relation regclass, policy pgmq.policy)
+RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    -- One expression, so that it is inlined.
+    SELECT CASE
+        WHEN (policy).max_receives IS NULL AND (policy).message_ttl IS NULL THEN 'false'
+        ELSE pg_catalog.format(
+            'pgmq._is_dead(q.read_ct, q.enqueued_at, %s, $1, %L, %L)',
+            -- A header may hold a time-to-live, but a role that monitors may not see headers.
+            CASE
+                WHEN pg_catalog.has_column_privilege(relation::oid, 'headers'::text, 'SELECT'::text)
+                    THEN 'q.headers'
+                ELSE 'null'
+            END,
+            (policy).max_receives, (policy).message_ttl
+        )
+    END
+$$;
+COMMENT ON FUNCTION pgmq._is_dead_row(regclass, pgmq.policy) IS
+'The condition, in SQL, for a visible row q to be dead by a policy; $1 is the time.';
+
+CREATE OR REPLACE FUNCTION pgmq._is_short(relation regclass)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN pg_relation_size(relation) <= 64 * current_setting('block_size')::bigint
+        AND (SELECT c.relkind FROM pg_class AS c WHERE c.oid = relation) = 'r';
+END
+$$;
+COMMENT ON FUNCTION pgmq._is_short(regclass) IS
+'Whether the messages of a table are counted: it has up to 64 pages, and no partitions.';
+
+CREATE OR REPLACE FUNCTION pgmq._counting(
+    queue_name text,
+    relation regclass,
+    policy pgmq.policy
+)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- All in one statement: with thousands of queues, the number of statements makes the time.
+    RETURN format(
+        $sql$
+        SELECT
+            %L::text AS queue_name,
+            count(*) AS total,
+            count(*) FILTER (WHERE q.vt > greatest(q.enqueued_at, $1)) AS hidden,
+            count(*) FILTER (
+                WHERE q.vt > greatest(q.enqueued_at, $1) AND q.last_read_at IS NOT NULL
+            ) AS leased,
+            count(*) FILTER (WHERE q.vt <= greatest(q.enqueued_at, $1) AND %s) AS dead,
+            min(q.enqueued_at) AS oldest,
+            max(q.enqueued_at) AS newest,
+            coalesce((SELECT s.last_value FROM %s AS s WHERE s.is_called), 0) AS last_id
+        FROM %s AS q
+        $sql$,
+        queue_name, pgmq._is_dead_row(relation, policy),
+        pg_get_serial_sequence(relation::text, 'msg_id'),
+        -- If the table has no page, neither the table nor its indexes need to be opened.
+        CASE
+            WHEN pg_relation_size(relation) > 0 THEN relation::text
+            ELSE '(SELECT (null::pgmq.message_record).* WHERE false)'
+        END
     );
+END
+$$;
+COMMENT ON FUNCTION pgmq._counting(text, regclass, pgmq.policy) IS
+'The statement that counts the messages of a short table; $1 is the time.';
 
-    -- An acknowledged lease leaves a dead index entry at a future time, which no mark can pass.
-    -- While vacuum cannot remove such entries, only the parked messages that are due are counted.
-    IF pgmq._dead_rows(v_table) > 10 * v_exact THEN
-        v_until := clock_timestamp();
+CREATE OR REPLACE FUNCTION pgmq._lengths(
+    queue_name text,
+    relation regclass,
+    policy pgmq.policy,
+    OUT visible bigint,
+    OUT dead bigint,            -- visible but for the policy: expired, or received too often
+    OUT delayed bigint,
+    OUT in_flight bigint,
+    OUT oldest timestamptz,
+    OUT newest timestamptz,
+    OUT last_id bigint
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    v_name text;
+    v_total bigint;
+    v_hidden bigint;
+BEGIN
+    IF NOT pgmq._is_short(relation) THEN
+        SELECT l.* INTO visible, dead, delayed, in_flight, oldest, newest, last_id
+        FROM pgmq._estimated_lengths(queue_name, relation, policy) AS l;
+        RETURN;
     END IF;
+    EXECUTE pgmq._counting(queue_name, relation, policy)
+    INTO v_name, v_total, v_hidden, in_flight, dead, oldest, newest, last_id
+    USING clock_timestamp();
+    visible := v_total - v_hidden - dead;
+    delayed := v_hidden - in_flight;
+END
+$$;
+COMMENT ON FUNCTION pgmq._lengths(text, regclass, pgmq.policy) IS
+'How many messages of a queue are in which state, and their ages: counted if few, else estimated.';
 
-    -- Ready and parked messages are counted from the live ends of their indexes, up to v_exact
-    -- and one more.
+CREATE OR REPLACE FUNCTION pgmq._estimated_lengths(
+    queue_name text,
+    relation regclass,
+    policy pgmq.policy,
+    OUT visible bigint,
+    OUT dead bigint,            -- visible but for the policy: expired, or received too often
+    OUT delayed bigint,
+    OUT in_flight bigint,
+    OUT oldest timestamptz,
+    OUT newest timestamptz,
+    OUT last_id bigint
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_exact CONSTANT bigint := 10000;
+    v_as_of CONSTANT timestamptz := clock_timestamp();
+    v_is_dead CONSTANT text := pgmq._is_dead_row(relation, policy);
+    v_sample record;
+    v_counts_hidden boolean;
+    v_counts_visible boolean;
+    -- What was counted: of the visible messages, and of the hidden ones.
+    v_ready bigint;
+    v_due bigint;
+    v_dead bigint;
+    v_hidden bigint;
+    v_leased bigint;
+BEGIN
+    -- Two comparisons, of which the first decides, cost less than one with greatest().
+    SELECT s.is_whole, s.total, s.met[1] AS hidden, s.met[2] AS leased, s.met[3] AS dead
+    INTO v_sample
+    FROM pgmq._sample(
+        relation, null,
+        ARRAY[
+            'q.vt > $1 AND q.vt > q.enqueued_at',
+            'q.vt > $1 AND q.vt > q.enqueued_at AND q.last_read_at IS NOT NULL',
+            CASE WHEN v_is_dead = 'false' THEN v_is_dead
+                ELSE format('(q.vt <= $1 OR q.vt <= q.enqueued_at) AND %s', v_is_dead) END
+        ],
+        v_as_of
+    ) AS s;
+    last_id := coalesce(
+        pgmq._sequence_value(pg_get_serial_sequence(relation::text, 'msg_id')::regclass), 0
+    );
+    visible := v_sample.total - v_sample.hidden - v_sample.dead;
+    dead := v_sample.dead;
+    in_flight := v_sample.leased;
+    delayed := v_sample.hidden - v_sample.leased;
+
+    -- What seems to be few is counted from the live ends of the two indexes. An acknowledged lease
+    -- leaves a dead entry at a future time, which no mark can pass: while vacuum cannot remove such
+    -- entries, hidden messages are not looked for.
+    v_counts_visible := v_sample.total - v_sample.hidden <= 1.5 * v_exact;
+    v_counts_hidden := pgmq._dead_rows(relation) <= 10 * v_exact;
     EXECUTE format(
         $sql$
         SELECT
-            count(*) FILTER (WHERE m.vt <= m.enqueued_at),
-            count(*) FILTER (WHERE m.vt > m.enqueued_at),
-            count(*) FILTER (WHERE m.vt > m.enqueued_at AND m.vt <= clock_timestamp()),
-            count(*) FILTER (WHERE m.is_dead AND m.vt <= clock_timestamp()),
+            count(*) FILTER (WHERE m.kind = 'ready'),
+            count(*) FILTER (WHERE m.kind = 'due'),
+            count(*) FILTER (WHERE m.is_dead),
+            count(*) FILTER (WHERE m.kind = 'hidden'),
+            count(*) FILTER (WHERE m.kind = 'hidden' AND m.last_read_at IS NOT NULL),
             min(m.enqueued_at),
-            max(m.enqueued_at),
-            min(m.msg_id),
-            min(m.msg_id) FILTER (WHERE m.vt <= m.enqueued_at),
-            max(m.msg_id) FILTER (WHERE m.vt <= m.enqueued_at)
+            max(m.enqueued_at)
         FROM (
             (
-                SELECT q.msg_id, q.enqueued_at, q.vt, %2$s AS is_dead FROM %1$s AS q
+                SELECT 'ready' AS kind, q.enqueued_at, q.last_read_at, %2$s AS is_dead
+                FROM %1$s AS q
                 WHERE q.vt <= q.enqueued_at AND q.msg_id >= $2
-                ORDER BY q.msg_id LIMIT $1 + 1
+                ORDER BY q.msg_id
+                LIMIT $4
             )
             UNION ALL
             (
-                SELECT q.msg_id, q.enqueued_at, q.vt, %2$s AS is_dead FROM %1$s AS q
-                WHERE q.vt > q.enqueued_at AND q.vt BETWEEN $3 AND $6
-                ORDER BY q.vt LIMIT $1 + 1
+                SELECT 'due', q.enqueued_at, q.last_read_at, %2$s
+                FROM %1$s AS q
+                WHERE q.vt > q.enqueued_at AND q.vt BETWEEN $3 AND $1
+                ORDER BY q.vt
+                LIMIT $4
+            )
+            UNION ALL
+            (
+                SELECT 'hidden', q.enqueued_at, q.last_read_at, false
+                FROM %1$s AS q
+                WHERE q.vt > q.enqueued_at AND q.vt > $1
+                ORDER BY q.vt
+                LIMIT $5
+            )
+            UNION ALL
+            (
+                SELECT 'last', q.enqueued_at, null, false
+                FROM %1$s AS q
+                WHERE q.msg_id > %3$s
+                ORDER BY q.msg_id DESC
+                LIMIT 1
             )
         ) AS m
         $sql$,
-        v_table,
-        CASE WHEN v_policy.max_receives IS NULL AND v_policy.message_ttl IS NULL THEN 'false'
-            ELSE format(
-                'pgmq._is_dead(q.read_ct, q.enqueued_at, %s, clock_timestamp(), $4, $5)',
-                -- A header may hold a time-to-live, but a role that monitors may not see headers.
-                CASE WHEN has_column_privilege(v_table, 'headers', 'SELECT') THEN 'q.headers'
-                    ELSE 'null' END
-            )
-        END
-    ) INTO v_ready, v_parked, v_due, v_dead, v_oldest, v_newest, v_first, v_first_ready,
-        v_last_ready
-    USING v_exact,
+        relation, v_is_dead, last_id - v_exact
+    ) INTO v_ready, v_due, v_dead, v_hidden, v_leased, oldest, newest
+    USING
+        v_as_of,
         coalesce(
             pgmq._sequence_value(
                 format('pgmq.%I', pgmq._relation_name('ready_mark', queue_name))::regclass
@@ -117,133 +323,33 @@ BEGIN
             ),
             0
         ) / 1e6),
-        v_policy.max_receives, v_policy.message_ttl,
-        v_until;
-    v_is_counted := v_parked <= v_exact AND v_until = 'infinity';
-    v_length := v_ready + v_parked;
-    v_visible := v_ready + v_due - v_dead;
-
-    IF v_ready > v_exact OR NOT v_is_counted THEN
-        -- Assume that ready messages are as dense among the later ids as among the counted ones.
-        v_all_ready := CASE
-            WHEN v_ready > v_exact THEN (
-                v_ready::double precision * (greatest(v_last, v_last_ready) - v_first_ready + 1)
-                / (v_last_ready - v_first_ready + 1)
-            )::bigint
-            ELSE v_ready
+        CASE WHEN v_counts_visible THEN v_exact + 1 ELSE 1 END,
+        CASE
+            WHEN NOT v_counts_hidden THEN 0
+            WHEN v_sample.hidden <= 1.5 * v_exact THEN v_exact + 1
+            ELSE 100
         END;
-        v_length := greatest(v_length, CASE
-            WHEN pgmq._is_counted(v_table, (
-                SELECT min(m.created_at) FROM pgmq.meta AS m
-                WHERE lower(m.queue_name) = lower(metrics.queue_name)
-            )) THEN pgmq._estimated_rows(v_table)
-            WHEN v_is_counted THEN v_parked + v_all_ready
-            -- Estimated from the size of the table, but no more than there are ids.
-            ELSE least(
-                pgmq._planned_rows(format('SELECT FROM %s', v_table)), v_last - v_first + 1
-            )
-        END);
-        IF v_is_counted THEN
-            v_visible := v_length - (v_parked - v_due) - v_dead;
-        ELSIF v_until < 'infinity' AND v_due <= v_exact THEN
-            v_visible := least(v_length, v_all_ready + v_due) - v_dead;
-        ELSIF v_ready > v_exact OR v_due > v_exact THEN
-            -- Estimated from the share of visible messages that the last ANALYZE saw.
-            v_visible := greatest(v_visible, least(v_length, pgmq._planned_rows(
-                format('SELECT FROM %s AS q WHERE q.vt <= %L', v_table, clock_timestamp())
-            )));
-        END IF;
-        IF v_until = 'infinity' THEN
-            EXECUTE format(
-                'SELECT q.enqueued_at FROM %s AS q ORDER BY q.msg_id DESC LIMIT 1', v_table
-            ) INTO v_newest;
-        ELSE
-            EXECUTE format(
-                'SELECT least($2, min(q.enqueued_at)), greatest($3, max(q.enqueued_at))'
-                ' FROM %s AS q WHERE q.msg_id > $1',
-                v_table
-            ) INTO v_oldest, v_newest USING v_last - v_exact, v_oldest, v_newest;
+    IF v_sample.is_whole THEN
+        RETURN;
+    END IF;
+    IF v_counts_visible THEN
+        IF greatest(v_ready, v_due) <= v_exact
+            OR v_ready + v_due > visible + dead
+        THEN
+            visible := v_ready + v_due - v_dead;
+            dead := v_dead;
         END IF;
     END IF;
-
-    RETURN ROW(
-        queue_name,
-        v_length,
-        extract(epoch FROM now() - v_newest)::integer,
-        extract(epoch FROM now() - v_oldest)::integer,
-        v_last,
-        now(),
-        v_visible,
-        CASE
-            WHEN v_default IS NOT NULL THEN pgmq._default_rows(v_table, v_exact)
-            WHEN pgmq._partition_column(v_table::text) IS NOT NULL THEN 0
-        END
-    )::pgmq.metrics_result;
-END
-$$;
-COMMENT ON FUNCTION pgmq.metrics(text) IS
-'Return what a queue holds: how many messages, how many of these are visible, and their ages.
-
-queue_length counts all messages, queue_visible_length the visible ones. Expired messages, and those
-that were received too often, do not count as visible. Both numbers are exact up to 10,000 ready and
-10,000 parked messages. Beyond that they are estimated, so that the cost does not grow with the
-queue: from statistics, or from ids and the size of the table if a crash or pg_upgrade has left no
-statistics.
-
-While vacuum has yet to remove more than 100,000 dead rows, messages that are not due are estimated,
-too. The ages are then those of the visible messages and of the last 10,000.
-
-Ages are in seconds, null when the queue is empty. total_messages is the last msg_id drawn.
-default_partition_length is the number of messages in the default partition of a partitioned queue,
-null for other queues. Needs SELECT on the queue''s table and sequences.
-
-The lengths of a stream are how many messages it keeps, whichever groups have read them: exact up to
-10,000, and then estimated from statistics, or from msg_ids. For what a group has yet to read, see
-list_groups. total_messages leaves out the msg_ids that were passed over at the end of segments.';
-
-CREATE OR REPLACE FUNCTION pgmq._small_metrics(queue_name text, relation regclass)
-RETURNS pgmq.metrics_result
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET jit = off
-AS $$
-DECLARE
-    v_name CONSTANT text := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
-    v_size CONSTANT bigint := pg_relation_size(relation);
-    v_metrics pgmq.metrics_result;
-BEGIN
-    IF v_size > 64 * current_setting('block_size')::integer
-        OR (SELECT c.relkind FROM pg_class AS c WHERE c.oid = relation) <> 'r'
+    IF v_counts_hidden AND v_sample.hidden <= 1.5 * v_exact
+        AND (v_hidden <= v_exact OR v_hidden > v_sample.hidden)
     THEN
-        RETURN null;
+        in_flight := v_leased;
+        delayed := v_hidden - v_leased;
     END IF;
-    -- All in one statement: with thousands of queues, the number of statements makes the time.
-    EXECUTE format(
-        $sql$
-        SELECT
-            count(*),
-            extract(epoch FROM now() - max(q.enqueued_at))::integer,
-            extract(epoch FROM now() - min(q.enqueued_at))::integer,
-            coalesce((SELECT s.last_value FROM %s AS s WHERE s.is_called), 0),
-            count(*) FILTER (WHERE q.vt <= greatest(q.enqueued_at, clock_timestamp()))
-        FROM %s AS q
-        $sql$,
-        pg_get_serial_sequence(v_name, 'msg_id'),
-        -- If the table has no page, neither the table nor its indexes need to be opened.
-        CASE
-            WHEN v_size > 0 THEN v_name
-            ELSE '(SELECT NULL::timestamptz AS enqueued_at, NULL::timestamptz AS vt WHERE false)'
-        END
-    ) INTO
-        v_metrics.queue_length, v_metrics.newest_msg_age_sec, v_metrics.oldest_msg_age_sec,
-        v_metrics.total_messages, v_metrics.queue_visible_length;
-    v_metrics.queue_name := queue_name;
-    v_metrics.scrape_time := now();
-    RETURN v_metrics;
 END
 $$;
-COMMENT ON FUNCTION pgmq._small_metrics(text, regclass) IS
-'The metrics of a queue whose policy lets no message die; null unless its table is small and whole.';
+COMMENT ON FUNCTION pgmq._estimated_lengths(text, regclass, pgmq.policy) IS
+'What _lengths() says of a long table: counted from the ends of the indexes, or by a sample.';
 
 CREATE OR REPLACE FUNCTION pgmq._sequence_value(sequence regclass)
 RETURNS bigint
@@ -270,36 +376,32 @@ AS $$
 DECLARE
     v_exact CONSTANT bigint := 10000;
     v_table CONSTANT regclass := pgmq._queue_table(queue_name);
-    v_last CONSTANT bigint := coalesce(
-        pgmq._sequence_value(pg_get_serial_sequence(v_table::text, 'msg_id')::regclass), 0
-    );
-    v_first bigint;
     v_oldest timestamptz;
     v_newest timestamptz;
     v_metrics pgmq.metrics_result;
 BEGIN
     EXECUTE format(
         $sql$
-        SELECT count(*), min(m.msg_id), (array_agg(m.enqueued_at ORDER BY m.msg_id))[1]
+        SELECT count(*), (array_agg(m.enqueued_at ORDER BY m.msg_id))[1]
         FROM (
             SELECT q.msg_id, q.enqueued_at FROM %s AS q ORDER BY q.msg_id LIMIT $1 + 1
         ) AS m
         $sql$,
         v_table
-    ) INTO v_metrics.queue_length, v_first, v_oldest USING v_exact;
+    ) INTO v_metrics.queue_length, v_oldest USING v_exact;
     EXECUTE format('SELECT q.enqueued_at FROM %s AS q ORDER BY q.msg_id DESC LIMIT 1', v_table)
     INTO v_newest;
     IF v_metrics.queue_length > v_exact THEN
-        v_metrics.queue_length := greatest(v_metrics.queue_length, CASE
-            WHEN pgmq._is_counted(v_table, pgmq._created_at(v_table))
-                THEN pgmq._estimated_rows(v_table)
-            ELSE pgmq._messages_between(queue_name, v_first - 1, v_last)
-        END);
+        v_metrics.queue_length := greatest(v_metrics.queue_length, (
+            SELECT s.total FROM pgmq._sample(v_table, null, '{false,false,false}', now()) AS s
+        ));
     END IF;
     v_metrics.queue_name := queue_name;
     v_metrics.newest_msg_age_sec := extract(epoch FROM now() - v_newest);
     v_metrics.oldest_msg_age_sec := extract(epoch FROM now() - v_oldest);
-    v_metrics.total_messages := v_last - (
+    v_metrics.total_messages := coalesce(
+        pgmq._sequence_value(pg_get_serial_sequence(v_table::text, 'msg_id')::regclass), 0
+    ) - (
         SELECT p.skipped_ids FROM pgmq.partitioning AS p
         WHERE lower(p.queue_name) = lower(_stream_metrics.queue_name) AND NOT p.is_archive
     );
@@ -313,4 +415,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._stream_metrics(text) IS
-'The metrics of a stream: how many messages it keeps, whichever groups have read them, and their ages.';
+'The metrics of a stream: how many messages it keeps, whoever has read them, and their ages.';

@@ -33,9 +33,9 @@ COMMENT ON FUNCTION pgmq.await(text, integer) IS
 
 The session listens to the channel pgmq.q_<queue>.READY from now on, and commits announce new
 messages there for so many seconds (1 to 3600). The result is the time when the next message falls
-due (of a stream: when the lease of a lane ends), or when the seconds are over. It is a tenth of a
-second from now while other transactions have not committed what they did with the queue, or hold
-visible messages.
+due (of a stream: when the lease of a lane ends) and a rate_limit lets it through, when a schedule
+has one to send, or when the seconds are over. It is a tenth of a second from now while other
+transactions have not committed what they did with the queue, or hold visible messages.
 
 After this call commit, look once more, and only then wait for a notification or that time. Raises
 an error unless enable_wakeups was called.';

@@ -12,8 +12,9 @@ DECLARE
     v_found jsonb;
 BEGIN
     FOREACH v_part IN ARRAY ARRAY[
-        'horizon', 'settings', 'tables', 'compiled', 'pinned', 'relations', 'queues', 'archives',
-        'partitions', 'streams', 'channels', 'notifications', 'statistics'
+        'horizon', 'settings', 'tables', 'compiled', 'pinned', 'paused', 'relations', 'queues',
+        'archives', 'partitions', 'streams', 'channels', 'schedules', 'notifications',
+        'statistics'
     ] LOOP
         FOR v_attempt IN 1..10 LOOP
             BEGIN
@@ -61,12 +62,14 @@ The findings are:
 - transactions and slots that keep vacuum from its work (for longer than the setting
   pgmq.doctor_patience, 5 min unless set), dead rows and bloat, settings of autovacuum that will not
   keep up, and statistics that a crash or pg_upgrade has lost;
+- queues that are paused;
 - functions, tables, indexes and marks that are missing, stale or lag;
 - channels that are dead or answer nothing, and a queue of notifications that fills up;
 - messages in default partitions or dropped unread by retention, partitions that are created or
   dropped too late, and the transactions that are in their way;
 - transactions that keep the groups of a stream from what was sent, and groups that keep old
   segments, fail again and again, or have lost their positions;
+- schedules whose messages are late or cannot be sent;
 - dead letters that pile up, messages whose msg_id is in the archive already, and archives that only
   grow.
 

@@ -64,6 +64,7 @@ COMMENT ON FUNCTION pgmq.maintain(text) IS
 - The low-water marks are corrected, as is needed after a restore or a takeover from logical
   replication.
 - Partitions of partitioned queues are added, filled and dropped.
+- Messages that are due by schedules are sent.
 - Dead channels are closed.
 
 Returns how many messages and keys were moved or removed, all in one transaction. If the locks do

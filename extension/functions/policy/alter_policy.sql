@@ -10,6 +10,13 @@ CREATE OR REPLACE FUNCTION pgmq.alter_policy(
     dedup_window interval DEFAULT null,
     max_in_flight integer DEFAULT null,
     ack_archives boolean DEFAULT null,
+    rate_limit integer DEFAULT null,
+    rate_interval interval DEFAULT null,
+    rate_burst integer DEFAULT null,
+    max_in_flight_per_group integer DEFAULT null,
+    dedup_scope text DEFAULT null,
+    priorities boolean DEFAULT null,
+    priority_ageing interval DEFAULT null,
     clear text[] DEFAULT '{}'
 )
 RETURNS void
@@ -47,13 +54,20 @@ BEGIN
             'archive_retention', archive_retention,
             'dedup_window', dedup_window,
             'max_in_flight', max_in_flight,
-            'ack_archives', ack_archives
+            'ack_archives', ack_archives,
+            'rate_limit', rate_limit,
+            'rate_interval', rate_interval,
+            'rate_burst', rate_burst,
+            'max_in_flight_per_group', max_in_flight_per_group,
+            'dedup_scope', dedup_scope,
+            'priorities', priorities,
+            'priority_ageing', priority_ageing
         ))
     );
     PERFORM pgmq._replace_policy(v_policy);
 END
 $$;
-COMMENT ON FUNCTION pgmq.alter_policy(text, integer, text, interval, interval, double precision, interval, interval, interval, integer, boolean, text[]) IS
+COMMENT ON FUNCTION pgmq.alter_policy(text, integer, text, interval, interval, double precision, interval, interval, interval, integer, boolean, integer, interval, integer, integer, text, boolean, interval, text[]) IS
 'Change options of a queue''s policy; those that are left out, or null, stay as they are.
 
 clear names options to turn off, such as ARRAY[''message_ttl'']; an option that is also given gets

@@ -4,7 +4,7 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     PERFORM pgmq._check_other_queue(queue_name, to_queue);
-    RETURN pgmq._move(queue_name, ARRAY[msg_id], to_queue, false);
+    RETURN pgmq._move(queue_name, ARRAY[msg_id], to_queue, false, null, 0, null);
 END
 $$;
 COMMENT ON FUNCTION pgmq.move(text, bigint, text) IS

@@ -14,25 +14,26 @@ BEGIN
     END IF;
     EXECUTE format('GRANT USAGE, CREATE ON SCHEMA pgmq TO %I', role_name);
     EXECUTE format(
-        'GRANT INSERT, DELETE ON pgmq.meta, pgmq.policy, pgmq.topic_bindings, pgmq.exchange,'
-        ' pgmq.binding TO %I', role_name
+        'GRANT INSERT, DELETE ON pgmq.meta, pgmq.policy, pgmq.paused, pgmq.topic_bindings,'
+        ' pgmq.exchange, pgmq.binding TO %I', role_name
     );
     EXECUTE format(
         'GRANT INSERT, UPDATE, DELETE ON pgmq.partitioning, pgmq.stream_group, pgmq.stream_segment'
         ' TO %I', role_name
     );
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON pgmq.schedule TO %I', role_name);
 END
 $$;
 COMMENT ON FUNCTION pgmq.grant_create(text) IS
 'Let a role create queues of every kind, and do everything with its own queues.
 
-That includes policies, indexes, notifications, bindings, grants, maintain and drop. The role can
-also create and drop exchanges, and change bindings. (If pg_partman is installed, partitioned queues
-need that extension''s grants, too.)
+That includes policies, indexes, notifications, bindings, schedules, grants, maintain and drop. The
+role can also create and drop exchanges, and change bindings. (If pg_partman is installed,
+partitioned queues need that extension''s grants, too.)
 
 The role must be trusted with all queues. A role that may create anything in the schema pgmq could
-put functions there that others would call. It may also write to the tables that list queues and
-bindings.
+put functions there that others would call. It may also write to the tables that list queues,
+bindings and schedules.
 
 Only the owner of the schema may call this. Raises an error for anybody else, and for an unknown
 role.';

@@ -9,7 +9,8 @@ BEGIN
     PERFORM pgmq._grant_schema(role_name);
     IF pgmq._is_stream(v_on.queue) THEN
         EXECUTE format(
-            'GRANT SELECT (msg_id, enqueued_at, key_hash) ON %s TO %I', v_on.queue, role_name
+            'GRANT SELECT (ctid, msg_id, enqueued_at, key_hash) ON %s TO %I', v_on.queue,
+            role_name
         );
         EXECUTE format(
             'GRANT SELECT ON pgmq.%I TO %I', pgmq._relation_name('lane', queue_name), role_name
@@ -17,8 +18,12 @@ BEGIN
         PERFORM pgmq._show_lanes(queue_name, role_name, null);
     ELSE
         EXECUTE format(
-            'GRANT SELECT (msg_id, read_ct, enqueued_at, last_read_at, vt) ON %s TO %I',
+            'GRANT SELECT (ctid, msg_id, read_ct, enqueued_at, last_read_at, vt) ON %s TO %I',
             v_on.queue, role_name
+        );
+        EXECUTE format(
+            'GRANT SELECT (ctid, msg_id, enqueued_at, archived_at) ON %s TO %I',
+            v_on.archive, role_name
         );
     END IF;
     EXECUTE format('GRANT SELECT ON SEQUENCE %s TO %I', v_on.ids, role_name);

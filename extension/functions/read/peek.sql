@@ -60,13 +60,19 @@ BEGIN
         CASE WHEN v_has_dead THEN
             ' AND NOT pgmq._is_dead(m.read_ct, m.enqueued_at, m.headers, $2, $3, $4)'
         END,
-        ' ORDER BY m.msg_id LIMIT $5'
+        ' ORDER BY ',
+        CASE WHEN v_policy.priorities
+            THEN 'pgmq._precedence(m.headers, m.enqueued_at, $6), '
+        END,
+        'm.msg_id LIMIT $5'
     )
-    USING v_ids, v_now, v_policy.max_receives, v_policy.message_ttl, v_quantity;
+    USING
+        v_ids, v_now, v_policy.max_receives, v_policy.message_ttl, v_quantity,
+        v_policy.priority_ageing;
 END
 $$;
 COMMENT ON FUNCTION pgmq.peek(text, integer, jsonb) IS
 'Return the messages that a read would return, without leasing or locking them.
 
-They come in msg_id order, and read_ct stays as it is. Null qty means all. Of a stream, these are
+They come in the same order, and read_ct stays as it is. Null qty means all. Of a stream, these are
 the first messages that it still has, no matter which groups have read them.';

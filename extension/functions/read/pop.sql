@@ -21,5 +21,7 @@ $$;
 COMMENT ON FUNCTION pgmq.pop(text, integer) IS
 'Read and delete up to qty visible messages at once, smallest msg_id first, in msg_id order.
 
+On a queue with the policy priorities, the highest come first, and the smallest msg_id of these.
+
 Null qty means all. If the transaction rolls back, the messages are there again. If the client dies
 after the commit, they are lost.';

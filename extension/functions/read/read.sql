@@ -34,5 +34,7 @@ Each message is hidden for vt seconds from now, and its read_ct goes up by one. 
 less it stays visible. Null qty means no limit. A read never waits for a message that another
 transaction holds.
 
+On a queue with the policy priorities, the highest come first, and the smallest msg_id of these.
+
 With conditional, only messages that contain that JSON (operator @>) are taken. Finding them takes a
 search.';

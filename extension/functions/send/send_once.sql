@@ -30,9 +30,14 @@ message may have been deleted since; only if its transaction was rolled back doe
 its transaction is still open, the call waits for the end of it. A key has up to 1024 bytes and must
 not be null. It is stored in the header x-pgmq-dedup-id.
 
-Raises object_not_in_prerequisite_state for a queue without a dedup_window (see set_policy). Under
-REPEATABLE READ and SERIALIZABLE, raises serialization_failure if the first message was committed
-after the transaction''s snapshot was taken.';
+With the dedup_scope pending, a key is taken until its message has left the queue, in whatever way
+and however long that takes, and until the dedup_window is over, if there is one. The message has
+left once the transaction that removes it has committed; nobody waits for that.
+
+Raises object_not_in_prerequisite_state for a queue that has neither a dedup_window nor the
+dedup_scope pending (see set_policy). Under REPEATABLE READ and SERIALIZABLE, raises
+serialization_failure if the first message was committed after the transaction''s snapshot was
+taken, or, while it is pending, has been changed or removed since.';
 
 -- An argument without a type (a literal, or a parameter of many drivers) would be ambiguous between
 -- the overloads with jsonb and jsonb[]. For such arguments Postgres prefers the one with text.

@@ -61,3 +61,44 @@ keep_unread (null: true): retention drops no segment that the group has yet to r
 
 Only the owner of the stream may call this. If the group exists, this only raises a notice, and
 changes no option.';
+
+CREATE OR REPLACE FUNCTION pgmq.create_group(
+    stream_name text,
+    group_name text,
+    start bigint,
+    lanes integer DEFAULT 1,
+    max_deliveries integer DEFAULT null,
+    dead_letter_queue text DEFAULT null,
+    keep_unread boolean DEFAULT true
+)
+RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pgmq.create_group(
+        stream_name, group_name, start::text, lanes, max_deliveries, dead_letter_queue, keep_unread
+    )
+$$;
+COMMENT ON FUNCTION pgmq.create_group(text, text, bigint, integer, integer, text, boolean) IS
+'Create a group that begins with a msg_id: the same as with that as a text.';
+
+CREATE OR REPLACE FUNCTION pgmq.create_group(
+    stream_name text,
+    group_name text,
+    start timestamptz,
+    lanes integer DEFAULT 1,
+    max_deliveries integer DEFAULT null,
+    dead_letter_queue text DEFAULT null,
+    keep_unread boolean DEFAULT true
+)
+RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+AS $$
+    SELECT pgmq.create_group(
+        stream_name, group_name, start::text, lanes, max_deliveries, dead_letter_queue, keep_unread
+    )
+$$;
+COMMENT ON FUNCTION pgmq.create_group(text, text, timestamptz, integer, integer, text, boolean) IS
+'Create a group that begins with a time: the same as with that as a text.';

@@ -25,6 +25,7 @@ BEGIN
         v_left := extract(epoch FROM v_deadline - clock_timestamp());
         EXIT WHEN v_left <= '0';
         PERFORM pg_sleep(least(v_pause, v_left));
+        PERFORM pg_relation_size('pgmq.paused'::regclass);      -- see _poll
     END LOOP;
 END
 $$;

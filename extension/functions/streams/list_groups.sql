@@ -29,7 +29,6 @@ DECLARE
     v_lane_table regclass;
     v_lanes record;
     v_lag record;
-    v_held record;
 BEGIN
     IF stream_name IS NOT NULL THEN
         PERFORM pgmq._compiled('fetch', stream_name);   -- an error unless it is a stream
@@ -60,32 +59,29 @@ BEGIN
             FROM pgmq._lanes(v_group.queue_name, v_group.group_name) AS l;
             CONTINUE WHEN v_lanes.done IS NULL;         -- not for the caller
             SELECT l.* INTO v_lag FROM pgmq._lag(v_group.queue_name, v_lanes.done) AS l;
-            SELECT
-                sum(pg_total_relation_size(p.partition))::bigint AS bytes,
-                min(s.old_since) AS since
-            INTO v_held
-            FROM pgmq._ended_segments(v_group.queue_name) AS s
-            INNER JOIN pgmq._partitions(pgmq._queue_table(v_group.queue_name)) AS p
-                ON s.first_id = p.first_key
-            WHERE v_group.keep_unread AND s.old_since < clock_timestamp()
-                AND s.last_id > (SELECT min(d.id) FROM unnest(v_lanes.done) AS d (id));
             queue_name := v_group.queue_name;
             group_name := v_group.group_name;
             lanes := v_group.lanes;
             committed := (SELECT min(d.id) FROM unnest(v_lanes.done) AS d (id));
+            IF v_group.keep_unread THEN
+                SELECT h.* INTO held_bytes, held_since
+                FROM pgmq._held_back(v_group.queue_name, committed) AS h;
+            ELSE
+                held_bytes := 0;
+                held_since := null;
+            END IF;
             lag := v_lag.messages;
             lag_seconds := extract(epoch FROM clock_timestamp() - v_lag.oldest);
             leased_lanes := v_lanes.leased;
             failing_lanes := v_lanes.failing;
             error := v_lanes.error;
             waits_for := CASE WHEN v_lag.messages > 0 THEN (
-                SELECT w.holder FROM pgmq._open_writer(v_group.queue_name) AS w
+                SELECT w.holder
+                FROM pgmq._open_writer(pgmq._queue_table(v_group.queue_name), '1 second') AS w
             ) END;
             max_deliveries := v_group.max_deliveries;
             dead_letter_queue := v_group.dead_letter_queue;
             keep_unread := v_group.keep_unread;
-            held_bytes := coalesce(v_held.bytes, 0);
-            held_since := v_held.since;
             created_at := v_group.created_at;
             RETURN NEXT;
         EXCEPTION
@@ -108,7 +104,7 @@ COMMENT ON FUNCTION pgmq.list_groups(text) IS
 'The groups of a stream (null: of all streams): how far each has read, and what it keeps.
 
 committed: everything up to this msg_id is committed, in all lanes. lag: how many messages are not,
-counted up to 10,000, and then by msg_ids, rolled back ones included. lag_seconds: the age of the
+counted up to 1,000, and then by msg_ids, rolled back ones included. lag_seconds: the age of the
 oldest of them, null if there is none. leased_lanes: how many are leased right now. failing_lanes
 and error: how many have failed with what comes next, and why. waits_for: a transaction that has
 sent to the stream and has been open for a second, so that nothing behind it can be read; null
@@ -130,7 +126,7 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_exact CONSTANT bigint := 10000;
+    v_exact CONSTANT bigint := 1000;
     v_looked bigint;
     v_last bigint;
 BEGIN
@@ -164,39 +160,3 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._lag(text, bigint[]) IS
 'How many messages of a stream are behind these positions of lanes, and the time of the oldest.';
-
-CREATE OR REPLACE FUNCTION pgmq._open_writer(
-    queue_name text,
-    OUT holder text,
-    OUT since timestamptz,
-    OUT fix text
-)
-LANGUAGE sql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT
-        CASE
-            WHEN l.pid IS NULL THEN 'a prepared transaction'
-            ELSE concat(
-                format('process %s (user "%s", %s)', l.pid, a.usename, a.state),
-                to_char(a.xact_start, '" since "YYYY-MM-DD HH24:MI:SS TZ')
-            )
-        END,
-        a.xact_start,
-        CASE
-            WHEN l.pid IS NULL THEN 'End it: see pg_prepared_xacts.'
-            ELSE format('SELECT pg_terminate_backend(%s)', l.pid)
-        END
-    FROM pg_locks AS l
-    LEFT JOIN pg_stat_activity AS a ON l.pid = a.pid
-    WHERE l.locktype = 'relation' AND l.relation = pgmq._queue_table(queue_name)
-        AND l.mode = 'RowExclusiveLock' AND l.pid IS DISTINCT FROM pg_backend_pid()
-        AND l.database = (
-            SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
-        )
-        AND (a.xact_start > clock_timestamp() - interval '1 second') IS NOT TRUE
-    ORDER BY a.xact_start NULLS FIRST
-    LIMIT 1
-$$;
-COMMENT ON FUNCTION pgmq._open_writer(text) IS
-'The oldest transaction that has written to a stream and has been open for more than a second.';

@@ -27,3 +27,24 @@ as the group, and takes effect when the transaction commits.
 The owner of the stream and roles with grant_fetch for the group may call this. Raises an error for
 an unknown group, for a msg_id that the stream has not reached, and in a REPEATABLE READ or
 SERIALIZABLE transaction.';
+
+CREATE OR REPLACE FUNCTION pgmq.seek(stream_name text, group_name text, start bigint)
+RETURNS bigint
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pgmq.seek(stream_name, group_name, start::text)
+$$;
+COMMENT ON FUNCTION pgmq.seek(text, text, bigint) IS
+'Have a group read from a msg_id on: the same as with that msg_id as a text.';
+
+CREATE OR REPLACE FUNCTION pgmq.seek(stream_name text, group_name text, start timestamptz)
+RETURNS bigint
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+AS $$
+    SELECT pgmq.seek(stream_name, group_name, start::text)
+$$;
+COMMENT ON FUNCTION pgmq.seek(text, text, timestamptz) IS
+'Have a group read from a time on: the same as with that time as a text.';

@@ -46,6 +46,9 @@ BEGIN
             RAISE;
         END;
     END IF;
+    --# if paused_reads
+    RETURN v_until;     -- resume() wakes all who wait
+    --# end
     --# if leases
     v_next := pgmq._next(queue_name$policy, v_until);
     IF v_next <= clock_timestamp() THEN
@@ -56,8 +59,20 @@ BEGIN
     SELECT min(l.vt) INTO v_next
     FROM pgmq._lanes(queue_name$policy) AS l
     WHERE l.vt > clock_timestamp();
+    --# if schedules
+    --# unless paused_sends
+    v_next := least(v_next, (
+        SELECT min(CASE
+            WHEN s.next_at > clock_timestamp() THEN s.next_at
+            ELSE clock_timestamp() + v_soon
+        END)
+        FROM pgmq.schedule AS s
+        WHERE lower(s.queue_name) = lower(queue_name$policy)
+    ));
     --# end
-    IF NOT v_sure OR pgmq._writers('pgmq.q_$queue') <> '{}' THEN
+    --# end
+    --# end
+    IF NOT v_sure OR (pgmq._writers('pgmq.q_$queue')).writers <> '{}' THEN
         v_next := least(v_next, clock_timestamp() + v_soon);
     END IF;
     RETURN least(v_until, v_next);

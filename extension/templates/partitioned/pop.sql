@@ -7,12 +7,12 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
---# unless message_ttl
+--# unless rate_limit or priorities or paused_leases or message_ttl
 DECLARE
     v_ids bigint[];
 --# end
 BEGIN
-    --# if message_ttl
+    --# if rate_limit or priorities or paused_leases or message_ttl
     RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
     --# else
     IF pgmq._keeps_snapshot() THEN
@@ -21,6 +21,9 @@ BEGIN
     v_ids := pgmq._front_$queue(quantity);
     IF pg_catalog.cardinality(v_ids) = 0 THEN
         IF pgmq._is_sweep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
+            --# if schedules
+            OR pgmq._is_tick_due('pgmq.tick_due_$queue')
+            --# end
             OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
         THEN
             RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
@@ -40,6 +43,11 @@ BEGIN
         SELECT r.* FROM removed AS r ORDER BY r.msg_id;
     IF pgmq._chance(quantity, 32) THEN
         PERFORM pgmq._tend_$queue();
+    END IF;
+    --# end
+    --# if schedules
+    IF pgmq._is_tick_due('pgmq.tick_due_$queue') THEN
+        PERFORM pgmq._fire(queue_name$policy);
     END IF;
     --# end
 END

@@ -9,12 +9,12 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
---# unless max_in_flight or message_ttl
+--# unless admission or message_ttl or priorities
 DECLARE
     v_ids bigint[];
 --# end
 BEGIN
-    --# if max_in_flight or message_ttl
+    --# if admission or message_ttl or priorities
     RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
     --# else
     IF pgmq._keeps_snapshot() THEN
@@ -23,6 +23,9 @@ BEGIN
     v_ids := pgmq._front_$queue(quantity);
     IF pg_catalog.cardinality(v_ids) = 0 THEN
         IF pgmq._is_sweep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
+            --# if schedules
+            OR pgmq._is_tick_due('pgmq.tick_due_$queue')
+            --# end
             OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
         THEN
             RETURN QUERY
@@ -46,6 +49,11 @@ BEGIN
         SELECT l.* FROM leased AS l ORDER BY l.msg_id;
     IF pgmq._chance(quantity, 32) THEN
         PERFORM pgmq._tend_$queue();
+    END IF;
+    --# end
+    --# if schedules
+    IF pgmq._is_tick_due('pgmq.tick_due_$queue') THEN
+        PERFORM pgmq._fire(queue_name$policy);
     END IF;
     --# end
 END

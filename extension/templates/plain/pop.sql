@@ -7,6 +7,9 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
+    --# if rate_limit or priorities or paused_leases
+    RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
+    --# else
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
         WHERE m.msg_id = ANY (ARRAY(
@@ -45,9 +48,18 @@ BEGIN
     --# end
     IF NOT FOUND AND (
         pgmq._is_sweep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
+        --# if schedules
+        OR pgmq._is_tick_due('pgmq.tick_due_$queue')
+        --# end
         OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
         RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
     END IF;
+    --# end
+    --# if schedules
+    IF pgmq._is_tick_due('pgmq.tick_due_$queue') THEN
+        PERFORM pgmq._fire(queue_name$policy);
+    END IF;
+    --# end
 END
 $$;

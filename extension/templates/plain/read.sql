@@ -3,7 +3,7 @@
 -- those with the smallest msg_id for some seconds, and return them in msg_id order. (The scan of
 -- the primary key for = ANY of an array is in that order, whatever the order of the array; a sort
 -- would cost a tenth of the call.) The long way, _lease(), is common to all queues. It follows if
--- this finds nothing although there is something, if the marks need upkeep, or if max_in_flight has
+-- this finds nothing although there is something, if the marks need upkeep, or if admission has
 -- to be looked at first.
 --
 -- A lease never ends behind the clock, which is read under the table's lock: the parked mark may
@@ -21,7 +21,7 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
-    --# if max_in_flight
+    --# if admission or priorities
     RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
     --# else
     RETURN QUERY
@@ -65,9 +65,17 @@ BEGIN
     --# end
     IF NOT FOUND AND (
         pgmq._is_sweep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
+        --# if schedules
+        OR pgmq._is_tick_due('pgmq.tick_due_$queue')
+        --# end
         OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
         RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
+    END IF;
+    --# end
+    --# if schedules
+    IF pgmq._is_tick_due('pgmq.tick_due_$queue') THEN
+        PERFORM pgmq._fire(queue_name$policy);
     END IF;
     --# end
 END

@@ -1,4 +1,4 @@
---# for max_in_flight
+--# for admission
 -- Choose and lock as many messages as max_in_flight leaves room for, and return their ids: as claim
 -- does, or, if a kind is given, as _fifo_choose() does.
 --
@@ -44,11 +44,28 @@ DECLARE
     v_ids bigint[];
 BEGIN
     ASSERT pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue');
+    --# if paused_leases
+    RETURN '{}'::bigint[];
+    --# end
+    --# if schedules
+    PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
+    IF pgmq._is_tick_due('pgmq.tick_due_$queue') THEN
+        PERFORM pgmq._fire(queue_name$policy);
+    END IF;
+    --# end
     IF v_limit IS NULL THEN         -- it was switched off
+        --# if rate_limit
+        RETURN pgmq._meter_$queue(quantity, condition, coalesce(kind, 'any'), group_name);
+        --# else
+        --# if max_in_flight_per_group
+        RETURN pgmq._share_$queue(quantity, condition, coalesce(kind, 'any'), group_name);
+        --# else
         RETURN CASE
             WHEN kind IS NULL THEN pgmq._claim(queue_name$policy, quantity, condition)
             ELSE pgmq._fifo_choose(queue_name$policy, quantity, kind, group_name)
         END;
+        --# end
+        --# end
     END IF;
     LOCK TABLE ONLY pgmq.q_$queue IN ROW EXCLUSIVE MODE;
     BEGIN
@@ -100,10 +117,20 @@ BEGIN
         quantity := least(quantity, v_limit - v_leased - v_others);
         IF quantity <= 0 THEN
             v_ids := '{}';
+        --# unless rate_limit
+        --# if max_in_flight_per_group
+        ELSIF max_in_flight_per_group$policy IS NOT NULL THEN
+            v_ids := pgmq._share_$queue(quantity, condition, coalesce(kind, 'any'), group_name);
+        --# end
         ELSIF kind IS NULL THEN
             v_ids := pgmq._claim(queue_name$policy, quantity, condition);
+        --# end
         ELSE
+            --# if rate_limit
+            v_ids := pgmq._meter_$queue(quantity, condition, coalesce(kind, 'any'), group_name);
+            --# else
             v_ids := pgmq._fifo_choose(queue_name$policy, quantity, kind, group_name);
+            --# end
         END IF;
         v_own := v_own + cardinality(v_ids);
         IF v_ids <> '{}' AND v_own > v_said THEN

@@ -120,6 +120,11 @@ BEGIN
             last_read_at = CASE WHEN max_in_flight$policy IS NULL THEN m.last_read_at END
         WHERE lookup$partitions(m) AND m.msg_id = ANY (v_dead)
             AND (m.msg_id IN (SELECT u.id FROM unnest(v_moved) AS u (id))) IS NOT TRUE;
+        --# if max_in_flight_per_group
+        UPDATE pgmq.q_$queue AS m
+        SET last_read_at = null
+        WHERE lookup$partitions(m) AND m.msg_id = ANY (v_dead) AND m.last_read_at IS NOT NULL;
+        --# end
         RAISE WARNING '% messages of queue "%" cannot be moved away and are hidden for ten minutes: %',
             cardinality(v_dead) - cardinality(v_moved), queue_name$policy,
             coalesce(v_error, 'the archive has their msg_ids already')

@@ -1,4 +1,4 @@
---# for leases
+--# for unranked
 -- Lock as many visible messages as are wanted beside those that are held already, the smallest
 -- msg_id first, due and ready ones merged. Return how many messages were looked at, and which are
 -- locked. (No more are locked than are wanted: nobody else would get those.) To bound the work, of
@@ -20,6 +20,12 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
+    --# if schedules
+    PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
+    IF pgmq._is_tick_due('pgmq.tick_due_$queue') THEN
+        PERFORM pgmq._fire(queue_name$policy);
+    END IF;
+    --# end
     SELECT
         pg_catalog.cardinality(l.msg_ids),
         ARRAY(

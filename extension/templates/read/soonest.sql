@@ -2,7 +2,7 @@
 -- Return when the first message is visible; null if none is by the given time. The search begins at
 -- the marks or, with since, looks only at messages parked until later times than that. With as_of,
 -- messages that no read would hand out at that time do not count, since they have expired or were
--- received too often; up to 1,000 of them are passed.
+-- received too often; up to 1,000 of them are passed. And the next message of a schedule does.
 CREATE OR REPLACE FUNCTION pgmq._soonest_$queue(
     as_of timestamptz,
     since timestamptz,
@@ -20,6 +20,16 @@ BEGIN
     END IF;
     --# end
     RETURN least(
+        --# if schedules
+        --# unless paused_sends
+        (
+            SELECT min(s.next_at)
+            FROM pgmq.schedule AS s
+            WHERE lower(s.queue_name) = lower(queue_name$policy)
+                AND s.next_at <= until AND as_of IS NOT NULL
+        ),
+        --# end
+        --# end
         (
             SELECT f.vt
             FROM (

@@ -11,7 +11,10 @@ CREATE OR REPLACE FUNCTION pgmq._enqueue_$queue(
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    --# if dedup_window
+    --# if paused_sends
+    PERFORM pgmq._raise_paused(queue_name$policy);
+    --# end
+    --# if dedup
     IF msg_headers ->> 'x-pgmq-dedup-id'::text IS NOT NULL THEN
         SELECT s.msg_id INTO msg_id
         FROM pgmq._sendonce_$queue(msg, msg_headers, visible_at, false) AS s;
@@ -29,6 +32,11 @@ BEGIN
     --# if partitioned
     IF pgmq._chance(1, 256) THEN
         PERFORM pgmq._tend_$queue();
+    END IF;
+    --# end
+    --# if schedules
+    IF pgmq._is_tick_due('pgmq.tick_due_$queue') THEN
+        PERFORM pgmq._fire(queue_name$policy);
     END IF;
     --# end
 END

@@ -1,4 +1,4 @@
---# for dedup_window
+--# for dedup
 -- Return for each of these messages, which this transaction has just stored, the message that
 -- counts as sent with its key. If that is the message itself, it takes the key. If another was
 -- committed meanwhile, the message is removed again. Later senders of the key wait for the end of
@@ -18,14 +18,23 @@ DECLARE
     v_message record;
     v_own xid := pg_current_xact_id()::xid;
     v_counts bigint;
+    --# if pending
+    v_enqueued_at timestamptz;
+    v_is_recent boolean;
+    --# end
 BEGIN
+    --# unless pending
     IF dedup_window$policy IS NULL THEN     -- it was switched off
         RETURN msg_ids;
     END IF;
+    --# end
     FOR v_message IN
         SELECT
             q.msg_id, q.xmin AS stored_by,
             (q.headers ->> 'x-pgmq-dedup-id') COLLATE "C" AS dedup_key
+            --# if pending
+            , q.enqueued_at
+            --# end
         FROM pgmq.q_$queue AS q
         WHERE lookup$partitions(q) AND q.msg_id = ANY (msg_ids)
             AND q.headers ->> 'x-pgmq-dedup-id' IS NOT NULL
@@ -39,6 +48,29 @@ BEGIN
         -- Look again after each attempt: the row that was in the way may be gone.
         LOOP
             v_counts := v_message.msg_id;
+            --# if pending
+            INSERT INTO pgmq.dedup_$queue (dedup_key, msg_id, sent_at, enqueued_at)
+            VALUES (
+                v_message.dedup_key, v_message.msg_id, clock_timestamp(), v_message.enqueued_at
+            )
+            ON CONFLICT DO NOTHING;
+            EXIT WHEN FOUND;
+            SELECT d.msg_id, d.enqueued_at, d.sent_at > clock_timestamp() - dedup_window$policy
+            INTO v_counts, v_enqueued_at, v_is_recent
+            FROM pgmq.dedup_$queue AS d
+            WHERE d.dedup_key = v_message.dedup_key;
+            CONTINUE WHEN NOT FOUND;
+            EXIT WHEN v_is_recent
+                OR (pgmq._pending_$queue(ARRAY[v_counts], ARRAY[v_enqueued_at]))[1] IS NOT NULL;
+            -- That message is gone for good. Another sender may have the key in its place by now.
+            UPDATE pgmq.dedup_$queue AS d
+            SET msg_id = v_message.msg_id,
+                sent_at = clock_timestamp(),
+                enqueued_at = v_message.enqueued_at
+            WHERE d.dedup_key = v_message.dedup_key AND d.msg_id IS NOT DISTINCT FROM v_counts;
+            v_counts := v_message.msg_id;
+            EXIT WHEN FOUND;
+            --# else
             INSERT INTO pgmq.dedup_$queue (dedup_key, msg_id, sent_at)
             VALUES (v_message.dedup_key, v_message.msg_id, clock_timestamp())
             ON CONFLICT DO NOTHING;
@@ -52,6 +84,7 @@ BEGIN
             FROM pgmq.dedup_$queue AS d
             WHERE d.dedup_key = v_message.dedup_key;
             EXIT WHEN FOUND AND v_counts IS NOT NULL;
+            --# end
         END LOOP;
         IF v_counts <> v_message.msg_id THEN
             DELETE FROM pgmq.q_$queue AS m

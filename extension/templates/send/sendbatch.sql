@@ -9,7 +9,10 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
-    --# if dedup_window
+    --# if paused_sends
+    PERFORM pgmq._raise_paused(queue_name$policy);
+    --# end
+    --# if dedup
     IF EXISTS (
         SELECT FROM pg_catalog.unnest(msg_headers) AS u (header)
         WHERE u.header ->> 'x-pgmq-dedup-id'::text IS NOT NULL
@@ -30,6 +33,11 @@ BEGIN
     --# if partitioned
     IF pgmq._chance(pg_catalog.cardinality(msgs), 256) THEN
         PERFORM pgmq._tend_$queue();
+    END IF;
+    --# end
+    --# if schedules
+    IF pgmq._is_tick_due('pgmq.tick_due_$queue') THEN
+        PERFORM pgmq._fire(queue_name$policy);
     END IF;
     --# end
 END

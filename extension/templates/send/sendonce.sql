@@ -1,4 +1,4 @@
---# for dedup_window
+--# for dedup
 -- Store one message unless one with the same key (header x-pgmq-dedup-id) was sent within
 -- dedup_window. Return the id of the one that counts, and whether it is new. (The settings are also
 -- for the functions that this calls.) Without a window, the message is new, or the call fails if
@@ -18,9 +18,14 @@ DECLARE
     v_stored bigint;
 BEGIN
     ASSERT pgmq._may('INSERT', queue_name$policy, 'pgmq.q_$queue');
+    --# if paused_sends
+    PERFORM pgmq._raise_paused(queue_name$policy);
+    --# end
+    --# unless pending
     IF needs_window AND dedup_window$policy IS NULL THEN
         PERFORM pgmq._raise_no_window(queue_name$policy);
     END IF;
+    --# end
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;
@@ -56,5 +61,10 @@ BEGIN
             PERFORM pgmq._upkeep(queue_name$policy, 1);
         END IF;
     END IF;
+    --# if schedules
+    IF pgmq._is_tick_due('pgmq.tick_due_$queue') THEN
+        PERFORM pgmq._fire(queue_name$policy);
+    END IF;
+    --# end
 END
 $$;

@@ -1,4 +1,4 @@
---# for dedup_window
+--# for dedup
 -- Like sendonce, for the messages of an array, in its order. Messages without a key are new. If
 -- several have the same key, only the first of them in the array can be new.
 CREATE OR REPLACE FUNCTION pgmq._sendoncebatch_$queue(
@@ -21,9 +21,14 @@ DECLARE
     v_counts bigint[];  -- what counts in place of these: another sender may have been first
 BEGIN
     ASSERT pgmq._may('INSERT', queue_name$policy, 'pgmq.q_$queue');
+    --# if paused_sends
+    PERFORM pgmq._raise_paused(queue_name$policy);
+    --# end
+    --# unless pending
     IF needs_window AND dedup_window$policy IS NULL THEN
         PERFORM pgmq._raise_no_window(queue_name$policy);
     END IF;
+    --# end
     IF visible_at IS NULL THEN
         PERFORM pgmq._raise_null('delay', 'Give seconds or a time, or leave delay out.');
     END IF;
@@ -78,6 +83,11 @@ BEGIN
     IF pgmq._chance(pg_catalog.cardinality(v_keys), 32) THEN
         PERFORM pgmq._upkeep(queue_name$policy, pg_catalog.cardinality(v_keys));
     END IF;
+    --# if schedules
+    IF pgmq._is_tick_due('pgmq.tick_due_$queue') THEN
+        PERFORM pgmq._fire(queue_name$policy);
+    END IF;
+    --# end
     RETURN QUERY
         SELECT
             coalesce(k.msg_id, n.counts),

@@ -9,6 +9,9 @@ CREATE OR REPLACE FUNCTION pgmq._enqueue_$queue(
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
+    --# if paused_sends
+    PERFORM pgmq._raise_paused(queue_name$policy);
+    --# end
     --# if dedup_window
     IF msg_headers ->> 'x-pgmq-dedup-id'::text IS NOT NULL THEN
         SELECT s.msg_id INTO msg_id
@@ -29,5 +32,10 @@ BEGIN
     IF pgmq._chance(1, 64) THEN
         PERFORM pgmq._tend_$queue();
     END IF;
+    --# if schedules
+    IF pgmq._is_tick_due('pgmq.tick_due_$queue') THEN
+        PERFORM pgmq._fire(queue_name$policy);
+    END IF;
+    --# end
 END
 $$;

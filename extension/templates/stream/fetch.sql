@@ -45,6 +45,11 @@ DECLARE
 BEGIN
     -- Locked first: see drop_queue.
     PERFORM FROM pgmq.q_$queue WHERE NOT pgmq._may_use_lanes('INSERT', queue_name$policy);
+    --# if schedules
+    IF pgmq._is_tick_due('pgmq.tick_due_$queue') THEN
+        PERFORM pgmq._fire(queue_name$policy);
+    END IF;
+    --# end
     v_next := 1 + coalesce(pg_catalog.pg_sequence_last_value('pgmq.ids_$queue'), 0);
     SELECT l.* INTO v_state
     FROM pgmq.lane_$queue AS l
@@ -54,6 +59,9 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM pgmq._raise_no_group(queue_name$policy, reader);
     END IF;
+    --# if paused_reads
+    RETURN;
+    --# end
     v_lanes := v_state.lanes;
     IF v_lanes > 1 THEN
         v_first := floor(random() * v_lanes::double precision)::integer;

@@ -9,6 +9,9 @@ RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 100
 AS $$
 BEGIN
+    --# if paused_sends
+    PERFORM pgmq._raise_paused(queue_name$policy);
+    --# end
     --# if dedup_window
     IF EXISTS (
         SELECT FROM pg_catalog.unnest(msg_headers) AS u (header)
@@ -33,5 +36,10 @@ BEGIN
     IF pgmq._chance(1, 64) THEN
         PERFORM pgmq._tend_$queue();
     END IF;
+    --# if schedules
+    IF pgmq._is_tick_due('pgmq.tick_due_$queue') THEN
+        PERFORM pgmq._fire(queue_name$policy);
+    END IF;
+    --# end
 END
 $$;

@@ -19,7 +19,7 @@ AS $$
         END
     FROM tables AS t
     INNER JOIN pg_class AS c ON t.relation = c.oid
-    -- Members of pg_monitor may not count the rows of an archive.
+    -- For those who may not count the rows, statistics must do.
     CROSS JOIN LATERAL (
         SELECT CASE
             WHEN has_column_privilege(t.relation, 'msg_id', 'SELECT')

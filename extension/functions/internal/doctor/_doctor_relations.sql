@@ -73,10 +73,15 @@ AS $$
     WHERE c.relnamespace = 'pgmq'::regnamespace AND NOT (i.indisvalid AND i.indisready)
     UNION ALL
     SELECT
-        'warning', q.queue_name,
+        CASE WHEN pgmq._is_stream(q.queue) THEN 'critical' ELSE 'warning' END, q.queue_name,
         format(
-            'msg_ids are drawn %s at a time by each session: messages come late, and out of order',
-            s.seqcache
+            'msg_ids are drawn %s at a time by each session: messages %s',
+            s.seqcache,
+            CASE
+                WHEN pgmq._is_stream(q.queue)
+                    THEN 'may come behind what groups have read, and be passed over'
+                ELSE 'come late, and out of order'
+            END
         ),
         format('ALTER SEQUENCE %s CACHE 1', s.seqrelid::regclass)
     FROM queues AS q

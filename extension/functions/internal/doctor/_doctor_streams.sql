@@ -90,19 +90,14 @@ AS $$
             g.queue_name, g.group_name
         )
     FROM groups AS g
-    CROSS JOIN LATERAL (
-        SELECT sum(pg_total_relation_size(p.partition))::bigint AS bytes, min(s.old_since) AS since
-        FROM pgmq._ended_segments(stream_name) AS s
-        INNER JOIN pgmq._partitions(pgmq._queue_table(stream_name)) AS p ON s.first_id = p.first_key
-        WHERE s.old_since < clock_timestamp() AND s.last_id > g.committed
-    ) AS h
+    CROSS JOIN LATERAL pgmq._held_back(stream_name, g.committed) AS h
     WHERE g.keep_unread AND h.bytes > 0
     UNION ALL
     SELECT
         'warning', stream_name,
         concat('what was sent last cannot be read yet: ', w.holder),
         w.fix
-    FROM pgmq._open_writer(stream_name) AS w
+    FROM pgmq._open_writer(pgmq._queue_table(stream_name), '1 second') AS w
     WHERE w.holder IS NOT NULL
         AND EXISTS (SELECT FROM groups AS g WHERE g.committed < g.last_id)
         AND (w.since > clock_timestamp() - coalesce(

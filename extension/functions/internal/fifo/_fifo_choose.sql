@@ -34,6 +34,9 @@ DECLARE
     v_tried bigint[];
     v_ids bigint[] := '{}'::bigint[];
 BEGIN
+    IF kind = 'fair' THEN
+        RETURN pgmq._fair_choose(queue_name, quantity, null, true, false);
+    END IF;
     IF kind = 'group' THEN
         group_name := coalesce(group_name, '_default_fifo_group');
         v_state := ARRAY[0, pgmq._group(jsonb_build_object('x-pgmq-group', group_name))];
@@ -119,8 +122,8 @@ $$;
 COMMENT ON FUNCTION pgmq._fifo_choose(text, integer, text, text, integer) IS
 'Choose and lock messages of FIFO groups, and return them in the order of delivery.
 
-Messages that must not be handed out any more are moved away instead. If only such messages are
-found, up to so many rounds are tried.';
+Or, of the kind fair, those of any groups in turn. Messages that must not be handed out any more are
+moved away instead. If only such messages are found, up to so many rounds are tried.';
 
 -- The messages at the front of the queue show most free groups. If they show too few, the call
 -- searches the index of groups, as many as its budget allows, starting where this session's last
@@ -203,23 +206,3 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._fifo_search(text, oid, timestamptz, integer, integer, bigint[], bigint, bigint[]) IS
 'Search the FIFO index for free groups, and return their heads.';
-
-CREATE OR REPLACE FUNCTION pgmq._fifo_upkeep(queue_name text, suffix text, quantity integer)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF pgmq._chance(quantity, 32) OR pgmq._is_sweep_due(
-        to_regclass(format('pgmq.%I', concat('parked_mark_', suffix))),
-        to_regclass(format('pgmq.%I', concat('sweep_due_', suffix)))
-    )
-    THEN
-        PERFORM pgmq._look_after(queue_name, quantity);
-        RETURN true;
-    END IF;
-    RETURN false;
-END
-$$;
-COMMENT ON FUNCTION pgmq._fifo_upkeep(text, text, integer) IS
-'The upkeep that a read does now and then, or when a sweep is due; returns whether it was done.';

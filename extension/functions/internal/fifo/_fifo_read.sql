@@ -25,6 +25,9 @@ BEGIN
     IF seconds IS NULL OR quantity < 0 THEN
         PERFORM pgmq._check_read(seconds, quantity);
     END IF;
+    IF pgmq._enabled('fire', queue_name) IS NOT NULL THEN
+        PERFORM pgmq._send_if_due(queue_name);
+    END IF;
     IF v_admit IS NULL THEN
         v_ids := pgmq._fifo_choose(queue_name, quantity, kind, group_name);
     ELSE
@@ -43,7 +46,7 @@ BEGIN
     -- Not under a search_path of this function: users' triggers are fired.
     RETURN QUERY EXECUTE pg_catalog.format(
         CASE
-            WHEN kind = 'rr'::text THEN
+            WHEN kind IN ('rr'::text, 'fair'::text) THEN
                 'SELECT p.* FROM pgmq.%I($1, $2, true, $3) AS p'
                 ' ORDER BY pg_catalog.array_position($1, p.msg_id)'
             ELSE 'SELECT * FROM pgmq.%I($1, $2, true, $3)'
@@ -58,4 +61,5 @@ COMMENT ON FUNCTION pgmq._fifo_read(text, integer, integer, text, text) IS
 'Lease messages of FIFO groups, for read_grouped and its variants.
 
 The kind says of which groups: the oldest free ones, one after the other (grouped), the same in
-rounds (rr), one message of each (head), or the group of that name (group).';
+rounds (rr), one message of each (head), or the group of that name (group). Or messages of any
+groups in turn, without the order of FIFO groups (fair).';

@@ -16,9 +16,21 @@ $$;
 COMMENT ON FUNCTION pgmq._may_tend(regclass) IS
 'Whether calls of the session''s role look after the partitions of a queue.';
 
+CREATE OR REPLACE FUNCTION pgmq._clear_tending(entry tid)
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER      -- with DELETE, anybody could lock the table
+SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM pgmq.tending AS t WHERE t.ctid = entry
+$$;
+COMMENT ON FUNCTION pgmq._clear_tending(tid) IS
+'Delete a row of pgmq.tending. The table is empty to everybody who looks.';
+
+-- Not SECURITY DEFINER: since Postgres 18, a deferred trigger has the rights of the role that wrote
+-- the row. That is the queue's owner (see tend), and must not be the owner of the extension.
 CREATE OR REPLACE FUNCTION pgmq._defer_upkeep(queue_name text)
 RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- nobody else has a right to the table
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -29,7 +41,7 @@ BEGIN
     END IF;
     INSERT INTO pgmq.tending AS t (queue_name) VALUES (_defer_upkeep.queue_name)
     RETURNING t.ctid INTO v_row;
-    DELETE FROM pgmq.tending AS t WHERE t.ctid = v_row;     -- the trigger still fires
+    PERFORM pgmq._clear_tending(v_row);     -- the trigger still fires
 END
 $$;
 COMMENT ON FUNCTION pgmq._defer_upkeep(text) IS
@@ -42,8 +54,14 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_function CONSTANT text := format('pgmq.%I', pgmq._function_name('keep', new.queue_name));
+    v_function text;
 BEGIN
+    -- Before Postgres 18, the trigger has the rights of the session's role. That role may have used
+    -- the queue through a function of another role.
+    IF NOT has_schema_privilege('pgmq', 'USAGE') THEN
+        RETURN null;
+    END IF;
+    v_function := format('pgmq.%I', pgmq._function_name('keep', new.queue_name));
     -- Not in a prepared transaction, which would keep the locks. (A commit without a statement has
     -- no text.) Also, the queue may have been dropped.
     IF (current_query() ~* '^\s*prepare\M') IS NOT TRUE

@@ -87,6 +87,29 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgmq._partition_name(regclass, text) IS 'The name of a partition of a table.';
 
+CREATE OR REPLACE FUNCTION pgmq._keys_between(
+    partition_column text,
+    first_key bigint,
+    end_key bigint
+)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- The least and the greatest bigint stand for MINVALUE and MAXVALUE.
+    SELECT coalesce(nullif(concat_ws(
+        ' AND ',
+        CASE WHEN first_key > '-9223372036854775808'::bigint THEN format(
+            '%I >= %L', partition_column, pgmq._partition_literal(partition_column, first_key)
+        ) END,
+        CASE WHEN end_key < 9223372036854775807 THEN format(
+            '%I < %L', partition_column, pgmq._partition_literal(partition_column, end_key)
+        ) END
+    ), ''), 'true')
+$$;
+COMMENT ON FUNCTION pgmq._keys_between(text, bigint, bigint) IS
+'A condition for the keys from one on, and before another; null: no such bound.';
+
 CREATE OR REPLACE FUNCTION pgmq._default_keys(relation regclass)
 RETURNS text
 LANGUAGE sql STABLE
@@ -103,23 +126,16 @@ AS $$
         WINDOW w AS (ORDER BY e.first_key NULLS FIRST)
     ),
     conditions AS (
-        SELECT concat_ws(
-            ' AND ',
-            CASE WHEN g.first_key IS NOT NULL THEN format(
-                '%I >= %L', k.name, pgmq._partition_literal(k.name, g.first_key)
-            ) END,
-            CASE WHEN g.end_key IS NOT NULL THEN format(
-                '%I < %L', k.name, pgmq._partition_literal(k.name, g.end_key)
-            ) END
+        SELECT pgmq._keys_between(
+            pgmq._partition_column(relation::text)::text, g.first_key, g.end_key
         ) AS condition
         FROM gaps AS g
-        CROSS JOIN LATERAL (SELECT pgmq._partition_column(relation::text)::text AS name) AS k
         WHERE (g.first_key = g.end_key) IS NOT TRUE
             -- A partition from MINVALUE, or to MAXVALUE.
             AND coalesce(g.first_key, 0) < 9223372036854775807
             AND coalesce(g.end_key, 0) > '-9223372036854775808'::bigint
     )
-    SELECT coalesce(string_agg(coalesce(nullif(c.condition, ''), 'true'), ' OR '), 'false')
+    SELECT coalesce(string_agg(c.condition, ' OR '), 'false')
     FROM conditions AS c
 $$;
 COMMENT ON FUNCTION pgmq._default_keys(regclass) IS
@@ -128,6 +144,18 @@ COMMENT ON FUNCTION pgmq._default_keys(regclass) IS
 -- A partitioned table has no key. But a publication of deletes and updates, such as FOR ALL TABLES,
 -- makes them fail in a table without a replica identity. (Unless wal_level is logical, it costs
 -- nothing.)
+CREATE OR REPLACE FUNCTION pgmq._storage(relation regclass)
+RETURNS TABLE (relid regclass)
+LANGUAGE sql STABLE ROWS 10
+AS $$
+    -- Plain SQL, so that it is inlined.
+    SELECT relation
+    UNION
+    SELECT p.relid FROM pg_catalog.pg_partition_tree(relation) AS p WHERE p.isleaf
+$$;
+COMMENT ON FUNCTION pgmq._storage(regclass) IS
+'A table and, if it is partitioned, the partitions that its rows are in.';
+
 CREATE OR REPLACE FUNCTION pgmq._add_replica_identity(relation regclass)
 RETURNS void
 LANGUAGE plpgsql VOLATILE

@@ -77,16 +77,9 @@ DECLARE
 BEGIN
     -- While others may draw ids, a lower one could be set. Who has written keeps others waiting
     -- behind this lock: so it is not even asked for while a transaction stays open.
-    IF pgmq._writers(queue) <> '{}' THEN
+    IF (pgmq._writers(queue)).writers <> '{}' THEN
         PERFORM pg_sleep(0.005);
-        IF pgmq._writers(queue) <> '{}' AND EXISTS (
-            SELECT FROM pg_locks AS l
-            LEFT JOIN pg_stat_activity AS a ON l.pid = a.pid
-            WHERE l.locktype = 'relation' AND l.relation = queue AND l.mode = 'RowExclusiveLock'
-                AND l.pid IS DISTINCT FROM pg_backend_pid()
-                AND (a.xact_start > clock_timestamp() - interval '50 milliseconds') IS NOT TRUE
-        )
-        THEN
+        IF (pgmq._open_writer(queue, '50 milliseconds')).holder IS NOT NULL THEN
             RETURN false;
         END IF;
     END IF;
@@ -200,3 +193,20 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._lanes(text, text) IS
 'The state of the lanes of a group (null: of all groups) of a stream that the caller may see.';
+
+CREATE OR REPLACE FUNCTION pgmq._held_back(
+    queue_name text,
+    behind bigint,
+    OUT bytes bigint,
+    OUT since timestamptz
+)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(sum(pg_total_relation_size(p.partition)), 0)::bigint, min(s.old_since)
+    FROM pgmq._ended_segments(queue_name) AS s
+    INNER JOIN pgmq._partitions(pgmq._queue_table(queue_name)) AS p ON s.first_id = p.first_key
+    WHERE s.old_since < clock_timestamp() AND s.last_id > behind
+$$;
+COMMENT ON FUNCTION pgmq._held_back(text, bigint) IS
+'The size of the segments with messages behind a msg_id that retention would drop, and since when.';

@@ -1,0 +1,3 @@
+-- What is done over an older version, before the sources.
+\ir refuse_older.sql
+\ir lock_queues.sql
