@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+import page
+
+exec(page.FILES["shop/tasks.py"])  # noqa: S102
