@@ -1,0 +1,73 @@
+"""One connection to the server, which shows what is going on or changes it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from psycopg.rows import tuple_row
+from psycopg.types.json import set_json_loads
+
+from pgmq import _wire as wire
+from pgmq._async_connect import prepare
+from pgmq.async_operations import AsyncPGMQueueOperationsMixin
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pgmq._statements import Statement
+
+__all__ = ["Database"]
+
+T = TypeVar("T")
+
+_LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', '2s', true)"
+
+
+class Database(AsyncPGMQueueOperationsMixin[psycopg.AsyncConnection[Any]]):
+    """Every call of pgmq, and other statements, on one connection; JSON stays text."""
+
+    vt = 30
+    delay = 0
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self.connection = connection
+
+    @classmethod
+    async def connect(cls, dsn: str) -> Database:
+        connection = await psycopg.AsyncConnection.connect(
+            dsn, autocommit=True, row_factory=tuple_row, prepare_threshold=None
+        )
+        await prepare(connection)
+        set_json_loads(lambda text: wire.JSONText(_text(text)), connection)
+        connection.adapters.register_loader("timestamptz", wire.ClampedLoader)
+        return cls(connection)
+
+    async def run(self, statement: Statement[T]) -> T:
+        return await self._run(statement, None)
+
+    async def _perform(
+        self, statement: Statement[T], conn: psycopg.AsyncConnection[Any] | None
+    ) -> T:
+        cursor = await self.connection.execute(statement.query.encode(), statement.parameters)
+        return statement.decode(await cursor.fetchall() if cursor.description else [])
+
+    async def _holds(
+        self, statement: Statement[bool], conn: psycopg.AsyncConnection[Any] | None
+    ) -> bool:
+        raise NotImplementedError
+
+    @contextlib.asynccontextmanager
+    async def transaction(
+        self, *, write: bool = False, undo: bool = False, seconds: int = 10
+    ) -> AsyncIterator[None]:
+        """Begin a transaction, in which no statement takes longer than so many seconds."""
+        await self.connection.set_read_only(None if write else True)
+        async with self.connection.transaction(force_rollback=undo):
+            await self.connection.execute(_LIMITS.encode(), [f"{seconds}s"])
+            yield
+
+
+def _text(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode()

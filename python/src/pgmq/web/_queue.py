@@ -1,0 +1,73 @@
+"""The page of a queue or stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pgmq.web import _looks as looks
+from pgmq.web import _words as words
+from pgmq.web._actions import OPTIONS
+from pgmq.web._console import page
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from pgmq.messages import StreamLane
+    from pgmq.web._console import Console
+
+
+@dataclass(frozen=True, slots=True)
+class _Lanes:
+    """The lanes of a group, and between which msg_ids they are."""
+
+    rows: list[StreamLane]
+    low: int
+    high: int
+
+    @classmethod
+    def of(cls, group: str, lanes: list[StreamLane]) -> _Lanes:
+        rows = [each for each in lanes if each.group_name == group]
+        low = min((each.committed for each in rows), default=0)
+        return cls(
+            rows, low, max((each.leased_up_to or each.committed for each in rows), default=0)
+        )
+
+    def across(self, msg_ids: int) -> str:
+        """Say how wide so many msg_ids are in a picture of a width of 200."""
+        return f"{msg_ids * 200 / max(self.high - self.low, 1):.1f}"
+
+
+@page("/queue")
+async def queue(console: Console, request: Request) -> Response:
+    async with console.database() as database:
+        known = await console.known(database, request.query_params.get("queue"))
+        name = known.queue_name
+        policy = await database.get_policy(name)
+        bindings = [each for each in await database.list_bindings() if each.queue_name == name]
+        topics = await database.list_topic_bindings(name)
+        groups = await database.list_groups(name) if known.is_stream else []
+        lanes = await database.list_lanes(name) if known.is_stream else []
+        schedules = await database.list_schedules(name)
+        parts = await database.run(looks.parts(known.table))
+        grants = await database.run(looks.grants(known.table, known.archive))
+    return console.render(
+        request,
+        "queue.html",
+        known=known,
+        queue=console.history.queues.get(name),
+        policy=words.policy(policy),
+        options={option: words.option(getattr(policy, option)) for option in OPTIONS},
+        bindings=bindings,
+        topics=topics,
+        groups=[(each, _Lanes.of(each.group_name, lanes)) for each in groups],
+        schedules=schedules,
+        parts=parts,
+        grants=grants,
+        feeds=[
+            each.name
+            for each in console.history.queues.values()
+            if each.known.dead_letter_queue == name
+        ],
+    )
