@@ -78,7 +78,7 @@ function expand(path, depth,    folder, line, word, status, number) {
         }
         split(line, word, /[ \t]+/)
         if (word[1] == "\\ir") expand(folder word[2], depth + 1)
-        else if (word[1] == "\\quoted") { quoting = 1; expand(folder word[2], depth + 1); quoting = 0 }
+        else if (word[1] == "\\quoted") { quoting = 1; literals = 0; expand(folder word[2], depth + 1); quoting = 0 }
         else if (word[1] == "\\template") template(folder word[2], word[2])
         else fail(path ":" number ": " word[1] " is for psql only")
     }
@@ -111,15 +111,33 @@ ifneq ($(filter install uninstall installcheck installdirs,$(MAKECMDGOALS)),)
 # install: ## Install the extension into a Postgres (PG_CONFIG=...)
 # uninstall: ## Remove it again (PG_CONFIG=...)
 # installcheck: ## Run tests/regress on an installed, running server (PG_CONFIG=... PGHOST=...)
-DATA_built := $(VERSIONED)
-REGRESS := $(sort $(notdir $(basename $(wildcard tests/regress/sql/*.sql))))
-REGRESS_OPTS := --inputdir=tests/regress --outputdir=build/regress --load-extension=$(EXTENSION)
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 ifeq ($(PGXS),)
 $(error $(PG_CONFIG) does not run; name the one of your Postgres: make install PG_CONFIG=/path/to/pg_config)
 endif
+ifneq ($(wildcard $(PGXS)),)
+DATA_built := $(VERSIONED)
+REGRESS := $(sort $(notdir $(basename $(wildcard tests/regress/sql/*.sql))))
+REGRESS_OPTS := --inputdir=tests/regress --outputdir=build/regress --load-extension=$(EXTENSION)
 include $(PGXS)
+else
+# A server without what extensions in C are built with: to install is to copy.
+INSTALLED := build/$(EXTENSION).control $(VERSIONED)
+SHARED = $(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension
+
+install: $(INSTALLED)
+	install -d '$(SHARED)'
+	install -m 644 $(INSTALLED) '$(SHARED)'
+
+uninstall:
+	rm -f $(patsubst build/%,'$(SHARED)/%',$(INSTALLED))
+
+installcheck installdirs:
+	@echo '$(PGXS) is missing. Install the package that has it:' >&2
+	@echo 'postgresql-server-dev-NN on Debian and Ubuntu, postgresqlNN-devel on Red Hat.' >&2
+	@exit 2
+endif
 else
 
 all: build
@@ -144,6 +162,7 @@ lint: build .venv/.stamp ## Check the SQL and Python sources
 	@$(BIN)/ruff check --quiet $(PY_LINTED)
 	@$(BIN)/ruff format --quiet --check $(PY_LINTED)
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/basedpyright --project tests/typing --pythonpath $(BIN)/python > build/pyright || { cat build/pyright; exit 1; }
 	@$(BIN)/python python/tools/sync.py --check
 	@$(BIN)/python python/tools/check_bodies.py
 

@@ -1,6 +1,6 @@
 r"""A shop: POST /orders stores an order and sends it on in one transaction.
 
-    pip install 'pgmq[sqlalchemy]' fastapi uvicorn
+    pip install './python[sqlalchemy]' fastapi uvicorn
     export DATABASE_URL=postgresql+psycopg://postgres@localhost/shop
     uvicorn orders:app
     python orders.py            # beside it: ships what was ordered

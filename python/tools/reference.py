@@ -34,6 +34,8 @@ SECTIONS = {
     "ack": ("Acknowledging", "queues.md#acknowledging"),
     "policy": ("Policies", "policies.md"),
     "fifo": ("FIFO groups", "fifo.md"),
+    "fair": ("Groups in turn", "flow-control.md"),
+    "schedules": ("Schedules", "schedules.md"),
     "topics": ("Topics", "routing.md#topics-as-in-pgmq-113"),
     "exchanges": ("Exchanges", "routing.md"),
     "notify": ("Waking consumers", "waking.md"),

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ROOT / "python" / "src"
 
 TWINS = {
+    "pgmq/_async_client.py": "pgmq/_client.py",
     "pgmq/_async_connect.py": "pgmq/_connect.py",
     "pgmq/_worker/async_group_job.py": "pgmq/_worker/group_job.py",
     "pgmq/_worker/async_job.py": "pgmq/_worker/job.py",
@@ -29,10 +30,14 @@ WORDS = {
     "an asynchronous": "a synchronous",
     "an `async with`": "a `with`",
     "an asyncio task": "a thread or a process",
+    r"sqlalchemy\.ext\.asyncio import AsyncEngine, AsyncSession, create_async_engine": (
+        "sqlalchemy import Engine, create_engine\nfrom sqlalchemy.orm import Session"
+    ),
+    r"^( *)from sqlalchemy\.ext\.asyncio import AsyncConnection, (.*)$": (
+        r"\1from sqlalchemy import Connection\n\1from sqlalchemy.orm import \2"
+    ),
     r"sqlalchemy\.ext\.asyncio import AsyncSession": "sqlalchemy.orm import Session",
-    r"sqlalchemy\.ext\.asyncio import \(": "sqlalchemy import (",
-    r"^    AsyncSession,\n": "",
-    r"^(from sqlalchemy\.exc .*)$": r"\1\nfrom sqlalchemy.orm import Session",
+    "async_scoped_session": "scoped_session",
     r"\basync_(notify_listener|operations)\b": r"sync_\1",
     r"\(await (conn\.execute\([^()]*\))\)": r"\1",
     r"\basync (def|for|with)\b": r"\1",
@@ -40,11 +45,12 @@ WORDS = {
     r"\bAwaitable\[None\] \| ": "",
     r"\bAwaitable\[(T)\]": r"\1",
     r"\bAsync(NotificationListener|PGMQueueOperationsMixin)\b": r"Sync\1",
-    r"\bAsync(Connection|ConnectionPool|Engine|Methods|Operation|PGMQueue|Session)\b": r"\1",
+    r"\bAsync(Client|Connection|ConnectionPool|Cursor|Engine)\b": r"\1",
+    r"\bAsync(Methods|Operation|PGMQueue|Session)\b": r"\1",
     r"\bAsync(ExitStack|GroupJob|Iterator|Job)\b": r"\1",
     r"\basynccontextmanager\b": "contextmanager",
     r"\benter_async_context\b": "enter_context",
-    r"\b_async_(connect|operation)\b": r"_\1",
+    r"\b_async_(client|connect|operation)\b": r"_\1",
     r"\basync_job\b": "job",
     r"(\w)_async\b": r"\1",
     r"\bcurrent_loop\b": "current_process",

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import itertools
 import json
 import os
 import pty
 import re
+import select
 import shlex
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +25,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgmq import __version__, cli
 from pgmq._statements import Seen
-from pgmq.cli import _declare
-from pgmq.cli._output import compare
+from pgmq.cli import _declare, _hints
+from pgmq.cli._hints import spoken
+from pgmq.cli._output import Table
+from pgmq.cli.top import Line, View, compare
 from support import pages
 from support.server import ROOT
 
@@ -33,6 +39,8 @@ if TYPE_CHECKING:
     from conftest import Connect, Roles
     from pgmq import embedded
     from support.server import TestServer
+
+pytestmark = pytest.mark.once
 
 Run = Any  # (*words, stdin) -> (exit code, standard output, standard error)
 Start = Any  # (*words, **options of Popen) -> Popen
@@ -45,8 +53,12 @@ VARIABLES = ("PGDATABASE", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD")
 def run(dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command on the test's database: (exit code, standard output, standard error)."""
 
-    def run(*words: str, stdin: str = "", server: str = dsn) -> tuple[int, str, str]:
+    def run(
+        *words: str, stdin: str = "", server: str = dsn, terminal: bool = False
+    ) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        for stream in (sys.stdin, sys.stderr):
+            monkeypatch.setattr(stream, "isatty", lambda: terminal)
         try:
             code = cli.main([words[0], "--dsn", server, *words[1:]])
         except SystemExit as end:
@@ -96,6 +108,10 @@ def _rows(db: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
     return db.execute(query.encode()).fetchall()
 
 
+# What they print is for others than programs, or they print nothing of their own.
+NO_JSON = {"completion", "consume", "demo", "exporter", "relay", "web"}
+
+
 @pytest.mark.parametrize("command", sorted(_declare.commands))
 def test_every_command_has_help_with_an_example(
     command: str, capsys: pytest.CaptureFixture[str]
@@ -110,7 +126,9 @@ def test_every_command_has_help_with_an_example(
         words = list(
             itertools.takewhile(lambda word: word not in {"--", ">"}, shlex.split(example))
         )
-        assert _declare.parser().parse_args(words).command == command
+        options = _declare.parser().parse_args(words)
+        assert options.command == command
+        assert hasattr(options, "json") == (command not in NO_JSON)
 
 
 @pytest.mark.parametrize("option", [(), ("--sql",)])
@@ -125,13 +143,13 @@ def test_install_makes_an_empty_database_ready_and_may_be_repeated(
             "pgmq: pgmq is not installed in this database\nhint: Run pgmq install.\n",
         )
         for _ in range(2):
-            assert run("install", *option, server=empty) == (0, f"pgmq {__version__}\n", "")
+            assert run("install", *option, server=empty)[:2] == (0, f"pgmq {__version__}\n")
         with psycopg.connect(empty) as connection:
             extension = connection.execute(
                 "SELECT count(*) FROM pg_extension WHERE extname = 'pgmq'"
             )
             assert extension.fetchone() == (0 if option else 1,)
-        assert run("create", "orders", server=empty) == (0, "", "")
+        assert run("create", "orders", server=empty) == (0, "orders: created\n", "")
 
 
 def test_an_extension_that_the_server_cannot_update_is_named(
@@ -145,7 +163,9 @@ def test_an_extension_that_the_server_cannot_update_is_named(
 
 
 def test_a_message_goes_in_and_comes_out_as_it_is(run: Run, db: psycopg.Connection) -> None:
-    assert run("create", "orders", "other", "--fifo", "--wakeups", "--unlogged") == (0, "", "")
+    created = run("create", "orders", "other", "--fifo", "--wakeups", "--unlogged")
+    assert created == (0, "orders: created\nother: created\n", "")
+    assert run("create", "orders")[:2] == (0, "")
     assert _rows(db, "SELECT queue_name, is_unlogged FROM pgmq.list_queues() ORDER BY 1") == [
         ("orders", True),
         ("other", True),
@@ -165,7 +185,7 @@ def test_a_message_goes_in_and_comes_out_as_it_is(run: Run, db: psycopg.Connecti
 
     assert run("archive", "orders", "1", "9") == (1, "1\n", "pgmq: not in the queue: 9\n")
     assert run("purge", "orders", "other") == (0, "orders: 2 deleted\nother: 0 deleted\n", "")
-    assert run("drop", "orders", "other") == (0, "", "")
+    assert run("drop", "orders", "other") == (0, "orders: dropped\nother: dropped\n", "")
     assert run("drop", "orders")[0] == 1
 
 
@@ -190,7 +210,7 @@ def test_errors_are_short_and_their_codes_tell_them_apart(run: Run) -> None:
         "",
         (
             'pgmq: queue "nope" does not exist (relation "pgmq.q_nope" does not exist)\n'
-            "hint: Create it with SELECT pgmq.create('nope').\n"
+            "hint: Create it with pgmq create nope.\n"
         ),
     )
     code, _, complaint = run("metrics", server="host=/nowhere")
@@ -246,13 +266,16 @@ def test_waits_are_numbers_of_seconds_and_a_queue_that_is_shown_must_be_there(ru
 
 
 def test_groups_are_made_listed_moved_and_dropped(run: Run, db: psycopg.Connection) -> None:
-    assert run("create", "events", "--stream", "--segment", "1000", "--retention", "all") == (
-        0, "", "",
-    )  # fmt: skip
+    assert run("create", "events", "--stream", "--segment", "1000", "--retention", "all")[0] == 0
     assert run("create", "events", "--stream", "--fifo")[0] == 2
     assert run("create", "jobs", "--retention", "all")[0] == 2
     options = ("--start", "earliest", "--lanes", "2", "--no-keep-unread")
-    assert run("group", "create", "events", "billing", *options) == (0, "", "")
+    assert run("group", "create", "events", "billing", *options)[:2] == (
+        0, "events/billing: created\n",
+    )  # fmt: skip
+    assert run("group", "create", "events", "billing")[:2] == (0, "")
+    again = json.loads(run("group", "create", "events", "billing", "--json")[1])
+    assert again == {"queue_name": "events", "group_name": "billing", "created": False}
     letters = ("--max-deliveries", "3", "--dead-letter-queue", "dead")
     assert run("group", "alter", "events", "billing", *letters)[0] == 0
     assert run("group", "alter", "events", "billing", "--clear", "max_deliveries")[0] == 0
@@ -380,6 +403,25 @@ def test_the_exit_code_of_the_program_decides(
     ) == [(2, "no stock", True), (3, "exit code 4", True), (4, "killed by SIGKILL", True)]
 
 
+def test_consume_backs_off_where_the_queue_does_not_say(
+    db: psycopg.Connection, dsn: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    db.execute("SELECT pgmq.create('jobs'), pgmq.send_batch('jobs', '{1,2}')")
+    db.execute("UPDATE pgmq.q_jobs SET read_ct = 4 WHERE msg_id = 2")
+    seconds = (
+        "SELECT extract(epoch FROM vt - clock_timestamp())::integer FROM pgmq.q_jobs ORDER BY 1"
+    )
+    arguments = ["consume", "jobs", "--dsn", dsn, "--until-empty", "--", "false"]
+    assert cli.main(arguments) == 0
+    first, fifth = _rows(db, seconds)
+    assert first <= (1,) < (8,) < fifth <= (16,)
+    db.execute("SELECT pgmq.set_policy('jobs', max_receives => 6, retry_delay => '90 s')")
+    db.execute("SELECT pgmq.set_vt('jobs', 2::bigint, 0)")
+    assert cli.main(arguments) == 0
+    assert (80,) < _rows(db, seconds)[-1] <= (90,)
+    assert "message 2: received 6 times, goes to the archive" in capfd.readouterr().err
+
+
 def test_the_lease_lasts_as_long_as_the_program(db: psycopg.Connection, start: Start) -> None:
     db.execute("SELECT pgmq.create('jobs'), pgmq.send('jobs', '1')")
     # Longer than the lease: without extending it, somebody else would read the message.
@@ -391,6 +433,37 @@ def test_the_lease_lasts_as_long_as_the_program(db: psycopg.Connection, start: S
         assert _rows(db, "SELECT msg_id FROM pgmq.read('jobs', 0, 1)") == []
     assert process.returncode == 0
     assert _rows(db, leased) == []
+
+
+def test_several_queues_are_consumed_in_order_of_priority_by_several_programs(
+    db: psycopg.Connection, start: Start, tmp_path: Path
+) -> None:
+    db.execute("SELECT pgmq.create('high'), pgmq.create('low'), pgmq.enable_wakeups('high')")
+    db.execute("SELECT pgmq.set_policy('low', retry_delay => '0')")
+    for queue in ("low", "high"):
+        db.execute("SELECT pgmq.send(%s, to_jsonb(i)) FROM generate_series(1, 2) AS i", [queue])
+    script = f"echo $PGMQ_QUEUE $PGMQ_MSG_ID >> {tmp_path}/order"
+    process = start("consume", "high", "low", "--until-empty", "--", "sh", "-c", script)
+    assert process.wait(20) == 0
+    assert (tmp_path / "order").read_text().split("\n")[:-1] == [
+        "high 1", "high 2", "low 1", "low 2",
+    ]  # fmt: skip
+
+    # Each waits for the others, and then one fails.
+    script = f"""
+        touch {tmp_path}/$PGMQ_QUEUE-$PGMQ_MSG_ID
+        while [ $(ls {tmp_path}/*-* | wc -l) -lt 3 ]; do sleep 0.02; done
+        [ $PGMQ_QUEUE-$PGMQ_READ_CT != low-1 ] || exit 7
+    """
+    words = ("--concurrency", "3", "--poll", "60", "--", "sh", "-c", script)
+    process = start("consume", "low", "high", *words, stderr=subprocess.PIPE)
+    time.sleep(0.7)  # they wait
+    db.execute("SELECT pgmq.send('low', '3'), pgmq.send('high', '3'), pgmq.send('high', '4')")
+    left = "SELECT msg_id FROM pgmq.q_high UNION ALL SELECT msg_id FROM pgmq.q_low"
+    _until(lambda: _rows(db, left) == [])
+    process.terminate()
+    assert b"message 3 of low: exit code 7" in process.communicate(timeout=20)[1]
+    assert process.returncode == 0
 
 
 def test_sigterm_lets_the_program_finish_and_takes_no_other_message(
@@ -499,7 +572,9 @@ def test_a_program_that_is_missing_for_a_moment_is_waited_for(
     _until(lambda: _rows(db, "SELECT read_ct FROM pgmq.q_jobs") == [(1,)])
     process.terminate()
     assert process.wait(10) == 0
-    assert _rows(db, "SELECT read_ct, vt <= clock_timestamp() FROM pgmq.q_jobs") == [(1, True)]
+    _until(
+        lambda: _rows(db, "SELECT read_ct FROM pgmq.q_jobs WHERE vt <= clock_timestamp()") == [(1,)]
+    )
 
 
 @pytest.mark.parametrize("words", ["consume jobs -- true", "relay jobs memory://"])
@@ -595,7 +670,7 @@ def test_a_consumer_is_woken_and_survives_a_restart_of_the_server(
 def test_a_policy_that_was_set_is_shown(run: Run, db: psycopg.Connection) -> None:
     run("create", "orders")
     words = ("--max-receives", "5", "--dead-letter-queue", "dead", "--retry-delay", "90 seconds")
-    assert run("policy", "set", "orders", *words) == (0, "", "")
+    assert run("policy", "set", "orders", *words) == (0, "orders: policy set\n", "")
     code, shown, _ = run("policy", "show", "orders")
     values = dict(line.split(maxsplit=1) for line in shown.splitlines())
     assert code == 0
@@ -627,8 +702,216 @@ def test_dead_letters_are_put_back(run: Run, db: psycopg.Connection) -> None:
     db.execute("SELECT pgmq.read('orders', 0, 3)")
     assert _rows(db, "SELECT count(*) FROM pgmq.q_dead") == [(3,)]
     assert run("redrive", "dead", "--qty", "1") == (0, "1 put back\n", "")
-    assert run("redrive", "dead") == (0, "2 put back\n", "")
-    assert _rows(db, "SELECT count(*) FROM pgmq.q_orders") == [(3,)]
+    assert run("redrive", "dead", "--conditional", '{"id": 4}') == (0, "0 put back\n", "")
+    assert run("redrive", "dead", "--rate", "0.1") == (0, "2 put back\n", "")
+    assert _rows(db, "SELECT vt > enqueued_at FROM pgmq.q_orders ORDER BY msg_id") == [
+        *[(False,), (False,), (True,)]
+    ]
+    for rate in ("0", "-1", "nan", "inf"):
+        code, _, error = run("redrive", "dead", "--rate", rate)
+        assert (code, "must be above 0" in error) == (2, True)
+
+
+def test_what_waits_is_amended(run: Run, db: psycopg.Connection) -> None:
+    run("create", "orders")
+    run("send", "orders", "1", "2")
+    assert run("amend", "orders", "1", '{"amount": 1.50}') == (0, "1\n", "")
+    assert run("amend", "orders", "1", "--headers", '{"trace": 1}') == (0, "1\n", "")
+    assert run("amend", "orders", "2", "null", "--json") == (0, '{"msg_id": 2}\n', "")
+    assert _rows(db, "SELECT message::text, headers FROM pgmq.q_orders ORDER BY msg_id") == [
+        ('{"amount": 1.50}', {"trace": 1}),
+        ("null", None),
+    ]
+    run("read", "orders")
+    refused = (1, "", "pgmq: leased, or not in the queue: 1\n")
+    assert run("amend", "orders", "1", "2") == refused
+    assert run("amend", "orders", "1")[0] == 2
+
+
+def test_archived_messages_are_sent_again(run: Run, db: psycopg.Connection) -> None:
+    run("create", "orders")
+    run("send", "orders", '{"n": 1}', '{"n": 2}', '{"n": 3}')
+    run("archive", "orders", "1", "2", "3")
+    assert run("requeue", "orders", "1", "9", "--keep") == (0, "1 sent again\n", "")
+    assert run("requeue", "orders", "1", "--conditional", '{"n": 2}') == (0, "0 sent again\n", "")
+    assert run("requeue", "orders", "--until", "2020-01-01") == (0, "0 sent again\n", "")
+    some = ("--since", "2020-01-01T08:00", "--until", "2999-12-31T00:00+02:00", "--qty", "2")
+    assert run("requeue", "orders", *some, "--rate", "0.1") == (0, "2 sent again\n", "")
+    assert _rows(db, "SELECT message, vt > enqueued_at FROM pgmq.q_orders ORDER BY msg_id") == [
+        ({"n": 1}, False),
+        ({"n": 1}, False),
+        ({"n": 2}, True),
+    ]
+    assert _rows(db, "SELECT msg_id FROM pgmq.a_orders") == [(3,)]
+    for wrong in ((), ("--since", "yesterday"), ("x",)):
+        assert run("requeue", "orders", *wrong)[0] == 2
+
+
+def test_leases_end_and_messages_go_where_they_are_told(run: Run, db: psycopg.Connection) -> None:
+    run("create", "orders", "audit")
+    run("send", "orders", *map(str, range(1, 9)))
+    run("read", "orders", "--qty", "4")
+    lost = (1, "1\n", "pgmq: the lease is lost: 2\n")
+    assert run("ack", "orders", "1:1", "2:9") == lost
+    assert run("nack", "orders", "2:1", "--error", "no stock", "--delay", "90") == (0, "2\n", "")
+    assert run("nack", "orders", "3:1", "1:1", "--json")[:2] == (1, '{"msg_id": 3}\n')
+    assert run("set-vt", "orders", "4", "99", "--vt", "0")[:2] == (1, "4\n")
+    assert run("set-vt", "orders", "5", "--vt", "2999-01-01") == (0, "5\n", "")
+    code, printed, complaint = run("get", "orders", "2", "1", "5")
+    assert (code, complaint) == (1, "pgmq: not in the queue: 1\n")
+    second, fifth = map(json.loads, printed.splitlines())
+    assert (second["headers"], fifth["vt"][:4]) == ({"x-pgmq-error": "no stock"}, "2999")
+    state = "SELECT msg_id, vt > clock_timestamp() FROM pgmq.q_orders WHERE read_ct > 0 ORDER BY 1"
+    assert _rows(db, state) == [(2, True), (3, False), (4, False)]
+
+    assert [
+        json.loads(line)["msg_id"]
+        for line in run("pop", "orders", "--qty", "2")[1].split("\n")[:-1]
+    ] == [3, 4]
+    assert run("delete", "orders", "5", "3") == (1, "5\n", "pgmq: not in the queue: 3\n")
+    missing = (1, "6 is 1 in audit\n", "pgmq: not in the queue: 5\n")
+    assert run("move", "orders", "5", "6", "--to", "audit") == missing
+    assert json.loads(run("move", "orders", "2", "--to", "audit", "--json")[1]) == {
+        "msg_id": 2, "to_queue": "audit", "moved_to": 2,
+    }  # fmt: skip
+    assert _rows(db, "SELECT msg_id FROM pgmq.q_orders ORDER BY 1") == [(7,), (8,)]
+    assert run("pop", "orders")[0] == run("pop", "orders")[0] == run("pop", "orders")[0] == 0
+    assert run("maintain", "orders") == (0, "orders: 0 moved or removed\n", "")
+    for wrong in (("ack", "orders", "1"), ("set-vt", "orders", "1", "--vt", "soon")):
+        assert run(*wrong)[0] == 2
+
+
+def test_in_a_terminal_drop_and_purge_ask_first(run: Run, db: psycopg.Connection) -> None:
+    run("create", "orders", "other")
+    run("send", "orders", "1", "2")
+    for answer in ("n\n", "", "nonsense\n"):
+        code, printed, asked = run("drop", "orders", "other", stdin=answer, terminal=True)
+        assert (code, printed) == (1, "")
+        assert asked.startswith("Drop orders (2 messages), other (0 messages)? [y/N] ")
+    assert run("purge", "orders", stdin="n\n", terminal=True)[0] == 1
+    assert run("purge", "orders", stdin="y\n", terminal=True)[:2] == (0, "orders: 2 deleted\n")
+    dropped = run("drop", "orders", "other", "--yes", "--json", terminal=True)
+    assert [json.loads(line) for line in dropped[1].splitlines()] == [
+        {"queue_name": "orders", "dropped": True},
+        {"queue_name": "other", "dropped": True},
+    ]
+
+
+# Routing, rights
+
+
+def test_exchanges_and_topics_route(run: Run, db: psycopg.Connection) -> None:
+    run("create", "orders", "audit")
+    assert run("exchange", "create", "shop") == (0, "shop: created\n", "")
+    assert run("exchange", "create", "shop")[:2] == (0, "")
+    assert run("bind", "shop", "orders", "order.#") == (0, "orders: bound to shop\n", "")
+    assert run("bind", "shop", "audit", "--kind", "fanout")[0] == 0
+    assert run("bind", "shop", "prices", "price.*", "--channel")[0] == 0
+    assert [line.split() for line in run("bindings", "shop")[1].splitlines()] == [
+        ["exchange", "kind", "pattern", "queue", "channel"],
+        ["shop", "fanout", "audit"],
+        ["shop", "topic", "order.#", "orders"],
+        ["shop", "topic", "price.*", "prices"],
+    ]
+    assert run("publish", "shop", "order.new", "1", "--headers", '{"h": 1}') == (0, "2 sent\n", "")
+    assert run("publish", "shop", "x", "2", "--json") == (0, '{"sent": 1}\n', "")
+    assert run("publish", "nope", "x", "2")[2].endswith("with pgmq exchange create nope.\n")
+    assert run("unbind", "shop", "prices", "price.*", "--channel")[0] == 0
+    assert run("unbind", "shop", "prices", "price.*") == (1, "", "pgmq: shop has no such binding\n")
+    assert [each["bindings"] for each in json.loads(run("exchange", "list", "--json")[1])] == [2]
+    assert run("exchange", "list")[1].splitlines()[1].startswith("shop             2  20")
+
+    assert run("topic", "bind", "order.*", "orders") == (0, "orders: bound to order.*\n", "")
+    assert run("topic", "send", "order.new", "3", "--delay", "60") == (0, "1 sent\n", "")
+    table = "pattern  queue\norder.*  orders\n"
+    assert run("topic", "list") == run("topic", "list", "orders") == (0, table, "")
+    assert run("topic", "test", "order.new") == (0, table, "")
+    assert json.loads(run("topic", "test", "x", "--json")[1]) == []
+    assert run("topic", "unbind", "order.*", "orders")[0] == 0
+    assert run("topic", "unbind", "order.*", "orders")[0] == 1
+    assert run("exchange", "drop", "shop") == (0, "shop: dropped\n", "")
+    assert run("exchange", "drop", "shop")[0] == 1
+    assert _rows(db, "SELECT message, vt > enqueued_at FROM pgmq.q_orders ORDER BY msg_id") == [
+        (1, False), (3, True),
+    ]  # fmt: skip
+
+
+def test_queues_are_listed_and_rights_to_them_granted_and_revoked(
+    run: Run, db: psycopg.Connection, roles: Roles, server: TestServer
+) -> None:
+    run("create", "orders", "Other")
+    run("create", "events", "--stream")
+    run("create", "fast", "--unlogged")
+    db.execute("SELECT pgmq.create_partitioned('parts')")
+    run("group", "create", "events", "g")
+    owner = db.info.user
+    assert [line.split()[:3] for line in run("list")[1].splitlines()] == [
+        ["queue", "kind", "owner"],
+        *([name, kind, owner] for name, kind in (
+            ("Other", "queue"), ("events", "stream"), ("fast", "unlogged"), ("orders", "queue"),
+            ("parts", "partitioned"),
+        )),
+    ]  # fmt: skip
+    assert {each["kind"] for each in json.loads(run("list", "--json")[1])} == {
+        "partitioned", "queue", "stream", "unlogged",
+    }  # fmt: skip
+
+    role = roles()
+    his = make_conninfo(server.dsn(db.info.dbname), user=role)
+    for right, words in {
+        "send": ("orders", "Other"), "consume": ("orders",), "monitor": ("Other",),
+        "fetch": ("events", "--group", "g"), "maintain": ("orders",), "create": (),
+    }.items():  # fmt: skip
+        assert run("grant", right, *words, "--to", role)[0] == 0
+    assert run("grant", "send", "orders", "--to", role)[1] == f"orders: {role} may send\n"
+    for command in (
+        ("send", "Other", "1"), ("pop", "orders"), ("metrics", "Other"), ("create", "his"),
+    ):  # fmt: skip
+        assert run(*command, server=his)[0] == 0
+    assert run("revoke", "orders", "--from", role) == (0, f"orders: revoked from {role}\n", "")
+    code, _, refused = run("send", "orders", "1", server=his)
+    assert (code, refused.splitlines()[1]) == (
+        1,
+        f"hint: Its owner can run pgmq grant send orders --to {role}.",
+    )
+    assert run("send", "Other", "1", server=his)[0] == 0
+    assert run("revoke", "--all", "--from", role)[0] == 0
+    assert run("send", "Other", "1", server=his)[0] == 1
+    for wrong in (
+        ("grant", "send", "--to", role),
+        ("grant", "create", "orders", "--to", role),
+        ("grant", "fetch", "events", "--to", role),
+        ("grant", "send", "orders", "--group", "g", "--to", role),
+        ("revoke", "--from", role),
+        ("revoke", "orders", "--all", "--from", role),
+    ):
+        assert run(*wrong)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        ("SELECT pgmq.maintain(), or SELECT pgmq.maintain('a b')",
+         "pgmq maintain, or pgmq maintain 'a b'"),
+        ("Its owner can call SELECT pgmq.enable_wakeups('it''s').",
+         """Its owner can run pgmq create 'it'"'"'s' --wakeups."""),
+        ("SELECT pgmq.alter_policy('q', dedup_window => '1 hour').",
+         "pgmq policy set q --dedup-window '1 hour'."),
+        ("It can SELECT pgmq.alter_group('q', 'g', dead_letter_queue => ...).",
+         "It can run pgmq group alter q g --dead-letter-queue ...."),
+        ("call SELECT * FROM pgmq.fetch('q', <group>, <vt>, <qty>), and commit().",
+         "run pgmq consume q --group <group> -- <program>."),
+        ("See why: SELECT * FROM pgmq.peek('q', 10); then pgmq.redrive('q') or pgmq.set_vt().",
+         "See why: pgmq peek q --qty 10; then pgmq redrive q or pgmq set-vt."),
+        ("The owner must call SELECT pgmq.recompile_all().",
+         "The owner must call SELECT pgmq.recompile_all()."),
+    ],
+)  # fmt: skip
+def test_hints_speak_the_language_of_the_command_line(hint: str, expected: str) -> None:
+    assert spoken(hint) == expected
+    for words in _hints._COMMANDS.values():
+        line = words.partition(" -- ")[0].format("1", "2", "3")
+        _declare.parser().parse_args(line.split())
 
 
 # Looking
@@ -648,10 +931,47 @@ def test_metrics_are_a_table_or_json_or_what_prometheus_reads(run: Run) -> None:
     [metrics] = json.loads(run("metrics", "orders", "--json")[1])
     assert (metrics["queue_length"], metrics["total_messages"]) == (2, 2)
     lines = run("metrics", "--prometheus")[1].splitlines()
-    assert 'pgmq_queue_visible_length{queue="orders"} 1' in lines
-    assert 'pgmq_messages_total{queue="qu\\"ote"} 0' in lines
+    assert 'pgmq_queue_visible_length{queue="orders"} 1.0' in lines
+    assert 'pgmq_messages_total{queue="qu\\"ote"} 0.0' in lines
     # No age where there is nothing.
-    assert [line for line in lines if line.startswith("pgmq_oldest")][1:] == []
+    assert [line for line in lines if line.startswith("pgmq_oldest_message_age")][1:] == []
+
+
+def test_the_states_of_messages_are_a_table_or_json_or_what_prometheus_reads(
+    run: Run, db: psycopg.Connection
+) -> None:
+    run("create", "orders", 'odd\\\n"name')
+    run("policy", "set", "orders", "--max-receives", "5", "--dead-letter-queue", "dead")
+    run("send", "orders", "1", "2", "3")
+    run("send", "orders", "4", "5", "--delay", "60")
+    run("send", "dead", "0")
+    run("read", "orders")
+    run("archive", "orders", "3")
+    # Postgres counts what is removed a second after the commit.
+    removed = "SELECT removed_total FROM pgmq.queue_stats('orders')"
+    _until(lambda: _rows(db, removed) == [(1,)])
+    headings, line = run("stats", "orders")[1].splitlines()
+    assert re.split(r" {2,}", headings) == [
+        "queue", "visible", "delayed", "in flight", "dead letters", "archived", "sent", "removed",
+        "since",
+    ]  # fmt: skip
+    assert line.split()[:8] == ["orders", "1", "2", "1", "1", "1", "5", "1"]
+    (found,) = json.loads(run("stats", "orders", "--json")[1])
+    assert (found["archive_length"], found["sent_total"]) == (1, 5)
+    assert len(json.loads(run("stats", "--json")[1])) == 3
+    lines = run("metrics", "--prometheus")[1].splitlines()
+    for name, kind, value in (
+        ("pgmq_queue_delayed_length", "gauge", 2),
+        ("pgmq_queue_in_flight_length", "gauge", 1),
+        ("pgmq_queue_dead_letters", "gauge", 1),
+        ("pgmq_archive_length", "gauge", 1),
+        ("pgmq_messages_removed_total", "counter", 1),
+    ):
+        assert f"# TYPE {name} {kind}" in lines
+        assert f'{name}{{queue="orders"}} {value}.0' in lines
+    assert 'pgmq_messages_total{queue="odd\\\\\\n\\"name"} 0.0' in lines
+    assert not [line for line in lines if line.startswith('pgmq_queue_dead_letters{queue="dead"')]
+    assert run("stats", "nope")[0] == 1
 
 
 def test_top_shows_what_lies_where(run: Run, db: psycopg.Connection) -> None:
@@ -663,6 +983,11 @@ def test_top_shows_what_lies_where(run: Run, db: psycopg.Connection) -> None:
     code, tables, _ = run("top", "orders", "--count", "2", "--interval", "0.01")
     assert code == 0
     assert tables.count("dead letters") == 2
+    sorted_ = run("top", "orders", "dead", "--count", "1", "--sort", "messages", "--reverse")[1]
+    assert [line.split()[0] for line in sorted_.splitlines()][1:] == ["dead", "orders", "all"]
+    (found,) = map(json.loads, run("top", "Orders", "--count", "1", "--json")[1].splitlines())
+    assert [(each["messages"], each["dead_letters"]) for each in found["queues"]] == [(2, 1)]
+    assert found["groups"] == []
     first, second = (line.split() for line in tables.splitlines() if line.startswith("orders"))
     assert first[1:3] == ["2", "1"]
     assert first[4] == "1"  # no rates yet
@@ -670,9 +995,98 @@ def test_top_shows_what_lies_where(run: Run, db: psycopg.Connection) -> None:
 
 
 def test_rates_are_those_since_the_last_table() -> None:
-    before = {"q": Seen("q", 100, 0, 1, 1000, 10.0, None, 0)}
-    table = compare([Seen("q", 80, 5, 1, 1040, 14.0, None, 7)], before, [])
-    assert list(table.rows[0]) == ["q", 80, 5, 1, "10.0", "15.0", None, 7]
+    before = {"q": Seen("q", 100, 0, 1, 1000, 10.0, "dead", 0)}
+    seen = [Seen("q", 80, 5, 1, 1040, 14.0, "dead", 7), Seen("dead", 3, 0, 9, 3, 14.0, None, 0)]
+    lengths = {each.queue: each.length for each in seen}
+    lines = compare(seen[:1], before, lengths, {"q": "sends"})
+    assert lines == [Line("q", 80, 5, 1, 10.0, 15.0, 3, 7, "sends", "dead")]
+    lines = compare([*seen, Seen("p", 0, 0, None, 0, 14.0, "dead", 0)], before, lengths, {})
+    # Both have the same dead letters, which are messages of a queue, too.
+    total = ["all 3", 83, 5, 9, "10.0", "15.0", 3, None, 7]
+    assert View().table(lines).rows[-1] == total
+    first = View("messages").table(lines)
+    assert [row[0] for row in first.rows] == ["q", "dead", "p", "all 3"]
+    # What has no value comes last, whatever the order.
+    for reverse in (False, True):
+        assert [row[0] for row in View("sent", reverse).table(lines).rows][:1] == ["q"]
+    short = View("messages", reverse=True).table(lines, 4)
+    assert [row[0] for row in short.rows] == ["p", "dead", "all 3, 1 not shown"]
+
+
+def test_a_narrow_table_leaves_out_columns_and_shortens_names_but_no_number() -> None:
+    table = Table(["queue", "messages", "none", "dead"], [("q" * 30, 123456789, None, 7)])
+    assert table.fitted(60).plain() == table.plain()
+    for width, columns, name in (
+        (52, ["queue", "messages", "dead"], 30),
+        (40, ["queue", "messages", "dead"], 23),
+        (28, ["queue", "messages"], 17),
+        (20, ["queue"], 20),
+        (5, ["queue"], 5),
+    ):
+        fitted = table.fitted(width)
+        assert (fitted.columns, len(fitted.cells()[0][0])) == (columns, name)
+        assert max(map(len, fitted.plain().splitlines())) <= width
+
+
+def test_what_is_paused_is_shown_until_it_is_resumed(run: Run) -> None:
+    run("create", "Orders", "other")
+    assert run("pause", "Orders") == (0, "Orders: reads paused\n", "")
+    both = (0, "other: reads and sends paused\n", "")
+    assert run("pause", "other", "--reads", "--sends") == both
+    assert run("read", "orders") == (0, "", "")
+    code, _, complaint = run("send", "other", "1")
+    assert code == 1
+    assert complaint.startswith('pgmq: queue "other" is paused: nothing can be sent to it\n')
+    for command in (["metrics"], ["metrics", "orders", "other"], ["top", "--count", "1"]):
+        headings, orders, other, *_ = run(*command)[1].splitlines()
+        assert "  paused" in headings
+        assert re.search("  reads( |$)", orders)
+        assert re.search("  reads and sends( |$)", other)
+    assert [queue["paused"] for queue in json.loads(run("metrics", "--json")[1])] == [
+        "reads",
+        "reads and sends",
+    ]
+    lines = run("metrics", "--prometheus")[1].splitlines()
+    assert 'pgmq_queue_reads_paused{queue="Orders"} 1.0' in lines
+    assert 'pgmq_queue_sends_paused{queue="Orders"} 0.0' in lines
+    assert run("pause", "orders", "--sends")[0] == 0
+    assert run("send", "other", "1")[0] == 1
+    assert run("resume", "orders", "other") == (0, "orders: resumed\nother: resumed\n", "")
+    assert run("resume", "orders") == (1, "", "pgmq: not paused: orders\n")
+    assert run("send", "orders", "1")[0] == 0
+    assert [queue["paused"] for queue in json.loads(run("metrics", "--json")[1])] == [None] * 2
+
+
+def test_schedules_are_added_listed_run_and_removed(run: Run, db: psycopg.Connection) -> None:
+    run("create", "orders")
+    more = ["--headers", '{"h": 1}', "--timezone", "Europe/Berlin", "--catch-up"]
+    code, out, _ = run("schedule", "add", "nightly", "orders", "0 0 29 2 *", '{"id": 1}', *more)
+    assert code == 0
+    assert "-02-28 23:00:00" in out
+    assert run("schedule", "run", "nightly") == (0, "1\n", "")
+    found = _rows(db, "SELECT message, headers ->> 'h' FROM pgmq.q_orders")
+    assert found == [({"id": 1}, "1")]
+    headings, line = run("schedules")[1].splitlines()
+    assert headings.split() == [
+        *("schedule", "queue", "cron", "timezone", "next", "last", "msg_id", "errors"),
+    ]
+    assert line.startswith("nightly   orders  0 0 29 2 *  Europe/Berlin")
+    (listed,) = json.loads(run("schedules", "orders", "--json")[1])
+    assert (listed["name"], listed["catch_up"], listed["errors"]) == ("nightly", True, 0)
+    db.execute("UPDATE pgmq.schedule SET errors = 2, last_error = 'no room'")
+    assert run("schedules")[1].endswith("nightly fails: no room\n")
+    code, _, complaint = run("schedule", "add", "s", "orders", "60 * * * *", "1")
+    assert code == 1
+    assert complaint.startswith('pgmq: a schedule has no such minute: "60"\n')
+    assert run("schedule", "remove", "nightly") == (0, "nightly: removed\n", "")
+    assert run("schedule", "remove", "nightly") == (1, "", "pgmq: no such schedule: nightly\n")
+    assert run("schedule", "run", "nightly")[0] == 1
+
+
+def test_a_queue_is_indexed_for_groups_in_turn(run: Run, db: psycopg.Connection) -> None:
+    assert run("create", "orders", "--fair")[0] == 0
+    assert _rows(db, "SELECT to_regclass('pgmq.turn_orders') IS NOT NULL") == [(True,)]
+    assert run("create", "events", "--stream", "--fair")[0] == 2
 
 
 def test_the_doctor_reports_and_its_exit_code_tells(run: Run, db: psycopg.Connection) -> None:
@@ -774,20 +1188,60 @@ def test_the_environment_says_where_the_server_is(
     assert "orders" in done.stdout
 
 
+# The page has sixty commands, and starting Python with all modules takes longer than any of them.
+# So one process has the modules, and forks for each command, which gets the streams of its caller.
+FORKING = """
+import os, signal, socket, sys
+from pgmq.cli import main
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(sys.argv[1])
+listening.listen()
+print(flush=True)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while True:
+    caller = listening.accept()[0]
+    words, streams, *_ = socket.recv_fds(caller, 1 << 16, 3)
+    if not os.fork():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        caller.send(bytes([main(words.decode().split(chr(0)))]))
+        os._exit(0)
+    for file in [caller.detach(), *streams]:
+        os.close(file)
+"""
+CALLING = """
+import socket, sys
+called = socket.socket(socket.AF_UNIX)
+called.connect(sys.argv[1])
+socket.send_fds(called, [chr(0).join(sys.argv[2:]).encode()], [0, 1, 2])
+sys.exit(called.recv(1)[0])
+"""
+
+
+@pytest.mark.once
 def test_the_commands_of_the_documentation_run_as_they_stand(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], roles: Roles, tmp_path: Path
 ) -> None:
     commands = dict(pages.blocks(ROOT / "python" / "docs" / "command-line.md"))["sh"]
-    (tmp_path / "pgmq").write_text(f'#!/bin/sh\nexec {shlex.join(PROGRAM)} "$@"\n')
+    place = str(tmp_path / "socket")
+    call = shlex.join([sys.executable, "-ISc", CALLING, place])
+    (tmp_path / "pgmq").write_text(f'#!/bin/sh\nexec {call} "$@"\n')
     (tmp_path / "pgmq").chmod(0o755)
-    done = subprocess.run(
-        ["sh", "-e"],
-        input=commands,
-        env=environment | {"PATH": f"{tmp_path}:{environment['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKING, place], env=environment, stdout=subprocess.PIPE
+    ) as forking:
+        assert forking.stdout
+        forking.stdout.readline()
+        done = subprocess.run(
+            ["sh", "-e"],
+            input=commands,
+            env=environment | {"PATH": f"{tmp_path}:{environment['PATH']}", "ROLE": roles()},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        forking.kill()
     assert (done.returncode, done.stderr) == (0, "98 sent\n")
     assert "100: 100" in done.stdout
 
@@ -814,6 +1268,7 @@ def test_a_reader_of_the_output_that_goes_away_is_no_error_to_speak_of(
         ("send orders <&-", 1, [(0, False)] * 2),
         ("send orders 3 >/dev/full", 1, [(0, False)] * 2),
         ("read orders --qty 2 >/dev/full", 1, [(1, False)] * 2),
+        ("pop orders --qty 2 >/dev/full", 1, [(0, False)] * 2),
         ("read orders --qty 2 >&-", 1, [(1, False)] * 2),
         ("send nope 3 2>/dev/full", 1, [(0, False)] * 2),
         ("consume orders --until-empty -- cat <&- 2>&-", 0, []),
@@ -872,15 +1327,16 @@ def test_in_a_terminal_tables_are_drawn_and_a_bar_shows_how_far_we_are(
 ) -> None:
     db.execute("SELECT pgmq.create('orders')")
     (tmp_path / "lines").write_text("1\n" * 10)
-    for words, shown in (
-        (["send", "orders", "--file", str(tmp_path / "lines")], "20/20 bytes"),
-        (["metrics"], "──────"),
-        (["top", "--count", "1"], "dead tuples"),
+    for width, words, shown in (
+        ("120", ["send", "orders", "--file", str(tmp_path / "lines")], "20/20 bytes"),
+        ("120", ["metrics"], "──────"),
+        ("40", ["metrics"], "newest s  sent in all  paused"),  # nothing is cut: the line goes on
+        ("120", ["top", "--count", "1"], "dead tuples"),
     ):
         ours, theirs = pty.openpty()
         subprocess.run(
             [*PROGRAM, *words],
-            env=environment | {"TERM": "xterm", "COLUMNS": "120"},
+            env=environment | {"TERM": "xterm", "COLUMNS": width},
             stdout=theirs,
             stderr=theirs,
             check=True,
@@ -899,12 +1355,86 @@ def test_in_a_terminal_tables_are_drawn_and_a_bar_shows_how_far_we_are(
         assert shown in printed.decode()
 
 
+@pytest.mark.once
+def test_a_shell_completes_commands_options_and_queues(
+    run: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    run("create", "orders", "ordinary", "other")
+    (tmp_path / "pgmq").write_text(f'#!/bin/sh\nexec {shlex.join(PROGRAM)} "$@"\n')
+    (tmp_path / "pgmq").chmod(0o755)
+    ask = """
+        eval "$(pgmq completion bash)"
+        for COMP_LINE in 'pgmq mo' 'pgmq group cre' 'pgmq policy set --priority-a' 'pgmq drop ord'
+        do
+            COMP_POINT=${#COMP_LINE} COMP_TYPE=9
+            _python_argcomplete pgmq 2>/dev/null
+            echo ${COMPREPLY[@]}
+        done
+    """
+    answered = subprocess.check_output(
+        ["bash", "-c", ask],
+        env=environment | {"PATH": f"{tmp_path}:{environment['PATH']}"},
+        text=True,
+    )
+    assert answered.splitlines() == ["move", "create", "--priority-ageing", "orders ordinary"]
+    for shell, sign in (("zsh", "#compdef pgmq"), ("fish", "complete --command pgmq")):
+        assert sign in run("completion", shell)[1]
+
+
+def _screen(terminal: int, wanted: str) -> tuple[list[str], str]:
+    """Read a terminal until its screen is as wanted: its lines, and how they are written."""
+    written = ""
+    while True:
+        last = written.rpartition("\x1b[H")[2]
+        text = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", last)
+        if re.search(wanted, text, re.DOTALL):
+            return text.splitlines(), last
+        assert select.select([terminal], [], [], 30)[0], f"nothing came after {text}"
+        written += os.read(terminal, 9999).decode()
+
+
+@pytest.mark.once
+def test_top_is_a_screen_that_keys_change_and_a_narrow_one_has_whole_numbers(
+    run: Run, db: psycopg.Connection, start: Start, environment: dict[str, str]
+) -> None:
+    run("create", "few", "many")
+    run("policy", "set", "few", "--max-receives", "1", "--dead-letter-queue", "many")
+    run("create", "stream", "--stream")
+    run("group", "create", "stream", "g")
+    db.execute("SELECT pgmq.send_batch('many', array_fill('1'::jsonb, '{1234}'))")
+    for width, more, last_column in (
+        (130, {}, "dead tuples"), (36, {"NO_COLOR": "1"}, "in flight"), (24, {}, "messages"),
+    ):  # fmt: skip
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 20, width, 0, 0))
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+        known = environment | {"TERM": "xterm"} | more
+        known.pop("COLUMNS", None)
+        process = start("top", "--interval", "100", env=known, **streams)
+        os.close(theirs)
+        lines, written = _screen(ours, "stream/g")
+        assert lines[1].rstrip().endswith(last_column)
+        assert max(map(len, lines)) <= width
+        assert [line.split()[0] for line in lines[2:6]] == ["few", "many", "stream", "all"]
+        assert lines[3].split()[1] == "1234"
+        assert ("\x1b[31m" in written) == (width == 130)
+        os.write(ours, b"s")
+        _screen(ours, "by messages.*many.*few.*stream.*all 3.*stream/g")
+        os.write(ours, b"r")
+        _screen(ours, "by messages.*few.*stream.*many.*all 3.*stream/g")
+        os.write(ours, b"q")
+        assert process.wait(20) == 0
+        os.close(ours)
+
+
 def test_without_rich_the_extra_is_named_and_tables_are_plain(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("rich.console", "rich.table", "rich.live"):
+    for module in ("rich.console", "rich.table", "rich.live", "argcomplete.shell_integration"):
         monkeypatch.setitem(sys.modules, module, None)
     assert run("demo") == (1, "", "pgmq: rich is missing: pip install 'pgmq[demo]'\n")
+    argcomplete = "pgmq: argcomplete is missing: pip install 'pgmq[cli]'\n"
+    assert run("completion", "bash") == (1, "", argcomplete)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert run("metrics")[0] == 0
     assert run("top") == (1, "", "pgmq: rich is missing: pip install 'pgmq[cli]'\n")

@@ -162,7 +162,7 @@ def test_values_that_json_has_not_are_sent_as_pgmq_py_sends_them(queue: PGMQueue
 def test_what_a_connection_string_leaves_open_libpq_decides() -> None:
     config = PGMQConfig("service=mine")
     assert (config.dsn, config.host) == ("service=mine", "localhost")
-    assert PGMQConfig("dbname=d", username="app").dsn == "dbname=d user=app"
+    assert PGMQConfig("dbname=d", username="app").dsn == "user=app dbname=d"
     assert PGMQConfig("postgresql:///d").async_dsn == "postgresql:///d"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PG_HOST", "elsewhere")
@@ -184,7 +184,6 @@ def test_a_server_that_is_not_there_is_an_error_that_says_so(init_extension: boo
     def call() -> None:
         client = PGMQueue("host=127.0.0.1 port=1", init_extension=init_extension)
         with contextlib.closing(client):
-            client.pool.timeout = 0.2  # type: ignore[union-attr]
             client.list_queues()
 
     with pytest.raises(psycopg.OperationalError, match="refused"):
@@ -337,8 +336,24 @@ def test_privileges_are_methods(queue: PGMQueue, db: psycopg.Connection) -> None
 def test_policies_are_methods(queue: PGMQueue) -> None:
     assert set(dataclasses.astuple(queue.get_policy("q"))) == {"q", None, 0.0}
     policy = pgmq.Policy(
-        *("q", 2, "dead", timedelta(seconds=5), timedelta(minutes=5), 0.5, timedelta(days=1)),
-        *(timedelta(days=30), timedelta(hours=1), 100, True),
+        queue_name="q",
+        max_receives=2,
+        dead_letter_queue="dead",
+        retry_delay=timedelta(seconds=5),
+        retry_delay_max=timedelta(minutes=5),
+        retry_jitter=0.5,
+        message_ttl=timedelta(days=1),
+        archive_retention=timedelta(days=30),
+        dedup_window=timedelta(hours=1),
+        max_in_flight=100,
+        ack_archives=True,
+        rate_limit=50,
+        rate_interval=timedelta(minutes=1),
+        rate_burst=10,
+        max_in_flight_per_group=7,
+        dedup_scope="window",
+        priorities=False,
+        priority_ageing=None,
     )
     settings = {
         field.name: getattr(policy, field.name)
@@ -351,6 +366,14 @@ def test_policies_are_methods(queue: PGMQueue) -> None:
     assert queue.get_policy("q") == dataclasses.replace(policy, max_receives=3, ack_archives=False)
     queue.alter_policy("q", 2, ack_archives=True)
     assert queue.get_policy("q") == policy
+    ranked: dict[str, Any] = {"priorities": True, "priority_ageing": timedelta(minutes=2)}
+    queue.alter_policy("q", **ranked, clear=["max_in_flight_per_group"])
+    assert queue.get_policy("q") == dataclasses.replace(
+        policy, **ranked, max_in_flight_per_group=None
+    )
+    queue.set_policy("q", **(settings | ranked | {"max_in_flight_per_group": None}))
+    assert queue.get_policy("q").priorities
+    queue.set_policy("q", **settings)
     assert queue.send_once("q", {"a": 1}, "key") == pgmq.SendOnceResult(1, True)
     assert queue.send_once("q", {"a": 2}, "key", {"h": 1}, 60) == pgmq.SendOnceResult(1, False)
     sent = queue.send_once_batch("q", [2, 3], ["other", "key"], [None, {"h": 1}])
@@ -369,8 +392,75 @@ def test_policies_are_methods(queue: PGMQueue) -> None:
     assert queue.move("dead", left.msg_id, "urgent") is not None
     assert queue.move("dead", left.msg_id, "urgent") is None
     assert queue.redrive("dead", "urgent") == 0
+    assert queue.redrive("dead", None, None, {"a": 1}, 0.5) == 0
     assert queue.maintain("q") == 0
     assert queue.maintain() == 0
+
+
+def test_pauses_are_methods(queue: PGMQueue) -> None:
+    queue.send("q", 1)
+    queue.pause("q")
+    (found,) = queue.list_paused()
+    assert dataclasses.astuple(found)[:3] == ("q", True, False)
+    assert found.paused_at.tzinfo
+    assert queue.read("q") is None
+    queue.pause("q", reads=False, sends=True)
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="is paused"):
+        queue.send("q", 2)
+    assert queue.read("q") is not None
+    assert queue.resume("q")
+    assert not queue.resume("q")
+    assert queue.list_paused() == []
+
+
+def test_messages_are_amended_and_come_out_of_the_archive(queue: PGMQueue) -> None:
+    queue.send_batch("q", [{"n": 1}, {"n": 2}], [{"x-pgmq-group": "a"}, None])
+    assert queue.amend("q", 1)
+    assert queue.amend("q", 1, {"n": 1, "new": True})
+    assert queue.amend("q", 1, headers={})
+    found = queue.get("q", 1)
+    assert found is not None
+    assert (found.message, found.headers) == ({"n": 1, "new": True}, {"x-pgmq-group": "a"})
+    queue.read("q", 60)
+    assert not queue.amend("q", 1, {})
+    assert not queue.amend("q", 3, {})
+
+    assert queue.archive_batch("q", [1, 2]) == [1, 2]
+    now = datetime.now(timezone.utc)
+    assert queue.requeue("q", [1, 2], conditional={"n": 2}, keep=True) == 1
+    assert queue.requeue("q", since=now + timedelta(hours=1)) == 0
+    assert queue.requeue("q", since=now - timedelta(hours=1), qty=1, rate=10) == 1
+    assert queue.requeue("q", (2,), until=now + timedelta(hours=1)) == 1
+    assert queue.requeue("q", []) == 0
+    assert [message.message for message in queue.peek("q", 9)] == [
+        *[{"n": 2}, {"n": 1, "new": True}, {"n": 2}]
+    ]
+    with pytest.raises(ValueError, match="needs a time zone"):
+        queue.requeue("q", since=datetime(2026, 1, 1))
+    with pytest.raises(TypeError, match="a list is wanted"):
+        queue.requeue("q", "12")  # type: ignore[arg-type]
+    with pytest.raises(psycopg.errors.NullValueNotAllowed):
+        queue.requeue("q")
+
+
+def test_schedules_are_methods(queue: PGMQueue) -> None:
+    first = queue.schedule("s", "q", "0 0 29 2 *", {"id": 1}, {"h": 1}, timezone="Asia/Tokyo")
+    assert (first.month, first.tzinfo is not None) == (2, True)
+    queue.schedule("t", "q", timedelta(days=1, seconds=0.5), None, catch_up=True)
+    s, t = queue.list_schedules("q")
+    assert (s.name, s.queue_name, s.cron, s.timezone, s.catch_up, s.next_at) == (
+        *("s", "q", "0 0 29 2 *", "Asia/Tokyo", False, first),
+    )
+    assert (s.last_at, s.last_msg_id, s.errors, s.last_error) == (None, None, 0, None)
+    assert (t.cron, t.catch_up) == ("86400.5 seconds", True)
+    msg_id = queue.run_schedule("s")
+    message = queue.read("q")
+    assert message is not None
+    assert message.headers is not None
+    assert (message.msg_id, message.message, message.headers["h"]) == (msg_id, {"id": 1}, 1)
+    assert queue.unschedule("t")
+    assert not queue.unschedule("t")
+    assert [each.name for each in queue.list_schedules()] == ["s"]
 
 
 def test_exchanges_are_methods(queue: PGMQueue, connect: Connect) -> None:

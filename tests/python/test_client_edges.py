@@ -385,7 +385,7 @@ def test_every_client_and_worker_stores_an_error_that_the_database_cannot_hold(
         sqlalchemy.dispose()
 
         first.create_queue("dead")
-        first.set_policy("q", max_receives=1, dead_letter_queue="dead")
+        first.set_policy("q", 1, "dead", retry_delay=timedelta(0))
         for kind, handler in ((Worker, _fail), (AsyncWorker, _fail_later), (ProcessWorker, _fail)):
             first.purge("q")
             first.purge("dead")

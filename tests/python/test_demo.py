@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from support.server import TestServer
 
+pytestmark = pytest.mark.once
+
 FILES = demo.MUST_KILL
 
 
@@ -68,6 +70,14 @@ def test_every_file_is_done_exactly_once_although_a_worker_is_killed(
         "SELECT lines, size FROM demo.result WHERE path LIKE '%/file 42'"
     ).fetchone() == (42, 210)
     assert db.execute("SELECT count(*) FROM demo.result WHERE path LIKE '%xff%'").fetchone() == (1,)
+    assert "-m pgmq web --dsn" in output
+    stats = "SELECT visible, delayed + in_flight, dead_letters FROM pgmq.queue_stats('demo_orders')"
+    assert db.execute(stats).fetchone() == (13, 5, 1)
+    assert db.execute("SELECT group_name, lag FROM pgmq.list_groups()").fetchall() == [
+        ("billing", 300),
+        ("search", 500),
+    ]
+    assert db.execute("SELECT count(*) FROM pgmq.list_schedules()").fetchone() == (1,)
 
 
 def test_a_wrong_result_fails_the_check(

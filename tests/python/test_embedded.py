@@ -15,6 +15,8 @@ from support.server import BUILD, control
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.once
+
 FAST = {"fsync": "off"}
 
 

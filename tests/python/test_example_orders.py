@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from conftest import Connect
 
+pytestmark = pytest.mark.once
+
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 kombu = pytest.importorskip("kombu")
 pytest.importorskip("kombu.transport.pgmq")
 

@@ -5,11 +5,6 @@ from __future__ import annotations
 import contextlib
 import doctest
 import json
-import os
-import pwd
-import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,117 +18,24 @@ import pytest
 
 from pgmq import relay
 from pgmq.relay import Relay, RelayError, _brokers
+from support.brokers import RABBITMQ, REDIS, RabbitMQ, free_ports
+from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from conftest import Connect
 
-kombu: Any = pytest.importorskip("kombu", reason="kombu is missing: pip install 'pgmq[relay]'")
+pytestmark = pytest.mark.once
 
-RABBITMQ = shutil.which("rabbitmq-server", path="/usr/lib/rabbitmq/bin:/usr/sbin:/usr/local/sbin")
-REDIS = shutil.which("redis-server")
-WRITTEN = _brokers._WRITTEN
+kombu: Any = pytest.importorskip("kombu", reason="kombu is missing: pip install 'pgmq[relay]'")
 
 
 @pytest.fixture(autouse=True)
-def _kept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _kept_at_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Do not wait for a new queue where no broker is killed."""
-    monkeypatch.setattr(_brokers, "_WRITTEN", 0.0)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
-def _until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
-class RabbitMQ:
-    """A node of the test's own, which may be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._port, distribution, epmd = _free_ports(3)
-        self.url = f"amqp://guest:guest@127.0.0.1:{self._port}//"
-        self._environment = {
-            "HOME": str(folder),
-            "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin",
-            "LANG": "C.UTF-8",
-            "RABBITMQ_NODENAME": f"pgmq{self._port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(self._port),
-            "RABBITMQ_DIST_PORT": str(distribution),
-            "ERL_EPMD_PORT": str(epmd),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(folder / "log"),
-            # Idle schedulers sleep instead of spinning.
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
-            "RABBITMQ_CONFIG_FILE": str(folder / "none"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
-        }
-        self._user: str | None = None
-        if os.geteuid() == 0:
-            self._user = "rabbitmq"
-            shutil.chown(folder, "rabbitmq", "rabbitmq")
-        self._epmd = self._popen("epmd", "-port", str(epmd), "-address", "127.0.0.1")
-        self._node: subprocess.Popen[bytes] | None = None
-
-    def _popen(self, *command: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command,
-            env=self._environment,
-            user=self._user,
-            group=pwd.getpwnam(self._user).pw_gid if self._user else None,
-            extra_groups=[] if self._user else None,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def start(self) -> None:
-        assert RABBITMQ is not None
-        self._node = self._popen(RABBITMQ)
-        _until(self._answers, 120)
-
-    def _answers(self) -> bool:
-        assert self._node is not None
-        assert self._node.poll() is None
-        with contextlib.suppress(OSError), self.connect() as connection:
-            connection.connect()
-            return True
-        return False
-
-    def connect(self) -> Any:
-        return kombu.Connection(self.url, connect_timeout=5)
-
-    def kill(self) -> None:
-        if self._node is not None:
-            os.killpg(self._node.pid, signal.SIGKILL)
-            self._node.wait()
-            self._node = None
-
-    def close(self) -> None:
-        self.kill()
-        self._epmd.kill()
-        self._epmd.wait()
-
-    def drain(self, queue: str) -> list[Any]:
-        """Take what is in a queue."""
-        got = []
-        with self.connect() as connection:
-            channel = connection.channel()
-            while message := channel.basic_get(queue, no_ack=True):
-                got.append(message)
-        return got
+    if not request.node.name.endswith("while_the_broker_is_killed"):
+        monkeypatch.setattr(_brokers, "_WRITTEN", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -190,9 +92,8 @@ def test_a_message_arrives_as_it_is_with_what_identifies_it(
 
 @pytest.mark.slow
 def test_nothing_is_lost_and_groups_keep_their_order_while_the_broker_is_killed(
-    rabbitmq: RabbitMQ, connect: Connect, dsn: str, monkeypatch: pytest.MonkeyPatch
+    rabbitmq: RabbitMQ, connect: Connect, dsn: str
 ) -> None:
-    monkeypatch.setattr(_brokers, "_WRITTEN", WRITTEN)
     db = connect()
     db.execute("SELECT pgmq.create('orders'), pgmq.create_fifo_index('orders')")
     done, sent = threading.Event(), 0
@@ -222,15 +123,15 @@ def test_nothing_is_lost_and_groups_keep_their_order_while_the_broker_is_killed(
     forward = Relay(dsn, "orders", f"{rabbitmq.url}?queue=killed", batch=50)
     try:
         with _running(forward):
-            _until(lambda: sent > 200 and _length(db) < sent - 100)
+            until(lambda: sent > 200 and _length(db) < sent - 100)
             rabbitmq.kill()
             before = sent
-            _until(lambda: sent > before + 100)
+            until(lambda: sent > before + 100)
             rabbitmq.start()
-            _until(lambda: sent > before + 200)
+            until(lambda: sent > before + 200)
             done.set()
             producer.join()
-            _until(lambda: _length(db) == 0, 60)
+            until(lambda: _length(db) == 0, 60)
     finally:
         done.set()
         producer.join()
@@ -253,7 +154,7 @@ def test_a_new_queue_gets_no_message_before_it_is_on_the_broker_s_disk(
     state = "SELECT read_ct, vt > clock_timestamp() FROM pgmq.q_orders"
     url = f"{rabbitmq.url}?queue=young"
     with _running(Relay(dsn, "orders", url, vt=1)):
-        _until(lambda: db.execute(state).fetchall() == [(1, True)])
+        until(lambda: db.execute(state).fetchall() == [(1, True)])
         time.sleep(1.5)  # longer than the lease
         assert db.execute(state).fetchall() == [(1, True)]
         assert rabbitmq.drain("young") == []
@@ -283,13 +184,13 @@ def test_what_a_killed_relay_had_in_hand_is_sent_by_the_next_one(
     command = [sys.executable, "-m", "pgmq.cli", "relay", "orders", url, "--dsn", dsn, "--vt", "3"]
     process = subprocess.Popen(command)
     try:
-        _until(lambda: _length(db) < 800)
+        until(lambda: _length(db) < 800)
     finally:
         process.kill()
         process.wait()
     assert _length(db) > 0
     with _running(Relay(dsn, "orders", url)):
-        _until(lambda: _length(db) == 0)
+        until(lambda: _length(db) == 0)
     first = list(dict.fromkeys(json.loads(message.body) for message in rabbitmq.drain("next")))
     assert sorted(first) == list(range(1000))
     for group in range(50):
@@ -304,13 +205,13 @@ def test_a_broker_that_is_down_costs_no_receipt_and_stop_gives_back_at_once(
     if scheme == "kafka":
         pytest.importorskip("confluent_kafka")
     db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '1'), pgmq.send('orders', '2')")
-    [port] = _free_ports(1)
+    [port] = free_ports(1)
     state = "SELECT read_ct, vt > clock_timestamp() FROM pgmq.q_orders"
     with _running(Relay(dsn, "orders", f"{scheme}://127.0.0.1:{port}", vt=2)):
-        _until(lambda: db.execute(state).fetchall() == [(1, True)] * 2)
-        _until(lambda: len(caplog.records) > 3)
+        until(lambda: db.execute(state).fetchall() == [(1, True)] * 2)
+        until(lambda: len(caplog.records) > 3)
         first = db.execute("SELECT min(vt) FROM pgmq.q_orders").fetchone()
-        _until(lambda: db.execute("SELECT min(vt) FROM pgmq.q_orders").fetchone() != first)
+        until(lambda: db.execute("SELECT min(vt) FROM pgmq.q_orders").fetchone() != first)
         assert db.execute(state).fetchall() == [(1, True)] * 2
     assert db.execute(state).fetchall() == [(1, False)] * 2
     assert "; again in" in caplog.text
@@ -353,14 +254,14 @@ def test_an_exchange_that_is_missing_is_waited_for(
 ) -> None:
     db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '1')")
     with _running(Relay(dsn, "orders", f"{rabbitmq.url}?exchange=late&routing_key=x")):
-        _until(lambda: "no exchange 'late'" in caplog.text)
+        until(lambda: "no exchange 'late'" in caplog.text)
         with rabbitmq.connect() as connection:
             channel = connection.channel()
             channel.queue_declare("patient", durable=True, auto_delete=False)
             channel.exchange_declare("late", "fanout", durable=True, auto_delete=False)
             # Between the two the relay may find the exchange without a queue, and be refused.
             channel.queue_bind("patient", "late")
-        _until(lambda: _length(db) == 0)
+        until(lambda: _length(db) == 0)
     assert [message.body for message in rabbitmq.drain("patient")] == ["1"]
 
 
@@ -512,7 +413,7 @@ def test_leases_last_as_long_as_a_slow_broker_needs_for_a_batch(
         _running(Relay(dsn, "orders", "slow://", batch=40, vt=1)),
         _running(Relay(dsn, "orders", "slow://", batch=40, vt=1)),
     ):
-        _until(lambda: _length(db) == 0)
+        until(lambda: _length(db) == 0)
     assert sorted(map(int, slow.got)) == list(range(1, 51))
 
 
@@ -526,7 +427,7 @@ def test_a_relay_that_is_stopped_ends_no_batch_of_a_slow_broker(
     slow = _SlowBroker()
     monkeypatch.setattr("pgmq.relay.broker", lambda *_: slow)
     with _running(Relay(dsn, "orders", "slow://")):
-        _until(lambda: len(slow.got) > 1)
+        until(lambda: len(slow.got) > 1)
     assert len(slow.got) < 20
     left = db.execute("SELECT count(*), bool_or(vt > clock_timestamp()) FROM pgmq.q_orders")
     assert left.fetchone() == (100 - len(slow.got), False)
@@ -539,13 +440,13 @@ def test_a_message_that_is_locked_holds_up_no_other_and_is_sent_once(
     slow = _SlowBroker(0.3)
     monkeypatch.setattr("pgmq.relay.broker", lambda *_: slow)
     with connect(autocommit=False) as other, _running(Relay(dsn, "orders", "slow://")):
-        _until(lambda: slow.got)
+        until(lambda: slow.got)
         other.execute("SELECT 1 FROM pgmq.q_orders WHERE msg_id = 2 FOR UPDATE")
-        _until(lambda: db.execute("SELECT msg_id FROM pgmq.q_orders").fetchall() == [(2,)])
+        until(lambda: db.execute("SELECT msg_id FROM pgmq.q_orders").fetchall() == [(2,)])
         db.execute("SELECT pgmq.send('orders', '4', '{\"x-pgmq-group\": \"a\"}'::jsonb)")
-        _until(lambda: slow.got == ["1", "2", "3", "4"])
+        until(lambda: slow.got == ["1", "2", "3", "4"])
         other.rollback()
-        _until(lambda: _length(db) == 0)
+        until(lambda: _length(db) == 0)
     assert slow.got == ["1", "2", "3", "4"]
 
 
@@ -581,18 +482,18 @@ def test_a_stream_arrives_whole_and_each_key_in_order_while_the_broker_is_killed
     _stream(db, range(2000), ", 4")
     forward = Relay(dsn, "orders", f"{rabbitmq.url}?queue=stream", group="out", batch=50, vt=3)
     with _running(forward):
-        _until(lambda: _behind(db) < 1500)
+        until(lambda: _behind(db) < 1500)
         rabbitmq.kill()
         before = _behind(db)
         lease = "SELECT max(leased_until) > clock_timestamp() FROM pgmq.list_lanes('orders')"
         # Longer than the lease.
         end = time.monotonic() + 4
-        _until(lambda: time.monotonic() > end or db.execute(lease).fetchone() != (True,))
+        until(lambda: time.monotonic() > end or db.execute(lease).fetchone() != (True,))
         assert db.execute(lease).fetchone() == (True,)
         assert _behind(db) in range(before - 50, before + 1)
         assert db.execute("SELECT max(failures) FROM pgmq.list_lanes('orders')").fetchone() == (0,)
         rabbitmq.start()
-        _until(lambda: _behind(db) == 0, 60)
+        until(lambda: _behind(db) == 0, 60)
     got = [json.loads(message.body) for message in rabbitmq.drain("stream")]
     first = list(dict.fromkeys(got))
     assert sorted(first) == list(range(2000))
@@ -644,9 +545,9 @@ def test_what_a_broker_refuses_of_a_stream_is_tried_again_and_nothing_else_is(
     monkeypatch.setattr("pgmq.relay.broker", lambda *_: choosy)
     with _running(Relay(dsn, "orders", "x://", group="out", poll=0.1)):
         state = "SELECT committed, failures, error FROM pgmq.list_lanes('orders')"
-        _until(lambda: db.execute(state).fetchone() == (3, 1, "it does not like it"))
+        until(lambda: db.execute(state).fetchone() == (3, 1, "it does not like it"))
         choosy.refused.clear()
-        _until(lambda: _behind(db) == 0)
+        until(lambda: _behind(db) == 0)
     assert choosy.got == ["0", "1", "2", "4", "5", "6", "7", "8", "9", "3"]
 
 
@@ -657,7 +558,7 @@ def test_a_relay_of_a_stream_that_is_stopped_gives_back_what_it_has_not_sent(
     slow = _SlowBroker()
     monkeypatch.setattr("pgmq.relay.broker", lambda *_: slow)
     with _running(Relay(dsn, "orders", "slow://", group="out")):
-        _until(lambda: len(slow.got) > 1)
+        until(lambda: len(slow.got) > 1)
     assert len(slow.got) < 20
     lane = "SELECT committed, leased_up_to, failures FROM pgmq.list_lanes('orders')"
     assert db.execute(lane).fetchall() == [(len(slow.got), None, 0)]
@@ -670,9 +571,9 @@ def test_a_relay_sends_no_more_of_a_batch_whose_lease_is_lost(
     slow = _SlowBroker(0.02)
     monkeypatch.setattr("pgmq.relay.broker", lambda *_: slow)
     with _running(Relay(dsn, "orders", "slow://", group="out", vt=1)):
-        _until(lambda: len(slow.got) > 5)
+        until(lambda: len(slow.got) > 5)
         db.execute("SELECT pgmq.seek('orders', 'out', 'earliest')")
-        _until(lambda: _behind(db) == 0)
+        until(lambda: _behind(db) == 0)
     again = slow.got.index("0", 1)
     assert again < 50
     assert slow.got == [str(n) for n in range(again)] + [str(n) for n in range(100)]
@@ -755,12 +656,12 @@ def test_connections_to_postgres_that_are_cut_are_opened_again(
     """
     with _running(Relay(dsn, "orders", "memory://?queue=cut", batch=5)):
         db.execute("SELECT pgmq.send('orders', '0')")
-        _until(lambda: _length(db) == 0)  # or it might be cut off before it has begun
+        until(lambda: _length(db) == 0)  # or it might be cut off before it has begun
         for number in range(1, 200):
             db.execute("SELECT pgmq.send('orders', %s::text::jsonb)", [str(number)])
             if number % 50 == 25:
-                _until(lambda: db.execute(cut).fetchone() == (1,))
-        _until(lambda: _length(db) == 0, 60)
+                until(lambda: db.execute(cut).fetchone() == (1,))
+        until(lambda: _length(db) == 0, 60)
     with kombu.Connection("memory://") as connection:
         queue = connection.SimpleQueue("cut")
         got = [json.loads(queue.get_nowait().body) for _ in range(queue.qsize())]
@@ -775,16 +676,16 @@ def test_redis_has_what_was_sent(
         pytest.skip("there is no redis-server here")
     pytest.importorskip("redis", reason="redis is missing: pip install 'pgmq[relay]'")
     db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '[1.50]')")
-    [port] = _free_ports(1)
+    [port] = free_ports(1)
     url = f"redis://127.0.0.1:{port}/0"
     settings = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path))
     forward = Relay(dsn, "orders", f"{url}?queue=out")
     with _running(forward):
         # It is not there yet.
-        _until(lambda: db.execute("SELECT read_ct FROM pgmq.q_orders").fetchone() == (1,))
+        until(lambda: "; again in" in caplog.text)
         process = subprocess.Popen([REDIS, *settings], stdout=subprocess.DEVNULL)
         try:
-            _until(lambda: _length(db) == 0)
+            until(lambda: _length(db) == 0)
             with kombu.Connection(url) as connection:
                 message = connection.SimpleQueue("out").get(timeout=5)
                 assert message.body == b"[1.50]"
@@ -793,12 +694,12 @@ def test_redis_has_what_was_sent(
                 client = connection.default_channel.client
                 client.config_set("maxmemory", "1")
                 db.execute("SELECT pgmq.send('orders', '2')")
-                _until(lambda: "; again in" in caplog.text.partition("is back")[2])
+                until(lambda: "; again in" in caplog.text.partition("is back")[2])
                 assert db.execute("SELECT read_ct, headers FROM pgmq.q_orders").fetchall() == [
                     (1, None)
                 ]
                 client.config_set("maxmemory", "0")
-                _until(lambda: _length(db) == 0)
+                until(lambda: _length(db) == 0)
         finally:
             process.terminate()
             process.wait()

@@ -24,6 +24,8 @@ from support.server import url
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.once
+
 DRIVERS = ["psycopg", "asyncpg"]
 MESSAGE = {"it's": [":a", "%s", "ü", None], "b": {"c": 1.5}}
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pgmq import Message, embedded
     from support.server import TestServer
 
+pytestmark = pytest.mark.once
+
 READS = ("read_grouped", "read_grouped_rr", "read_grouped_head")
 
 
@@ -42,7 +44,7 @@ def _queue(request: pytest.FixtureRequest) -> None:
 
 
 def _prepare(db: psycopg.Connection) -> None:
-    db.execute("SELECT pgmq.create('jobs')")
+    db.execute("SELECT pgmq.create('jobs'), pgmq.set_policy('jobs', retry_delay => '0')")
     db.execute("CREATE TABLE effect (msg_id bigint)")
 
 
@@ -87,6 +89,7 @@ class Seen(Hooks):
         self.done: list[Any] = []
         self.errors: list[BaseException] = []
         self.lost: list[Any] = []
+        self.dead: list[Any] = []
         self.disconnects = 0
 
     def on_read(self, queue: str, messages: Sequence[Message]) -> None:
@@ -103,6 +106,9 @@ class Seen(Hooks):
 
     def on_lost(self, queue: str, message: Message) -> None:
         self.lost.append(message.message)
+
+    def on_dead_letter(self, queue: str, message: Message, exception: BaseException | None) -> None:
+        self.dead.append((message.msg_id, message.read_ct, str(exception)))
 
     def on_disconnect(self, queue: str, error: Exception, seconds: float) -> None:
         self.disconnects += 1
@@ -186,14 +192,44 @@ def test_the_policy_of_the_queue_says_when_a_failure_is_final(
     def handler(message: Message) -> None:
         raise ValueError("poison")
 
-    db.execute("SELECT pgmq.set_policy('jobs', max_receives => 3, dead_letter_queue => 'dead')")
+    db.execute(
+        "SELECT pgmq.set_policy('jobs', max_receives => 3, dead_letter_queue => 'dead',"
+        " retry_delay => '0')"
+    )
     _send(db, 1)
     seen = Seen()
     Worker(dsn, "jobs", handler, hooks=seen).run(until_empty=True)
     assert len(seen.errors) == 3
+    assert seen.dead == [(1, 3, "poison")]
     assert db.execute(
         "SELECT message, headers #>> '{x-pgmq-dead-letter,error}' FROM pgmq.q_dead"
     ).fetchall() == [(1, "ValueError: poison")]
+
+
+def test_a_worker_backs_off_where_the_queue_does_not_say(
+    db: psycopg.Connection, dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handler(message: Message) -> None:
+        raise ValueError("poison")
+
+    db.execute("SELECT pgmq.set_policy('jobs')")
+    _send(db, 3)
+    # As if received so often before.
+    db.execute("UPDATE pgmq.q_jobs SET read_ct = (ARRAY[0, 4, 100])[msg_id]")
+    Worker(dsn, "jobs", handler).run(until_empty=True)
+    delays = db.execute(
+        "SELECT extract(epoch FROM vt - clock_timestamp())::integer FROM pgmq.q_jobs"
+        " ORDER BY msg_id"
+    ).fetchall()
+    for (delay,), longest in zip(delays, (1, 16, 300), strict=True):
+        assert longest * 0.85 - 5 <= delay <= longest
+    said = [record for record in caplog.records if "has no retry_delay" in record.message]
+    assert len(said) == 1
+
+    seen = Seen()
+    db.execute("SELECT pgmq.set_vt('jobs', 1::bigint, 0), pgmq.alter_policy('jobs', 5)")
+    Worker(dsn, "jobs", handler, hooks=seen, retry_delay=0).run(until_empty=True)
+    assert seen.dead == [(1, 5, "poison")]  # again and again at once
 
 
 @pytest.mark.parametrize("transactional", [False, True])
@@ -338,15 +374,33 @@ def test_a_waiting_worker_is_woken(announce: str, db: psycopg.Connection, dsn: s
     assert seen.done == list(range(20))
 
 
+@pytest.mark.parametrize("announce", ["enable_wakeups('jobs')", "enable_notify_insert('jobs', 50)"])
+def test_a_worker_rests_while_its_queue_is_paused_and_goes_on_at_once(
+    announce: str, db: psycopg.Connection, dsn: str
+) -> None:
+    seen = Seen()
+    db.execute(f"SELECT pgmq.{announce}, pgmq.pause('jobs')".encode())
+    _send(db, 3)
+    with _running(Worker(dsn, "jobs", lambda message: None, hooks=seen, poll_interval=60)):
+        for expected in (3, 6):
+            time.sleep(0.5)
+            assert len(seen.done) == expected - 3
+            db.execute("SELECT pgmq.resume('jobs')")
+            _until(lambda n=expected: len(seen.done) == n, 5)  # type: ignore[misc]
+            db.execute("SELECT pgmq.pause('jobs')")
+            _send(db, 3)
+        assert len(seen.done) == 6
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     """Keep for how many seconds a worker armed its queue; None: it only asked when to look."""
     asked: list[int | None] = []
     original = statements.due
 
-    def due(queue: str, seconds: int | None = None) -> Any:
-        asked.append(seconds)
-        return original(queue, seconds)
+    def due(queues: dict[str, int | None]) -> Any:
+        asked.append(queues["jobs"])
+        return original(queues)
 
     monkeypatch.setattr(statements, "due", due)
     return asked

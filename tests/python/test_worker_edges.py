@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from pgmq import Message
     from support.server import TestServer
 
+pytestmark = pytest.mark.once
+
 
 class Errors(Hooks):
     """Keeps what it hears."""
@@ -67,8 +69,11 @@ def _queue(request: pytest.FixtureRequest) -> None:
     """Make the queue jobs, which gives a message one chance, and a table of effects."""
     if "db" in request.fixturenames:
         db = request.getfixturevalue("db")
-        db.execute("SELECT pgmq.create('jobs')")
-        db.execute("SELECT pgmq.set_policy('jobs', max_receives => 1, dead_letter_queue => 'dead')")
+        db.execute("SELECT pgmq.create('jobs'), pgmq.set_policy('jobs', retry_delay => '0')")
+        db.execute(
+            "SELECT pgmq.set_policy('jobs', max_receives => 1, dead_letter_queue => 'dead',"
+            " retry_delay => '0')"
+        )
         db.execute("CREATE TABLE effect (msg_id bigint)")
 
 
@@ -234,7 +239,10 @@ def test_a_process_that_ends_costs_its_own_message_a_receive(
     db: psycopg.Connection, dsn: str
 ) -> None:
     """The others go on, are handled once, and do not become dead letters."""
-    db.execute("SELECT pgmq.set_policy('jobs', max_receives => 2, dead_letter_queue => 'dead')")
+    db.execute(
+        "SELECT pgmq.set_policy('jobs', max_receives => 2, dead_letter_queue => 'dead',"
+        " retry_delay => '0')"
+    )
     db.execute(
         "SELECT pgmq.send('jobs', jsonb_build_object('leave', l))"
         " FROM unnest('{wait,end,wait,wait,exit}'::text[]) AS l"
@@ -422,7 +430,7 @@ def test_a_worker_outlasts_what_passes(change: str, db: psycopg.Connection, dsn:
             " WHERE application_name LIKE 'pgmq worker%'"
         )
     else:
-        db.execute("SELECT pgmq.create('jobs')")
+        db.execute("SELECT pgmq.create('jobs'), pgmq.set_policy('jobs', retry_delay => '0')")
     db.execute("SELECT pgmq.send('jobs', '2')")
     _until(lambda: seen.done == [1, 2])
     worker.stop()
@@ -486,8 +494,8 @@ def test_an_error_that_the_database_cannot_hold_is_stored_readably(
         latin = server.dsn(name)
         with psycopg.connect(latin, autocommit=True) as old:
             old.execute("CREATE EXTENSION pgmq")
-            old.execute("SELECT pgmq.create('jobs')")
-            old.execute("SELECT pgmq.set_policy('jobs', max_receives => 1)")
+            old.execute("SELECT pgmq.create('jobs'), pgmq.set_policy('jobs', retry_delay => '0')")
+            old.execute("SELECT pgmq.set_policy('jobs', retry_delay => '0', max_receives => 1)")
             old.execute("SELECT pgmq.send('jobs', '1')")
 
             def handler(message: Message) -> None:

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -21,15 +22,15 @@ from pgmq._worker import connection
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import psycopg
-
     from pgmq import Message
+
+pytestmark = pytest.mark.once
 
 
 @pytest.fixture(autouse=True)
 def _queue(db: psycopg.Connection) -> None:
     """Make the queue jobs with some messages."""
-    db.execute("SELECT pgmq.create('jobs')")
+    db.execute("SELECT pgmq.create('jobs'), pgmq.set_policy('jobs', retry_delay => '0')")
     db.execute("SELECT pgmq.send('jobs', to_jsonb(i)) FROM generate_series(1, 9) AS i")
 
 
@@ -46,6 +47,12 @@ def _run(worker: AsyncWorker | Worker) -> None:
     result = worker.run()
     if result is not None:
         asyncio.run(result)
+
+
+@pytest.mark.parametrize("wrong", ["dbname", "user"])
+def test_a_worker_whom_the_server_does_not_let_in_says_so_at_once(wrong: str, dsn: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match='"nothing like it" does not exist'):
+        Worker(make_conninfo(dsn, **{wrong: "nothing like it"}), "jobs", print).run()
 
 
 @pytest.mark.parametrize("transactional", [False, True])

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgmq import Message
+from pgmq import WorkerMessage
 from pgmq import _statements as statements
+from pgmq import _wire as wire
 from pgmq._worker import inhand
 from pgmq._worker.inhand import InHand
 from pgmq._worker.outcome import Outcome
@@ -20,16 +21,20 @@ from pgmq.messages import NotificationThrottle
 if TYPE_CHECKING:
     from pgmq._statements import Statement
 
+pytestmark = pytest.mark.once
+
 NOW = datetime.now(timezone.utc)
 POLL = 10.0
 
 
-def _message(msg_id: int, headers: Any = None) -> Message:
-    return Message(msg_id, 1, NOW, NOW, NOW, None, headers)
+def _message(msg_id: int, headers: Any = None) -> WorkerMessage:
+    return WorkerMessage(msg_id, 1, NOW, NOW, NOW, None, headers, "q")
 
 
 class Listener:
     """A connection to a queue that announces in one way, and answers when the next one is due."""
+
+    polls = False
 
     def __init__(self, way: str, due: float | None = None) -> None:
         self.way = way
@@ -57,10 +62,10 @@ class Listener:
 
 async def _announcements(way: str, due: float | None = None) -> Announcements:
     listener: Any = Listener(way, due)
-    found = Announcements("q", POLL, listener)
+    found = Announcements(["q"], POLL, listener)
     await found.subscribe()
     assert found.expected is (way != "polling")
-    assert found.arms is (way == "wake-ups")
+    assert (found.arming == {"q"}) is (way == "wake-ups")
     assert ('LISTEN "pgmq.q_q.INSERT"' in listener.asked) is (way == "notify")
     assert await found.arm_if_due() is (way == "wake-ups")
     return found
@@ -99,7 +104,7 @@ def test_after_a_notification_the_queue_is_looked_at_when_its_throttle_is_over()
 def test_a_queue_is_armed_again_while_older_transactions_run() -> None:
     async def arm() -> tuple[bool, bool]:
         listener: Any = Listener("wake-ups")
-        announcements = Announcements("q", POLL, listener)
+        announcements = Announcements(["q"], POLL, listener)
         await announcements.subscribe()
         await announcements.arm_if_due()
         again = await announcements.arm_if_due()  # transaction 5 began before it was armed
@@ -156,3 +161,23 @@ def test_what_somebody_else_has_locked_is_tried_again_and_given_up_in_the_end(
     in_hand.add_locked([message])
     assert in_hand.give_up_locked() == [message]
     assert not in_hand
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        ('FATAL:  password authentication failed for user "app"', False),
+        ('FATAL:  database "shopp" does not exist', False),
+        ('FATAL:  no pg_hba.conf entry for host "10.0.0.7", user "app", no encryption', False),
+        ("connection failed: server does not support SSL, but SSL was required", False),
+        ("connection failed: SSL error: certificate verify failed", False),
+        ("connection failed: Connection refused", True),
+        ("server closed the connection unexpectedly", True),
+    ],
+)
+def test_a_server_that_is_away_is_waited_for_but_none_that_lets_nobody_in(
+    text: str, passes: bool
+) -> None:
+    error = psycopg.OperationalError(text)
+    assert wire.is_passing(error) == passes
+    assert wire.is_passing(error, served=True)  # it will be put right

@@ -15,17 +15,24 @@ if TYPE_CHECKING:
 SOURCES = ROOT / "python" / "src"
 # A module imports its own room, and those before it that are named here.
 ROOMS: dict[str, set[str]] = {
-    "core": set(),
+    "core": {"sqlalchemy"},  # a conn of SQLAlchemy's, when one is given
     "embedded": set(),
     "signals": set(),
     "sqlalchemy": {"core"},
     "pgmq_sqlalchemy": {"core", "sqlalchemy"},
     "session": {"core"},
     "worker": {"core", "signals"},
+    "otel": {"core", "session", "worker"},
     "relay": {"core", "session"},
+    "taskiq": {"core", "worker"},
+    "dramatiq": {"core", "worker"},
+    "pgmq_pytest": {"core", "embedded", "package"},
+    "django": {"core", "worker"},
     "package": {"core", "worker", "sqlalchemy"},  # pgmq/__init__.py
+    "web": {"core", "package"},  # of the package its version
+    "exporter": {"core", "session", "worker"},
     "demo": {"core", "session", "worker", "embedded"},
-    "cli": {"core", "session", "signals", "relay", "package", "demo"},
+    "cli": {"core", "session", "signals", "relay", "package", "demo", "exporter", "web"},
 }
 
 
@@ -35,9 +42,13 @@ def _room(module: str) -> str:
         r"pgmq\.(cli(\..+)?|__main__)": "cli",
         r"pgmq\.(_worker(\..+)?|worker)": "worker",
         r"pgmq\.relay(\..+)?": "relay",
+        r"pgmq\.web(\..+)?": "web",
+        r"pgmq\.django(\..+)?": "django",
         r"pgmq\._(session|signals)": "",
-        r"pgmq\.(embedded|demo)": "",
+        r"pgmq\.(_otel_instrumentor|otel)": "otel",
+        r"pgmq\.(embedded|demo|exporter|dramatiq|taskiq)": "",
         r"pgmq\.(_sqlalchemy|sqlalchemy_\w+)": "sqlalchemy",
+        r"pgmq_pytest": "pgmq_pytest",
         r"pgmq_sqlalchemy(\..+)?": "pgmq_sqlalchemy",
     }.items():
         if re.fullmatch(pattern, module):

@@ -22,6 +22,12 @@ def test_the_installed_python_package_has_that_version() -> None:
     assert __version__ == VERSION
 
 
+def test_the_last_migration_for_django_is_of_that_version() -> None:
+    folder = servers.ROOT / "python" / "src" / "pgmq" / "django" / "migrations"
+    *_, last = sorted(path.stem for path in folder.glob("0*.py"))
+    assert last.endswith(f"_pgmq_{VERSION.replace('.', '_')}")
+
+
 def test_pgxn_metadata_has_the_version_of_the_control_file() -> None:
     meta = json.loads((servers.ROOT / "META.json").read_text())
     provided = meta["provides"]["pgmq"]

@@ -73,6 +73,14 @@ def leave(message: Message) -> None:
     time.sleep(0.3)
 
 
+def hang_first(message: Message, connection: psycopg.Connection[Any] | None = None) -> None:
+    """Store the message if there is a connection, and hang if it says so and comes first."""
+    if connection is not None:
+        record(message, connection)
+    if message.message == "hang" and message.read_ct == 1:
+        time.sleep(600)
+
+
 def fork(message: Message) -> None:
     """Fork a process, which does what the message says while the handler waits."""
     kind = message.message["fork"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module as _import_module
-from importlib.metadata import version as _version
 from importlib.util import find_spec as _find_spec
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from pgmq._installed import VERSION as _VERSION
 from pgmq.async_queue import PGMQueue as AsyncPGMQueue
 from pgmq.decorators import (
     async_transaction,
@@ -29,17 +29,21 @@ from pgmq.messages import (
     Finding,
     Message,
     NotificationThrottle,
+    Pause,
     Policy,
     QueueMessage,
     QueueMetrics,
     QueueRecord,
+    QueueStats,
     RoutingResult,
+    Schedule,
     SendOnceResult,
     StreamBatch,
     StreamGroup,
     StreamLane,
     StreamMessage,
     TopicBinding,
+    WorkerMessage,
 )
 from pgmq.queue import PGMQueue
 from pgmq.worker import AsyncWorker, Hooks, ProcessWorker, Reject, Retry, Worker
@@ -60,14 +64,17 @@ __all__ = [
     "PGMQInstallError",
     "PGMQLogger",
     "PGMQueue",
+    "Pause",
     "Policy",
     "ProcessWorker",
     "QueueMessage",
     "QueueMetrics",
     "QueueRecord",
+    "QueueStats",
     "Reject",
     "Retry",
     "RoutingResult",
+    "Schedule",
     "SendOnceResult",
     "StreamBatch",
     "StreamGroup",
@@ -76,6 +83,7 @@ __all__ = [
     "SyncPGMQueue",
     "TopicBinding",
     "Worker",
+    "WorkerMessage",
     "__version__",
     "async_transaction",
     "create_logger",
@@ -95,7 +103,7 @@ _SQLALCHEMY = {
 if _find_spec("sqlalchemy"):
     __all__ += ["SQLAlchemyAsyncPGMQueue", "SQLAlchemyPGMQueue"]
 
-__version__ = _version("pgmq")
+__version__ = _VERSION
 
 SyncPGMQueue = PGMQueue
 

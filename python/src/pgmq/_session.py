@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 from psycopg.types.json import set_json_loads
 
@@ -18,6 +19,7 @@ from pgmq import _statements as statements
 from pgmq import _wire as wire
 from pgmq._connect import prepare
 from pgmq._wire import JSONText
+from pgmq.base import find_server
 from pgmq.sync_operations import SyncPGMQueueOperationsMixin
 
 if TYPE_CHECKING:
@@ -48,10 +50,12 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
     StoppedError. The first connection must succeed. A call that waits for a lock is repeated too.
     """
 
-    def __init__(self, dsn: str = "", *, name: str, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self, dsn: str | None = None, *, name: str, stop: threading.Event | None = None
+    ) -> None:
         self.vt = 30
         self.delay = 0
-        self._dsn = dsn
+        self._dsn = make_conninfo("", **find_server(dsn))
         self._name = name
         self._for_good = stop is not None
         self._served = False  # whether a call has succeeded
@@ -106,7 +110,7 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         """Run a statement that is no method of a client."""
         return self._run(statement, None)
 
-    def _run(self, statement: Statement[T], conn: psycopg.Connection[Any] | None) -> T:
+    def _perform(self, statement: Statement[T], conn: psycopg.Connection[Any] | None) -> T:
         if not self._for_good:
             return self._execute(statement)
         for attempt in itertools.count(1):
@@ -169,10 +173,12 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
             return self._run(statement, None)
         return False
 
-    def next_batch(self, queue: str, read: Callable[[], Sequence[T]], poll: float) -> Sequence[T]:
+    def next_batch(
+        self, queues: Sequence[str], read: Callable[[], Sequence[T]], poll: float
+    ) -> Sequence[T]:
         """Read; when that gives nothing, wait until there may be something, or stop is set.
 
-        That is until the queue wakes its consumers, or where it does not for `poll` seconds; so
+        That is until a queue wakes its consumers, or where one does not for `poll` seconds; so
         through a pooler, where notifications come to whoever has the server's session just then.
         """
         if found := read():
@@ -180,14 +186,15 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         if self._pooled:
             self._wait(poll)
             return []
-        try:
-            due = self.run(statements.await_(queue, 5))
-        except psycopg.errors.ObjectNotInPrerequisiteState:
-            self._wait(poll)
-            return []
-        if found := read():
+        dues = []
+        for queue in queues:
+            with contextlib.suppress(psycopg.errors.ObjectNotInPrerequisiteState):
+                dues.append(self.run(statements.await_(queue, 5)))
+        if dues and (found := read()):
             return found
-        self._wait((due - self._ahead - datetime.now(timezone.utc)).total_seconds())
+        now = self._ahead + datetime.now(timezone.utc)
+        waits = [(due - now).total_seconds() for due in dues]
+        self._wait(min(waits if len(waits) == len(queues) else [*waits, poll]))
         return []
 
     def _wait(self, seconds: float) -> None:

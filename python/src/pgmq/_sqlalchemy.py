@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.types.json import Jsonb
 from sqlalchemy import TextClause, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.types import UserDefinedType
 
 from pgmq import _wire as wire
+from pgmq._statements import duration
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
-    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from pgmq._statements import Statement
+    from pgmq._wire import Loads
 
 T = TypeVar("T")
 
@@ -32,26 +32,31 @@ _PARAMETER = re.compile(r"%\((\w+)\)s::(\w+(?:\[\])?)")
 
 
 class _JSON(UserDefinedType[Any]):
-    """JSON that arrives as text; it is decoded by what the engine was given, or by json."""
+    """JSON that arrives as text; it is decoded by `loads`, or what the engine has, or json."""
 
     cache_ok = True
 
+    def __init__(self, loads: Loads | None) -> None:
+        self.loads = loads
+
     def result_processor(self, dialect: Any, coltype: object) -> Any:
-        decode = getattr(dialect, "_json_deserializer", None) or json.loads
+        decode = self.loads or getattr(dialect, "_json_deserializer", None)
         return lambda value: None if value is None else wire.loads(value, decode)
 
 
-@functools.cache
-def _text(query: str) -> TextClause:
+@functools.lru_cache(1000)
+def _text(query: str, loads: Loads | None) -> TextClause:
     # Drivers differ in whether jsonb arrives decoded; and what Python cannot decode must not cost
     # the other messages.
     query = query.replace(
         " message, headers FROM ", " message::text AS message, headers::text AS headers FROM "
     )
+    # asyncpg would want a timedelta for an interval, and never a text.
+    query = query.replace("::interval", "::text::interval")
     clause = text(_PARAMETER.sub(r"CAST(:\1 AS \2)", query))
     if "message::text" not in query:
         return clause
-    return clause.columns(message=_JSON, headers=_JSON)  # type: ignore[return-value]
+    return clause.columns(message=_JSON(loads), headers=_JSON(loads))  # type: ignore[return-value]
 
 
 def watch(engine: Engine | AsyncEngine) -> None:
@@ -101,28 +106,17 @@ def connect_args(dsn: str) -> dict[str, Any]:
     return {"client_encoding": "UTF8"} | conninfo_to_dict(dsn)
 
 
-def render(statement: Statement[Any]) -> tuple[TextClause, dict[str, Any]]:
+def render(
+    statement: Statement[Any], loads: Loads | None = None
+) -> tuple[TextClause, dict[str, Any]]:
     """Return the clause and its parameters."""
-    return (
-        _text(statement.query),
-        {key: _plain(value) for key, value in statement.parameters.items()},
-    )
+    parameters = wire.without_jsonb(statement.parameters)
+    for name, value in parameters.items():
+        if isinstance(value, timedelta):
+            parameters[name] = duration(value)
+    return _text(statement.query, loads), parameters
 
 
 def decode(statement: Statement[T], result: Any) -> T:
     """Return what the rows of a result mean."""
     return statement.decode([tuple(row) for row in result] if result.returns_rows else [])
-
-
-def is_raised(error: DBAPIError) -> bool:
-    """Return whether it is an error that a function raised by RAISE without an ERRCODE."""
-    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    return state == "P0001"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Jsonb):
-        return wire.dumps(value.obj)
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value

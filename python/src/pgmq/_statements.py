@@ -7,9 +7,10 @@ type apart.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeGuard, TypeVar
 
 from psycopg import sql
@@ -23,17 +24,21 @@ from pgmq.messages import (
     Finding,
     Message,
     NotificationThrottle,
+    Pause,
     Policy,
     QueueMessage,
     QueueMetrics,
     QueueRecord,
+    QueueStats,
     RoutingResult,
+    Schedule,
     SendOnceResult,
     StreamBatch,
     StreamGroup,
     StreamLane,
     StreamMessage,
     TopicBinding,
+    WorkerMessage,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +47,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Row = tuple[Any, ...]
-Delay = int | datetime
+Seconds = int | timedelta
+Delay = Seconds | datetime
+Duration = str | timedelta  # as text, what Postgres takes: '1 hour'
 Start = str | int | datetime  # of a group: "earliest", "latest", a msg_id, or a time
 
 
@@ -109,33 +116,60 @@ def _list(values: Iterable[Any]) -> list[Any]:
     return list(values)
 
 
+def duration(value: timedelta) -> str:
+    """Write a duration as Postgres reads it; a day need not have 24 hours."""
+    return f"{value.days} days {value.seconds}.{value.microseconds:06} seconds"
+
+
 def _text_or_null(value: Any) -> str | None:
+    if isinstance(value, timedelta):
+        return duration(value)
     return None if value is None else str(value)
 
 
+def _seconds(seconds: Any) -> Any:
+    # A part of a second more rather than less.
+    return -(-seconds // timedelta(seconds=1)) if isinstance(seconds, timedelta) else seconds
+
+
+def _moment(moment: datetime | None) -> datetime | None:
+    if moment is not None and moment.utcoffset() is None:
+        raise ValueError(f"a time needs a time zone: {moment}")
+    return moment
+
+
+def _cron(cron: str | timedelta) -> str:
+    return f"{cron.total_seconds():.15g} seconds" if isinstance(cron, timedelta) else cron
+
+
 def _start(start: Start | None) -> str | None:
-    if isinstance(start, datetime) and start.utcoffset() is None:
-        raise ValueError(f"a start needs a time zone: {start}")
-    return _text_or_null(start)
+    return _text_or_null(_moment(start) if isinstance(start, datetime) else start)
 
 
 # A parameter of this name and type is converted by this; others are passed on as they are.
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
+    "archived_ids bigint[]": lambda ids: None if ids is None else _list(ids),
     "clear text[]": _list,
+    "cron text": _cron,
     "conditional jsonb": lambda value: _json(value or {}),
     "dedup_keys text[]": _list,
+    "delay integer": _seconds,
     "error text": lambda text: None if text is None else wire.plain(text),
     "headers jsonb": _json_or_null,
     "headers jsonb[]": lambda values: None if values is None else [*map(_json_or_null, values)],
     "message jsonb": _json,
     "messages jsonb[]": lambda values: [*map(_json, values)],
     "msg_ids bigint[]": _list,
+    "new_message jsonb": _json_or_null,
     "partition_interval text": _text_or_null,
     "queue_names text[]": _list,
     "read_cts integer[]": _list,
     "retention_interval text": _text_or_null,
     "segment_interval text": _text_or_null,
+    "since timestamptz": _moment,
     "start text": _start,
+    "until timestamptz": _moment,
+    "vt integer": _seconds,
 }
 
 
@@ -194,6 +228,20 @@ def leases(messages: Iterable[_Leased]) -> tuple[list[int], list[int]]:
     """Return the msg_ids and the read_cts, as ack_batch and its like want them."""
     messages = list(messages)
     return [each.msg_id for each in messages], [each.read_ct for each in messages]
+
+
+def encoded(statement: Statement[T], dumps: wire.Dumps) -> Statement[T]:
+    """Make a statement whose JSON is encoded by a function; JSONText stays as it stands."""
+
+    def encode(value: Any) -> Any:
+        if isinstance(value, list):
+            return [encode(each) for each in value]
+        if isinstance(value, Jsonb) and not isinstance(value.obj, wire.JSONText):
+            return Jsonb(value.obj, dumps)
+        return value
+
+    parameters = {name: encode(value) for name, value in statement.parameters.items()}
+    return Statement(statement.query, parameters, statement.decode)
 
 
 # Installing
@@ -313,10 +361,30 @@ def send_once_batch(
     messages: Sequence[Any],
     dedup_keys: Sequence[str],
     headers: Sequence[Any] | None,
-    delay: int,
+    delay: Seconds,
 ) -> Statement[list[SendOnceResult]]:
     _match(messages, headers)
     return _send_once_batch(queue, messages, dedup_keys, headers, delay)
+
+
+def with_headers(statement: Statement[T], change: Callable[[Any], Any]) -> Statement[T]:
+    """Make a statement that sends what another one does, with headers that are changed."""
+    query = statement.query
+    if query == _send_now.query:
+        query = _send.in_seconds.query
+    parameters = {"headers": None, "delay": 0, **statement.parameters}
+
+    def changed(headers: Jsonb | None) -> Jsonb | None:
+        value = change(None if headers is None else headers.obj)
+        return _json_or_null(value) if headers is None else Jsonb(value, headers.dumps)
+
+    headers = parameters["headers"]
+    if "messages" in parameters:
+        each = headers or [None] * len(parameters["messages"])
+        parameters["headers"] = [changed(one) for one in each]
+    else:
+        parameters["headers"] = changed(headers)
+    return Statement(query, parameters, statement.decode)
 
 
 # Reading
@@ -335,6 +403,10 @@ read_grouped_rr = Call[list[Message]](
 )
 read_grouped_head = Call[list[Message]](
     "read_grouped_head(queue text, vt integer, qty integer)", _MESSAGES
+)
+read_fair = Call[list[Message]]("read_fair(queue text, vt integer, qty integer)", _MESSAGES)
+read_fair_with_poll = Call[list[Message]](
+    f"read_fair_with_poll(queue text, vt integer, qty integer, {_POLL})", _MESSAGES
 )
 read_grouped_with_poll = Call[list[Message]](
     f"read_grouped_with_poll(queue text, vt integer, qty integer, {_POLL})", _MESSAGES
@@ -355,14 +427,28 @@ read_any = Call[list[QueueMessage]](
         f"queue_name, {MESSAGE}",
     ),
 )
+read_any_for_worker = Call[list[WorkerMessage]](
+    "read_any(queue_names text[], vt integer, qty integer)", _many(WorkerMessage)
+)
 pop = Call[list[Message]]("pop(queue text, qty integer)", _MESSAGES)
 peek = Call[list[Message]]("peek(queue text, qty integer, conditional jsonb)", _MESSAGES)
 get = Call[Message | None]("get(queue text, msg_id bigint)", _FIRST)
 next_visible_at = Call[datetime | None]("next_visible_at(queue text)", _VALUE)
 
 
-def read(queue: str, vt: int, qty: int | None, conditional: Any = None) -> Statement[list[Message]]:
+def read(
+    queue: str, vt: Seconds, qty: int | None, conditional: Any = None
+) -> Statement[list[Message]]:
     return _read(queue, vt, qty, conditional)
+
+
+def for_worker(statement: Statement[list[Message]], queue: str) -> Statement[list[WorkerMessage]]:
+    """Have a read return messages that know their queue."""
+    return Statement(
+        statement.query,
+        statement.parameters,
+        lambda rows: [WorkerMessage(*(*row, queue)) for row in rows],
+    )
 
 
 # Acknowledging
@@ -391,6 +477,7 @@ ack_and_read = Call[list[Message]](
     "ack_and_read(queue text, vt integer, qty integer, msg_ids bigint[], read_cts integer[])",
     _MESSAGES,
 )
+amend = Call[bool]("amend(queue text, msg_id bigint, new_message jsonb, headers jsonb)", _VALUE)
 
 
 def is_one(msg_id: object) -> TypeGuard[int]:
@@ -440,24 +527,48 @@ set_policy = Call[None](
     "set_policy(queue text, max_receives integer, dead_letter_queue text, retry_delay interval,"
     " retry_delay_max interval, retry_jitter real, message_ttl interval,"
     " archive_retention interval, dedup_window interval, max_in_flight integer,"
-    " ack_archives boolean)",
+    " ack_archives boolean, rate_limit integer, rate_interval interval, rate_burst integer,"
+    " max_in_flight_per_group integer, dedup_scope text, priorities boolean,"
+    " priority_ageing interval)",
     _NOTHING,
 )
 alter_policy = Call[None](
     "alter_policy(queue text, max_receives integer, dead_letter_queue text, retry_delay interval,"
     " retry_delay_max interval, retry_jitter real, message_ttl interval,"
     " archive_retention interval, dedup_window interval, max_in_flight integer,"
-    " ack_archives boolean, clear text[])",
+    " ack_archives boolean, rate_limit integer, rate_interval interval, rate_burst integer,"
+    " max_in_flight_per_group integer, dedup_scope text, priorities boolean,"
+    " priority_ageing interval, clear text[])",
     _NOTHING,
 )
 get_policy = Call[Policy]("get_policy(queue text)", _one(Policy))
-redrive = Call[int]("redrive(dead_letter_queue text, queue text, qty integer)", _VALUE)
+pause = Call[None]("pause(queue text, reads boolean, sends boolean)", _NOTHING)
+resume = Call[bool]("resume(queue text)", _VALUE)
+list_paused = Call[list[Pause]]("list_paused()", _many(Pause))
+schedule = Call[datetime](
+    "schedule(name text, queue text, cron text, message jsonb, headers jsonb, timezone text,"
+    " catch_up boolean)",
+    _VALUE,
+)
+unschedule = Call[bool]("unschedule(name text)", _VALUE)
+list_schedules = Call[list[Schedule]]("list_schedules(queue text)", _many(Schedule))
+run_schedule = Call[int]("run_schedule(name text)", _VALUE)
+redrive = Call[int](
+    "redrive(dead_letter_queue text, queue text, qty integer, conditional jsonb, rate float8)",
+    _VALUE,
+)
+requeue = Call[int](
+    "requeue(queue text, archived_ids bigint[], since timestamptz, until timestamptz, qty integer,"
+    " conditional jsonb, rate float8, keep boolean)",
+    _VALUE,
+)
 move = Call[int | None]("move(queue text, msg_id bigint, to_queue text)", _VALUE)
 maintain = Call[int]("maintain(queue text)", _VALUE)
 
 
 # FIFO groups
 
+create_fair_index = Call[None]("create_fair_index(queue text)", _NOTHING)
 create_fifo_index = Call[None]("create_fifo_index(queue text)", _NOTHING)
 create_fifo_indexes_all = Call[None]("create_fifo_indexes_all()", _NOTHING)
 
@@ -487,7 +598,9 @@ def list_topic_bindings(queue_name: str | None) -> Statement[list[TopicBinding]]
     return _all_topic_bindings() if queue_name is None else _topic_bindings(queue_name)
 
 
-def send_topic(routing_key: str, message: Any, headers: Any, delay: int | None) -> Statement[int]:
+def send_topic(
+    routing_key: str, message: Any, headers: Any, delay: Seconds | None
+) -> Statement[int]:
     return _send_topic(routing_key, message, headers, delay or 0)
 
 
@@ -564,6 +677,7 @@ def revoke_all(queue: str | None, role: str) -> Statement[None]:
 
 metrics = Call[QueueMetrics]("metrics(queue text)", _one(QueueMetrics))
 metrics_all = Call[list[QueueMetrics]]("metrics_all()", _many(QueueMetrics))
+queue_stats = Call[list[QueueStats]]("queue_stats(queue text)", _many(QueueStats))
 version = Call[str]("version()", _VALUE)
 recompile = Call[bool]("recompile(queue text)", _VALUE)
 recompile_all = Call[int]("recompile_all()", _VALUE)
@@ -584,12 +698,20 @@ class Due:
     next: int
 
 
-def due(queue: str, arm: int | None = None) -> Statement[Due]:
+def due(queues: Mapping[str, int | None]) -> Statement[Due]:
     """Ask when to look again, as a distance: the clocks of two machines may differ.
 
-    With `arm` the queue is armed for so many seconds, as await_ does.
+    A queue with a number is armed for so many seconds, as await_ does.
     """
-    return _due(next_visible_at(queue) if arm is None else await_(queue, arm))
+    return _due(
+        Statement(
+            "SELECT min(nullif(CASE WHEN q.seconds IS NULL THEN pgmq.next_visible_at(q.name)"
+            " ELSE pgmq.await(q.name, q.seconds) END, 'infinity'))"
+            " FROM unnest(%(names)s::text[], %(seconds)s::integer[]) AS q (name, seconds)",
+            {"names": [*queues], "seconds": [*queues.values()]},
+            _VALUE.decode,
+        )
+    )
 
 
 def nothing_due() -> Statement[Due]:
@@ -639,6 +761,50 @@ def archive_leased(
     )
 
 
+def amend_leased(queue: str, msg_id: int, read_ct: int, headers: Any) -> Statement[bool]:
+    """Replace the headers of a leased message; acknowledge it in the same transaction.
+
+    Else it is visible again. False when the lease is no longer ours.
+    """
+    # Of two functions that stand beside each other, nobody knows which is called first.
+    returned = nack(queue, msg_id, read_ct, 0, None)
+    amended = amend(queue, msg_id, None, headers)
+    return Statement(
+        f"SELECT CASE WHEN ({returned.query}) THEN ({amended.query}) ELSE false END",
+        {**returned.parameters, **amended.parameters},
+        _VALUE.decode,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message where it is: in its queue, perhaps leased, or in the archive."""
+
+    message: Message
+    is_leased: bool
+    archived_at: datetime | None
+
+
+def find(queue: str, msg_id: int) -> Statement[Found | None]:
+    """Find a message in its queue or in the archive."""
+    query = sql.SQL(
+        f"""
+        SELECT {MESSAGE}, last_read_at IS NOT NULL AND vt > clock_timestamp(), NULL::timestamptz
+        FROM pgmq.{{}}
+        WHERE msg_id = %(msg_id)s::bigint
+        UNION ALL
+        SELECT {MESSAGE}, false, archived_at
+        FROM pgmq.{{}}
+        WHERE msg_id = %(msg_id)s::bigint
+        """
+    ).format(*(sql.Identifier(f"{prefix}_{queue.lower()}") for prefix in "qa"))
+    return Statement(
+        query.as_string(),
+        {"msg_id": msg_id},
+        lambda rows: Found(Message(*rows[0][:-2]), *rows[0][-2:]) if rows else None,
+    )
+
+
 def limit_locks(milliseconds: int) -> Statement[None]:
     """Have what waits for a lock for longer fail, until the transaction ends."""
     return Statement(
@@ -648,14 +814,82 @@ def limit_locks(milliseconds: int) -> Statement[None]:
     )
 
 
+def quoted(*names: str) -> sql.Composable:
+    """Quote a name for a query with parameters, in which a % would begin one."""
+    return sql.SQL(sql.Identifier(*names).as_string().replace("%", "%%"))
+
+
 def there(table: str, msg_ids: list[int], *, free: bool = False) -> Statement[set[int]]:
     """Ask which messages are in a queue's table; free: lock and name those that nobody else has."""
     query = sql.SQL("SELECT q.msg_id FROM pgmq.{} AS q WHERE q.msg_id = ANY (%(ids)s)").format(
-        sql.Identifier(table)
+        quoted(table)
     )
     if free:
         query += sql.SQL(" ORDER BY q.msg_id FOR UPDATE SKIP LOCKED")
     return Statement(query.as_string(), {"ids": msg_ids}, lambda rows: {row[0] for row in rows})
+
+
+# Of a queue m: its table, and whether it is that of a stream.
+_TABLE = "to_regclass(concat('pgmq.', quote_ident(pgmq.format_table_name(m.queue_name, 'q'))))"
+_IS_STREAM = f"""EXISTS (
+    SELECT FROM pg_attribute AS a WHERE a.attrelid = {_TABLE} AND a.attname = 'key_hash'
+)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A queue as `pgmq list` shows it."""
+
+    queue_name: str
+    kind: str
+    owner: str | None
+    created_at: datetime
+
+
+def listed() -> Statement[list[Listed]]:
+    return Statement(
+        f"""
+        SELECT
+            m.queue_name,
+            CASE
+                WHEN {_IS_STREAM} THEN 'stream'
+                WHEN m.is_partitioned THEN 'partitioned'
+                WHEN m.is_unlogged THEN 'unlogged'
+                ELSE 'queue'
+            END,
+            pg_get_userbyid(c.relowner),
+            m.created_at
+        FROM
+            pgmq.list_queues() AS m
+        LEFT JOIN pg_class AS c ON c.oid = {_TABLE}
+        ORDER BY m.queue_name
+        """,
+        {},
+        lambda rows: [Listed(*row) for row in rows],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An exchange as `pgmq exchange list` shows it."""
+
+    exchange_name: str
+    bindings: int
+    created_at: datetime
+
+
+def exchanges() -> Statement[list[Exchange]]:
+    return Statement(
+        """
+        SELECT e.exchange_name, count(b.exchange_name), e.created_at
+        FROM pgmq.exchange AS e
+        LEFT JOIN pgmq.binding AS b USING (exchange_name)
+        GROUP BY e.exchange_name
+        ORDER BY e.exchange_name
+        """,
+        {},
+        lambda rows: [Exchange(*row) for row in rows],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -672,9 +906,57 @@ class Seen:
     dead_tuples: int
 
 
-def top() -> Statement[list[Seen]]:
+def measured() -> Statement[list[dict[str, Any]]]:
+    """Ask metrics_all, with all its columns; and which queues are streams, or for dead letters."""
+    return Statement(
+        f"""
+        SELECT (
+            to_jsonb(m) - 'scrape_time' || jsonb_build_object(
+                'is_stream', {_IS_STREAM},
+                'takes_dead_letters', (
+                    EXISTS (
+                        SELECT FROM pgmq.policy AS p
+                        WHERE lower(p.dead_letter_queue) = lower(m.queue_name)
+                    ) OR EXISTS (
+                        SELECT FROM pgmq.stream_group AS g
+                        WHERE lower(g.dead_letter_queue) = lower(m.queue_name)
+                    )
+                )::integer
+            )
+        )::text
+        FROM pgmq.metrics_all() AS m
+        """,
+        {},
+        lambda rows: [json.loads(found) for (found,) in rows],
+    )
+
+
+def snapshot_age() -> Statement[float]:
+    """Ask for how many seconds a transaction has kept vacuum from what was consumed since."""
     return Statement(
         """
+        SELECT
+            coalesce(extract(EPOCH FROM clock_timestamp() - least(
+                (
+                    SELECT min(a.xact_start) FROM pg_stat_activity AS a
+                    WHERE
+                        a.datname = current_database() AND a.pid <> pg_backend_pid()
+                        AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+                ),
+                (
+                    SELECT min(p.prepared) FROM pg_prepared_xacts AS p
+                    WHERE p.database = current_database()
+                )
+            )), 0)::float8
+        """,
+        {},
+        lambda rows: float(rows[0][0]),
+    )
+
+
+def top() -> Statement[list[Seen]]:
+    return Statement(
+        f"""
         SELECT
             m.queue_name, m.queue_length, m.queue_length - m.queue_visible_length,
             m.oldest_msg_age_sec, m.total_messages, extract(EPOCH FROM m.scrape_time)::float8,
@@ -690,12 +972,86 @@ def top() -> Statement[list[Seen]]:
             pgmq.metrics_all() AS m
         CROSS JOIN LATERAL pgmq.get_policy(m.queue_name) AS p
         CROSS JOIN LATERAL (
-            SELECT to_regclass(
-                concat('pgmq.', quote_ident(pgmq.format_table_name(m.queue_name, 'q')))
-            ) AS relid
+            SELECT {_TABLE} AS relid
         ) AS t
         ORDER BY m.queue_name
         """,
         {},
         lambda rows: [Seen(*row) for row in rows],
     )
+
+
+# What only the console asks for
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A queue or stream: its tables, and what the caller may do with it.
+
+    `partition_interval` and `retention_interval` are those of its partitions or segments.
+    """
+
+    queue_name: str
+    table: str
+    archive: str
+    kind: str
+    created_at: datetime
+    partition_interval: str | None
+    retention_interval: str | None
+    dead_letter_queue: str | None
+    owner: str
+    owned: bool
+    readable: bool
+    archive_readable: bool
+    sendable: bool
+    changeable: bool
+    deletable: bool
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether groups read it."""
+        return self.kind == "stream"
+
+
+def known(queue: str | None = None) -> Statement[list[Known]]:
+    """Ask what a queue is, or what all are; one whose table was dropped by hand is left out."""
+    return Statement(
+        """
+        SELECT
+            m.queue_name::text, q.relname::text, a.relname::text,
+            CASE
+                WHEN EXISTS (
+                    SELECT FROM pgmq.stream_segment AS s WHERE s.queue_name = m.queue_name
+                ) THEN 'stream'
+                WHEN m.is_unlogged THEN 'unlogged'
+                WHEN m.is_partitioned THEN 'partitioned'
+                ELSE 'plain'
+            END,
+            m.created_at, p.partition_interval, p.retention_interval, o.dead_letter_queue,
+            pg_get_userbyid(q.relowner)::text, pg_has_role(q.relowner, 'USAGE'),
+            has_column_privilege(q.oid, 'message', 'SELECT'),
+            coalesce(has_column_privilege(a.oid, 'message', 'SELECT'), false),
+            has_table_privilege(q.oid, 'INSERT'), has_table_privilege(q.oid, 'UPDATE'),
+            has_table_privilege(q.oid, 'DELETE')
+        FROM pgmq.meta AS m
+        INNER JOIN pg_class AS q
+            ON q.relname = lower('q_' || m.queue_name)::name
+            AND q.relnamespace = 'pgmq'::regnamespace
+        LEFT JOIN pg_class AS a
+            ON a.relname = lower('a_' || m.queue_name)::name
+            AND a.relnamespace = 'pgmq'::regnamespace
+        LEFT JOIN pgmq.partitioning AS p ON p.queue_name = m.queue_name AND NOT p.is_archive
+        LEFT JOIN pgmq.policy AS o ON o.queue_name = m.queue_name
+        WHERE %(queue)s::text IS NULL OR lower(m.queue_name) = lower(%(queue)s::text)
+        ORDER BY m.queue_name
+        """,
+        {"queue": queue},
+        lambda rows: [Known(*row) for row in rows],
+    )
+
+
+# set_vt, without the messages themselves, which may be long.
+postpone = Call[list[int]](
+    "set_vt(queue text, msg_ids bigint[], vt integer)",
+    _Rows(lambda rows: [row[0] for row in rows], "msg_id"),
+)

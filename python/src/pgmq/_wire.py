@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timezone
+from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
-from psycopg.adapt import Transformer
+from psycopg.adapt import Loader, Transformer
 from psycopg.types.datetime import TimestamptzLoader
-from psycopg.types.json import set_json_loads
+from psycopg.types.json import Jsonb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from psycopg import AsyncCursor, Cursor
+    from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor
 
 __all__ = [
     "SETTINGS",
     "UNDECODABLE",
     "ClampedLoader",
+    "Dumps",
     "JSONText",
+    "Loads",
     "UndecodableJSON",
     "backoff",
     "cancellations",
@@ -34,13 +38,21 @@ __all__ = [
     "current_loop",
     "current_process",
     "decode_again",
+    "decode_by",
     "dumps",
     "escaped",
+    "is_from",
     "is_passing",
+    "kind",
     "lacks_character",
     "loads",
     "plain",
+    "sqlstate",
+    "without_jsonb",
 ]
+
+Dumps = Callable[[Any], str | bytes]
+Loads = Callable[[Any], Any]  # of str or bytes
 
 # What psycopg can read, and what else a database, a role or the environment may have set.
 SETTINGS = {
@@ -59,6 +71,14 @@ _PASSING_STATES = {"55P03", "55006", "25006", "25P03"}
 # A queue that is created anew or restored, an upgrade, a role or a password that is being changed,
 # a pooler that lost a prepared statement: who has been served already may be again.
 _PASSING_WHEN_SERVED = {"0A", "26", "28", "3D", "3F", "42", "XX"}
+
+# What a server, or PgBouncer, says when it lets nobody in: libpq keeps no code of that. In another
+# language it is taken for a server that is away.
+_REFUSED = re.compile(
+    r'(database|role|user) "[^"]*" does not exist|no such (database|user)|authentication failed'
+    r"|no password supplied|no pg_hba\.conf entry|not permitted to log in"
+    r"|does not support SSL|certificate"
+)
 
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
 _FIRST = datetime.min.replace(tzinfo=timezone.utc)
@@ -91,6 +111,16 @@ def check_kind(name: str, given: Any, wanted: type, method: str) -> None:
         )
 
 
+def is_from(library: str, value: Any) -> bool:
+    """Tell whether a value is of a class of a library, or of one derived from it."""
+    return any(each.__module__.partition(".")[0] == library for each in type(value).__mro__)
+
+
+def kind(value: Any) -> str:
+    """Name the class of a value."""
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
 def cancellations() -> int:
     """Count how often the current task was asked to end; Python 3.10 does not say."""
     task: Any = asyncio.current_task()
@@ -114,7 +144,8 @@ def is_passing(error: psycopg.Error, served: bool = False) -> bool:
     """
     state = error.sqlstate
     if state is None:
-        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        refused = not served and _REFUSED.search(str(error))
+        return not refused and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     if state == "08P01" and "statement pooling" in str(error):
         return False  # PgBouncer's code for everything, but this is its mode
     return (
@@ -132,7 +163,23 @@ def backoff(attempt: int, longest: float = 30.0) -> float:
     return min(longest, 0.1 * 2.0 ** min(attempt, 30)) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
-def decode_again(cursor: Cursor[Any] | AsyncCursor[Any]) -> list[tuple[Any, ...]]:
+def decode_by(
+    decode: Loads | None,
+    context: Connection[Any] | AsyncConnection[Any] | Cursor[Any] | AsyncCursor[Any],
+) -> None:
+    """Have a connection or a cursor decode JSON by a function, or else make it UndecodableJSON."""
+
+    class JSONLoader(Loader):
+        def load(self, data: Any) -> Any:
+            return loads(bytes(data), decode)
+
+    for name in ("json", "jsonb"):
+        context.adapters.register_loader(name, JSONLoader)
+
+
+def decode_again(
+    cursor: Cursor[Any] | AsyncCursor[Any], decode: Loads | None = None
+) -> list[tuple[Any, ...]]:
     """Decode all rows of a cursor of which a value could not be decoded.
 
     JSON becomes UndecodableJSON where need be, and a time that Python's calendar does not reach
@@ -141,7 +188,7 @@ def decode_again(cursor: Cursor[Any] | AsyncCursor[Any]) -> list[tuple[Any, ...]
     result = cursor.pgresult
     if result is None:
         return []
-    set_json_loads(loads, cursor)
+    decode_by(decode, cursor)
     cursor.adapters.register_loader("timestamptz", ClampedLoader)
     transformer = Transformer(cursor)
     transformer.set_pgresult(result)
@@ -151,10 +198,31 @@ def decode_again(cursor: Cursor[Any] | AsyncCursor[Any]) -> list[tuple[Any, ...]
 def dumps(value: Any) -> str:
     """Encode a value as JSON, JSONText as it stands.
 
-    Also what pgmq-py's asynchronous client takes: times and UUIDs as text, dataclasses as objects,
-    members of an Enum as their value.
+    Beside what json takes: times, UUIDs and decimal numbers as text, dataclasses and models of
+    pydantic as objects, members of an Enum as their value. A TypeError says where in the value
+    something else is.
     """
-    return value if isinstance(value, JSONText) else json.dumps(value, default=_plain)
+    if isinstance(value, JSONText):
+        return value
+    try:
+        return _encode(value)
+    except TypeError as error:
+        place = _place(value)
+        raise TypeError(f"{error}, at {place}" if place else str(error)) from None
+
+
+def without_jsonb(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters for any driver: what is Jsonb for psycopg as text."""
+    return {name: _without_jsonb(value) for name, value in parameters.items()}
+
+
+def _without_jsonb(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_jsonb(item) for item in value]
+    if not isinstance(value, Jsonb):
+        return value
+    text = (value.dumps or dumps)(value.obj)
+    return text if isinstance(text, str) else text.decode()
 
 
 def plain(text: str) -> str:
@@ -170,28 +238,57 @@ def escaped(text: str) -> str:
 
 def lacks_character(error: BaseException) -> bool:
     """Tell whether a text has characters that the database, or the connection, has not."""
-    original = getattr(error, "orig", None) or error  # of SQLAlchemy's
-    state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
-    return state == "22P05" or isinstance(original, UnicodeEncodeError)
+    original = getattr(error, "orig", None) or error.__cause__
+    return sqlstate(error) == "22P05" or any(
+        isinstance(each, UnicodeEncodeError) for each in (error, original)
+    )
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return the SQLSTATE of an error of psycopg, psycopg2, SQLAlchemy or Django."""
+    for each in (error, getattr(error, "orig", None), error.__cause__):
+        if state := getattr(each, "sqlstate", None) or getattr(each, "pgcode", None):
+            return str(state)
+    return None
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, date | time):  # a datetime is a date
         return value.isoformat()
-    if isinstance(value, UUID):
+    if isinstance(value, UUID | Decimal):
         return str(value)
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value)}
+    if hasattr(type(value), "model_dump"):  # of pydantic
+        return value.model_dump(mode="json")
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
-def loads(text: str | bytes, decode: Callable[[Any], Any] = json.loads) -> Any:
+_encode = json.JSONEncoder(default=_plain, allow_nan=False).encode
+
+
+def _place(value: Any) -> str:
+    """Say where in a value the first thing is that cannot be encoded: ['items'][2]."""
+    parts: Any = ()
+    with contextlib.suppress(TypeError):
+        value = value if isinstance(value, dict | list | tuple) else _plain(value)
+    if isinstance(value, dict | list | tuple):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in parts:
+        try:
+            _encode(item)
+        except TypeError:  # noqa: PERF203
+            return f"[{key!r}]{_place(item)}"
+    return ""
+
+
+def loads(text: str | bytes, decode: Loads | None = None) -> Any:
     """Decode JSON, or else return it as UndecodableJSON."""
     try:
-        return decode(text)
-    except (ValueError, RecursionError) as error:
+        return (decode or json.loads)(text)
+    except Exception as error:  # noqa: BLE001 a function of the user may raise anything
         undecodable = UndecodableJSON(text.decode() if isinstance(text, bytes) else text)
         undecodable.error = error
         return undecodable

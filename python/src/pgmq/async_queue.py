@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from pgmq import _statements as statements
 from pgmq import _wire as wire
+from pgmq._async_client import AsyncClient, execute
 from pgmq._async_connect import prepare
-from pgmq.async_operations import AsyncPGMQueueOperationsMixin
-from pgmq.base import BaseQueue, ClientFields
+from pgmq.base import where
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -27,8 +26,8 @@ __all__ = ["PGMQueue"]
 T = TypeVar("T")
 
 
-@dataclass(eq=False)
-class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.AsyncConnection[Any]]):
+@dataclass(eq=False, repr=False)
+class PGMQueue(AsyncClient):
     """A client with a pool of connections.
 
     `pool` is one to use instead of an own one; it is left open. An own pool opens with init() and
@@ -46,6 +45,7 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
     def __post_init__(self) -> None:
         self._own_pool = self.pool is None
         self._home: Any = None  # where the own pool was opened
+        self._reached = False  # whether the own pool's server has been
         self._configure(__name__)
         # The pool needs a running event loop: see init().  # sync: self.init()
 
@@ -56,7 +56,6 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
         """
         wire.check_kind("pool", self.pool, AsyncConnectionPool, "getconn")
         if self.pool is None and self.init_extension:
-            # The pool would try for half a minute, and not say why.
             await self._connect_once()
         try:
             if self.pool is None:
@@ -83,8 +82,16 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
         await self._run(statements.ensure_extension(), None)
 
     async def _connect_once(self) -> None:
-        """Raise the error that connecting raises, if any."""
-        conn = await psycopg.AsyncConnection.connect(self.config.dsn)
+        """Raise the error that connecting raises, if any.
+
+        The pool would try for half a minute, and not say why.
+        """
+        self._reached = True
+        try:
+            conn = await psycopg.AsyncConnection.connect(self.config.dsn)
+        except BaseException:
+            self._reached = False
+            raise
         await conn.close()
 
     async def close(self) -> None:
@@ -100,6 +107,13 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def _where(self) -> str:
+        if self._own_pool or self.pool is None:
+            return super()._where()
+        if callable(self.pool.conninfo) or callable(self.pool.kwargs):
+            return "what its pool decides"
+        return where(self.pool.conninfo, **(self.pool.kwargs or {}))
+
     def _opened(self) -> AsyncConnectionPool[Any]:
         if self.pool is None:
             raise RuntimeError("the client is not open: call init() first")
@@ -109,15 +123,14 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
             )
         return self.pool
 
-    async def _run(self, statement: Statement[T], conn: psycopg.AsyncConnection[Any] | None) -> T:
-        if conn is not None:
-            return await _execute(conn, statement)
+    async def _run_alone(self, statement: Statement[T]) -> T:
         pool = self._opened()
+        if self._own_pool and not self._reached:
+            await self._connect_once()
         cancelled = wire.cancellations()  # sync: -
         try:
             conn = await pool.getconn()
         except PoolTimeout:
-            # It does not say why: a server that is not there does.
             if self._own_pool:
                 await self._connect_once()
             raise
@@ -126,11 +139,11 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
                 # While it waited, the pool can lose that, and the task would never end.  # sync: -
                 raise asyncio.CancelledError  # sync: -
             if conn.autocommit:
-                return await _execute(conn, statement)
+                return await execute(conn, statement, self.loads)
             # One statement needs no BEGIN and no COMMIT: two round trips less.
             await conn.set_autocommit(True)
             try:
-                return await _execute(conn, statement)
+                return await execute(conn, statement, self.loads)
             finally:
                 if conn.pgconn.transaction_status == TransactionStatus.IDLE:
                     await conn.set_autocommit(False)
@@ -138,18 +151,6 @@ class PGMQueue(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[psycopg.Asy
                     await conn.close()
         finally:
             await pool.putconn(conn)
-
-    async def _holds(
-        self, statement: Statement[bool], conn: psycopg.AsyncConnection[Any] | None
-    ) -> bool:
-        try:
-            if conn is None:
-                return await self._run(statement, None)
-            # The error must not take the caller's transaction with it.
-            async with conn.transaction():
-                return await self._run(statement, conn)
-        except psycopg.errors.RaiseException:
-            return False
 
 
 class _Pool(AsyncConnectionPool[Any]):
@@ -183,16 +184,3 @@ async def _check(conn: psycopg.AsyncConnection[Any]) -> None:
     """Raise an error when the server has closed the connection, without asking it."""
     for _ in range(2):  # first comes what it said, and then that it is gone
         conn.pgconn.consume_input()
-
-
-async def _execute(conn: psycopg.AsyncConnection[Any], statement: Statement[T]) -> T:
-    async with conn.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(statement.query, statement.parameters)
-        # Asking for its description would cost more than for its rownumber.
-        if cursor.rownumber is None:
-            return statement.decode([])
-        try:
-            rows = await cursor.fetchall()
-        except wire.UNDECODABLE:
-            rows = wire.decode_again(cursor)
-        return statement.decode(rows)

@@ -13,6 +13,7 @@ import base64
 import contextlib
 import functools
 import hashlib
+import importlib.util
 import multiprocessing
 import os
 import shlex
@@ -32,6 +33,7 @@ from psycopg.conninfo import make_conninfo
 
 from pgmq import embedded
 from pgmq._session import Session
+from pgmq.base import find_server
 from pgmq.install import PGMQInstallError, install_or_update
 from pgmq.worker import Worker
 
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 QUEUE = "demo_files"
+# What is left behind to look at.
+ORDERS, REFUSED, EVENTS = "demo_orders", "demo_orders_refused", "demo_events"
 STATE = Path(".demo")
 BUILD = Path("build")
 
@@ -221,6 +225,7 @@ def run(directory: str, workers: int) -> int:
             fleet.wait_until_ready(session.connection)
             drain(session, found, fleet)
         checks = examine(session.connection, found, fleet)
+        furnish(session)
     checks.append(Check("seconds in all", f"{time.monotonic() - begin:.1f}"))
     return report(checks, own, dsn)
 
@@ -264,7 +269,7 @@ def find(directory: str) -> Found:
 
 def prepare() -> tuple[embedded.Server | None, str]:
     """Start the server, or use PGMQ_DSN's; install pgmq, an empty queue and the schema demo."""
-    own, dsn = None, os.environ.get("PGMQ_DSN")
+    own, dsn = None, make_conninfo("", **find_server()) if os.environ.get("PGMQ_DSN") else ""
     if not dsn:
         own = embedded.server(STATE, extension=BUILD if _in_checkout() else None)
         with psycopg.connect(own.dsn(), autocommit=True) as connection:
@@ -276,7 +281,8 @@ def prepare() -> tuple[embedded.Server | None, str]:
         # No notices of what is not there to be dropped.
         session.connection.execute("SET client_min_messages = warning")
         session.connection.execute(SCHEMA)
-        session.drop_queue(QUEUE)
+        for queue in (QUEUE, ORDERS, REFUSED, EVENTS):
+            session.drop_queue(queue)
         session.create_queue(QUEUE)
         session.enable_wakeups(QUEUE)
     return own, dsn
@@ -420,6 +426,34 @@ def stop() -> int:
     return 0
 
 
+def furnish(session: Session) -> None:
+    """Leave something of everything: failures, a dead letter, leases, a schedule, a stream."""
+    session.create_queue(REFUSED)
+    session.create_queue(ORDERS)
+    session.alter_policy(
+        ORDERS, max_receives=2, dead_letter_queue=REFUSED, retry_delay="10 minutes"
+    )
+    orders = session.send_batch(ORDERS, [{"order": number} for number in range(1, 21)])
+    for delay in (0, 0, None):
+        # The first one fails twice. The next read takes it away, and the second one fails once.
+        if message := session.read(ORDERS):
+            session.nack(ORDERS, message.msg_id, message.read_ct, delay, "the card was refused")
+    session.read_batch(ORDERS, vt=3600, batch_size=5)
+    session.ack(ORDERS, orders[2], 1)
+    session.schedule("demo_orders_report", ORDERS, "*/5 * * * *", {"report": "of five minutes"})
+
+    session.create_stream(EVENTS)
+    session.create_group(EVENTS, "billing", "earliest")
+    session.create_group(EVENTS, "search", "earliest", lanes=4)
+    session.send_batch(
+        EVENTS,
+        [{"order": number % 20 + 1, "event": "paid"} for number in range(500)],
+        [{"x-pgmq-group": str(number % 20 + 1)} for number in range(500)],
+    )
+    if batch := session.fetch(EVENTS, "billing", qty=200):
+        session.commit(EVENTS, "billing", *batch.lease)
+
+
 # What it proves
 
 
@@ -528,6 +562,9 @@ def report(checks: list[Check], own: embedded.Server | None, dsn: str) -> int:
         print('Look around with\n  psql "$PGMQ_DSN"')
     print("  SELECT * FROM demo.result WHERE read_ct > 1;")
     print(f"  SELECT * FROM pgmq.metrics('{QUEUE}');")
+    if importlib.util.find_spec("starlette"):
+        shown = shlex.quote(dsn) if own else '"$PGMQ_DSN"'
+        print(f"or in a browser:\n  {shlex.quote(sys.executable)} -m pgmq web --dsn {shown}")
     if own:
         print("and end it with:", "make demo-stop" if _in_checkout() else "pgmq demo --stop")
     return 1 if any(check.ok is False for check in checks) else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from pgmq import _statements as statements
+from pgmq._installed import VERSION
 from pgmq.base import PGMQConfig, resolve_pgmq_config
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class PGMQInstallError(Exception):
 
 def get_embedded_sql_version() -> str:
     """Return the version of pgmq that the package carries."""
-    return version("pgmq")
+    return VERSION
 
 
 def get_embedded_install_sql() -> str:

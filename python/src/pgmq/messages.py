@@ -19,17 +19,21 @@ __all__ = [
     "Finding",
     "Message",
     "NotificationThrottle",
+    "Pause",
     "Policy",
     "QueueMessage",
     "QueueMetrics",
     "QueueRecord",
+    "QueueStats",
     "RoutingResult",
+    "Schedule",
     "SendOnceResult",
     "StreamBatch",
     "StreamGroup",
     "StreamLane",
     "StreamMessage",
     "TopicBinding",
+    "WorkerMessage",
 ]
 
 Row = Sequence[Any] | Mapping[str, Any]
@@ -76,6 +80,13 @@ class Message(_Record):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerMessage(Message):
+    """A message as workers hand it to their handlers: it has the name of its queue."""
+
+    queue_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueueMessage(_Record):
     """A message that read_any found, and the queue it was found in."""
 
@@ -107,6 +118,24 @@ class QueueMetrics(_Record):
     total_messages: int
     scrape_time: datetime
     queue_visible_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats(_Record):
+    """In which state the messages of a queue are, and totals that only grow, for rates.
+
+    dead_letters and archive_length are None where there are none, or the caller may not see them.
+    """
+
+    queue_name: str
+    visible: int
+    delayed: int
+    in_flight: int
+    dead_letters: int | None
+    archive_length: int | None
+    sent_total: int
+    removed_total: int
+    counted_since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +232,43 @@ class Policy(_Record):
     dedup_window: timedelta | None
     max_in_flight: int | None
     ack_archives: bool
+    rate_limit: int | None
+    rate_interval: timedelta | None
+    rate_burst: int | None
+    max_in_flight_per_group: int | None
+    dedup_scope: str | None
+    priorities: bool
+    priority_ageing: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause(_Record):
+    """A queue that is paused: its reads, its sends, or both."""
+
+    queue_name: str
+    reads: bool
+    sends: bool
+    paused_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule(_Record):
+    """A schedule: when it sends its next message, and what became of the last one.
+
+    `cron` is as it was given, an interval as text. `errors` is how many attempts have failed since
+    the last message, and `last_error` how.
+    """
+
+    name: str
+    queue_name: str
+    cron: str
+    timezone: str
+    catch_up: bool
+    next_at: datetime | None
+    last_at: datetime | None
+    last_msg_id: int | None
+    errors: int
+    last_error: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from pgmq import _statements as statements
 from pgmq import _wire as wire
+from pgmq._client import Client, execute
 from pgmq._connect import prepare
-from pgmq.base import BaseQueue, ClientFields
-from pgmq.sync_operations import SyncPGMQueueOperationsMixin
+from pgmq.base import where
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,8 +27,8 @@ __all__ = ["PGMQueue"]
 T = TypeVar("T")
 
 
-@dataclass(eq=False)
-class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
+@dataclass(eq=False, repr=False)
+class PGMQueue(Client):
     """A client with a pool of connections.
 
     `pool` is one to use instead of an own one; it is left open. An own pool opens with init() and
@@ -47,6 +46,7 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
     def __post_init__(self) -> None:
         self._own_pool = self.pool is None
         self._home: Any = None  # where the own pool was opened
+        self._reached = False  # whether the own pool's server has been
         self._configure(__name__)
         self.init()
 
@@ -57,7 +57,6 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
         """
         wire.check_kind("pool", self.pool, ConnectionPool, "getconn")
         if self.pool is None and self.init_extension:
-            # The pool would try for half a minute, and not say why.
             self._connect_once()
         try:
             if self.pool is None:
@@ -83,8 +82,16 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
         self._run(statements.ensure_extension(), None)
 
     def _connect_once(self) -> None:
-        """Raise the error that connecting raises, if any."""
-        conn = psycopg.Connection.connect(self.config.dsn)
+        """Raise the error that connecting raises, if any.
+
+        The pool would try for half a minute, and not say why.
+        """
+        self._reached = True
+        try:
+            conn = psycopg.Connection.connect(self.config.dsn)
+        except BaseException:
+            self._reached = False
+            raise
         conn.close()
 
     def close(self) -> None:
@@ -100,6 +107,13 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _where(self) -> str:
+        if self._own_pool or self.pool is None:
+            return super()._where()
+        if callable(self.pool.conninfo) or callable(self.pool.kwargs):
+            return "what its pool decides"
+        return where(self.pool.conninfo, **(self.pool.kwargs or {}))
+
     def _opened(self) -> ConnectionPool[Any]:
         if self.pool is None:
             raise RuntimeError("the client is not open: call init() first")
@@ -107,24 +121,23 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
             raise RuntimeError("the client was opened in another process: make one for each")
         return self.pool
 
-    def _run(self, statement: Statement[T], conn: psycopg.Connection[Any] | None) -> T:
-        if conn is not None:
-            return _execute(conn, statement)
+    def _run_alone(self, statement: Statement[T]) -> T:
         pool = self._opened()
+        if self._own_pool and not self._reached:
+            self._connect_once()
         try:
             conn = pool.getconn()
         except PoolTimeout:
-            # It does not say why: a server that is not there does.
             if self._own_pool:
                 self._connect_once()
             raise
         try:
             if conn.autocommit:
-                return _execute(conn, statement)
+                return execute(conn, statement, self.loads)
             # One statement needs no BEGIN and no COMMIT: two round trips less.
             conn.set_autocommit(True)
             try:
-                return _execute(conn, statement)
+                return execute(conn, statement, self.loads)
             finally:
                 if conn.pgconn.transaction_status == TransactionStatus.IDLE:
                     conn.set_autocommit(False)
@@ -132,16 +145,6 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[psycopg.Conn
                     conn.close()
         finally:
             pool.putconn(conn)
-
-    def _holds(self, statement: Statement[bool], conn: psycopg.Connection[Any] | None) -> bool:
-        try:
-            if conn is None:
-                return self._run(statement, None)
-            # The error must not take the caller's transaction with it.
-            with conn.transaction():
-                return self._run(statement, conn)
-        except psycopg.errors.RaiseException:
-            return False
 
 
 class _Pool(ConnectionPool[Any]):
@@ -175,16 +178,3 @@ def _check(conn: psycopg.Connection[Any]) -> None:
     """Raise an error when the server has closed the connection, without asking it."""
     for _ in range(2):  # first comes what it said, and then that it is gone
         conn.pgconn.consume_input()
-
-
-def _execute(conn: psycopg.Connection[Any], statement: Statement[T]) -> T:
-    with conn.cursor(row_factory=tuple_row) as cursor:
-        cursor.execute(statement.query, statement.parameters)
-        # Asking for its description would cost more than for its rownumber.
-        if cursor.rownumber is None:
-            return statement.decode([])
-        try:
-            rows = cursor.fetchall()
-        except wire.UNDECODABLE:
-            rows = wire.decode_again(cursor)
-        return statement.decode(rows)

@@ -5,19 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import (
-    AsyncConnection,
-    AsyncEngine,
-    AsyncSession,
-    create_async_engine,
-)
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from pgmq import _sqlalchemy as rendering
 from pgmq import _statements as statements
 from pgmq import _wire as wire
-from pgmq.async_operations import AsyncPGMQueueOperationsMixin
-from pgmq.base import BaseQueue, ClientFields
+from pgmq._async_client import AsyncClient
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -29,14 +22,11 @@ __all__ = ["PGMQueue"]
 T = TypeVar("T")
 
 
-@dataclass(eq=False)
-class PGMQueue(
-    ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin[AsyncConnection | AsyncSession]
-):
+@dataclass(eq=False, repr=False)
+class PGMQueue(AsyncClient):
     """A client of a SQLAlchemy engine.
 
-    `engine` is one to use instead of an own one; it is left open. `conn` of a call is a connection
-    or an ORM session: the call is then part of its transaction.
+    `engine` is one to use instead of an own one; it is left open.
     """
 
     engine: AsyncEngine | None = None
@@ -88,30 +78,19 @@ class PGMQueue(
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def _where(self) -> str:
+        if self._own_engine or self.engine is None:
+            return super()._where()
+        return self.engine.url.render_as_string()
+
     def _opened(self) -> AsyncEngine:
         if self.engine is None:
             raise RuntimeError("the client is not open: call init() first")
         return self.engine
 
-    async def _run(self, statement: Statement[T], conn: AsyncConnection | AsyncSession | None) -> T:
-        text, parameters = rendering.render(statement)
-        if conn is not None:
-            return rendering.decode(statement, await conn.execute(text, parameters))
+    async def _run_alone(self, statement: Statement[T]) -> T:
+        text, parameters = rendering.render(statement, self.loads)
         # One statement needs no BEGIN and no COMMIT: two round trips less.
         async with self._opened().connect() as own:
             await own.execution_options(isolation_level="AUTOCOMMIT")
             return rendering.decode(statement, await own.execute(text, parameters))
-
-    async def _holds(
-        self, statement: Statement[bool], conn: AsyncConnection | AsyncSession | None
-    ) -> bool:
-        try:
-            if conn is None:
-                return await self._run(statement, None)
-            # The error must not take the caller's transaction with it.
-            async with conn.begin_nested():
-                return await self._run(statement, conn)
-        except DBAPIError as error:
-            if rendering.is_raised(error):
-                return False
-            raise

@@ -7,19 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    create_engine,
-)
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
 from pgmq import _sqlalchemy as rendering
 from pgmq import _statements as statements
 from pgmq import _wire as wire
-from pgmq.base import BaseQueue, ClientFields
-from pgmq.sync_operations import SyncPGMQueueOperationsMixin
+from pgmq._client import Client
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,12 +25,11 @@ __all__ = ["PGMQueue"]
 T = TypeVar("T")
 
 
-@dataclass(eq=False)
-class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[Connection | Session]):
+@dataclass(eq=False, repr=False)
+class PGMQueue(Client):
     """A client of a SQLAlchemy engine.
 
-    `engine` is one to use instead of an own one; it is left open. `conn` of a call is a connection
-    or an ORM session: the call is then part of its transaction.
+    `engine` is one to use instead of an own one; it is left open.
     """
 
     engine: Engine | None = None
@@ -88,28 +81,19 @@ class PGMQueue(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin[Connection |
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _where(self) -> str:
+        if self._own_engine or self.engine is None:
+            return super()._where()
+        return self.engine.url.render_as_string()
+
     def _opened(self) -> Engine:
         if self.engine is None:
             raise RuntimeError("the client is not open: call init() first")
         return self.engine
 
-    def _run(self, statement: Statement[T], conn: Connection | Session | None) -> T:
-        text, parameters = rendering.render(statement)
-        if conn is not None:
-            return rendering.decode(statement, conn.execute(text, parameters))
+    def _run_alone(self, statement: Statement[T]) -> T:
+        text, parameters = rendering.render(statement, self.loads)
         # One statement needs no BEGIN and no COMMIT: two round trips less.
         with self._opened().connect() as own:
             own.execution_options(isolation_level="AUTOCOMMIT")
             return rendering.decode(statement, own.execute(text, parameters))
-
-    def _holds(self, statement: Statement[bool], conn: Connection | Session | None) -> bool:
-        try:
-            if conn is None:
-                return self._run(statement, None)
-            # The error must not take the caller's transaction with it.
-            with conn.begin_nested():
-                return self._run(statement, conn)
-        except DBAPIError as error:
-            if rendering.is_raised(error):
-                return False
-            raise

@@ -7,6 +7,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
+from pgmq import _observing as observing
 from pgmq import _statements as statements
 from pgmq import _wire as wire
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
-    from pgmq._statements import Delay, Start, Statement
+    from pgmq._statements import Delay, Duration, Seconds, Start, Statement
     from pgmq.messages import (
         BatchTopicResult,
         Binding,
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
         Finding,
         Message,
         NotificationThrottle,
+        Pause,
         Policy,
         QueueMessage,
         QueueMetrics,
         QueueRecord,
+        QueueStats,
         RoutingResult,
+        Schedule,
         SendOnceResult,
         StreamBatch,
         StreamGroup,
@@ -47,11 +51,20 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     part of that connection's transaction: committing is up to the caller.
     """
 
-    vt: int
-    delay: int
+    vt: Seconds
+    delay: Seconds
+
+    def _run(self, statement: Statement[T], conn: C | None) -> T:
+        """Run a statement, while an observer looks on if there is one."""
+        observer = observing.observer
+        if observer is None:
+            return self._perform(statement, conn)
+        with observer.calling(statement) as call:
+            call.result = result = self._perform(call.statement, conn)
+        return result
 
     @abstractmethod
-    def _run(self, statement: Statement[T], conn: C | None) -> T:
+    def _perform(self, statement: Statement[T], conn: C | None) -> T:
         """Run a statement, on conn or in a transaction of its own."""
 
     @abstractmethod
@@ -69,7 +82,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
                 raise
         return self._run(nack(wire.escaped(error)), None)
 
-    def _vt(self, vt: int | None) -> int:
+    def _vt(self, vt: Seconds | None) -> Seconds:
         return self.vt if vt is None else vt
 
     def _delay(self, delay: Delay | None) -> Delay | None:
@@ -87,8 +100,8 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     def create_partitioned_queue(
         self,
         queue: str,
-        partition_interval: int | str = 10000,
-        retention_interval: int | str = 100000,
+        partition_interval: int | Duration = 10000,
+        retention_interval: int | Duration = 100000,
         conn: C | None = None,
     ) -> None:
         """Create a queue whose table is partitioned, by numbers of messages or by time."""
@@ -100,8 +113,8 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     def convert_archive_partitioned(
         self,
         queue: str,
-        partition_interval: int | str = 10000,
-        retention_interval: int | str = 100000,
+        partition_interval: int | Duration = 10000,
+        retention_interval: int | Duration = 100000,
         leading_partition: int = 10,
         conn: C | None = None,
     ) -> None:
@@ -146,9 +159,10 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     ) -> int:
         """Send a message and return its msg_id.
 
-        `message` and `headers` are anything that json.dumps takes. `delay` is in seconds, or the
-        time from which the message is visible; `tz` is another name for it, and wins. The message
-        is there when the transaction commits.
+        `message` and `headers` are anything that json.dumps takes, with times, UUIDs, decimal
+        numbers, members of an Enum, dataclasses and models of pydantic inside. `delay` is a
+        timedelta, a number of seconds, or the time from which the message is visible; `tz` is
+        another name for it, and wins. The message is there when the transaction commits.
 
             >>> msg_id = queue.send("jobs", {"id": 1}, headers={"trace": "abc"})
             >>> (queue.get("jobs", msg_id)).headers
@@ -184,7 +198,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         message: Any,
         dedup_key: str,
         headers: Any = None,
-        delay: int = 0,
+        delay: Seconds = 0,
         conn: C | None = None,
     ) -> SendOnceResult:
         """Send a message unless one of the same key was sent within the queue's dedup_window.
@@ -200,7 +214,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         messages: Sequence[Any],
         dedup_keys: Sequence[str],
         headers: Sequence[Any] | None = None,
-        delay: int = 0,
+        delay: Seconds = 0,
         conn: C | None = None,
     ) -> list[SendOnceResult]:
         """Send messages, each unless one of its key was sent before; see send_once."""
@@ -217,7 +231,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     def read(
         self,
         queue: str,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         qty: Literal[1] = 1,
         conditional: dict[str, Any] | None = None,
         conn: C | None = None,
@@ -227,7 +241,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     def read(
         self,
         queue: str,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         qty: int | None = 1,
         conditional: dict[str, Any] | None = None,
         conn: C | None = None,
@@ -236,7 +250,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     def read(
         self,
         queue: str,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         qty: int | None = 1,
         conditional: dict[str, Any] | None = None,
         conn: C | None = None,
@@ -257,7 +271,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     def read_batch(
         self,
         queue: str,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         batch_size: int | None = 1,
         conn: C | None = None,
     ) -> list[Message]:
@@ -267,7 +281,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     def read_with_poll(
         self,
         queue: str,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         qty: int | None = 1,
         max_poll_seconds: int | None = 5,
         poll_interval_ms: int | None = 100,
@@ -286,7 +300,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         )
 
     def read_grouped(
-        self, queue: str, vt: int | None = None, qty: int | None = 1, conn: C | None = None
+        self, queue: str, vt: Seconds | None = None, qty: int | None = 1, conn: C | None = None
     ) -> list[Message]:
         """Lease messages of FIFO groups, in msg_id order: the oldest group's first, without gaps.
 
@@ -295,13 +309,13 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         return self._run(statements.read_grouped(queue, self._vt(vt), qty), conn)
 
     def read_grouped_rr(
-        self, queue: str, vt: int | None = None, qty: int | None = 1, conn: C | None = None
+        self, queue: str, vt: Seconds | None = None, qty: int | None = 1, conn: C | None = None
     ) -> list[Message]:
         """Lease messages of FIFO groups in turns: the first of every group, then the second."""
         return self._run(statements.read_grouped_rr(queue, self._vt(vt), qty), conn)
 
     def read_grouped_head(
-        self, queue: str, vt: int | None = None, qty: int | None = 1, conn: C | None = None
+        self, queue: str, vt: Seconds | None = None, qty: int | None = 1, conn: C | None = None
     ) -> list[Message]:
         """Lease the first message of each of up to qty free FIFO groups."""
         return self._run(statements.read_grouped_head(queue, self._vt(vt), qty), conn)
@@ -309,7 +323,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     def read_grouped_with_poll(
         self,
         queue: str,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         qty: int | None = 1,
         max_poll_seconds: int | None = 5,
         poll_interval_ms: int | None = 100,
@@ -326,7 +340,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     def read_grouped_rr_with_poll(
         self,
         queue: str,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         qty: int | None = 1,
         max_poll_seconds: int | None = 5,
         poll_interval_ms: int | None = 100,
@@ -343,7 +357,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     def read_grouped_head_with_poll(
         self,
         queue: str,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         qty: int | None = 1,
         max_poll_seconds: int | None = 5,
         poll_interval_ms: int | None = 100,
@@ -361,17 +375,43 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         self,
         queue: str,
         group_name: str | None,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         qty: int | None = 1,
         conn: C | None = None,
     ) -> list[Message]:
         """Lease the first messages of one FIFO group; None is the group of those without one."""
         return self._run(statements.read_group(queue, group_name, self._vt(vt), qty), conn)
 
+    def read_fair(
+        self, queue: str, vt: Seconds | None = None, qty: int | None = 1, conn: C | None = None
+    ) -> list[Message]:
+        """Lease messages of groups in turns; needs create_fair_index.
+
+        Others of a group may be leased meanwhile, unlike with read_grouped_rr.
+        """
+        return self._run(statements.read_fair(queue, self._vt(vt), qty), conn)
+
+    def read_fair_with_poll(
+        self,
+        queue: str,
+        vt: Seconds | None = None,
+        qty: int | None = 1,
+        max_poll_seconds: int | None = 5,
+        poll_interval_ms: int | None = 100,
+        conn: C | None = None,
+    ) -> list[Message]:
+        """Do as read_fair, and look again until max_poll_seconds are over."""
+        return self._run(
+            statements.read_fair_with_poll(
+                queue, self._vt(vt), qty, max_poll_seconds, poll_interval_ms
+            ),
+            conn,
+        )
+
     def read_any(
         self,
         queue_names: Sequence[str],
-        vt: int | None = None,
+        vt: Seconds | None = None,
         qty: int | None = 1,
         conn: C | None = None,
     ) -> list[QueueMessage]:
@@ -481,7 +521,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         queue: str,
         msg_id: int,
         read_ct: int,
-        delay: int | None = None,
+        delay: Seconds | None = None,
         error: str | None = None,
         conn: C | None = None,
     ) -> bool:
@@ -499,7 +539,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         queue: str,
         msg_ids: Sequence[int],
         read_cts: Sequence[int],
-        delay: int | None = None,
+        delay: Seconds | None = None,
         error: str | None = None,
         conn: C | None = None,
     ) -> list[int]:
@@ -513,7 +553,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         queue: str,
         msg_id: int,
         read_ct: int,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         conn: C | None = None,
     ) -> bool:
         """Keep a leased message for vt seconds from now; False for a lost lease."""
@@ -524,7 +564,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         queue: str,
         msg_ids: Sequence[int],
         read_cts: Sequence[int],
-        vt: int | None = None,
+        vt: Seconds | None = None,
         conn: C | None = None,
     ) -> list[int]:
         """Keep leased messages for vt seconds; return those that were still the caller's."""
@@ -533,7 +573,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     def ack_and_read(
         self,
         queue: str,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         qty: int | None = 1,
         msg_ids: Sequence[int] = (),
         read_cts: Sequence[int] = (),
@@ -545,13 +585,27 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         """
         return self._run(statements.ack_and_read(queue, self._vt(vt), qty, msg_ids, read_cts), conn)
 
+    def amend(
+        self,
+        queue: str,
+        msg_id: int,
+        message: Any = None,
+        headers: dict[str, Any] | None = None,
+        conn: C | None = None,
+    ) -> bool:
+        """Replace the payload or headers of a message that nobody has leased; None leaves them.
+
+        False when somebody has it, or it is gone. Its group and its key of deduplication stay.
+        """
+        return self._run(statements.amend(queue, msg_id, message, headers), conn)
+
     # Streams
 
     def create_stream(
         self,
         stream: str,
-        segment_interval: int | str = "1 day",
-        retention_interval: int | str | None = "7 days",
+        segment_interval: int | Duration = "1 day",
+        retention_interval: int | Duration | None = "7 days",
         conn: C | None = None,
     ) -> None:
         """Create a stream, which groups of consumers read; nothing happens when it is there.
@@ -638,7 +692,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         self,
         stream: str,
         group: str,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         qty: int = 100,
         conn: C | None = None,
     ) -> StreamBatch | None:
@@ -666,7 +720,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         self,
         stream: str,
         group: str,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         qty: int = 100,
         max_poll_seconds: int | None = 5,
         poll_interval_ms: int | None = 100,
@@ -706,7 +760,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         group: str,
         lane: int | None = None,
         epoch: int | None = None,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         qty: int = 100,
         conn: C | None = None,
     ) -> StreamBatch | None:
@@ -725,7 +779,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         group: str,
         lane: int,
         epoch: int,
-        delay: int = 0,
+        delay: Seconds = 0,
         error: str | None = None,
         conn: C | None = None,
     ) -> bool:
@@ -764,7 +818,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         group: str,
         lane: int,
         epoch: int,
-        vt: int | None = None,
+        vt: Seconds | None = None,
         conn: C | None = None,
     ) -> bool:
         """Keep a batch for vt seconds from now; False for a lost lease."""
@@ -777,14 +831,21 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         queue: str,
         max_receives: int | None = None,
         dead_letter_queue: str | None = None,
-        retry_delay: timedelta | None = None,
-        retry_delay_max: timedelta | None = None,
+        retry_delay: Duration | None = None,
+        retry_delay_max: Duration | None = None,
         retry_jitter: float = 0,
-        message_ttl: timedelta | None = None,
-        archive_retention: timedelta | None = None,
-        dedup_window: timedelta | None = None,
+        message_ttl: Duration | None = None,
+        archive_retention: Duration | None = None,
+        dedup_window: Duration | None = None,
         max_in_flight: int | None = None,
         ack_archives: bool = False,
+        rate_limit: int | None = None,
+        rate_interval: Duration | None = None,
+        rate_burst: int | None = None,
+        max_in_flight_per_group: int | None = None,
+        dedup_scope: str | None = None,
+        priorities: bool = False,
+        priority_ageing: Duration | None = None,
         conn: C | None = None,
     ) -> None:
         """Set the whole policy of a queue; what is None is off.
@@ -809,6 +870,13 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
                 dedup_window,
                 max_in_flight,
                 ack_archives,
+                rate_limit,
+                rate_interval,
+                rate_burst,
+                max_in_flight_per_group,
+                dedup_scope,
+                priorities,
+                priority_ageing,
             ),
             conn,
         )
@@ -818,14 +886,21 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         queue: str,
         max_receives: int | None = None,
         dead_letter_queue: str | None = None,
-        retry_delay: timedelta | None = None,
-        retry_delay_max: timedelta | None = None,
+        retry_delay: Duration | None = None,
+        retry_delay_max: Duration | None = None,
         retry_jitter: float | None = None,
-        message_ttl: timedelta | None = None,
-        archive_retention: timedelta | None = None,
-        dedup_window: timedelta | None = None,
+        message_ttl: Duration | None = None,
+        archive_retention: Duration | None = None,
+        dedup_window: Duration | None = None,
         max_in_flight: int | None = None,
         ack_archives: bool | None = None,
+        rate_limit: int | None = None,
+        rate_interval: Duration | None = None,
+        rate_burst: int | None = None,
+        max_in_flight_per_group: int | None = None,
+        dedup_scope: str | None = None,
+        priorities: bool | None = None,
+        priority_ageing: Duration | None = None,
         clear: Sequence[str] = (),
         conn: C | None = None,
     ) -> None:
@@ -852,6 +927,13 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
                 dedup_window,
                 max_in_flight,
                 ack_archives,
+                rate_limit,
+                rate_interval,
+                rate_burst,
+                max_in_flight_per_group,
+                dedup_scope,
+                priorities,
+                priority_ageing,
                 clear,
             ),
             conn,
@@ -861,18 +943,75 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         """Return the policy of a queue; of one without, everything is None or off."""
         return self._run(statements.get_policy(queue), conn)
 
+    def pause(
+        self, queue: str, reads: bool = True, sends: bool = False, conn: C | None = None
+    ) -> None:
+        """Have reads of a queue or a stream give nothing, or its sends fail, until resume.
+
+        Leased messages can be acknowledged. Raises psycopg.errors.ObjectNotInPrerequisiteState for
+        what is sent while sends are paused.
+
+        Example:
+            >>> queue.pause("jobs")
+            >>> queue.read("jobs")
+            >>> queue.resume("jobs")
+            True
+        """
+        self._run(statements.pause(queue, reads, sends), conn)
+
+    def resume(self, queue: str, conn: C | None = None) -> bool:
+        """End the pause of a queue, and wake who waits for it; False when it was not paused."""
+        return self._run(statements.resume(queue), conn)
+
+    def list_paused(self, conn: C | None = None) -> list[Pause]:
+        """List the queues that are paused."""
+        return self._run(statements.list_paused(), conn)
+
     def redrive(
         self,
         dead_letter_queue: str,
         queue: str | None = None,
         qty: int | None = None,
+        conditional: dict[str, Any] | None = None,
+        rate: float | None = None,
         conn: C | None = None,
     ) -> int:
         """Put dead letters back, oldest first, into the queue they came from, and count them.
 
-        `queue` names another one instead; a `qty` of None is all.
+        `queue` names another one instead; a `qty` of None is all. With `conditional`, only those
+        that contain it go. With a `rate`, so many become visible a second in each queue.
         """
-        return self._run(statements.redrive(dead_letter_queue, queue, qty), conn)
+        return self._run(statements.redrive(dead_letter_queue, queue, qty, conditional, rate), conn)
+
+    def requeue(
+        self,
+        queue: str,
+        msg_ids: Sequence[int] | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        qty: int | None = None,
+        conditional: dict[str, Any] | None = None,
+        rate: float | None = None,
+        keep: bool = False,
+        conn: C | None = None,
+    ) -> int:
+        """Take messages out of the archive, send them again as new ones, and count them.
+
+        Those with the `msg_ids`, or archived from `since` on and before `until` (with a time zone,
+        else a ValueError is raised); one of the three must be given. With `keep`, the archive keeps
+        them. `qty`, `conditional` and `rate` are as for redrive.
+
+            >>> queue.archive("jobs", queue.send("jobs", {"id": 1}))
+            True
+            >>> from datetime import datetime, timedelta, timezone
+            >>> an_hour_ago = datetime.now(timezone.utc) - timedelta(hours=1)
+            >>> queue.requeue("jobs", since=an_hour_ago, rate=10)
+            1
+        """
+        return self._run(
+            statements.requeue(queue, msg_ids, since, until, qty, conditional, rate, keep), conn
+        )
 
     def move(self, queue: str, msg_id: int, to_queue: str, conn: C | None = None) -> int | None:
         """Move a message to another queue and return its msg_id there; None when it is gone."""
@@ -882,7 +1021,53 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         """Do the upkeep of a queue, or of all; return how many messages and keys it took away."""
         return self._run(statements.maintain(queue), conn)
 
+    # Schedules
+
+    def schedule(
+        self,
+        name: str,
+        queue: str,
+        cron: str | timedelta,
+        message: Any,
+        headers: Any = None,
+        timezone: str = "UTC",
+        catch_up: bool = False,
+        conn: C | None = None,
+    ) -> datetime:
+        """Send a message to a queue again and again, and return the first time.
+
+        `cron` has five fields, for the clocks of `timezone`, or is an interval. A schedule of the
+        same name is replaced. Calls of the queue send what is due: see schedules.md. Of missed
+        messages the last is sent, with catch_up all. Only the queue's owner may call this.
+
+            >>> cron = "30 9 * * mon-fri"
+            >>> first = queue.schedule("report", "jobs", cron, 1, timezone="Europe/Berlin")
+            >>> from datetime import timedelta
+            >>> first = queue.schedule("beat", "jobs", timedelta(seconds=30), "beat")
+            >>> queue.unschedule("beat")
+            True
+        """
+        return self._run(
+            statements.schedule(name, queue, cron, message, headers, timezone, catch_up), conn
+        )
+
+    def unschedule(self, name: str, conn: C | None = None) -> bool:
+        """End a schedule; False when there is none of this name. Only the queue's owner may."""
+        return self._run(statements.unschedule(name), conn)
+
+    def list_schedules(self, queue: str | None = None, conn: C | None = None) -> list[Schedule]:
+        """Return the schedules of a queue, or of all."""
+        return self._run(statements.list_schedules(queue), conn)
+
+    def run_schedule(self, name: str, conn: C | None = None) -> int:
+        """Send the message of a schedule now, beside those that are due, and return its id."""
+        return self._run(statements.run_schedule(name), conn)
+
     # FIFO groups
+
+    def create_fair_index(self, queue: str, conn: C | None = None) -> None:
+        """Index a queue by group, for read_fair; blocks its senders meanwhile."""
+        self._run(statements.create_fair_index(queue), conn)
 
     def create_fifo_index(self, queue: str, conn: C | None = None) -> None:
         """Index a queue by FIFO group; blocks its senders meanwhile."""
@@ -925,7 +1110,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         routing_key: str,
         message: Any,
         headers: Any = None,
-        delay: int | None = None,
+        delay: Seconds | None = None,
         conn: C | None = None,
     ) -> int:
         """Send a message to every queue with a matching binding and return their number."""
@@ -1014,7 +1199,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         routing_key: str,
         message: Any,
         headers: Any = None,
-        delay: int = 0,
+        delay: Seconds = 0,
         conn: C | None = None,
     ) -> int:
         """Send a message to every queue and channel of an exchange that a routing key matches.
@@ -1080,7 +1265,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         self._run(statements.disable_push(queue), conn)
 
     def open_channel(
-        self, queue: str, maximum_messages: int = 1, vt: int | None = None, *, conn: C
+        self, queue: str, maximum_messages: int = 1, vt: Seconds | None = None, *, conn: C
     ) -> str:
         """Have messages of a queue pushed to the session of conn; return the channel's name.
 
@@ -1139,6 +1324,10 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     def metrics_all(self, conn: C | None = None) -> list[QueueMetrics]:
         """Return the metrics of every queue."""
         return self._run(statements.metrics_all(), conn)
+
+    def queue_stats(self, queue: str | None = None, conn: C | None = None) -> list[QueueStats]:
+        """Return in which state the messages of a queue (None: of each) are, and totals."""
+        return self._run(statements.queue_stats(queue), conn)
 
     def version(self, conn: C | None = None) -> str:
         """Return the version of pgmq that is installed in the database."""

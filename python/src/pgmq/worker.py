@@ -17,12 +17,17 @@ from pgmq._worker.engine import Engine
 from pgmq._worker.group_job import GroupJob
 from pgmq._worker.hooks import Hooks
 from pgmq._worker.job import Job
-from pgmq._worker.outcome import HandlerError, Reject, Retry
+from pgmq._worker.outcome import RETURNED, HandlerError, Reject, Retry, failure
 from pgmq._worker.process_job import ProcessJob
+from pgmq._worker.progress import cut_off
 from pgmq._worker.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pgmq._worker.outcome import Outcome
+    from pgmq._worker.progress import Progress
+    from pgmq._worker.threads import Call
 
 __all__ = [
     "AsyncWorker",
@@ -33,6 +38,9 @@ __all__ = [
     "Retry",
     "Worker",
 ]
+
+
+_MOST_ABANDONED = 10  # threads of each slot
 
 
 class AsyncWorker(Engine):
@@ -68,8 +76,10 @@ class AsyncWorker(Engine):
             else AsyncJob(*self._job_of)
         )
 
-    async def _in_slot(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await function(*arguments)
+    async def _in_slot(
+        self, progress: Progress, function: Callable[..., Any], *arguments: Any
+    ) -> Any:
+        return await function(progress, *arguments)
 
     async def _end(self) -> None:
         await self._job.close()
@@ -111,16 +121,45 @@ class Worker(Engine):
         )
         self._threads = Threads(f"pgmq {self.queue}")
 
-    async def _in_slot(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        call = self._threads.begin(function, *arguments)
+    async def _in_slot(
+        self, progress: Progress, function: Callable[..., Any], *arguments: Any
+    ) -> Any:
+        call = self._threads.begin(function, progress, *arguments)
         while not call.over:
+            if outcome := self._given_up(progress):
+                self._abandon(call, progress, outcome)
+                return None
             try:
-                await call.told
-            except asyncio.CancelledError:  # noqa: PERF203
+                if self.timeout is None:
+                    await call.told
+                else:
+                    left = max(self.timeout - progress.seconds, 0.05)
+                    await asyncio.wait([call.told], timeout=left)
+            except asyncio.CancelledError:
                 # A thread goes on all the same, and its message is nobody else's.
-                self._interrupt()
                 call.told = asyncio.get_running_loop().create_future()
+                self._interrupt()
         return call.result()
+
+    def _given_up(self, progress: Progress) -> Outcome | None:
+        """Say what becomes of what a thread has that is waited for no longer; None: it still is."""
+        if self._drained:
+            return RETURNED
+        limit, seconds = self.timeout, progress.seconds
+        if limit is None or seconds < limit:
+            return None
+        text = f"timeout: the handler was abandoned after {limit:g} s; its thread goes on"
+        return failure(HandlerError(text), seconds)
+
+    def _abandon(self, call: Call, progress: Progress, outcome: Outcome) -> None:
+        """Leave a call to itself; another thread takes its place."""
+        progress.abandon(outcome)
+        call.abandoned = True
+        if progress.connection is not None:
+            self._threads.begin(cut_off, progress.connection)
+        count = self._threads.abandoned()
+        if count > _MOST_ABANDONED * self.concurrency and not self._drained:
+            self._fail(HandlerError(f"{count} calls that were abandoned still run"))
 
     def _interrupt(self) -> None:
         """End the calls that can be ended."""
@@ -146,6 +185,9 @@ class ProcessWorker(Worker):
 
     def _interrupt(self) -> None:
         self._job.interrupt()
+
+    def _given_up(self, progress: Progress) -> Outcome | None:
+        return None  # it can be ended
 
     def _begin(self) -> None:
         self._job = ProcessJob(*self._job_of)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pgmq import _observing as observing
 from pgmq import _sqlalchemy as rendering
 from pgmq import _statements as statements
 from pgmq_sqlalchemy._interval import checked
@@ -205,8 +206,10 @@ class AsyncOperation:
 
 
 async def _run(session: AsyncSession, commit: bool, statement: Statement[T]) -> T:
-    text, parameters = rendering.render(statement)
-    result = rendering.decode(statement, await session.execute(text, parameters))
+    with observing.calling(statement) as call:
+        text, parameters = rendering.render(call.statement)
+        rows = await session.execute(text, parameters)
+        call.result = result = rendering.decode(statement, rows)
     if commit:
         await session.commit()
     return result

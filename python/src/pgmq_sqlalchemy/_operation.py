@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pgmq import _observing as observing
 from pgmq import _sqlalchemy as rendering
 from pgmq import _statements as statements
 from pgmq_sqlalchemy._interval import checked
@@ -193,8 +194,10 @@ class Operation:
 
 
 def _run(session: Session, commit: bool, statement: Statement[T]) -> T:
-    text, parameters = rendering.render(statement)
-    result = rendering.decode(statement, session.execute(text, parameters))
+    with observing.calling(statement) as call:
+        text, parameters = rendering.render(call.statement)
+        rows = session.execute(text, parameters)
+        call.result = result = rendering.decode(statement, rows)
     if commit:
         session.commit()
     return result

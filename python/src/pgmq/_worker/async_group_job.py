@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from pgmq._statements import Statement
     from pgmq._worker.lanes import Reader
+    from pgmq._worker.progress import Progress
     from pgmq.messages import StreamBatch, StreamMessage
 
 __all__ = ["AsyncGroupJob"]
@@ -67,7 +68,10 @@ class AsyncGroupJob(AsyncJob):
     reader: Reader = field(kw_only=True)
 
     async def consume(
-        self, goes_on: Callable[[], bool], tell: Callable[[StreamBatch], object]
+        self,
+        progress: Progress,
+        goes_on: Callable[[], bool],
+        tell: Callable[[StreamBatch], object],
     ) -> list[tuple[StreamMessage, Outcome]] | None:
         """Consume a batch, and say what became of its messages; None when there is none.
 
@@ -75,7 +79,7 @@ class AsyncGroupJob(AsyncJob):
         """
         for attempt in itertools.count():
             try:
-                return await self._consume(goes_on, tell)
+                return await self._consume(progress, goes_on, tell)
             except NoConnectionError as error:
                 seconds = wire.backoff(attempt, _LONGEST_PAUSE)
                 extra = {"queue": self.queue, "attempt": attempt, "seconds": seconds}
@@ -87,7 +91,10 @@ class AsyncGroupJob(AsyncJob):
         return None
 
     async def _consume(
-        self, goes_on: Callable[[], bool], tell: Callable[[StreamBatch], object]
+        self,
+        progress: Progress,
+        goes_on: Callable[[], bool],
+        tell: Callable[[StreamBatch], object],
     ) -> list[tuple[StreamMessage, Outcome]] | None:
         outcomes: list[tuple[StreamMessage, Outcome]] = []
         batch: StreamBatch | None = None
@@ -101,7 +108,7 @@ class AsyncGroupJob(AsyncJob):
                 for unit in self._units(batch):
                     outcome = RETURNED
                     if goes_on():
-                        outcome = await self._handle_one(connection, unit, goes_on)
+                        outcome = await self._handle_one(connection, unit, progress, goes_on)
                     outcomes += [(message, outcome) for message in unit]
                     if outcome.kind not in ("done", "rejected"):
                         break
@@ -133,21 +140,26 @@ class AsyncGroupJob(AsyncJob):
         *arguments: Any,
     ) -> T:
         statement = call(self.queue, self.reader.group, *arguments)
-        cursor = await connection.execute(statement.query, statement.parameters)
+        cursor = connection.cursor()
+        if self.reader.loads is not None:
+            wire.decode_by(self.reader.loads, cursor)
+        await cursor.execute(statement.query, statement.parameters)
         try:
             rows = await cursor.fetchall()
         except wire.UNDECODABLE:
-            rows = wire.decode_again(cursor)
+            rows = wire.decode_again(cursor, self.reader.loads)
         return statement.decode(rows)
 
     async def _handle_one(
         self,
         connection: psycopg.AsyncConnection[Any],
         unit: list[StreamMessage],
+        progress: Progress,
         goes_on: Callable[[], bool],
     ) -> Outcome:
         """Call the handler, and undo what it did if it fails."""
         started = time.perf_counter()
+        progress.begin(unit, connection)
         try:
             await self._call_one(connection, unit)
         # Whatever a handler raises is a failure of its message.
@@ -161,6 +173,8 @@ class AsyncGroupJob(AsyncJob):
             outcome = failure(error, time.perf_counter() - started)
         else:
             outcome = Outcome("done", time.perf_counter() - started)
+        finally:
+            progress.end()
         if outcome.kind == "rejected":
             outcome = await self._reject(connection, unit, outcome)
         # The next one's savepoint is made by the same round trip.

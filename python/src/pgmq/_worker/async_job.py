@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from pgmq import _observing as observing
 from pgmq import _statements as statements
 from pgmq import _wire as wire
 from pgmq._async_connect import prepare
@@ -27,11 +28,13 @@ from pgmq._worker.outcome import (
     end_process,
     failure,
 )
+from pgmq._worker.progress import limited
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
-    from pgmq.messages import Message
+    from pgmq._worker.progress import Progress
+    from pgmq.messages import WorkerMessage
 
 __all__ = ["AsyncJob"]
 
@@ -43,53 +46,60 @@ _ENDED = "the handler ended the transaction that it was called in"
 
 @dataclass(slots=True)
 class AsyncJob:
-    """A handler, and how to call it; several slots share it.
+    """A handler, or one for each queue, and how to call it; several slots share it.
 
     Transactional: with a connection whose transaction also acknowledges. Batch: with a list.
     Ordered: after a message that failed the rest is not begun. Pooled: no prepared statements.
+    Timeout: for a call, in seconds.
     """
 
     queue: str
     dsn: str
-    handler: Callable[..., Any]
+    handler: Callable[..., Any] | Mapping[str, Callable[..., Any]]
     transactional: bool
     batch: bool
     ordered: bool
     pooled: bool
+    group: str | None
+    timeout: float | None = None
     _free: list[psycopg.AsyncConnection[Any]] = field(default_factory=list)
 
-    async def run(
-        self, messages: list[Message], wanted: Callable[[Message], bool]
-    ) -> list[Outcome]:
+    async def run(self, progress: Progress, wanted: Callable[[WorkerMessage], bool]) -> None:
         """Handle messages one after another, as far as wanted() says that they still should be."""
+        messages, outcomes = progress.messages, progress.outcomes
         if self.batch:
-            if not wanted(messages[0]):
-                return [RETURNED] * len(messages)
-            return [await self._handle(messages, wanted)] * len(messages)
-        outcomes: list[Outcome] = []
+            outcome = RETURNED
+            if wanted(messages[0]):
+                outcome = await self._handle(messages, progress, wanted)
+            outcomes += [outcome] * len(messages)
+            return
         blocked = False
         for message in messages:
-            if blocked or not wanted(message):
+            if blocked or progress.abandoned or not wanted(message):
                 outcomes.append(RETURNED)
                 continue
-            outcome = await self._handle([message], wanted)
+            outcome = await self._handle([message], progress, wanted)
             blocked = self.ordered and outcome.kind in ("retry", "failed", "lost")
             outcomes.append(outcome)
-        return outcomes
 
     async def close(self) -> None:
         """Close the connections of the slots."""
         while self._free:
             await self._free.pop().close()
 
-    async def _handle(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
+    async def _handle(
+        self,
+        messages: list[WorkerMessage],
+        progress: Progress,
+        wanted: Callable[[WorkerMessage], bool],
+    ) -> Outcome:
         """Handle a message, or a batch, as soon as there is a connection to work on.
 
         That there is none is no failure of the messages: their leases last meanwhile.
         """
         for attempt in itertools.count():
             try:
-                return await self.attempt(messages, wanted)
+                return await self.attempt(messages, progress, wanted)
             except NoConnectionError as error:
                 seconds = wire.backoff(attempt, _LONGEST_PAUSE)
                 extra = {"queue": self.queue, "attempt": attempt, "seconds": seconds}
@@ -100,14 +110,20 @@ class AsyncJob:
                 break
         return RETURNED
 
-    async def attempt(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
+    async def attempt(
+        self,
+        messages: list[WorkerMessage],
+        progress: Progress,
+        wanted: Callable[[WorkerMessage], bool],
+    ) -> Outcome:
         """Call the handler; raises a NoConnectionError if it cannot be called."""
         argument = messages if self.batch else messages[0]
         started = time.perf_counter()
         try:
             if self.transactional:
-                await self._with_transaction(argument, messages)
+                await self._with_transaction(argument, messages, progress)
             else:
+                progress.begin(messages)
                 await self._call(argument)
         except NoConnectionError:
             raise
@@ -120,6 +136,8 @@ class AsyncJob:
             if interrupted and not wanted(messages[0]):
                 return RETURNED
             return failure(error, time.perf_counter() - started)
+        finally:
+            progress.end()
         return Outcome("done", time.perf_counter() - started)
 
     async def _call(self, *arguments: Any) -> None:
@@ -130,7 +148,8 @@ class AsyncJob:
         """
         process = os.getpid()
         try:
-            await self._work(*arguments)
+            with observing.handling(self._queue_of(arguments[0]), self.group, arguments[0]):
+                await self._work(*arguments)
         except BaseException as error:
             if os.getpid() != process:
                 end_process(error)
@@ -138,10 +157,13 @@ class AsyncJob:
         if os.getpid() != process:
             end_process(None)
 
-    async def _work(self, *arguments: Any) -> None:
-        result = self.handler(*arguments)
+    async def _work(self, argument: Any, *connection: Any) -> None:
+        handler = self.handler
+        if not callable(handler):
+            handler = handler[self._queue_of(argument)]
+        result = handler(argument, *connection)
         if inspect.isawaitable(result):  # sync: -
-            result = await result  # sync: -
+            result = await limited(result, self.timeout)  # sync: -
         if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
             if inspect.iscoroutine(result):
                 result.close()  # or Python warns that it was never awaited
@@ -149,8 +171,16 @@ class AsyncJob:
                 f"the handler returned a {type(result).__name__}, which nobody awaits or iterates"
             )
 
-    async def _with_transaction(self, argument: Any, messages: list[Message]) -> None:
+    def _queue_of(self, argument: Any) -> str:
+        """Say of which queue a message or a batch is; those of a stream do not say it."""
+        name: str = getattr(argument[0] if self.batch else argument, "queue_name", self.queue)
+        return name
+
+    async def _with_transaction(
+        self, argument: Any, messages: list[WorkerMessage], progress: Progress
+    ) -> None:
         async with self._transaction() as (connection, began):
+            progress.begin(messages, connection)
             await self._call(argument, connection)
             status = connection.info.transaction_status
             if status == TransactionStatus.INERROR:
@@ -158,7 +188,9 @@ class AsyncJob:
             # Nothing is acknowledged but with what the handler did.
             if status != TransactionStatus.INTRANS:
                 raise HandlerError(_ENDED)
-            ack = statements.ack_in_transaction(self.queue, *statements.leases(messages))
+            ack = statements.ack_in_transaction(
+                messages[0].queue_name, *statements.leases(messages)
+            )
             cursor = await connection.execute(ack.query, ack.parameters)
             now, acknowledged = ack.decode(await cursor.fetchall())
             if now != began:

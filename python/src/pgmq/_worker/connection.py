@@ -10,17 +10,20 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from pgmq import _statements as statements
 from pgmq import _wire as wire
 from pgmq._async_connect import prepare
+from pgmq.base import find_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pgmq._statements import Statement
-    from pgmq.messages import Message
+    from pgmq._wire import Loads
+    from pgmq.messages import WorkerMessage
 
 __all__ = ["Connection", "Connections", "conninfo"]
 
@@ -28,17 +31,20 @@ T = TypeVar("T")
 
 _SILENCE = 60  # seconds until a server that does not answer is taken for dead
 _SILENCE_STOPPING = 5  # the same, when the worker is stopped
+_HEARD = 3.0  # seconds in which a notification arrives, if it does
 _BODY = statements.MESSAGE.split(", ").index("message")
 
 
 class Connection(psycopg.AsyncConnection[Any]):
     """A connection that limits its waits for locks, and can tell that the server is silent."""
 
+    loads: Loads | None = None  # decodes JSON
     received = 0  # bytes of messages, in the last read
     lock_timeout = 0  # milliseconds
     pooled = False  # whether its settings are not its own
     asks = False  # whether it waits for an answer
     listens = False  # whether it waits for notifications
+    polls = False  # whether there are none to wait for
     silence = 0  # seconds without a byte, counted by the event loop's time: it may be blocked
 
     async def run(self, statement: Statement[T]) -> T:
@@ -47,7 +53,7 @@ class Connection(psycopg.AsyncConnection[Any]):
         try:
             rows = await cursor.fetchall()
         except wire.UNDECODABLE:
-            rows = wire.decode_again(cursor)
+            rows = wire.decode_again(cursor, self.loads)
         result = cursor.pgresult
         if result is not None and result.nfields > _BODY:
             bodies = (result.get_value(row, _BODY) for row in range(result.ntuples))
@@ -65,9 +71,9 @@ class Connection(psycopg.AsyncConnection[Any]):
     async def run_unless_locked(
         self,
         queue: str,
-        messages: list[Message],
-        make: Callable[[list[Message]], Statement[list[int]]],
-    ) -> tuple[list[int], list[Message]]:
+        messages: list[WorkerMessage],
+        make: Callable[[list[WorkerMessage]], Statement[list[int]]],
+    ) -> tuple[list[int], list[WorkerMessage]]:
         """Run a statement for messages, but for those that another transaction holds locked.
 
         Returns its result, and those.
@@ -90,6 +96,9 @@ class Connection(psycopg.AsyncConnection[Any]):
 
     async def is_notified(self, seconds: float) -> bool:
         """Wait for a notification for so long."""
+        if self.polls:
+            await asyncio.sleep(seconds)
+            return False
         notified = False
         self.listens = True
         try:
@@ -98,6 +107,15 @@ class Connection(psycopg.AsyncConnection[Any]):
         finally:
             self.listens = False
         return notified
+
+    async def hears(self, other: Connection) -> bool:
+        """Say whether it is notified of what another connection announces."""
+        channel = sql.Identifier(f"pgmq_{os.urandom(8).hex()}")
+        await self.execute(sql.SQL("LISTEN {}").format(channel))
+        await other.execute(sql.SQL("NOTIFY {}").format(channel))
+        heard = await self.is_notified(_HEARD)
+        await self.execute(sql.SQL("UNLISTEN {}").format(channel))
+        return heard
 
     async def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
         if self.listens:
@@ -131,8 +149,9 @@ class Connection(psycopg.AsyncConnection[Any]):
 class Connections:
     """Opens connections, and cuts those to a server that does not answer."""
 
-    def __init__(self, lock_timeout: int) -> None:
+    def __init__(self, lock_timeout: int, loads: Loads | None) -> None:
         self._lock_timeout = lock_timeout
+        self._loads = loads
         self._opened: weakref.WeakSet[Connection] = weakref.WeakSet()
 
     async def open(self, dsn: str, pooled: bool) -> Connection:
@@ -144,6 +163,9 @@ class Connections:
         await prepare(connection)
         connection.pooled = connection.prepare_threshold is None
         connection.lock_timeout = self._lock_timeout
+        if self._loads is not None:
+            connection.loads = self._loads
+            wire.decode_by(self._loads, connection)
         return connection
 
     async def watch(self, stopping: Callable[[], bool]) -> None:
@@ -161,15 +183,15 @@ class Connections:
 
 
 def conninfo(
-    dsn: str,
+    dsn: str | None,
     queue: str,
     synchronous_commit: bool,
     lock_timeout: int | None = None,
     *,
     read_committed: bool = False,
 ) -> str:
-    """Complete a connection string; what it says itself comes first."""
-    given = conninfo_to_dict(dsn)
+    """Find the server, and complete the connection string; what it says itself comes first."""
+    given = find_server(dsn)
     options = str(given.get("options") or os.environ.get("PGOPTIONS", ""))
     if not synchronous_commit:
         options += " -c synchronous_commit=off"
@@ -187,4 +209,4 @@ def conninfo(
         "keepalives_count": "3",
         "tcp_user_timeout": "60000",  # milliseconds: also while it owes an answer
     }
-    return make_conninfo(dsn, **(wanted | given | ({"options": options} if options else {})))
+    return make_conninfo("", **(wanted | given | ({"options": options} if options else {})))

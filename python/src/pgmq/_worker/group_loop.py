@@ -53,9 +53,10 @@ class GroupLoop(Serving):
         transactional: bool,
     ) -> None:
         super().__init__(
-            stream, reader.vt, reports, connect,
+            [stream], reader.vt, reports, connect,
             slots=slots, poll_interval=poll_interval, transactional=transactional,
         )  # fmt: skip
+        self._stream = stream
         self.lanes = lanes
         self._reader = reader
         self._perform = perform
@@ -96,7 +97,7 @@ class GroupLoop(Serving):
         return self._may_have_messages
 
     def _call(self, call: Callable[..., Statement[Any]], *arguments: Any) -> Statement[Any]:
-        return call(self._queue, self._reader.group, *arguments)
+        return call(self._stream, self._reader.group, *arguments)
 
     # Fetching and handling
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from pgmq import _observing as observing
 from pgmq import _statements as statements
 from pgmq import _wire as wire
 from pgmq._connect import prepare
@@ -31,9 +32,10 @@ from pgmq._worker.outcome import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from pgmq.messages import Message
+    from pgmq._worker.progress import Progress
+    from pgmq.messages import WorkerMessage
 
 __all__ = ["Job"]
 
@@ -45,51 +47,60 @@ _ENDED = "the handler ended the transaction that it was called in"
 
 @dataclass(slots=True)
 class Job:
-    """A handler, and how to call it; several slots share it.
+    """A handler, or one for each queue, and how to call it; several slots share it.
 
     Transactional: with a connection whose transaction also acknowledges. Batch: with a list.
     Ordered: after a message that failed the rest is not begun. Pooled: no prepared statements.
+    Timeout: for a call, in seconds.
     """
 
     queue: str
     dsn: str
-    handler: Callable[..., Any]
+    handler: Callable[..., Any] | Mapping[str, Callable[..., Any]]
     transactional: bool
     batch: bool
     ordered: bool
     pooled: bool
+    group: str | None
+    timeout: float | None = None
     _free: list[psycopg.Connection[Any]] = field(default_factory=list)
 
-    def run(self, messages: list[Message], wanted: Callable[[Message], bool]) -> list[Outcome]:
+    def run(self, progress: Progress, wanted: Callable[[WorkerMessage], bool]) -> None:
         """Handle messages one after another, as far as wanted() says that they still should be."""
+        messages, outcomes = progress.messages, progress.outcomes
         if self.batch:
-            if not wanted(messages[0]):
-                return [RETURNED] * len(messages)
-            return [self._handle(messages, wanted)] * len(messages)
-        outcomes: list[Outcome] = []
+            outcome = RETURNED
+            if wanted(messages[0]):
+                outcome = self._handle(messages, progress, wanted)
+            outcomes += [outcome] * len(messages)
+            return
         blocked = False
         for message in messages:
-            if blocked or not wanted(message):
+            if blocked or progress.abandoned or not wanted(message):
                 outcomes.append(RETURNED)
                 continue
-            outcome = self._handle([message], wanted)
+            outcome = self._handle([message], progress, wanted)
             blocked = self.ordered and outcome.kind in ("retry", "failed", "lost")
             outcomes.append(outcome)
-        return outcomes
 
     def close(self) -> None:
         """Close the connections of the slots."""
         while self._free:
             self._free.pop().close()
 
-    def _handle(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
+    def _handle(
+        self,
+        messages: list[WorkerMessage],
+        progress: Progress,
+        wanted: Callable[[WorkerMessage], bool],
+    ) -> Outcome:
         """Handle a message, or a batch, as soon as there is a connection to work on.
 
         That there is none is no failure of the messages: their leases last meanwhile.
         """
         for attempt in itertools.count():
             try:
-                return self.attempt(messages, wanted)
+                return self.attempt(messages, progress, wanted)
             except NoConnectionError as error:
                 seconds = wire.backoff(attempt, _LONGEST_PAUSE)
                 extra = {"queue": self.queue, "attempt": attempt, "seconds": seconds}
@@ -100,14 +111,20 @@ class Job:
                 break
         return RETURNED
 
-    def attempt(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
+    def attempt(
+        self,
+        messages: list[WorkerMessage],
+        progress: Progress,
+        wanted: Callable[[WorkerMessage], bool],
+    ) -> Outcome:
         """Call the handler; raises a NoConnectionError if it cannot be called."""
         argument = messages if self.batch else messages[0]
         started = time.perf_counter()
         try:
             if self.transactional:
-                self._with_transaction(argument, messages)
+                self._with_transaction(argument, messages, progress)
             else:
+                progress.begin(messages)
                 self._call(argument)
         except NoConnectionError:
             raise
@@ -118,6 +135,8 @@ class Job:
             if interrupted and not wanted(messages[0]):
                 return RETURNED
             return failure(error, time.perf_counter() - started)
+        finally:
+            progress.end()
         return Outcome("done", time.perf_counter() - started)
 
     def _call(self, *arguments: Any) -> None:
@@ -128,7 +147,8 @@ class Job:
         """
         process = os.getpid()
         try:
-            self._work(*arguments)
+            with observing.handling(self._queue_of(arguments[0]), self.group, arguments[0]):
+                self._work(*arguments)
         except BaseException as error:
             if os.getpid() != process:
                 end_process(error)
@@ -136,8 +156,11 @@ class Job:
         if os.getpid() != process:
             end_process(None)
 
-    def _work(self, *arguments: Any) -> None:
-        result = self.handler(*arguments)
+    def _work(self, argument: Any, *connection: Any) -> None:
+        handler = self.handler
+        if not callable(handler):
+            handler = handler[self._queue_of(argument)]
+        result = handler(argument, *connection)
         if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
             if inspect.iscoroutine(result):
                 result.close()  # or Python warns that it was never awaited
@@ -145,8 +168,16 @@ class Job:
                 f"the handler returned a {type(result).__name__}, which nobody awaits or iterates"
             )
 
-    def _with_transaction(self, argument: Any, messages: list[Message]) -> None:
+    def _queue_of(self, argument: Any) -> str:
+        """Say of which queue a message or a batch is; those of a stream do not say it."""
+        name: str = getattr(argument[0] if self.batch else argument, "queue_name", self.queue)
+        return name
+
+    def _with_transaction(
+        self, argument: Any, messages: list[WorkerMessage], progress: Progress
+    ) -> None:
         with self._transaction() as (connection, began):
+            progress.begin(messages, connection)
             self._call(argument, connection)
             status = connection.info.transaction_status
             if status == TransactionStatus.INERROR:
@@ -154,7 +185,9 @@ class Job:
             # Nothing is acknowledged but with what the handler did.
             if status != TransactionStatus.INTRANS:
                 raise HandlerError(_ENDED)
-            ack = statements.ack_in_transaction(self.queue, *statements.leases(messages))
+            ack = statements.ack_in_transaction(
+                messages[0].queue_name, *statements.leases(messages)
+            )
             cursor = connection.execute(ack.query, ack.parameters)
             now, acknowledged = ack.decode(cursor.fetchall())
             if now != began:

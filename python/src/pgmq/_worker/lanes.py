@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pgmq._worker.outcome import RETURNED, undecoded
 
 if TYPE_CHECKING:
+    from pgmq._wire import Loads
     from pgmq._worker.outcome import Outcome
     from pgmq.messages import StreamBatch, StreamMessage
 
@@ -26,6 +27,7 @@ class Reader:
     vt: int  # seconds
     quantity: int
     retry_delay: int  # seconds
+    loads: Loads | None = None
 
     def how_to_release(self, end: Outcome) -> tuple[int, str | None]:
         """Say after how many seconds a lane is handed out again, and with which error, if any."""

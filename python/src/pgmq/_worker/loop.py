@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pgmq import _statements as statements
+from pgmq._retrying import last_receipt
+from pgmq._worker.leases import GONE
 from pgmq._worker.outcome import RETURNED, Outcome, failure, undecoded
 from pgmq._worker.serving import Serving
 from pgmq._worker.waking import SOON
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from pgmq._worker.hooks import Reports
     from pgmq._worker.inhand import InHand
     from pgmq._worker.leases import Leases
-    from pgmq.messages import Message
+    from pgmq.messages import Policy, WorkerMessage
 
 __all__ = ["WorkLoop"]
 
@@ -34,7 +36,7 @@ class WorkLoop(Serving):
         in_hand: InHand,
         leases: Leases,
         reports: Reports,
-        perform: Callable[[list[Message]], Awaitable[list[Outcome]]],
+        perform: Callable[[list[WorkerMessage]], Awaitable[list[Outcome]]],
         connect: Callable[[], Awaitable[Connection]],
         *,
         slots: int,
@@ -42,7 +44,7 @@ class WorkLoop(Serving):
         transactional: bool,
     ) -> None:
         super().__init__(
-            leases.queue, leases.vt, reports, connect,
+            leases.queues, leases.vt, reports, connect,
             slots=slots, poll_interval=poll_interval, transactional=transactional,
         )  # fmt: skip
         self.in_hand = in_hand
@@ -104,9 +106,9 @@ class WorkLoop(Serving):
         return self._may_have_messages
 
     async def _acknowledge_and_read(
-        self, connection: Connection, done: list[Message], quantity: int
-    ) -> list[Message]:
-        if done and quantity and not self._leases.grouped:
+        self, connection: Connection, done: list[WorkerMessage], quantity: int
+    ) -> list[WorkerMessage]:
+        if done and quantity and not self._leases.grouped and not self._leases.several:
             with contextlib.suppress(psycopg.errors.LockNotAvailable):
                 return await self._leases.acknowledge_and_read(connection, done, quantity)
         if done:
@@ -123,7 +125,7 @@ class WorkLoop(Serving):
             asyncio.get_running_loop().call_later(SOON, self._wake)
             return []
 
-    def _is_decoded(self, message: Message) -> bool:
+    def _is_decoded(self, message: WorkerMessage) -> bool:
         """Settle what Python could not decode: no handler can have that."""
         outcome = undecoded(message)
         if outcome is not None:
@@ -132,24 +134,55 @@ class WorkLoop(Serving):
 
     async def _refuse(self, connection: Connection) -> None:
         """Return or reject what was not done."""
-        refused, self.in_hand.refused = self.in_hand.refused, []
-        if not refused:
-            return
+        refused: dict[str, list[tuple[WorkerMessage, Outcome]]] = {}
+        for pair in self.in_hand.refused:
+            refused.setdefault(pair[0].queue_name, []).append(pair)
+        self.in_hand.refused = []
         try:
-            locked = await self._leases.refuse(connection, refused)
+            for queue in [*refused]:
+                try:
+                    await self._refuse_to(connection, queue, refused[queue])
+                except GONE:
+                    if not self._leases.several:
+                        raise
+                del refused[queue]
         except BaseException:
             # Returning twice does no harm either.
-            self.in_hand.refused = refused + self.in_hand.refused
+            left = [pair for pairs in refused.values() for pair in pairs]
+            self.in_hand.refused = left + self.in_hand.refused
             raise
+
+    async def _refuse_to(
+        self, connection: Connection, queue: str, refused: list[tuple[WorkerMessage, Outcome]]
+    ) -> None:
+        failed = [pair for pair in refused if pair[1].kind in ("retry", "failed")]
+        policy = await self._leases.policy(connection, queue) if failed else None
         # Whoever has them locked decides; their leases end.
+        locked = await self._leases.refuse(connection, queue, refused, policy)
         for message in locked:
             self._reports.lost(message)
+        if policy is not None:
+            self._report_failed(queue, failed, locked, policy)
         self._look_again()
-        if not self._announcements.arms:
+        if queue not in self._announcements.arming:
             # Whoever waits has not reckoned with these; where they are announced it is told.
-            due = (await connection.run(statements.due(self._leases.queue))).seconds
+            due = (await connection.run(statements.due({queue: None}))).seconds
             if due is not None:
                 asyncio.get_running_loop().call_later(max(due, 0.0), self._wake)
+
+    def _report_failed(
+        self,
+        queue: str,
+        failed: list[tuple[WorkerMessage, Outcome]],
+        locked: list[WorkerMessage],
+        policy: Policy,
+    ) -> None:
+        if policy.retry_delay is None:
+            self._reports.no_retry_delay(queue)
+        for message, outcome in failed:
+            end = last_receipt(policy, message.read_ct)
+            if end is not None and message not in locked:
+                self._reports.dead_letter(message, outcome, end)
 
     # Handling
 
@@ -161,14 +194,14 @@ class WorkLoop(Serving):
             self.running.add(task)
             task.add_done_callback(functools.partial(self._end_of, unit))
 
-    def _end_of(self, unit: list[Message], task: asyncio.Task[None]) -> None:
+    def _end_of(self, unit: list[WorkerMessage], task: asyncio.Task[None]) -> None:
         self.running.discard(task)
         for message in unit:
             if self.in_hand.holds(message):  # it was cancelled before it began
                 self._settle(message, RETURNED)
         self.something_happened.set()
 
-    async def _handle(self, unit: list[Message]) -> None:
+    async def _handle(self, unit: list[WorkerMessage]) -> None:
         try:
             outcomes = await self._perform(unit)
         except asyncio.CancelledError:
@@ -179,7 +212,7 @@ class WorkLoop(Serving):
         for message, outcome in zip(unit, outcomes, strict=True):
             self._settle(message, outcome)
 
-    def _settle(self, message: Message, outcome: Outcome) -> None:
+    def _settle(self, message: WorkerMessage, outcome: Outcome) -> None:
         """Note what became of a message."""
         self.in_hand.let_go(message)
         if outcome.kind != "done":

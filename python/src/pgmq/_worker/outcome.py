@@ -54,8 +54,8 @@ class Retry(Exception):  # noqa: N818, it asks for something
         if delay is not None and not 0 <= delay <= _LONGEST_DELAY:
             raise ValueError(f"delay must be between 0 and {_LONGEST_DELAY} seconds: {delay}")
         super().__init__(*([] if reason is None else [reason]))
-        self.reason = None if reason is None else text_of(reason)
-        self.delay = None if delay is None else math.ceil(delay)
+        self.reason: str | None = None if reason is None else text_of(reason)
+        self.delay: int | None = None if delay is None else math.ceil(delay)
 
 
 class Reject(Exception):  # noqa: N818, so does it
@@ -73,7 +73,7 @@ class Reject(Exception):  # noqa: N818, so does it
 
     def __init__(self, reason: object = "rejected") -> None:
         super().__init__(reason)
-        self.reason = text_of(reason)
+        self.reason: str = text_of(reason)
 
 
 class NoConnectionError(Exception):

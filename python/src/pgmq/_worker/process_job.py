@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from pgmq._worker.job import Job
 from pgmq._worker.outcome import RETURNED, HandlerError, NoConnectionError, Outcome, failure
+from pgmq._worker.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.context import SpawnProcess
 
-    from pgmq.messages import Message
+    from pgmq.messages import WorkerMessage
 
 __all__ = ["ProcessJob"]
 
@@ -48,8 +51,20 @@ class ProcessJob(Job):
         while self._children:
             self._children.pop().end()
 
-    def attempt(self, messages: list[Message], wanted: Callable[[Message], bool]) -> Outcome:
+    def attempt(
+        self,
+        messages: list[WorkerMessage],
+        progress: Progress,
+        wanted: Callable[[WorkerMessage], bool],
+    ) -> Outcome:
         """Have the handler called in a process."""
+        progress.begin(messages)
+        try:
+            return self._attempt(messages)
+        finally:
+            progress.end()
+
+    def _attempt(self, messages: list[WorkerMessage]) -> Outcome:
         try:
             child = self._children.pop()
         except IndexError:
@@ -69,10 +84,10 @@ class ProcessJob(Job):
             raise outcome.exception
         return outcome or failure(HandlerError("no process for the handler could be started"))
 
-    def _ask(self, child: _Child, messages: list[Message]) -> Outcome | None:
+    def _ask(self, child: _Child, messages: list[WorkerMessage]) -> Outcome | None:
         self._busy.add(child)
         try:
-            return None if self._interrupted else child.handle(messages)
+            return None if self._interrupted else child.handle(messages, self.timeout)
         finally:
             self._busy.discard(child)
 
@@ -82,14 +97,18 @@ class _Child:
 
     def __init__(self, job: ProcessJob) -> None:
         self._pipe, other = _context.Pipe()
-        arguments = (job.queue, job.dsn, job.handler, job.transactional, job.batch, job.ordered)
+        arguments = (
+            job.queue, job.dsn, job.handler, job.transactional, job.batch, job.ordered, job.pooled,
+            job.group,
+        )  # fmt: skip
         self.process: SpawnProcess = _context.Process(
-            target=_serve, args=(other, (*arguments, job.pooled)), daemon=True
+            target=_serve, args=(other, arguments), daemon=True
         )
         self.process.start()
+        self._is_ready = False  # it takes its time to start, which is not the handler's
         other.close()
 
-    def handle(self, messages: list[Message]) -> Outcome | None:
+    def handle(self, messages: list[WorkerMessage], timeout: float | None) -> Outcome | None:
         """Have the handler called; None when there is no process any more."""
         if not self.process.is_alive():  # what it has started may hold the pipe open
             return None
@@ -100,18 +119,32 @@ class _Child:
         except Exception as error:  # noqa: BLE001, what cannot be pickled
             return failure(error)
         try:
-            # What it has started may live on, and hold the other end of the pipe open.
-            while not self._pipe.poll(_STEP) and self.process.is_alive():
-                pass
-            if not self._pipe.poll():
-                raise EOFError
-            outcome: Outcome = self._pipe.recv()
+            if not self._is_ready:
+                self._hear(None)
+                self._is_ready = True
+            outcome: Outcome = self._hear(timeout)
+        except TimeoutError:
+            self.process.kill()
+            self.process.join()
+            text = f"timeout: the handler's process was killed after {timeout:g} s"
+            return failure(HandlerError(text), timeout or 0.0)
         except (EOFError, OSError):
             self.process.join()
             return failure(
                 HandlerError(f"the handler's process has died: exit code {self.process.exitcode}")
             )
         return outcome
+
+    def _hear(self, timeout: float | None) -> Any:
+        """Wait for what the process says; raises a TimeoutError, or an EOFError if it has died."""
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        # What it has started may live on, and hold the other end of the pipe open.
+        while not self._pipe.poll(max(0.0, min(_STEP, end - time.monotonic()))):
+            if not self.process.is_alive() and not self._pipe.poll():
+                raise EOFError
+            if time.monotonic() >= end:
+                raise TimeoutError
+        return self._pipe.recv()
 
     def end(self) -> None:
         """Let the process end, which it does when it has nothing to do."""
@@ -130,6 +163,7 @@ def _serve(pipe: Connection, arguments: tuple[Any, ...]) -> None:
         )
     threading.Thread(target=_die_with_parent, daemon=True).start()
     job = Job(*arguments)
+    pipe.send(None)
     while True:
         try:
             messages = pipe.recv()
@@ -137,7 +171,7 @@ def _serve(pipe: Connection, arguments: tuple[Any, ...]) -> None:
             job.close()
             return
         try:
-            outcome = job.attempt(messages, _always).portable()
+            outcome = job.attempt(messages, Progress(messages), _always).portable()
         except NoConnectionError as error:
             outcome = Outcome("returned", exception=error)
         pipe.send(outcome)
@@ -147,7 +181,7 @@ def _ignore(*_: Any) -> None:
     """Ignore a signal; unlike SIG_IGN, that is not passed on to other programs."""
 
 
-def _always(_: Message) -> bool:
+def _always(_: WorkerMessage) -> bool:
     return True
 
 

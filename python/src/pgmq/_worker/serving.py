@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pgmq._worker.waking import Announcements
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from pgmq._worker.connection import Connection
     from pgmq._worker.hooks import Reports
@@ -28,7 +28,7 @@ class Serving(ABC):
 
     def __init__(
         self,
-        queue: str,
+        queues: Sequence[str],
         vt: int,
         reports: Reports,
         connect: Callable[[], Awaitable[Connection]],
@@ -37,7 +37,7 @@ class Serving(ABC):
         poll_interval: float,
         transactional: bool,
     ) -> None:
-        self._queue = queue
+        self._queues = queues
         self._vt = vt
         self._reports = reports
         self._connect = connect
@@ -80,9 +80,9 @@ class Serving(ABC):
         self._background_error = None
         self._look_again()
         self._announcements = Announcements(
-            self._queue, self._poll_interval, listener, timed=self.timed
+            self._queues, self._poll_interval, listener, timed=self.timed
         )
-        await self._announcements.subscribe()
+        await self._announcements.subscribe(lenient=self.served and len(self._queues) > 1)
         await self._extend_leases(connection)  # others may have what is in hand since
         background = [
             asyncio.create_task(self._in_background(self._extend_leases_forever)),

@@ -22,6 +22,7 @@ class Call:
     told: asyncio.Future[None]
     begun: bool = False
     over: bool = False  # whether the event loop was told
+    abandoned: bool = False  # whether nobody waits for it any more
     answer: tuple[Any, BaseException | None] | None = None
 
     def result(self) -> Any:
@@ -59,12 +60,17 @@ class Threads:
         return call
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, but for those that make a call that nobody waits for."""
         for thread in self._all:
             thread.ended = True
             thread.wake()
         for thread in self._all:
-            thread.join()
+            if not thread.is_abandoned:
+                thread.join()
+
+    def abandoned(self) -> int:
+        """Count the threads that still make a call that nobody waits for."""
+        return sum(thread.is_abandoned for thread in self._all)
 
 
 class _Thread(threading.Thread):
@@ -80,6 +86,11 @@ class _Thread(threading.Thread):
         self._free = free
         self._wake = threading.Lock()
         self._wake.acquire()
+
+    @property
+    def is_abandoned(self) -> bool:
+        call = self.call
+        return call is not None and call.abandoned
 
     def wake(self) -> None:
         if self._wake.locked():

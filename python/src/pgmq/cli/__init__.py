@@ -1,6 +1,7 @@
 """The command line; `pgmq --help` lists the commands.
 
-It needs nothing but psycopg. With rich, from the extra `cli`, it draws tables and progress bars.
+It needs nothing but psycopg. With rich, from the extra `cli`, it draws tables and progress bars,
+and with argcomplete shells complete its words.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from pgmq import _installed  # noqa: F401 it complains before a mixture of two packages does
 from pgmq._session import StoppedError
 
 # Each registers its commands; in this order they are listed.
-from pgmq.cli import queues, messages, consuming, groups, policies, watching, trying  # noqa: F401 isort: skip
+from pgmq.cli import (  # noqa: F401 isort: skip
+    queues, messages, outcomes, consuming, groups, policies, schedules, routing, rights, watching,
+    top, exporting, console, trying, completion,
+)  # fmt: skip
 from pgmq.cli._declare import commands, parser
 from pgmq.cli._output import CommandError, explain
 from pgmq.cli._streams import close_streams, logging_to_stderr, open_streams, unicode
@@ -36,11 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What follows is another program's, options included.
         cut = words.index("--")
         words, program = words[:cut], words[cut + 1 :]
-    options = parser().parse_args(
+    declared = parser()
+    completion.complete(declared)
+    options = declared.parse_args(
         [unicode(word) for word in words],
         argparse.Namespace(dsn=os.environ.get("PGMQ_DSN", ""), program=program),
     )
-    with logging_to_stderr(options.command in {"consume", "relay"}):
+    with logging_to_stderr(options.command in {"consume", "relay", "web"}):
         try:
             code = commands[options.command][0](options) or 0
             # Here, where a full disk is an error like others.

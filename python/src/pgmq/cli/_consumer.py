@@ -14,26 +14,34 @@ import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from io import TextIOWrapper
-from typing import IO, TYPE_CHECKING, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 import psycopg
 from psycopg.errors import LockNotAvailable
 
+from pgmq import _statements as statements
+from pgmq._retrying import last_receipt, retry_delay
 from pgmq._session import Session, StoppedError
 from pgmq._wire import backoff
-from pgmq.messages import Message, StreamMessage
+from pgmq.messages import StreamMessage, WorkerMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Consumer", "Runner"]
+__all__ = ["RETRY_DELAY", "Consumer", "Runner", "run_all"]
 
-M = TypeVar("M", Message, StreamMessage)
+RETRY_DELAY = 1  # seconds
+
+M = TypeVar("M", WorkerMessage, StreamMessage)
 
 _LONGEST_VARIABLE = 100_000  # bytes; Linux has room for 131,072 with the name
 _LONGEST_LINE = 1 << 16  # characters that are passed on at once
+
+_lock = threading.Lock()
+_programs: set[int] = set()  # the pids of those that run
 
 _logger = logging.getLogger(__name__)
 
@@ -42,7 +50,7 @@ _logger = logging.getLogger(__name__)
 class Runner(ABC, Generic[M]):
     """Runs a program for each message, one after the other."""
 
-    queue: str
+    queues: Sequence[str]
     command: Sequence[str]
     vt: int
     retry_delay: int | None
@@ -76,7 +84,7 @@ class Runner(ABC, Generic[M]):
                 return self._read(session)
 
             while not self._stop.is_set():
-                found = read() if until_empty else session.next_batch(self.queue, read, self.poll)
+                found = read() if until_empty else session.next_batch(self.queues, read, self.poll)
                 if until_empty and not found:
                     return
                 self._handle(session, found)
@@ -118,7 +126,7 @@ class Runner(ABC, Generic[M]):
                     try:
                         return self._wait(session, message, process)
                     finally:
-                        _reap()
+                        _reap(process)
             delay = backoff(attempt, self.vt / 3)
             _logger.warning("%s; again in %.1f s", problem, delay)
             if self._stop.wait(delay):
@@ -130,7 +138,6 @@ class Runner(ABC, Generic[M]):
         """Start the program; its files stay until the stack is closed."""
         headers = (message.headers or "null").encode()
         variables = {
-            "PGMQ_QUEUE": self.queue,
             "PGMQ_MSG_ID": str(message.msg_id),
             "PGMQ_ENQUEUED_AT": message.enqueued_at.isoformat(),
             **self._variables(message),
@@ -147,14 +154,17 @@ class Runner(ABC, Generic[M]):
         body = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         body.write((message.message or "null").encode())
         body.seek(0)
-        return subprocess.Popen(
-            self.command,
-            stdin=body,
-            stderr=subprocess.PIPE,
-            env=os.environb | environment,
-            # Ctrl-C in a terminal is for us; and a group that can be ended as a whole.
-            start_new_session=True,
-        )
+        with _lock:
+            process = subprocess.Popen(
+                self.command,
+                stdin=body,
+                stderr=subprocess.PIPE,
+                env=os.environb | environment,
+                # Ctrl-C in a terminal is for us; and a group that can be ended as a whole.
+                start_new_session=True,
+            )
+            _programs.add(process.pid)
+        return process
 
     def _wait(self, session: Session, message: M, process: subprocess.Popen[bytes]) -> str | None:
         """Keep the lease until the program has ended; None when it succeeded, else why not."""
@@ -183,48 +193,83 @@ class Runner(ABC, Generic[M]):
 
 
 @dataclass(slots=True)
-class Consumer(Runner[Message]):
-    """Consumes a queue."""
+class Consumer(Runner[WorkerMessage]):
+    """Consumes a queue, or several in order of priority."""
 
     grouped: bool
 
     def _check(self, session: Session) -> None:
-        session.check(self.queue)
+        for queue in self.queues:
+            session.check(queue)
 
-    def _read(self, session: Session) -> list[Message]:
-        if self.grouped:
-            return session.read_grouped(self.queue, self.vt, 1)
-        return session.read_batch(self.queue, self.vt, 1)
+    def _read(self, session: Session) -> list[WorkerMessage]:
+        if len(self.queues) > 1:
+            return session.run(statements.read_any_for_worker(self.queues, self.vt, 1))
+        read = statements.read_grouped if self.grouped else statements.read
+        (queue,) = self.queues
+        return session.run(statements.for_worker(read(queue, self.vt, 1), queue))
 
-    def _handle(self, session: Session, messages: Sequence[Message]) -> None:
+    def _handle(self, session: Session, messages: Sequence[WorkerMessage]) -> None:
         for message in messages:
             self._handle_one(session, message)
 
-    def _handle_one(self, session: Session, message: Message) -> None:
-        msg_id, read_ct = message.msg_id, message.read_ct
+    def _handle_one(self, session: Session, message: WorkerMessage) -> None:
+        lease = message.queue_name, message.msg_id, message.read_ct
         try:
             error = self._run(session, message)
         except BaseException:
             with contextlib.suppress(psycopg.Error, StoppedError):
-                session.nack(self.queue, msg_id, read_ct, 0)
+                session.nack(*lease, 0)
             raise
         if error is None:
-            kept = session.ack(self.queue, msg_id, read_ct)
+            kept = session.ack(*lease)
         else:
-            _logger.warning("message %s: %s", msg_id, error)
-            kept = session.nack(self.queue, msg_id, read_ct, self.retry_delay, error)
+            _logger.warning("message %s: %s", self._name(message), error)
+            kept = session.nack(*lease, self._delay(session, message), error)
         if not kept:
             _logger.warning(
-                "message %s: the lease was lost, and the message may be handled twice", msg_id
+                "message %s: the lease was lost, and the message may be handled twice",
+                self._name(message),
             )
 
-    def _extend(self, session: Session, message: Message) -> None:
+    def _delay(self, session: Session, message: WorkerMessage) -> int | None:
+        """Say in how many seconds a message that failed is tried again; None: the queue says."""
+        if self.retry_delay is not None:
+            return self.retry_delay
+        if self._stops > 1:  # we have ended the program
+            return 0
+        policy = session.get_policy(message.queue_name)
+        end = last_receipt(policy, message.read_ct)
+        if end is not None:
+            _logger.warning("message %s: %s", self._name(message), end)
+        return retry_delay(policy, message.read_ct, RETRY_DELAY)
+
+    def _extend(self, session: Session, message: WorkerMessage) -> None:
         # Stopped or not, locked by somebody else or not, we stay as long as the program runs.
         with contextlib.suppress(StoppedError, LockNotAvailable), session.impatient():
-            session.extend(self.queue, message.msg_id, message.read_ct, self.vt)
+            session.extend(message.queue_name, message.msg_id, message.read_ct, self.vt)
 
-    def _variables(self, message: Message) -> dict[str, str]:
-        return {"PGMQ_READ_CT": str(message.read_ct)}
+    def _variables(self, message: WorkerMessage) -> dict[str, str]:
+        return {"PGMQ_QUEUE": message.queue_name, "PGMQ_READ_CT": str(message.read_ct)}
+
+    def _name(self, message: WorkerMessage) -> str:
+        of_queue = f" of {message.queue_name}" if len(self.queues) > 1 else ""
+        return f"{message.msg_id}{of_queue}"
+
+
+def run_all(consumers: Sequence[Runner[Any]], dsn: str, *, until_empty: bool) -> None:
+    """Run consumers beside each other, until all have ended; when one fails, the others finish."""
+    if len(consumers) == 1:
+        consumers[0].run(dsn, until_empty=until_empty)
+        return
+    with ThreadPoolExecutor(len(consumers)) as threads:
+        runs = [threads.submit(each.run, dsn, until_empty=until_empty) for each in consumers]
+        _, others = wait(runs, return_when=FIRST_EXCEPTION)
+        if others:
+            for each in consumers:
+                each.finish()
+    for run in runs:
+        run.result()
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> bool:
@@ -265,9 +310,17 @@ def _follow(pipe: IO[bytes], last: list[str]) -> None:
                 last[:] = [text.strip()[:1000]]
 
 
-def _reap() -> None:
-    """As the first process of a container, take note of the end of what programs left behind."""
-    if os.getpid() == 1:
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+def _reap(program: subprocess.Popen[bytes]) -> None:
+    """As the first process of a container, take note of the end of what programs left behind.
+
+    Not of that of programs: whoever has started one waits for it.
+    """
+    with _lock:
+        _programs.discard(program.pid)
+        if os.getpid() == 1:
+            any_ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            with contextlib.suppress(ChildProcessError):
+                while (
+                    found := os.waitid(os.P_ALL, 0, any_ended)
+                ) and found.si_pid not in _programs:
+                    os.waitpid(found.si_pid, 0)

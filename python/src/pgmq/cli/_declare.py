@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import math
 import os
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgmq import __version__
@@ -22,19 +24,30 @@ if TYPE_CHECKING:
 __all__ = [
     "ANY_QUEUES",
     "CONDITIONAL",
+    "DELAY",
+    "HEADERS",
+    "JSON",
+    "MSG_IDS",
     "QTY",
     "QUEUE",
     "QUEUES",
+    "RATE",
+    "UP_TO",
     "VT",
+    "YES",
     "Options",
+    "action",
     "arg",
     "at_least",
     "command",
     "commands",
     "json_text",
+    "lease",
+    "moment",
     "parser",
     "path",
     "seconds",
+    "seconds_or_moment",
     "server",
     "session_of",
 ]
@@ -52,11 +65,19 @@ def server() -> argparse.ArgumentParser:
     found.add_argument(
         "--dsn",
         default=argparse.SUPPRESS,
-        help="connection string: a postgresql:// URI or libpq's key=value form (default: PGMQ_DSN)."
-        " What it leaves open comes from PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSERVICE"
-        " and so on",
+        help="connection string: a postgresql:// URI or libpq's key=value form (default: PGMQ_DSN,"
+        " DATABASE_URL). What it leaves open comes from PG_HOST, PG_PORT, PG_DATABASE, PG_USERNAME,"
+        " PG_PASSWORD, and then from PGHOST, PGSERVICE and so on",
     )
     return found
+
+
+class _Help(argparse.HelpFormatter):
+    """Has room for the names of commands beside their help."""
+
+    def format_help(self) -> str:
+        self._action_max_length += 2  # their indentation, which argparse leaves out
+        return super().format_help()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
         description="A message queue inside Postgres.",
         epilog="pgmq COMMAND --help has more, and an example.",
         parents=[where],
+        formatter_class=_Help,
     )
     program.add_argument("--version", action="version", version=f"pgmq {__version__}")
     found = program.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -81,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
         declare(one)
         one.set_defaults(parser=one)
         if name == "consume":
-            one.usage = "pgmq consume [OPTION ...] QUEUE -- COMMAND [ARGUMENT ...]"
+            one.usage = "pgmq consume [OPTION ...] QUEUE [QUEUE ...] -- COMMAND [ARGUMENT ...]"
     return program
 
 
@@ -93,10 +115,23 @@ def command(*arguments: Argument, declare: Declare | None = None) -> Callable[[R
             declare(parser)
 
     def register(run: Run) -> Run:
-        commands[run.__name__] = (run, declare_all)
+        commands[run.__name__.rstrip("_").replace("_", "-")] = (run, declare_all)
         return run
 
     return register
+
+
+def action(
+    actions: Any, name: str, text: str, *arguments: Argument, example: str
+) -> argparse.ArgumentParser:
+    """Declare one of the actions of a command, such as `group create`."""
+    one: argparse.ArgumentParser = actions.add_parser(
+        name, help=text, description=f"Example: pgmq {example}", parents=[server()]
+    )
+    for names, options in arguments:
+        one.add_argument(*names, **options)
+    one.set_defaults(parser=one)
+    return one
 
 
 def arg(*names: str, **options: Any) -> Argument:
@@ -118,6 +153,35 @@ def seconds(text: str) -> float:
     if not 0 <= value <= _LONGEST_WAIT:
         raise argparse.ArgumentTypeError(f"must be between 0 and {_LONGEST_WAIT} seconds")
     return value
+
+
+def above_zero(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return value
+
+
+def moment(text: str) -> datetime:
+    """Read a time; without a time zone it is a local one."""
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"not a time such as 2026-11-28T08:00: {text}") from error
+
+
+def seconds_or_moment(text: str) -> int | datetime:
+    """Read a number of seconds, or a time."""
+    try:
+        return int(text)
+    except ValueError:
+        return moment(text)
+
+
+def lease(text: str) -> tuple[int, int]:
+    """Read a msg_id and a read_ct."""
+    msg_id, _, read_ct = text.partition(":")
+    return int(msg_id), int(read_ct)
 
 
 def json_text(text: str) -> JSONText:
@@ -145,9 +209,14 @@ def path(word: str) -> str | bytes:
     return word
 
 
+JSON = arg("--json", action="store_true", help="print JSON")
+YES = arg("--yes", action="store_true", help="do not ask, in a terminal")
 QUEUE = arg("queue", metavar="QUEUE")
 QUEUES = arg("queues", metavar="QUEUE", nargs="+")
 ANY_QUEUES = arg("queues", metavar="QUEUE", nargs="*", help="default: all")
+MSG_IDS = arg("msg_ids", metavar="MSG_ID", nargs="+", type=int)
+HEADERS = arg("--headers", type=json_text, metavar="JSON", help="headers of every message")
+DELAY = arg("--delay", type=at_least(0), default=0, metavar="SECONDS", help="not visible before")
 QTY = arg("--qty", type=at_least(1), default=1, metavar="N", help="how many (default: 1)")
 VT = arg(
     "--vt",
@@ -156,6 +225,8 @@ VT = arg(
     metavar="SECONDS",
     help="visibility timeout (default: 30)",
 )
+UP_TO = arg("--qty", type=at_least(1), metavar="N", help="at most so many (default: all)")
+RATE = arg("--rate", type=above_zero, metavar="N", help="so many a second (default: all at once)")
 CONDITIONAL = arg(
     "--conditional", type=json_text, metavar="JSON", help="only messages that contain this"
 )

@@ -1,4 +1,4 @@
-"""What commands print: messages, tables, metrics for Prometheus, and what is wrong."""
+"""What commands print: messages, tables, what was done, and what is wrong."""
 
 from __future__ import annotations
 
@@ -6,20 +6,35 @@ import contextlib
 import importlib
 import json
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from pgmq._wire import JSONText
+from pgmq.cli._hints import spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
-    from pgmq._statements import Seen
-    from pgmq.messages import Message, QueueMetrics, StreamGroup
+    from pgmq.cli._declare import Options
+    from pgmq.messages import Message, Pause
 
-__all__ = ["CommandError", "Table", "compare", "explain", "lags", "line_of", "prometheus", "rich"]
+__all__ = [
+    "CommandError",
+    "Table",
+    "asks",
+    "confirm",
+    "explain",
+    "line_of",
+    "local",
+    "pauses",
+    "print_json",
+    "require_all",
+    "rich",
+    "say",
+]
 
 
 class CommandError(Exception):
@@ -39,7 +54,45 @@ def explain(error: psycopg.Error) -> tuple[str, str | None]:
             f"the pgmq of this database has no function {name}",
             "pgmq install brings it up to date.",
         )
-    return message, diagnostic.message_hint
+    return message, spoken(diagnostic.message_hint or "")
+
+
+def asks(options: Options) -> bool:
+    """Tell whether somebody sits there who can be asked."""
+    return not options.yes and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str) -> None:
+    """Ask; whatever is no yes ends the command."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        print(file=sys.stderr)
+    if answer.strip().lower() not in {"y", "yes"}:
+        raise CommandError("nothing is done")
+
+
+def say(options: Options, text: object, **values: Any) -> None:
+    """Print a line that says what was done; with --json, an object."""
+    print(json.dumps(values, default=str) if options.json else text)
+
+
+def require_all(
+    wanted: Iterable[Any], found: Iterable[Any], otherwise: str = "not in the queue"
+) -> None:
+    """Raise a CommandError that names what is wanted and not found."""
+    if missing := sorted(set(wanted) - set(found)):
+        raise CommandError(f"{otherwise}: {', '.join(map(str, missing))}")
+
+
+def print_json(records: Iterable[Any]) -> None:
+    """Print an array of dataclasses."""
+    print(json.dumps([asdict(record) for record in records], default=str))
+
+
+def local(moment: datetime) -> str:
+    """Write a time as clocks here show it."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def line_of(message: Message) -> str:
@@ -60,103 +113,82 @@ def rich(module: str, extra: str = "cli") -> Any:
         raise CommandError(f"rich is missing: pip install 'pgmq[{extra}]'") from error
 
 
+_SHORT_NAME = 16  # characters that are left of a name, before columns are left out
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under their headings, the first column to the left and others to the right."""
+    """Rows under their headings: texts come first and stand to the left, numbers to the right."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
+    texts: int = 1
 
-    def texts(self) -> list[list[str]]:
-        """Give the cells; None is empty."""
+    def cells(self) -> list[list[str]]:
+        """Give what to print; None is empty."""
         return [["" if cell is None else str(cell) for cell in row] for row in self.rows]
+
+    def widths(self) -> list[int]:
+        """Give what each column needs."""
+        lines = [list(self.columns), *self.cells()]
+        return [max(map(len, column)) for column in zip(*lines, strict=True)]
 
     def drawn(self) -> Any:
         """Make a table of rich."""
         table = rich("table").Table(box=rich("box").SIMPLE_HEAD)
         for number, column in enumerate(self.columns):
-            table.add_column(column, justify="right" if number else "left")
-        for row in self.texts():
+            table.add_column(column, justify="left" if number < self.texts else "right")
+        for row in self.cells():
             table.add_row(*map(rich("text").Text, row))
         return table
 
     def plain(self) -> str:
         """Write it in columns."""
-        lines = [list(self.columns), *self.texts()]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        widths = self.widths()
         return "\n".join(
             "  ".join(
-                cell.rjust(width) if number else cell.ljust(width)
+                cell.ljust(width) if number < self.texts else cell.rjust(width)
                 for number, (cell, width) in enumerate(zip(line, widths, strict=True))
             ).rstrip()
-            for line in lines
+            for line in [list(self.columns), *self.cells()]
         )
 
+    def fitted(self, width: int) -> Table:
+        """Make it fit: leave out empty columns, shorten names, leave out the last columns."""
+        cells, widths = self.cells(), self.widths()
+        kept = list(range(1, len(widths)))
+
+        def room() -> int:
+            return width - sum(widths[number] + 2 for number in kept)
+
+        filled = {number: any(row[number] for row in cells) for number in kept}
+        for number in sorted(kept, key=lambda number: (filled[number], -number)):
+            if room() >= min(widths[0], _SHORT_NAME if filled[number] else widths[0]):
+                break
+            kept.remove(number)
+        rows = [
+            (name if len(name) <= room() else f"{name[: room() - 1]}…", *(row[n] for n in kept))
+            for row in cells
+            for name in row[:1]
+        ]
+        return Table([self.columns[0], *(self.columns[n] for n in kept)], rows, self.texts)
+
     def show(self) -> None:
-        """Print it: drawn in a terminal where rich is there, else plain."""
+        """Print it: drawn in a terminal where rich is there and has the room, else plain."""
         if sys.stdout.isatty():
             with contextlib.suppress(CommandError):
-                rich("console").Console().print(self.drawn())
-                return
+                console = rich("console").Console()
+                if sum(width + 3 for width in self.widths()) < console.width:
+                    console.print(self.drawn())
+                    return
         print(self.plain())
 
 
-_PROMETHEUS = {
-    "pgmq_queue_length": ("gauge", "Messages in the queue.", "queue_length"),
-    "pgmq_queue_visible_length": ("gauge", "Messages that can be read.", "queue_visible_length"),
-    "pgmq_oldest_message_age_seconds": ("gauge", "Age of the oldest.", "oldest_msg_age_sec"),
-    "pgmq_newest_message_age_seconds": ("gauge", "Age of the newest.", "newest_msg_age_sec"),
-    "pgmq_messages_total": ("counter", "Messages sent so far.", "total_messages"),
-}
-
-
-def prometheus(found: Iterable[QueueMetrics]) -> str:
-    """Write metrics in Prometheus' text format."""
-    lines = []
-    found = list(found)
-    for name, (kind, text, field) in _PROMETHEUS.items():
-        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
-        for metrics in found:
-            value = getattr(metrics, field)
-            if value is not None:
-                queue = metrics.queue_name.replace("\\", r"\\").replace('"', r"\"")
-                lines.append(f'{name}{{queue="{queue.replace(chr(10), chr(92) + "n")}"}} {value}')
-    return "\n".join(lines) + "\n"
-
-
-def compare(seen: list[Seen], before: dict[str, Seen], wanted: Sequence[str]) -> Table:
-    """Make a table of what was seen, with what has changed since."""
-    lengths = {each.queue: each.length for each in seen}
-    rows = []
-    for now in seen:
-        if wanted and now.queue not in wanted:
-            continue
-        sent = done = None
-        if (was := before.get(now.queue)) and now.at > was.at:
-            seconds = now.at - was.at
-            sent = f"{max(0, now.total - was.total) / seconds:.1f}"
-            done = f"{max(0, now.total - was.total - now.length + was.length) / seconds:.1f}"
-        dead = lengths.get(now.dead_letter_queue) if now.dead_letter_queue else None
-        rows.append(
-            [now.queue, now.length, now.hidden, now.oldest, sent, done, dead, now.dead_tuples]
+def pauses(found: Iterable[Pause]) -> dict[str, str]:
+    """Say by queue what is paused; the names are in lower case."""
+    return {
+        pause.queue_name.lower(): " and ".join(
+            name for name in ("reads", "sends") if getattr(pause, name)
         )
-    return Table(
-        [
-            "queue", "messages", "in flight", "oldest s", "sent/s", "done/s", "dead letters",
-            "dead tuples",
-        ],
-        rows,
-    )  # fmt: skip
-
-
-def lags(found: Iterable[StreamGroup], wanted: Sequence[str]) -> Table:
-    """Make a table of how far behind the groups of streams are."""
-    return Table(
-        ["group", "lag", "oldest s", "lanes", "leased", "failing", "held bytes"],
-        [
-            (f"{group.queue_name}/{group.group_name}", group.lag, group.lag_seconds, group.lanes,
-             group.leased_lanes, group.failing_lanes, group.held_bytes)
-            for group in found
-            if not wanted or group.queue_name in wanted
-        ],
-    )  # fmt: skip
+        for pause in found
+    }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pgmq._signals import on_signal
-from pgmq.cli._declare import QUEUE, VT, arg, at_least, command, seconds
+from pgmq.cli._declare import QUEUE, QUEUES, VT, arg, at_least, command, seconds
 from pgmq.cli._output import CommandError
 
 if TYPE_CHECKING:
@@ -15,16 +15,23 @@ if TYPE_CHECKING:
 
 
 @command(
-    QUEUE,
+    QUEUES,
     VT,
+    arg(
+        "--concurrency",
+        type=at_least(1),
+        default=1,
+        metavar="N",
+        help="run so many programs at a time, each for a message (default: 1)",
+    ),
     arg("--grouped", action="store_true", help="in the order of FIFO groups"),
     arg("--group", metavar="GROUP", help="consume a stream, as this group"),
     arg(
         "--retry-delay",
         type=at_least(0),
         metavar="SECONDS",
-        help="when a failed message is tried again (default: as the queue's policy says;"
-        " of a stream: 1)",
+        help="when a failed message is tried again (default: as the queue's policy says,"
+        " else 1, doubled with each receipt up to 5 minutes; of a stream: 1)",
     ),
     arg(
         "--poll",
@@ -44,33 +51,50 @@ def consume(options: Options) -> None:
     with the last line that the program wrote to standard error. The lease is extended while it
     runs. SIGTERM or Ctrl-C lets the program finish, and so does SIGHUP, when a terminal is closed;
     a second SIGTERM or Ctrl-C ends it and what it has started, a third one kills them. Goes on by
-    itself when the server was restarted. For more messages at a time, start it several times.
+    itself when the server was restarted.
+
+    Several queues are read in order of priority: a message of the second one is handled while the
+    first one has none.
 
     With --group the messages of a lane come in their order, each is committed by itself, and
     PGMQ_GROUP and PGMQ_LANE are in the environment. After a failure, the lane comes again with the
     message that failed.
 
     Example: pgmq consume orders --vt 60 -- ./handle-order --verbose
+    Example: pgmq consume urgent orders --concurrency 4 -- ./handle-order
     Example: pgmq consume events --group billing -- ./write-invoice
     """
-    from pgmq.cli._consumer import Consumer
+    from pgmq.cli._consumer import Consumer, Runner, run_all
     from pgmq.cli._group_consumer import GroupConsumer
 
     if options.group is not None and options.grouped:
         options.parser.error("--grouped is for queues, and --group for streams")
+    if len(options.queues) > 1 and (options.grouped or options.group is not None):
+        options.parser.error("--grouped and --group are for one queue, or stream")
 
     if not options.program:
         options.parser.error("the program is missing")
     if shutil.which(options.program[0]) is None:
         options.parser.error(f"no such program: {options.program[0]}")
-    arguments = (options.queue, options.program, options.vt, options.retry_delay, options.poll)
-    consumer = (
-        Consumer(*arguments, options.grouped)
-        if options.group is None
-        else GroupConsumer(*arguments, options.group)
-    )
-    with on_signal(consumer.stop, consumer.finish):
-        consumer.run(options.dsn, until_empty=options.until_empty)
+    arguments = (options.queues, options.program, options.vt, options.retry_delay, options.poll)
+
+    def consumer() -> Runner[Any]:
+        if options.group is None:
+            return Consumer(*arguments, options.grouped)
+        return GroupConsumer(*arguments, options.group)
+
+    consumers = [consumer() for _ in range(options.concurrency)]
+
+    def stop() -> None:
+        for each in consumers:
+            each.stop()
+
+    def finish() -> None:
+        for each in consumers:
+            each.finish()
+
+    with on_signal(stop, finish):
+        run_all(consumers, options.dsn, until_empty=options.until_empty)
 
 
 @command(

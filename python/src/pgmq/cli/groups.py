@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pgmq.cli._declare import arg, at_least, command, server, session_of
-from pgmq.cli._output import Table
+from pgmq.cli._declare import JSON, action, arg, at_least, command, session_of
+from pgmq.cli._output import Table, say
 
 if TYPE_CHECKING:
     import argparse
@@ -74,19 +74,15 @@ def _with_lanes(session: Session, group: StreamGroup) -> dict[str, Any]:
 
 def _declare_group(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="create|alter|drop", required=True)
-    for action, text, example in (
+    for name, text, example in (
         ("create", "create a group, unless it is there",
-         "pgmq group create orders billing --start earliest --lanes 4"),
+         "group create orders billing --start earliest --lanes 4"),
         ("alter", "change options of a group; those not given stay as they are",
-         "pgmq group alter orders billing --max-deliveries 5 --dead-letter-queue billing_dead"),
-        ("drop", "drop a group", "pgmq group drop orders billing"),
+         "group alter orders billing --max-deliveries 5 --dead-letter-queue billing_dead"),
+        ("drop", "drop a group", "group drop orders billing"),
     ):  # fmt: skip
-        one = actions.add_parser(
-            action, help=text, description=f"Example: {example}", parents=[server()]
-        )
-        for names, given in (_STREAM, _GROUP):
-            one.add_argument(*names, **given)
-        if action == "create":
+        one = action(actions, name, text, _STREAM, _GROUP, JSON, example=example)
+        if name == "create":
             one.add_argument(
                 "--start", default="latest", metavar="START", help=f"{_START} (default: latest)"
             )
@@ -94,14 +90,14 @@ def _declare_group(parser: argparse.ArgumentParser) -> None:
                 "--lanes", type=at_least(1), default=1, metavar="N",
                 help="how many consumers work at once, up to 64 (default: 1)",
             )  # fmt: skip
-        if action == "drop":
+        if name == "drop":
             continue
         one.add_argument(
             "--max-deliveries", type=at_least(1), metavar="N",
             help="a message that has failed so often is a dead letter",
         )  # fmt: skip
         one.add_argument("--dead-letter-queue", metavar="QUEUE", help="created if missing")
-        if action == "alter":
+        if name == "alter":
             one.add_argument(
                 "--clear", action="append", default=[],
                 choices=["max_deliveries", "dead_letter_queue"], help="take this option away",
@@ -125,24 +121,32 @@ def group(options: Options) -> int:
 
     Example: pgmq group create orders billing --start earliest --lanes 4
     """
+    stream, group = options.stream, options.group
+    done = {"create": "created", "alter": "altered", "drop": "dropped"}[options.action]
+    changed = True
     with session_of(options) as session:
         if options.action == "drop":
-            return int(not session.drop_group(options.stream, options.group))
-        if options.action == "alter":
+            if not session.drop_group(stream, group):
+                return 1
+        elif options.action == "alter":
             session.alter_group(
-                options.stream, options.group, options.max_deliveries,
-                options.dead_letter_queue, options.keep_unread, options.clear,
+                stream, group, options.max_deliveries, options.dead_letter_queue,
+                options.keep_unread, options.clear,
             )  # fmt: skip
         else:
+            changed = group not in {each.group_name for each in session.list_groups(stream)}
             session.create_group(
-                options.stream, options.group, options.start, options.lanes,
-                options.max_deliveries, options.dead_letter_queue,
-                options.keep_unread is not False,
+                stream, group, options.start, options.lanes, options.max_deliveries,
+                options.dead_letter_queue, options.keep_unread is not False,
             )  # fmt: skip
+    # If a group that is to be created is there, the server has said so.
+    if changed or options.json:
+        text = f"{stream}/{group}: {done}"
+        say(options, text, queue_name=stream, group_name=group, **{done: changed})
     return 0
 
 
-@command(_STREAM, _GROUP, arg("start", metavar="START", help=_START))
+@command(_STREAM, _GROUP, arg("start", metavar="START", help=_START), JSON)
 def seek(options: Options) -> None:
     """Have a group read from somewhere else, to replay or to skip.
 
@@ -152,4 +156,5 @@ def seek(options: Options) -> None:
     Example: pgmq seek orders billing '2026-01-31 12:00+01'
     """
     with session_of(options) as session:
-        print(session.seek(options.stream, options.group, options.start))
+        msg_id = session.seek(options.stream, options.group, options.start)
+    say(options, msg_id, msg_id=msg_id)

@@ -1,4 +1,4 @@
-"""The commands for messages: send, read, peek, archive, redrive."""
+"""The commands that send messages and look at them: send, read, peek, get, pop."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ import psycopg
 from pgmq._statements import leases
 from pgmq.cli._declare import (
     CONDITIONAL,
+    DELAY,
+    HEADERS,
+    JSON,
+    MSG_IDS,
     QTY,
     QUEUE,
     VT,
     arg,
-    at_least,
     command,
     json_text,
     path,
     session_of,
 )
-from pgmq.cli._output import CommandError, explain, line_of, rich
+from pgmq.cli._output import CommandError, explain, line_of, require_all, rich, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from pgmq.cli._declare import Options
     from pgmq.messages import Message
 
+_JSON = arg("--json", action="store_true", help="changes nothing: messages are printed as JSON")
+
 
 @command(
     QUEUE,
@@ -41,8 +46,9 @@ if TYPE_CHECKING:
     arg(
         "--file", metavar="FILE", type=path, help="send every line of a file (- is standard input)"
     ),
-    arg("--headers", type=json_text, metavar="JSON", help="headers of every message"),
-    arg("--delay", type=at_least(0), default=0, metavar="SECONDS", help="not visible before"),
+    HEADERS,
+    DELAY,
+    JSON,
 )
 def send(options: Options) -> None:
     """Send messages: arguments, or lines of JSON.
@@ -54,11 +60,11 @@ def send(options: Options) -> None:
     Example: pgmq send orders --file orders.jsonl
     """
     if options.messages and options.file:
-        raise CommandError("give messages or a file, not both")
+        options.parser.error("give messages or a file, not both")
     with session_of(options) as session, session.connection.transaction():
         if options.messages:
             for msg_id in _send_batch(session, options, options.messages):
-                print(msg_id)
+                say(options, msg_id, msg_id=msg_id)
             sys.stdout.flush()  # what nobody learns of is not sent
             return
         with _lines(options.file) as lines:
@@ -77,7 +83,11 @@ def send(options: Options) -> None:
                     batch, size = {}, 0
             if batch:
                 _send_lines(session, options, batch)
-        print(f"{count} sent", file=sys.stderr)
+        if options.json:
+            say(options, "", sent=count)
+            sys.stdout.flush()
+        else:
+            print(f"{count} sent", file=sys.stderr)
 
 
 def _send_lines(session: Session, options: Options, batch: dict[int, JSONText]) -> None:
@@ -140,6 +150,7 @@ def _lines(name: str | bytes | None) -> Iterator[Iterable[bytes]]:
     QTY,
     CONDITIONAL,
     arg("--grouped", action="store_true", help="in the order of FIFO groups"),
+    _JSON,
 )
 def read(options: Options) -> None:
     """Lease messages and print them as JSON.
@@ -148,10 +159,10 @@ def read(options: Options) -> None:
 
     Example: pgmq read orders --vt 60 --qty 10
     """
+    if options.grouped and options.conditional:
+        options.parser.error("a grouped read takes no --conditional")
     with session_of(options) as session:
         if options.grouped:
-            if options.conditional:
-                raise CommandError("a grouped read takes no --conditional")
             found = session.read_grouped(options.queue, options.vt, options.qty)
         else:
             read = session.read(options.queue, options.vt, options.qty, options.conditional)
@@ -159,7 +170,7 @@ def read(options: Options) -> None:
         _print_leased(session, options.queue, found)
 
 
-@command(QUEUE, QTY, CONDITIONAL)
+@command(QUEUE, QTY, CONDITIONAL, _JSON)
 def peek(options: Options) -> None:
     """Print what a read would lease, and leave it alone.
 
@@ -170,37 +181,35 @@ def peek(options: Options) -> None:
             print(line_of(message))
 
 
-@command(QUEUE, arg("msg_ids", metavar="MSG_ID", nargs="+", type=int))
-def archive(options: Options) -> int:
-    """Move messages to the archive.
+@command(QUEUE, MSG_IDS, _JSON)
+def get(options: Options) -> None:
+    """Print messages by their msg_ids, leased or not.
 
-    Prints the msg_ids of those that were in the queue; the exit code is 1 when others were not.
+    Leaves them alone. The exit code is 1 when one of them is not in the queue.
 
-    Example: pgmq archive orders 17 18
+    Example: pgmq get orders 17
     """
     with session_of(options) as session:
-        found = session.archive_batch(options.queue, options.msg_ids)
-    for msg_id in found:
-        print(msg_id)
-    missing = sorted(set(options.msg_ids) - set(found))
-    if missing:
-        raise CommandError(f"not in the queue: {', '.join(map(str, missing))}")
-    return 0
+        found = {msg_id: session.get(options.queue, msg_id) for msg_id in options.msg_ids}
+    for message in found.values():
+        if message is not None:
+            print(line_of(message))
+    require_all(options.msg_ids, [msg_id for msg_id, message in found.items() if message])
 
 
-@command(
-    arg("dead_letter_queue", metavar="DEAD_LETTER_QUEUE"),
-    arg("--queue", metavar="QUEUE", help="where to (default: where each came from)"),
-    arg("--qty", type=at_least(1), metavar="N", help="at most so many (default: all)"),
-)
-def redrive(options: Options) -> None:
-    """Put dead letters back where they came from.
+@command(QUEUE, QTY, _JSON)
+def pop(options: Options) -> None:
+    """Take messages out of a queue, and print them as JSON.
 
-    Example: pgmq redrive orders_dead --qty 100
+    They are printed before they are gone for good. After that, nobody gets them again: see consume.
+
+    Example: pgmq pop orders --qty 10
     """
-    with session_of(options) as session:
-        count = session.redrive(options.dead_letter_queue, options.queue, options.qty)
-    print(f"{count} put back")
+    with session_of(options) as session, session.connection.transaction():
+        popped = session.pop(options.queue, options.qty)
+        for message in popped if isinstance(popped, list) else [popped] if popped else []:
+            print(line_of(message))
+        sys.stdout.flush()
 
 
 def _print_leased(session: Session, queue: str, messages: Sequence[Message]) -> None:

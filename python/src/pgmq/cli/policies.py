@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pgmq.cli._declare import at_least, command, server, session_of
+from pgmq.cli._output import print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,14 @@ _POLICY: dict[str, tuple[Callable[[str], Any], str, str]] = {
     "archive_retention": (str, "INTERVAL", "remove archived messages after this"),
     "dedup_window": (str, "INTERVAL", "for so long a deduplication key stores one message"),
     "max_in_flight": (at_least(1), "N", "lease no more than so many at a time"),
+    "max_in_flight_per_group": (at_least(1), "N", "and no more than so many of a group"),
+    "rate_limit": (at_least(1), "N", "read no more than so many in a rate interval"),
+    "rate_interval": (str, "INTERVAL", "the time for that (default: 1 second)"),
+    "rate_burst": (at_least(1), "N", "so many may be read at once (default: the rate limit)"),
+    "dedup_scope": (str, "SCOPE", "window, or pending: a key is taken while its message is there"),
+    "priority_ageing": (str, "INTERVAL", "waiting so long counts as one priority more"),
 }  # fmt: skip
+_SWITCHES = ("ack_archives", "priorities")
 
 
 def _declare_policy(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +67,11 @@ def _declare_policy(parser: argparse.ArgumentParser) -> None:
         help="acknowledging archives",
     )
     change.add_argument(
+        "--priorities",
+        action=argparse.BooleanOptionalAction,
+        help="read messages of a higher x-pgmq-priority first",
+    )
+    change.add_argument(
         "--off",
         metavar="OPTION",
         action="append",
@@ -68,6 +80,7 @@ def _declare_policy(parser: argparse.ArgumentParser) -> None:
         help="turn this one off; may be repeated",
     )
     change.add_argument("--replace", action="store_true", help="turn off what is not given")
+    change.add_argument("--json", action="store_true", help="print JSON")
 
 
 @command(declare=_declare_policy)
@@ -80,22 +93,23 @@ def policy(options: Options) -> None:
     """
     with session_of(options) as session:
         if options.action == "set":
-            given = {name: getattr(options, name) for name in (*_POLICY, "ack_archives")}
+            given = {name: getattr(options, name) for name in (*_POLICY, *_SWITCHES)}
             given = {name: value for name, value in given.items() if value is not None}
             if options.replace:
                 session.set_policy(options.queue, **given)
             else:
                 off = [name.replace("-", "_") for name in options.off]
                 session.alter_policy(options.queue, **given, clear=off)
+            say(options, f"{options.queue}: policy set", queue_name=options.queue)
             return
         queues = options.queues or [record.queue_name for record in session.list_queues()]
         policies = [session.get_policy(queue) for queue in queues]
     if options.json:
-        print(json.dumps([asdict(policy) for policy in policies], default=str))
+        print_json(policies)
         return
     blocks = (
         "\n".join(
-            f"{name:18} {'off' if value in {None, False} else value}"
+            f"{name:23} {'off' if value in {None, False} else value}"
             for name, value in asdict(policy).items()
         )
         for policy in policies

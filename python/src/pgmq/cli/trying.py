@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
 from pgmq._signals import on_signal
 from pgmq._statements import leases
 from pgmq._wire import JSONText
-from pgmq.cli._declare import arg, at_least, command, session_of
-from pgmq.cli._output import rich
+from pgmq.cli._declare import JSON, arg, at_least, command, session_of
+from pgmq.cli._output import rich, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @command(
     arg("--messages", type=at_least(100), default=2000, metavar="N", help="default: 2000"),
     arg("--size", type=at_least(1), default=100, metavar="BYTES", help="default: 100"),
+    JSON,
 )
 def bench(options: Options) -> None:
     """Measure sending and consuming from here.
@@ -55,7 +57,8 @@ def bench(options: Options) -> None:
             rate, taken = done / sum(taken), sorted(1000 * seconds for seconds in taken)
             median, slow = taken[len(taken) // 2], taken[int(0.99 * (len(taken) - 1))]
             text = f"{name:20} {rate:9,.0f} messages/s, a call {median:.2f} ms, p99 {slow:.2f} ms"
-            print(text, flush=True)
+            say(options, text, call=name, rate=rate, median_ms=median, p99_ms=slow)
+            sys.stdout.flush()
 
         def consume(qty: int) -> int:
             found = session.read_batch(queue, 30, qty)

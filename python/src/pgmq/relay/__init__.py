@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from pgmq import _observing as observing
 from pgmq._session import Session, StoppedError
 from pgmq._wire import backoff
 from pgmq.messages import Message
@@ -48,7 +49,7 @@ class Relay:
 
     def __init__(
         self,
-        dsn: str,
+        dsn: str | None,
         queue: str,
         url: str,
         *,
@@ -95,7 +96,7 @@ class Relay:
                     messages = (
                         self._read()
                         if until_empty
-                        else session.next_batch(self._queue, self._read, self._poll)
+                        else session.next_batch([self._queue], self._read, self._poll)
                     )
                     if messages:
                         self._forward(messages)
@@ -121,7 +122,8 @@ class Relay:
             if reason is not None:
                 self.settled(outgoing, reason)
         try:
-            self._send(list(self._leases.in_hand.values()))
+            with observing.handling(self._queue, self._group, messages):
+                self._send(list(self._leases.in_hand.values()))
         finally:
             if self._stop.is_set():
                 self._leases.give_back()
