@@ -4,10 +4,12 @@
 EXTENSION := pgmq
 # PGXS overwrites a variable called VERSION.
 EXTVERSION := $(shell awk -F"'" '/^default_version/ { print $$2 }' $(EXTENSION).control)
+EXTCOMMENT := $(shell awk -F"'" '/^comment/ { print $$2 }' $(EXTENSION).control)
 # The versions that ALTER EXTENSION pgmq UPDATE starts from.
 UPGRADES := 1.13.0 1.13.1
 
 PLAIN := build/$(EXTENSION).sql
+TLE := build/$(EXTENSION).tle.sql
 VERSIONED := build/$(EXTENSION)--$(EXTVERSION).sql \
 	$(foreach v,$(UPGRADES),build/$(EXTENSION)--$(v)--$(EXTVERSION).sql)
 SOURCES := $(shell find extension -type f -name '*.sql' 2>/dev/null)
@@ -61,7 +63,7 @@ function template(path, file,    line, name, features, body, status) {
     print "ON CONFLICT (name, features) DO UPDATE SET body = EXCLUDED.body WHERE template.body <> EXCLUDED.body;"
     close_literal()
 }
-function expand(path, depth,    folder, line, word, status, number) {
+function expand(path, depth,    folder, line, word, status, number, name) {
     if (path in seen) fail(path ": included a second time")
     seen[path] = 1
     folder = path
@@ -72,7 +74,7 @@ function expand(path, depth,    folder, line, word, status, number) {
         if (line !~ /^\\/) {
             if (quoting && line ~ /\$$(source|install)\$$/) fail(path ": contains what quotes it")
             if (line !~ /^(--.*)?$$/) open_literal()
-            gsub(/@EXTVERSION@/, version, line)
+            for (name in values) gsub("@" name "@", values[name], line)
             print line
             continue
         }
@@ -87,17 +89,26 @@ function expand(path, depth,    folder, line, word, status, number) {
     close_literal()
     if (depth) print ""
 }
-BEGIN { expand("extension/install.sql", 0); exit failed }
+BEGIN {
+    values["EXTVERSION"] = version
+    values["EXTCOMMENT"] = comment
+    values["UPGRADES"] = upgrades
+    expand(start, 0)
+    exit failed
+}
 endef
 export EXPAND
 
 .PHONY: help all build test test-matrix suites lint sync bench docs rendered demo demo-stop check-bodies clean
 
-build: $(PLAIN) $(VERSIONED) build/$(EXTENSION).control ## Write build/pgmq.sql and the extension's scripts
+build: $(PLAIN) $(TLE) $(VERSIONED) build/$(EXTENSION).control ## Write build/pgmq.sql, pgmq.tle.sql and the extension's scripts
 
-$(PLAIN): $(SOURCES) $(EXTENSION).control Makefile
+$(PLAIN): START := extension/install.sql
+$(TLE): START := extension/tle.sql
+$(PLAIN) $(TLE): $(SOURCES) $(EXTENSION).control Makefile
 	@mkdir -p build
-	@awk -v version=$(EXTVERSION) "$$EXPAND" > $@.tmp && mv $@.tmp $@
+	@awk -v start=$(START) -v version=$(EXTVERSION) -v upgrades='$(UPGRADES)' -v comment='$(EXTCOMMENT)' \
+		"$$EXPAND" > $@.tmp && mv $@.tmp $@
 
 $(VERSIONED): $(PLAIN) extension/guard.sql $(EXTENSION).control
 	@cat extension/guard.sql $(PLAIN) > $@.$$$$ && mv $@.$$$$ $@

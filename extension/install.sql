@@ -29,12 +29,10 @@ DECLARE
     v_hint text;
 BEGIN
     -- Nothing that is on the caller's search_path takes part, and nothing is said but one line at
-    -- the end. (So it is in an extension's script anyway.)
-    IF v_is_plain THEN
-        PERFORM
-            pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
-            pg_catalog.set_config('client_min_messages', 'warning', true);
-    END IF;
+    -- the end.
+    PERFORM
+        pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
+        pg_catalog.set_config('client_min_messages', 'warning', true);
     IF to_regproc('pgmq.version') IS NOT NULL THEN
         EXECUTE 'SELECT pgmq.version()' INTO v_version;
     ELSIF to_regclass('pgmq.meta') IS NOT NULL THEN
@@ -103,9 +101,9 @@ BEGIN
             WHEN v_version = '@EXTVERSION@' THEN 'installed again'
             ELSE format('upgraded from %s', v_version)
         END;
-        PERFORM
-            set_config('search_path', v_search_path, true),
-            set_config('client_min_messages', v_messages, true);
     END IF;
+    PERFORM
+        set_config('search_path', v_search_path, true),
+        set_config('client_min_messages', v_messages, true);
 END
 $install$;

@@ -223,36 +223,3 @@ def test_a_trigger_as_pgmq_1_makes_it_announces_too(db: psycopg.Connection) -> N
     )
     db.execute("LISTEN \"pgmq.q_q.INSERT\"; SELECT pgmq.send('q', '1')")
     assert len(list(db.notifies(timeout=1, stop_after=1))) == 1
-
-
-def test_pg_tle_takes_the_plain_file_as_a_literal(server: TestServer) -> None:
-    """Its install_extension is given the script in dollar quotes, and runs it later."""
-    plain = (BUILD / "pgmq.sql").read_text()
-    assert "$_pgtle_$" not in plain
-    # What pg_tle itself puts around a script.
-    assert "$_pgtle_i_$" not in plain
-    assert "$_pgtle_o_$" not in plain
-    with (
-        server.database() as dbname,
-        psycopg.connect(server.dsn(dbname), autocommit=True) as db,
-    ):
-        db.execute(
-            """
-            CREATE SCHEMA pgtle;
-            CREATE TABLE pgtle.script (name text, version text, comment text, sql text);
-            CREATE FUNCTION pgtle.install_extension(
-                name text, version text, description text, ext text, requires text[] DEFAULT null
-            ) RETURNS boolean LANGUAGE sql AS
-            'INSERT INTO pgtle.script VALUES (name, version, description, ext) RETURNING true';
-            """
-        )
-        call = (
-            "SELECT pgtle.install_extension('pgmq', '2', 'A message queue',"
-            f" $_pgtle_${plain}$_pgtle_$)"
-        )
-        assert queries.one(db, call)
-        assert queries.one(db, "SELECT sql FROM pgtle.script") == plain
-        # Its functions run what they are given by EXECUTE, in a function's transaction.
-        db.execute("DO $$ BEGIN EXECUTE (SELECT sql FROM pgtle.script); END $$")
-        queues.fill(db)
-        queues.works(db)
