@@ -60,10 +60,13 @@
 \ir functions/internal/schedules/_ticks.sql
 \ir functions/internal/schedules/_fire.sql
 \ir functions/internal/schedules/_check_schedule.sql
+\ir functions/internal/schedules/_pause_schedule.sql
 \ir functions/schedules/unschedule.sql
 \ir functions/schedules/schedule.sql
 \ir functions/schedules/list_schedules.sql
 \ir functions/schedules/run_schedule.sql
+\ir functions/schedules/pause_schedule.sql
+\ir functions/schedules/resume_schedule.sql
 
 -- reading, and what is done on the back of calls
 \ir functions/internal/_claim.sql

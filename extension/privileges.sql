@@ -51,7 +51,7 @@ TO public;
 -- Messages are the owners' alone. (xmax is that of a transaction that is sending one.)
 GRANT SELECT (
     schedule_name, queue_name, cron, fields, every, anchor, timezone, catch_up, tick_at, next_at,
-    last_at, last_msg_id, errors, last_error, xmax
+    last_at, last_msg_id, errors, last_error, paused_at, xmax
 ) ON pgmq.schedule TO public;
 -- Owners of queues write there, and nothing stays: see _defer_upkeep.
 GRANT SELECT, INSERT ON pgmq.tending TO public;

@@ -15,11 +15,13 @@ BEGIN
             msg jsonb,
             headers jsonb,
             tick_at timestamptz,            -- the next tick; null: there is none
-            next_at timestamptz,            -- when it is sent: later than that after an error
+            next_at timestamptz,            -- when it is sent: later than that after an error, null
+                                            -- while the schedule is paused
             last_at timestamptz,            -- the tick that was sent last, and its message
             last_msg_id bigint,
             errors integer NOT NULL DEFAULT 0,      -- in a row
             last_error text,
+            paused_at timestamptz,          -- then next_at is null
             CHECK (num_nonnulls(fields, every) = 1)
         );
         CREATE INDEX schedule_queue_name_idx ON pgmq.schedule (queue_name);

@@ -210,6 +210,30 @@ def test_to_end_or_replace_a_schedule_waits_for_who_is_sending(
 
 
 @pytest.mark.parametrize("then", ["commit", "rollback"])
+def test_a_pause_waits_for_who_is_sending_and_nobody_waits_for_a_pause(
+    queue: psycopg.Connection, connect: Connect, then: str
+) -> None:
+    sender, owner = connect(autocommit=False), connect(autocommit=False)
+    queue.execute(DUE)
+    assert ids(sender, READ) == [1]
+    call = Waiting(owner, "SELECT pgmq.pause_schedule('s')").until_it_waits(queue)
+    getattr(sender, then)()
+    assert call.result() == [(True,)]
+    # Not committed yet, it is left alone; the tick of a sender that rolled back was missed.
+    queue.execute("SELECT setval('pgmq.tick_due_q', 0)")
+    sent = [1] if then == "commit" else []
+    assert ids(queue, "SELECT message FROM pgmq.q_q") == sent
+    assert ids(queue, READ) == []
+    owner.commit()
+    queue.execute("SELECT setval('pgmq.tick_due_q', 0)")
+    assert ids(queue, READ) == []
+    assert one(queue, "SELECT pgmq.resume_schedule('s')")
+    queue.execute("SELECT setval('pgmq.tick_due_q', 0)")
+    assert ids(queue, READ) == ([] if sent else [1])
+    assert len(ids(queue, SENT)) == 1
+
+
+@pytest.mark.parametrize("then", ["commit", "rollback"])
 def test_two_sessions_give_one_name_to_schedules_of_two_queues(
     db: psycopg.Connection, connect: Connect, then: str
 ) -> None:

@@ -276,9 +276,10 @@ def test_bad_arguments(db: psycopg.Connection) -> None:
     for arguments, error in BAD_ARGUMENTS:
         found = _error(db, f"SELECT pgmq.schedule({arguments})")
         assert error in str(found), arguments
-        found = _error(db, "SELECT pgmq.run_schedule('s')")
-        assert isinstance(found, psycopg.errors.UndefinedObject), arguments
-        assert 'schedule "s" does not exist' in str(found), arguments
+    for call in ("run_schedule", "pause_schedule", "resume_schedule"):
+        found = _error(db, f"SELECT pgmq.{call}('s')")
+        assert isinstance(found, psycopg.errors.UndefinedObject), call
+        assert 'schedule "s" does not exist' in str(found), call
 
 
 def _pass(db: psycopg.Connection, name: str, time: str) -> None:
@@ -559,6 +560,51 @@ def test_a_schedule_runs_now_too(queue: psycopg.Connection) -> None:
     assert _schedule(queue, "s") == before
 
 
+def test_a_paused_schedule_sends_nothing_and_then_what_was_missed(db: psycopg.Connection) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.schedule('last', 'q', '1 hour', '1')")
+    db.execute("SELECT pgmq.schedule('all', 'q', '1 hour', '2', catch_up => true)")
+    for name in ("last", "all"):
+        assert one(db, "SELECT pgmq.pause_schedule(%s)", name)
+    since = _schedule(db, "last")["paused_at"]
+    assert not one(db, "SELECT pgmq.pause_schedule('last')")
+    assert _schedule(db, "last")["paused_at"] == since is not None
+    assert _schedule(db, "last")["next_at"] is None
+    for name in ("last", "all"):
+        _pass(db, name, "3.5 hours")
+    assert ids(db, "SELECT message FROM pgmq.read('q', 30, 9)") == []
+    db.execute("SELECT pgmq.maintain('q')")
+    assert one(db, "SELECT count(*) FROM pgmq.q_q") == 0
+    assert one(db, "SELECT pgmq.next_visible_at('q')") is None
+    found = db.execute("SELECT severity, fix FROM pgmq.doctor() WHERE queue_name = 'q'").fetchall()
+    assert ("info", "SELECT pgmq.resume_schedule('last')") in found
+    assert {severity for severity, _ in found} == {"info"}
+    # Who deploys declares schedules again.
+    db.execute("SELECT pgmq.schedule('new', 'q', '1 hour', '3')")
+    assert one(db, "SELECT pgmq.pause_schedule('new')")
+    db.execute("SELECT pgmq.schedule('new', 'q', '2 hours', '3')")
+    assert _schedule(db, "new")["next_at"] is None
+    for name in ("last", "all", "new"):
+        assert one(db, "SELECT pgmq.resume_schedule(%s)", name)
+        assert not one(db, "SELECT pgmq.resume_schedule(%s)", name)
+        _pass(db, name, "0")
+    assert sorted(ids(db, "SELECT message FROM pgmq.read('q', 30, 9)")) == [1, 2, 2, 2]
+    assert one(db, "SELECT min(next_at) > now() FROM pgmq.list_schedules()")
+
+
+def test_a_paused_schedule_runs_and_wakes_nobody(db: psycopg.Connection) -> None:
+    for kind in ("woken", STREAMS[-1]):
+        db.execute(KINDS[kind].encode())
+        db.execute("SELECT pgmq.schedule('s', %s, '1 hour', '1')", [kind])
+        db.execute("SELECT pgmq.pause_schedule('s')")
+        _pass(db, "s", "2 hours")
+        # A consumer may see what is in the queue first.
+        db.execute("DELETE FROM pgmq.q_woken")
+        until = one(db, "SELECT pgmq.await(%s, 5) - now()", kind)
+        assert until > timedelta(seconds=4), kind
+        assert one(db, "SELECT pgmq.run_schedule('s')") > 0
+        assert _schedule(db, "s")["next_at"] is None
+
+
 def test_doctor_names_a_schedule_that_is_late(queue: psycopg.Connection) -> None:
     query = "SELECT finding, fix FROM pgmq.doctor() WHERE queue_name = 'q'"
     _pass(queue, "s", "119 minutes")
@@ -592,10 +638,11 @@ def test_only_the_owner_schedules_and_sees_the_message(
                 psycopg.errors.InsufficientPrivilege, match="only its owner changes the schedules"
             ):
                 session.execute(f"SELECT pgmq.{call}".encode())
-        with pytest.raises(
-            psycopg.errors.InsufficientPrivilege, match="only its owner changes the schedules"
-        ):
-            session.execute("SELECT pgmq.unschedule('s')")
+        for call in ("unschedule", "pause_schedule", "resume_schedule"):
+            with pytest.raises(
+                psycopg.errors.InsufficientPrivilege, match="only its owner changes the schedules"
+            ):
+                session.execute(f"SELECT pgmq.{call}('s')".encode())
     session = connect(user=other)
     session.execute("SELECT pgmq.create('theirs')")
     with pytest.raises(

@@ -1078,6 +1078,10 @@ def test_schedules_are_added_listed_run_and_removed(run: Run, db: psycopg.Connec
     code, _, complaint = run("schedule", "add", "s", "orders", "60 * * * *", "1")
     assert code == 1
     assert complaint.startswith('pgmq: a schedule has no such minute: "60"\n')
+    assert run("schedule", "pause", "nightly") == (0, "nightly: paused\n", "")
+    assert "\nnightly is paused since 20" in run("schedules")[1]
+    assert run("schedule", "resume", "nightly") == (0, "nightly: resumed\n", "")
+    assert run("schedule", "resume", "nightly") == (0, "nightly: was not paused\n", "")
     assert run("schedule", "remove", "nightly") == (0, "nightly: removed\n", "")
     assert run("schedule", "remove", "nightly") == (1, "", "pgmq: no such schedule: nightly\n")
     assert run("schedule", "run", "nightly")[0] == 1

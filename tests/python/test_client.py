@@ -458,6 +458,12 @@ def test_schedules_are_methods(queue: PGMQueue) -> None:
     assert message is not None
     assert message.headers is not None
     assert (message.msg_id, message.message, message.headers["h"]) == (msg_id, {"id": 1}, 1)
+    assert queue.pause_schedule("t")
+    assert not queue.pause_schedule("t")
+    paused = queue.list_schedules("q")[1]
+    assert paused.paused_at is not None
+    assert paused.next_at is None
+    assert queue.resume_schedule("t")
     assert queue.unschedule("t")
     assert not queue.unschedule("t")
     assert [each.name for each in queue.list_schedules()] == ["s"]

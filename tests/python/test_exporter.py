@@ -67,6 +67,8 @@ def test_every_kind_of_queue_is_there_and_what_dashboard_and_rules_name_is_serve
     db.execute("SELECT pgmq.schedule('soon', 'plain', '1 second', '1')")
     time.sleep(1)
     db.execute("SELECT pgmq.maintain('plain')")
+    db.execute("SELECT pgmq.schedule('rests', 'plain', '@hourly', '1')")
+    db.execute("SELECT pgmq.pause_schedule('rests')")
     found = _scrape(collector)
     queues = {row[0] for row in db.execute("SELECT queue_name FROM pgmq.list_queues()").fetchall()}
     assert {labels for name, labels in found if name == "pgmq_queue_length"} == queues
@@ -81,6 +83,8 @@ def test_every_kind_of_queue_is_there_and_what_dashboard_and_rules_name_is_serve
     assert found["pgmq_queue_takes_dead_letters", 'Dead "Letters" of streams'] == 1
     assert found["pgmq_queue_takes_dead_letters", "plain"] == 0
     assert found["pgmq_queue_sends_paused", "paused"] == 1
+    assert found["pgmq_schedule_paused", "plain/rests"] == 1
+    assert ("pgmq_schedule_next_timestamp_seconds", "plain/rests") not in found
     assert found["pgmq_default_partition_length", "by_time"] == 0
     assert found["pgmq_schedule_last_timestamp_seconds", "plain/soon"] == pytest.approx(
         time.time(), abs=60

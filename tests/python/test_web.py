@@ -342,6 +342,10 @@ def test_what_is_done_with_messages_is_asked_first_and_accounted_for(
         session.execute("SELECT pgmq.schedule('s', 'acted', '@yearly', '1')")
         assert "@yearly" in web.get("/schedules").text
         assert "has sent message" in act(web, "acted", "run_schedule", schedule="s")
+        assert act(web, "acted", "pause_schedule", schedule="s") == "Schedule s is paused."
+        assert ">paused</span>" in web.get("/schedules").text
+        assert "paused" in web.get("/queue?queue=acted").text
+        assert act(web, "acted", "resume_schedule", schedule="s") == "Schedule s goes on."
         assert act(web, "acted", "unschedule", schedule="s") == "Schedule s was ended."
     assert "Message 1 was sent to acted." in web.get("/done").text
 

@@ -7,9 +7,7 @@ DECLARE
 BEGIN
     SELECT s.* INTO v_schedule FROM pgmq.schedule AS s WHERE s.schedule_name = run_schedule.name;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'schedule "%" does not exist', name
-            USING ERRCODE = 'undefined_object',
-                HINT = 'SELECT * FROM pgmq.list_schedules() has those there are.';
+        PERFORM pgmq._raise_no_schedule(name);
     END IF;
     RETURN pgmq._send_tick(v_schedule, clock_timestamp());
 END
@@ -17,5 +15,5 @@ $$;
 COMMENT ON FUNCTION pgmq.run_schedule(text) IS
 'Send the message of a schedule now, beside those that are due, and return its msg_id.
 
-Needs the right to see the message, which owners of queues have, and to send. Raises
-undefined_object for an unknown schedule.';
+It does so while the schedule is paused, too. Needs the right to see the message, which owners of
+queues have, and to send. Raises undefined_object for an unknown schedule.';

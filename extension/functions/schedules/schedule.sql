@@ -25,7 +25,6 @@ BEGIN
     v_new.headers := headers;
     v_new.anchor := clock_timestamp();
     v_new.tick_at := pgmq._next_tick(v_new, v_new.anchor);
-    v_new.next_at := v_new.tick_at;
     v_new.errors := 0;
     IF v_new.tick_at IS NULL THEN
         RAISE EXCEPTION 'no day is ever one of schedule "%": "%"', name, cron
@@ -33,6 +32,10 @@ BEGIN
                 HINT = 'None of its months has such a day.';
     END IF;
     LOOP
+        v_new.paused_at := (
+            SELECT s.paused_at FROM pgmq.schedule AS s WHERE s.schedule_name = v_new.schedule_name
+        );
+        v_new.next_at := CASE WHEN v_new.paused_at IS NULL THEN v_new.tick_at END;
         PERFORM pgmq.unschedule(name);
         INSERT INTO pgmq.schedule SELECT (v_new).* ON CONFLICT DO NOTHING;
         EXIT WHEN FOUND;        -- else another session has made one of this name meanwhile
@@ -65,8 +68,8 @@ call (maintain: 10,000). The header x-pgmq-schedule has the name of the schedule
 the message is for ("at"). If a message cannot be sent, the call goes on, list_schedules says why,
 and another attempt follows within five minutes.
 
-A schedule of the same name is replaced. Only the owner of the queue may call this. Raises an error
-that names the wrong field, or for days that do not exist.';
+A schedule of the same name is replaced; if that is paused, the new one is, too. Only the owner of
+the queue may call this. Raises an error that names the wrong field, or for days that do not exist.';
 
 CREATE OR REPLACE FUNCTION pgmq.schedule(
     name text,

@@ -67,7 +67,7 @@ BEGIN
             ELSE clock_timestamp() + v_soon
         END)
         FROM pgmq.schedule AS s
-        WHERE lower(s.queue_name) = lower(queue_name$policy)
+        WHERE lower(s.queue_name) = lower(queue_name$policy) AND s.next_at IS NOT NULL
     ));
     --# end
     --# end

@@ -553,6 +553,8 @@ schedule = Call[datetime](
 unschedule = Call[bool]("unschedule(name text)", _VALUE)
 list_schedules = Call[list[Schedule]]("list_schedules(queue text)", _many(Schedule))
 run_schedule = Call[int]("run_schedule(name text)", _VALUE)
+pause_schedule = Call[bool]("pause_schedule(name text)", _VALUE)
+resume_schedule = Call[bool]("resume_schedule(name text)", _VALUE)
 redrive = Call[int](
     "redrive(dead_letter_queue text, queue text, qty integer, conditional jsonb, rate float8)",
     _VALUE,

@@ -256,7 +256,7 @@ class Schedule(_Record):
     """A schedule: when it sends its next message, and what became of the last one.
 
     `cron` is as it was given, an interval as text. `errors` is how many attempts have failed since
-    the last message, and `last_error` how.
+    the last message, and `last_error` how. While it is paused, `next_at` is None.
     """
 
     name: str
@@ -269,6 +269,7 @@ class Schedule(_Record):
     last_msg_id: int | None
     errors: int
     last_error: str | None
+    paused_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

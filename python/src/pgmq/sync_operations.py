@@ -1063,6 +1063,20 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         """Send the message of a schedule now, beside those that are due, and return its id."""
         return self._run(statements.run_schedule(name), conn)
 
+    def pause_schedule(self, name: str, conn: C | None = None) -> bool:
+        """Have a schedule send nothing until it is resumed; False if it was paused before.
+
+        Declaring it again keeps the pause. `list_schedules` shows it in `paused_at`.
+        """
+        return self._run(statements.pause_schedule(name), conn)
+
+    def resume_schedule(self, name: str, conn: C | None = None) -> bool:
+        """End the pause of a schedule; False if it was not paused.
+
+        What was due during the pause counts as missed: the last is sent, or with `catch_up` all.
+        """
+        return self._run(statements.resume_schedule(name), conn)
+
     # FIFO groups
 
     def create_fair_index(self, queue: str, conn: C | None = None) -> None:

@@ -36,7 +36,18 @@ AS $$
             to_char(s.next_at, 'YYYY-MM-DD HH24:MI:SS TZ')
         )
     FROM pgmq.schedule AS s
-    WHERE s.errors > 0
+    WHERE s.errors > 0 AND s.paused_at IS NULL
+    UNION ALL
+    SELECT
+        'info', s.queue_name,
+        format(
+            'schedule "%s" is paused since %s', s.schedule_name,
+            to_char(s.paused_at, 'YYYY-MM-DD HH24:MI:SS TZ')
+        ),
+        format('SELECT pgmq.resume_schedule(%L)', s.schedule_name)
+    FROM pgmq.schedule AS s
+    WHERE s.paused_at IS NOT NULL
 $$;
 COMMENT ON FUNCTION pgmq._doctor_schedules() IS
-'Schedules whose messages are late, by more than a minute or their interval, or cannot be sent.';
+'Schedules whose messages are late, by more than a minute or their interval, or cannot be sent, and
+those that are paused.';

@@ -32,6 +32,7 @@ _COMMANDS = {
     "purge_queue": "purge {}",
     "redrive": "redrive {}",
     "resume": "resume {}",
+    "resume_schedule": "schedule resume {}",
     "seek": "seek {} {} {}",
     "set_vt": "set-vt {} {} --vt {}",
     "unschedule": "schedule remove {}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pgmq.cli._declare import ANY_QUEUES, JSON, action, arg, command, json_text, session_of
-from pgmq.cli._output import CommandError, Table, print_json, say
+from pgmq.cli._output import CommandError, Table, local, print_json, say
 
 if TYPE_CHECKING:
     import argparse
@@ -38,17 +38,23 @@ def schedules(options: Options) -> None:
         texts=4,
     ).show()  # fmt: skip
     for each in found:
+        if each.paused_at:
+            print(f"{each.name} is paused since {local(each.paused_at)}")
         if each.last_error:
             print(f"{each.name} fails: {each.last_error}")
 
 
 def _declare_schedule(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="add|remove|run", required=True)
+    words = "add|remove|run|pause|resume"
+    actions = parser.add_subparsers(dest="action", metavar=words, required=True)
     for name, text, example in (
         ("add", "begin a schedule, or replace the one of that name",
          "schedule add report orders '30 9 * * mon-fri' '{}' --timezone Europe/Berlin"),
         ("remove", "end a schedule", "schedule remove report"),
         ("run", "send the message of a schedule now, too", "schedule run report"),
+        ("pause", "have a schedule send nothing", "schedule pause report"),
+        ("resume", "end a pause; of what was missed the last is sent, or all with --catch-up",
+         "schedule resume report"),
     ):  # fmt: skip
         one = action(actions, name, text, arg("name", metavar="NAME"), JSON, example=example)
         if name != "add":
@@ -67,7 +73,7 @@ def _declare_schedule(parser: argparse.ArgumentParser) -> None:
 
 @command(declare=_declare_schedule)
 def schedule(options: Options) -> None:
-    """Begin, end or run what sends a message again and again.
+    """Begin, end, pause or run what sends a message again and again.
 
     Calls of the queue send what is due; no daemon does. Only the owner of the queue may. "add"
     prints the first time, and "run" the msg_id; "remove" fails when there is none of that name.
@@ -82,6 +88,13 @@ def schedule(options: Options) -> None:
         elif options.action == "run":
             msg_id = session.run_schedule(options.name)
             say(options, msg_id, msg_id=msg_id)
+        elif options.action == "pause":
+            session.pause_schedule(options.name)
+            say(options, f"{options.name}: paused", name=options.name, paused=True)
+        elif options.action == "resume":
+            was = session.resume_schedule(options.name)
+            said = "resumed" if was else "was not paused"
+            say(options, f"{options.name}: {said}", name=options.name, resumed=was)
         else:
             first = session.schedule(
                 options.name, options.queue, options.cron, options.message, options.headers,

@@ -73,6 +73,7 @@ _SCHEDULE = {
     "pgmq_schedule_next_timestamp_seconds": ("gauge", "When it sends next.", "next_at"),
     "pgmq_schedule_last_timestamp_seconds": ("gauge", "When it has sent last.", "last_at"),
     "pgmq_schedule_errors": ("gauge", "Failures since its last message.", "errors"),
+    "pgmq_schedule_paused": ("gauge", "1 if it is paused, and then it has no next time.", "paused"),
 }
 Sample = tuple[list[str], dict[str, Any]]
 
@@ -173,7 +174,7 @@ class Collector(_Collector):
             if each.queue_name in names
         ]
         schedules = [
-            ([each.queue_name, each.name], asdict(each))
+            ([each.queue_name, each.name], asdict(each) | {"paused": each.paused_at is not None})
             for each in session.list_schedules()
             if each.queue_name in names
         ]

@@ -336,6 +336,20 @@ async def run_schedule(database: Database, form: Form) -> str:
     return f"Schedule {name} has sent message {await database.run_schedule(name)}."
 
 
+@action("Pause", "/schedules")
+async def pause_schedule(database: Database, form: Form) -> str:
+    name = form.needed("schedule")
+    await database.pause_schedule(name)
+    return f"Schedule {name} is paused."
+
+
+@action("Resume", "/schedules")
+async def resume_schedule(database: Database, form: Form) -> str:
+    name = form.needed("schedule")
+    was = await database.resume_schedule(name)
+    return f"Schedule {name} goes on." if was else f"Schedule {name} was not paused."
+
+
 @action("End", "/schedules", lambda form: f"End schedule {form.needed('schedule')} for good?")
 async def unschedule(database: Database, form: Form) -> str:
     name = form.needed("schedule")
