@@ -154,6 +154,7 @@ class Proxy:
         self._ends: list[socket.socket] = []
         self._frozen: set[socket.socket] = set()
         self.refuses = False  # whether new connections are frozen, too
+        self.refusals: list[bytes] = []  # what the next transactions get for an answer, and no more
         threading.Thread(target=self._accept, daemon=True).start()
 
     def freeze(self) -> None:
@@ -181,6 +182,10 @@ class Proxy:
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                if self.refusals and data.startswith(b"Q\0\0\0\x0aBEGIN"):
+                    source.sendall(self.refusals.pop())
+                    source.shutdown(socket.SHUT_RDWR)
+                    break
                 if source not in self._frozen:
                     target.sendall(data)
             target.shutdown(socket.SHUT_WR)
@@ -224,3 +229,29 @@ def test_a_worker_stops_although_no_server_answers(proxy: Proxy, db: psycopg.Con
     thread.join(20)
     assert not thread.is_alive()
     assert _left(db) == (9, 1)
+
+
+@pytest.mark.parametrize("options", [{"pooled": True, "listen": False}, {"transactional": True}])
+def test_a_pooler_that_ends_a_connection_when_a_transaction_begins_is_met_again(
+    proxy: Proxy,
+    db: psycopg.Connection,
+    caplog: pytest.LogCaptureFixture,
+    options: dict[str, Any],
+) -> None:
+    """The server's last word, and then PgBouncer's. psycopg has an InternalError for both."""
+    fields = [
+        b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0",
+        b"SFATAL\0VFATAL\0C08P01\0Mserver conn crashed?\0\0",
+    ]
+    refused: list[bool] = []
+
+    def handler(message: Message, *_: Any) -> None:
+        if message.message == 1 and not refused:
+            refused.append(True)
+            answers = (b"E" + (len(each) + 4).to_bytes(4, "big") + each for each in fields)
+            proxy.refusals.append(b"".join(answers))
+
+    Worker(proxy.dsn, "jobs", handler, **options).run(until_empty=True)
+    assert not proxy.refusals
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert _left(db) == (0, 0)

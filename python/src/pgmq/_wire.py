@@ -145,7 +145,9 @@ def is_passing(error: psycopg.Error, served: bool = False) -> bool:
     state = error.sqlstate
     if state is None:
         refused = not served and _REFUSED.search(str(error))
-        return not refused and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        # psycopg's InternalError: the last word of the server and that of a pooler answered BEGIN.
+        broken = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
+        return not refused and isinstance(error, broken)
     if state == "08P01" and "statement pooling" in str(error):
         return False  # PgBouncer's code for everything, but this is its mode
     return (

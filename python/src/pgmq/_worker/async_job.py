@@ -220,7 +220,7 @@ class AsyncJob:
                         cursor = await connection.execute("SELECT now()::text")
                         [(began,)] = await cursor.fetchall()
                         break
-                    except psycopg.OperationalError as error:
+                    except (psycopg.OperationalError, psycopg.InternalError) as error:
                         if connection is not None:
                             await connection.close()
                         stack.pop_all()

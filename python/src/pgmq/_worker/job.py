@@ -217,7 +217,7 @@ class Job:
                         cursor = connection.execute("SELECT now()::text")
                         [(began,)] = cursor.fetchall()
                         break
-                    except psycopg.OperationalError as error:
+                    except (psycopg.OperationalError, psycopg.InternalError) as error:
                         if connection is not None:
                             connection.close()
                         stack.pop_all()
