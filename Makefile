@@ -19,9 +19,9 @@ BIN := .venv/bin
 SQL_LINTED := extension tests/regress/sql
 PY_LINTED := python tests
 # More workers than cores, since some tests wait. Work is stolen rather than dealt out, so that a
-# module's fixtures are rarely made twice.
+# module's fixtures are rarely made twice. TESTS='tests/model' is for some of them.
 WORKERS = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() * 3 // 2)')
-PYTEST = -n $(WORKERS) --dist worksteal -q
+PYTEST = -n $(WORKERS) --dist worksteal -q $(TESTS)
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
@@ -159,7 +159,7 @@ all: build
 	@$(BIN)/pip install -qq --disable-pip-version-check --editable 'python[dev]'
 	@touch $@
 
-test: build .venv/.stamp ## Run the tests (PGMQ_DSN=... on a server you name, ARGS=... to pytest)
+test: build .venv/.stamp ## Run the tests (PGMQ_DSN=... on a server you name, TESTS=..., ARGS=... to pytest)
 	@$(BIN)/python -m pytest $(or $(ARGS),$(PYTEST))
 
 test-matrix: build .venv/.stamp ## Run them on each Postgres of VERSIONS (14 15 16 17 18; ARGS=... to pytest)

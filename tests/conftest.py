@@ -67,7 +67,10 @@ postgresql_noproc = factories.postgresql_noproc(
 
 @pytest.fixture(scope="session")
 def template(postgresql_noproc: NoopExecutor) -> str:
-    """The template with the extension, for server.database(name)."""
+    """The template with the extension, for server.database(name).
+
+    A module whose tests begin with the same queues has one of its own: see server.prepared().
+    """
     return postgresql_noproc.template_dbname
 
 

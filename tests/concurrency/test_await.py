@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.prepared import prepared
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,9 +29,11 @@ SLACK = 0.5  # for a busy machine; an await is for 5 seconds
 LISTEN = 'LISTEN "pgmq.q_q.READY"'
 
 
+template = prepared("SELECT pgmq.create('q'), pgmq.enable_wakeups('q')", by="producer")
+
+
 @pytest.fixture
 def producer(db: psycopg.Connection) -> psycopg.Connection:
-    db.execute("SELECT pgmq.create('q'), pgmq.enable_wakeups('q')")
     return db
 
 

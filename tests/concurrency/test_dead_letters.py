@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from support.prepared import prepared
 from support.queries import ids
 from support.waiting import never_wait
 
@@ -59,13 +60,16 @@ def _send(session: psycopg.Connection, count: int) -> None:
     )
 
 
+template = prepared(
+    "SELECT pgmq.create('q'), pgmq.create_fifo_index('q');"
+    "SELECT pgmq.set_policy('q', max_receives => 3, message_ttl => '1 day',"
+    " dead_letter_queue => 'dead')",
+    by="queue",
+)
+
+
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
-    db.execute("SELECT pgmq.create('q'), pgmq.create_fifo_index('q')")
-    db.execute(
-        "SELECT pgmq.set_policy('q', max_receives => 3, message_ttl => '1 day',"
-        " dead_letter_queue => 'dead')"
-    )
     never_wait(db)
     return db
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from support.prepared import prepared
 from support.waiting import Waiting, never_wait
 
 if TYPE_CHECKING:
@@ -39,9 +40,13 @@ def _messages(db: psycopg.Connection) -> dict[str, int]:
     )
 
 
+template = prepared(
+    "SELECT pgmq.create('q'); SELECT pgmq.set_policy('q', dedup_window => '1 hour')", by="queue"
+)
+
+
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
-    db.execute("SELECT pgmq.create('q'); SELECT pgmq.set_policy('q', dedup_window => '1 hour')")
     return db
 
 

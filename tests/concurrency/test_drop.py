@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from conftest import Connect
 
-SECONDS = 3
+SECONDS = 2
 USERS = [
     "SELECT pgmq.send('q', '1')",
     "SELECT pgmq.read('q', 0, 1)",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from support.prepared import prepared
 from support.queries import ADVISORY_LOCKS, ids, one
 from support.waiting import never_wait
 
@@ -45,11 +46,15 @@ def _send(session: psycopg.Connection, groups: Iterable[str], queue: str = "q") 
     )
 
 
-@pytest.fixture(params=["with the index", "without the index"])
-def queue(request: pytest.FixtureRequest, db: psycopg.Connection) -> psycopg.Connection:
-    db.execute("SELECT pgmq.create('q')")
-    if request.param == "with the index":
-        db.execute("SELECT pgmq.create_fifo_index('q')")
+MAKE = {
+    "with the index": "SELECT pgmq.create('q'), pgmq.create_fifo_index('q')",
+    "without the index": "SELECT pgmq.create('q')",
+}
+template = prepared(MAKE, by="queue")
+
+
+@pytest.fixture(params=MAKE)
+def queue(db: psycopg.Connection) -> psycopg.Connection:
     never_wait(db)
     return db
 

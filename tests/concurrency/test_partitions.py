@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from support import queries
+from support.prepared import prepared
 from support.waiting import Waiting, never_wait
 
 if TYPE_CHECKING:
@@ -41,10 +42,12 @@ def _maintain(session: psycopg.Connection) -> list[str]:
     return warnings
 
 
+template = prepared("SELECT pgmq.create_partitioned('q', '10', '30', 2)", by="queue")
+
+
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
     """A queue with room for the msg_ids 1 to 29, whose upkeep is left to the test."""
-    db.execute("SELECT pgmq.create_partitioned('q', '10', '30', 2)")
     db.execute("SELECT setval('pgmq.tend_due_q', pgmq._microseconds(now() + interval '50 s'))")
     never_wait(db)
     return db

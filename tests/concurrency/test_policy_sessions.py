@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from support.prepared import prepared
 from support.waiting import Waiting, never_wait
 
 if TYPE_CHECKING:
@@ -23,10 +24,12 @@ POLICIES = [
 ]
 
 
+template = prepared("SELECT pgmq.create('q'), pgmq.create('a'), pgmq.create('b')", by="other")
+
+
 @pytest.fixture
 def other(db: psycopg.Connection, other: psycopg.Connection) -> psycopg.Connection:
     """Another session, and queues for both."""
-    db.execute("SELECT pgmq.create('q'), pgmq.create('a'), pgmq.create('b')")
     never_wait(db)
     return other
 

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from pgmq import embedded
+from support.prepared import prepared
 from support.push import open_channel, pushed, send
 from support.waiting import never_wait
 
@@ -29,9 +30,11 @@ def _kill(db: psycopg.Connection, session: psycopg.Connection) -> None:
         time.sleep(0.01)
 
 
+template = prepared("SELECT pgmq.create('q'), pgmq.enable_push('q')", by="queue")
+
+
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
-    db.execute("SELECT pgmq.create('q'), pgmq.enable_push('q')")
     never_wait(db)
     return db
 

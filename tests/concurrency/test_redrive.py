@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from support.prepared import prepared
 from support.queries import ids
 from support.waiting import Waiting, never_wait
 
@@ -34,9 +35,11 @@ def _messages(session: psycopg.Connection, queue: str) -> list[Any]:
     return ids(session, f"SELECT message FROM pgmq.q_{queue} ORDER BY msg_id")
 
 
+template = prepared("SELECT pgmq.create('q'), pgmq.create('dead')", by="queues")
+
+
 @pytest.fixture
 def queues(db: psycopg.Connection) -> psycopg.Connection:
-    db.execute("SELECT pgmq.create('q'), pgmq.create('dead')")
     never_wait(db)
     return db
 

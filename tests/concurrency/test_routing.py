@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from support.prepared import prepared
 from support.waiting import never_wait
 
 if TYPE_CHECKING:
@@ -29,11 +30,15 @@ CHANGES = [
 ]
 
 
+template = prepared(
+    "SELECT pgmq.create('q'), pgmq.create('r'), pgmq.create_exchange('e');"
+    "SELECT pgmq.bind('e', 'q', '#'), pgmq.bind_topic('#', 'q'), pgmq.bind('e', 'r', 'x')",
+    by="routed",
+)
+
+
 @pytest.fixture
 def routed(db: psycopg.Connection) -> psycopg.Connection:
-    db.execute("SELECT pgmq.create('q'), pgmq.create('r'), pgmq.create_exchange('e')")
-    db.execute("SELECT pgmq.bind('e', 'q', '#'), pgmq.bind_topic('#', 'q')")
-    db.execute("SELECT pgmq.bind('e', 'r', 'x')")
     never_wait(db)
     return db
 

@@ -9,6 +9,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from support.plans import touched
+from support.prepared import prepared
 from support.queries import ids
 
 if TYPE_CHECKING:
@@ -49,10 +50,13 @@ def _set_window(db: psycopg.Connection, queue: str, window: str | None = "1 hour
     db.execute("SELECT pgmq.set_policy(%s, dedup_window => %s)", (queue, window))
 
 
+template = prepared(
+    "SELECT pgmq.create('q'); SELECT pgmq.set_policy('q', dedup_window => '1 hour')", by="queue"
+)
+
+
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
-    db.execute("SELECT pgmq.create('q')")
-    _set_window(db, "q")
     return db
 
 

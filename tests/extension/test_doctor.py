@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from support import partman
+from support.prepared import prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,27 +40,32 @@ def _wait(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+# The upkeep of p is for the test to ask for.
+LATER = "SELECT setval('pgmq.tend_due_p', pgmq._microseconds(now() + interval '50 s'))"
+# A healthy queue with a bit of everything.
+HEALTHY = f"""
+    SELECT pgmq.create('q'), pgmq.create_unlogged('U');
+    SELECT pgmq.set_policy(
+        'q', max_receives => 5, dead_letter_queue => 'dead', dedup_window => '1 h',
+        max_in_flight => 5
+    );
+    SELECT pgmq.create_fifo_index('q');
+    SELECT pgmq.enable_notify_insert('q'), pgmq.enable_wakeups('q'), pgmq.enable_push('q');
+    SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 1000);
+    SELECT pgmq.archive('q', msg_id) FROM pgmq.read('q', 0, 3);
+    SELECT pgmq.create_partitioned('p', '10', '100', 3);
+    SELECT pgmq.create_partitioned('t', '1 day', null);
+    {LATER};
+    SELECT pgmq.send_batch('p', array_fill('1'::jsonb, ARRAY[30])), pgmq.send('t', '1');
+    SELECT pgmq.archive('p', msg_id) FROM pgmq.read('p', 0, 3);
+"""
+template = prepared(HEALTHY, by="queue")
+
+
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
-    """A healthy queue with a bit of everything, in a database whose server is well."""
-    db.execute(
-        """
-        SELECT pgmq.create('q'), pgmq.create_unlogged('U');
-        SELECT pgmq.set_policy(
-            'q', max_receives => 5, dead_letter_queue => 'dead', dedup_window => '1 h',
-            max_in_flight => 5
-        );
-        SELECT pgmq.create_fifo_index('q');
-        SELECT pgmq.enable_notify_insert('q'), pgmq.enable_wakeups('q'), pgmq.enable_push('q');
-        SELECT pgmq.send_batch('q', array_agg('1'::jsonb)) FROM generate_series(1, 1000);
-        SELECT pgmq.archive('q', msg_id) FROM pgmq.read('q', 0, 3);
-        SELECT pgmq.create_partitioned('p', '10', '100', 3);
-        SELECT pgmq.create_partitioned('t', '1 day', null);
-        SELECT setval('pgmq.tend_due_p', pgmq._microseconds(now() + interval '50 s'));
-        SELECT pgmq.send_batch('p', array_fill('1'::jsonb, ARRAY[30])), pgmq.send('t', '1');
-        SELECT pgmq.archive('p', msg_id) FROM pgmq.read('p', 0, 3);
-        """
-    )
+    """A healthy queue in a database whose server is well."""
+    db.execute(LATER)
     return db
 
 

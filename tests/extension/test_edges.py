@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from support.prepared import prepared
 from support.queries import ids, one
 
 if TYPE_CHECKING:
@@ -17,9 +18,11 @@ READ = "SELECT msg_id FROM pgmq.read('q', 0, %s)"
 NO_OBJECTS = ["null", "1", "true", '"x-pgmq-dead-letter"', "[]", '["x-pgmq-ttl", {"a": 1}]']
 
 
+template = prepared("SELECT pgmq.create('q')", by="queue")
+
+
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
-    db.execute("SELECT pgmq.create('q')")
     return db
 
 
@@ -214,6 +217,7 @@ def _seconds(session: psycopg.Connection, query: str, *arguments: Any) -> float:
     return time.monotonic() - begun
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("call", "groups"),
     [

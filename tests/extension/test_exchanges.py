@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from support.plans import touched
+from support.prepared import prepared
 
 if TYPE_CHECKING:
     from conftest import Connect
@@ -50,9 +51,13 @@ def _publish(db: psycopg.Connection, key: str, message: str = "1") -> int:
     return int(row[0])
 
 
+template = prepared(
+    "SELECT pgmq.create('q'), pgmq.create('r'), pgmq.create_exchange('e')", by="exchange"
+)
+
+
 @pytest.fixture
 def exchange(db: psycopg.Connection) -> psycopg.Connection:
-    db.execute("SELECT pgmq.create('q'), pgmq.create('r'), pgmq.create_exchange('e')")
     return db
 
 

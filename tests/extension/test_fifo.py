@@ -10,18 +10,23 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from support.prepared import prepared
 from support.queries import ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-@pytest.fixture(params=["with the index", "without the index"])
-def queue(request: pytest.FixtureRequest, db: psycopg.Connection) -> psycopg.Connection:
+MAKE = {
+    "with the index": "SELECT pgmq.create('q'), pgmq.create_fifo_index('q')",
+    "without the index": "SELECT pgmq.create('q')",
+}
+template = prepared(MAKE, by="queue")
+
+
+@pytest.fixture(params=MAKE)
+def queue(db: psycopg.Connection) -> psycopg.Connection:
     """A queue with and without the index for groups, on which nothing else depends."""
-    db.execute("SELECT pgmq.create('q')")
-    if request.param == "with the index":
-        db.execute("SELECT pgmq.create_fifo_index('q')")
     return db
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.cases import case
 from support.queries import ids, one
 from support.queues import KINDS, STREAMS
 
@@ -33,16 +34,17 @@ LISTED = """
 """
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_it_has_every_relation_of_a_queue(db: psycopg.Connection, kind: str) -> None:
-    db.execute(KINDS[kind].encode())
-    there = ids(db, THERE)
-    assert ids(db, LISTED) == there
-    assert len(there) >= (4 if kind in STREAMS else 8)
-    assert ids(db, "SELECT finding FROM pgmq.doctor() WHERE finding ~ 'missing'") == []
-    db.execute("SELECT pgmq.drop_queue(%s)", [kind])
-    db.execute("SELECT pgmq.drop_queue(queue_name) FROM pgmq.list_queues()")
-    assert ids(db, THERE) == []
+def test_it_has_every_relation_of_a_queue(db: psycopg.Connection) -> None:
+    for kind, make in KINDS.items():
+        with case(kind):
+            db.execute(make.encode())
+            there = ids(db, THERE)
+            assert ids(db, LISTED) == there
+            assert len(there) >= (4 if kind in STREAMS else 8)
+            assert ids(db, "SELECT finding FROM pgmq.doctor() WHERE finding ~ 'missing'") == []
+            db.execute("SELECT pgmq.drop_queue(%s)", [kind])
+            db.execute("SELECT pgmq.drop_queue(queue_name) FROM pgmq.list_queues()")
+            assert ids(db, THERE) == []
 
 
 def test_it_has_what_a_partitioned_archive_adds(db: psycopg.Connection) -> None:

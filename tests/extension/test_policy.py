@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from support.plans import touched
+from support.prepared import prepared
 from support.queries import ids, one
 
 if TYPE_CHECKING:
@@ -26,9 +27,11 @@ WAYS_TO_READ = [
 ]
 
 
+template = prepared("SELECT pgmq.create('q')", by="queue")
+
+
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
-    db.execute("SELECT pgmq.create('q')")
     return db
 
 

@@ -12,6 +12,7 @@ from psycopg import sql
 from pgmq import _statements as statements
 from support import partman
 from support import server as servers
+from support.prepared import prepared
 from support.queues import LAYOUTS, made
 
 if TYPE_CHECKING:
@@ -79,26 +80,26 @@ OWNING = (
 )
 
 
+# Everything that takes part in sending and reading, and three messages.
+FILL = """;
+    SELECT pgmq.create('dead');
+    SELECT pgmq.set_policy(
+        'q', max_receives => 100, dead_letter_queue => 'dead', message_ttl => '1 h',
+        archive_retention => '1 h', dedup_window => '1 h', max_in_flight => 100
+    );
+    SELECT pgmq.create_fifo_index('q');
+    SELECT pgmq.enable_notify_insert('q');
+    SELECT pgmq.enable_wakeups('q');
+    SELECT pgmq.enable_push('q');
+    SELECT pgmq.create_exchange('x');
+    SELECT pgmq.bind('x', 'q', 'key');
+    SELECT pgmq.send_batch('q', '{1,2,3}');
+"""
+template = prepared({layout: made(layout, "q") + FILL for layout in LAYOUTS}, by="queue")
+
+
 @pytest.fixture(params=LAYOUTS)
-def queue(db: psycopg.Connection, request: pytest.FixtureRequest) -> psycopg.Connection:
-    """A queue with everything that takes part in sending and reading, and three messages."""
-    db.execute(made(request.param, "q").encode())
-    db.execute(
-        """
-        SELECT pgmq.create('dead');
-        SELECT pgmq.set_policy(
-            'q', max_receives => 100, dead_letter_queue => 'dead', message_ttl => '1 h',
-            archive_retention => '1 h', dedup_window => '1 h', max_in_flight => 100
-        );
-        SELECT pgmq.create_fifo_index('q');
-        SELECT pgmq.enable_notify_insert('q');
-        SELECT pgmq.enable_wakeups('q');
-        SELECT pgmq.enable_push('q');
-        SELECT pgmq.create_exchange('x');
-        SELECT pgmq.bind('x', 'q', 'key');
-        SELECT pgmq.send_batch('q', '{1,2,3}');
-        """
-    )
+def queue(db: psycopg.Connection) -> psycopg.Connection:
     return db
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from support.prepared import prepared
 from support.push import open_channel, payloads, pushed, send
 
 if TYPE_CHECKING:
@@ -50,9 +51,11 @@ def _in_flight(session: psycopg.Connection) -> dict[str, int]:
     return dict(rows)
 
 
+template = prepared("SELECT pgmq.create('q'), pgmq.enable_push('q')", by="queue")
+
+
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
-    db.execute("SELECT pgmq.create('q'), pgmq.enable_push('q')")
     return db
 
 

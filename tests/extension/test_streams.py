@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from support.prepared import prepared
 from support.queries import ids, one
 
 if TYPE_CHECKING:
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
 GROUP = "x-pgmq-group"
 
 
+template = prepared(
+    "SELECT pgmq.create_stream('s'), pgmq.create_group('s', 'g', 'earliest')", by="stream"
+)
+
+
 @pytest.fixture
 def stream(db: psycopg.Connection) -> psycopg.Connection:
     """Make the stream s with the group g, which has one lane and reads from the beginning."""
-    db.execute("SELECT pgmq.create_stream('s'), pgmq.create_group('s', 'g', 'earliest')")
     return db
 
 

@@ -8,15 +8,16 @@ from typing import Any
 import psycopg
 import pytest
 
+from support.prepared import prepared
 from support.queries import one
 from support.queues import KINDS, LEASED, STREAMS
 from support.server import ROOT
 
+template = prepared(";".join(KINDS.values()), by="kinds")
+
 
 @pytest.fixture
 def kinds(db: psycopg.Connection) -> psycopg.Connection:
-    for create in KINDS.values():
-        db.execute(create.encode())
     return db
 
 

@@ -74,6 +74,8 @@ class TestServer:
         self.embedded = own
         self.bindir = own.bindir if own else _client()
         self._admin = self.admin()
+        self._stack = contextlib.ExitStack()
+        self._prepared: dict[tuple[str, str], str] = {}
         info = self._admin.info
         self.version = info.server_version
         self.major = self.version // 10000
@@ -138,6 +140,15 @@ class TestServer:
             drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
             self._admin.execute(drop.format(sql.Identifier(dbname)))
 
+    def prepared(self, template: str, script: str) -> str:
+        """Give a template in which a script was run, once for all tests that ask for it."""
+        if (template, script) not in self._prepared:
+            dbname = self._stack.enter_context(self.database(template))
+            with psycopg.connect(self.dsn(dbname), autocommit=True) as session:
+                session.execute(script.encode())
+            self._prepared[template, script] = dbname
+        return self._prepared[template, script]
+
     def make_role(self, options: str) -> str:
         name = f"{PREFIX}_role_{next(_numbers)}"
         self._admin.execute(f"CREATE ROLE {name} {options}".encode())
@@ -148,6 +159,7 @@ class TestServer:
             self._admin.execute(f"DROP ROLE IF EXISTS {', '.join(names)}".encode())
 
     def close(self) -> None:
+        self._stack.close()
         self._admin.close()
 
 
