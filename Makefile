@@ -99,7 +99,7 @@ BEGIN {
 endef
 export EXPAND
 
-.PHONY: help all build test test-matrix suites lint sync bench docs rendered demo demo-stop check-bodies clean
+.PHONY: help all build test test-matrix suites lint sync bench plots docs rendered demo demo-stop check-bodies clean
 
 build: $(PLAIN) $(TLE) $(VERSIONED) build/$(EXTENSION).control ## Write build/pgmq.sql, pgmq.tle.sql and the extension's scripts
 
@@ -199,6 +199,10 @@ demo-stop: .venv/.stamp ## Stop the demo's server and remove it
 
 bench: build .venv/.bench ## Measure beside upstream and other queues (QUICK=1 within 5 minutes, else an hour)
 	@$(BIN)/python tests/benchmark/run.py $(if $(QUICK),--quick) $(ARGS)
+
+plots: .venv/.bench ## Draw the plots of the results in tests/benchmark/results again
+	@for run in tests/benchmark/results/*/results.json; do \
+		$(BIN)/python tests/benchmark/plots.py $$run $${run%/*} || exit; done
 
 clean: ## Remove build/ and caches (not .venv)
 	@rm -rf build .cache
