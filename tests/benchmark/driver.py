@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from benchmark.cases import VARIABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import psycopg
 
@@ -168,6 +168,16 @@ def _command(pid: int) -> bytes:
 def spent_seconds(pids: set[int]) -> float:
     stats = [_stat(pid) for pid in pids]
     return sum(int(s[11]) + int(s[12]) for s in stats if s is not None) / TICK
+
+
+def tree_seconds(roots: Iterable[int]) -> float:
+    """Return what processes and all that descend from them have taken, with those that ended."""
+    found = {int(entry.name): _stat(int(entry.name)) for entry in Path("/proc").glob("[0-9]*")}
+    stats = {pid: stat for pid, stat in found.items() if stat is not None}
+    tree = set(roots)
+    while more := {pid for pid, stat in stats.items() if int(stat[1]) in tree} - tree:
+        tree |= more
+    return sum(sum(map(int, stats[pid][11:15])) for pid in tree if pid in stats) / TICK
 
 
 @dataclass(frozen=True, slots=True)

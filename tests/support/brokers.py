@@ -87,6 +87,12 @@ class RabbitMQ:
             return True
         return False
 
+    @property
+    def pid(self) -> int:
+        """The process that all of the node's descend from."""
+        assert self._node is not None
+        return self._node.pid
+
     def connect(self) -> Any:
         return kombu.Connection(self.url, connect_timeout=5)  # type: ignore[attr-defined,no-untyped-call]
 
@@ -112,14 +118,21 @@ class RabbitMQ:
 
 
 @contextlib.contextmanager
-def redis(folder: Path) -> Iterator[str]:
-    """Run a Redis that keeps nothing on disk; yields its URL."""
+def redis(folder: Path) -> Iterator[tuple[str, int]]:
+    """Run a Redis that writes its log to disk each second; yields its URL, and its process."""
     assert REDIS is not None
     [port] = free_ports(1)
-    settings = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder))
+    settings = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder),
+                "--appendonly", "yes", "--appendfsync", "everysec")  # fmt: skip
     process = subprocess.Popen([REDIS, *settings], stdout=subprocess.DEVNULL)
     try:
-        yield f"redis://127.0.0.1:{port}/0"
+        until(lambda: _listens(port))
+        yield f"redis://127.0.0.1:{port}/0", process.pid
     finally:
         process.kill()
         process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -6,24 +6,15 @@ import os
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from celery import Celery
-from psycopg.conninfo import conninfo_to_dict
 
-
-def _url(dsn: str) -> str:
-    """Say in a URL where the server is; kombu-pgmq does not know of sockets."""
-    given = {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
-    rest = {key: value for key, value in given.items() if key in {"host", "port"}}
-    name = quote(f"{given['dbname']}?{urlencode(rest)}", safe="")
-    return f"postgresql://{given['user']}:{given.get('password', 'x')}@localhost:5432/{name}"
-
+from support.celery_url import celery_url
 
 app = Celery(
     "shop",
     broker_transport="kombu_pgmq.transport:TransportPGMQ",
-    broker_url=_url(os.environ["DATABASE_URL"]),
+    broker_url=celery_url(os.environ["DATABASE_URL"]),
     broker_transport_options={"visibility_timeout": 2},
     task_acks_late=True,
     worker_prefetch_multiplier=1,
