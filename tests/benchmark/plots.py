@@ -10,7 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -63,7 +63,7 @@ def _bar(value: float | None, colour: str, name: str = "") -> Bar:
     return Bar(value, "" if value is None else f"{_short(value)}  {name}".rstrip(), colour)
 
 
-def _bars(axes: Axes, rows: dict[str, Sequence[Bar]], *, log: bool = False) -> None:
+def _bars(axes: Axes, rows: Mapping[str, Sequence[Bar]], *, log: bool = False) -> None:
     """Draw horizontal bars, from top to bottom, with nothing else to be read than their texts."""
     known = [bar.value for bars in rows.values() for bar in bars if bar.value is not None]
     if log:
@@ -139,7 +139,7 @@ def _some_calls(axes: Axes, data: dict[str, Any]) -> None:
 
 def _backlog(axes: Axes, data: dict[str, Any]) -> None:
     def milliseconds(engines: dict[str, Any], name: str) -> float:
-        return median(run["latencies_ms"][0] for run in engines[name]["runs"])
+        return median(float(run["latencies_ms"][0]) for run in engines[name]["runs"])
 
     empty, *others = data
     largest = max(int(title.partition(" ")[0].replace(",", "")) for title in others)
@@ -319,7 +319,7 @@ def draw(data: dict[str, Any], folder: Path) -> list[str]:
             save(figure, f"{name}.svg")
     if all(data.get(name) for name in PANELS):
         figure, grid = plt.subplots(2, 2, figsize=(10.5, 6.2), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)  # type: ignore[union-attr]
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
         for axes, (name, plot) in zip(grid.flat, PANELS.items(), strict=True):
             plot(axes, data[name])
         save(figure, "panels.svg")
