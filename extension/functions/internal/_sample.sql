@@ -25,16 +25,11 @@ DECLARE
     v_a integer[] := '{}'::integer[];
     v_b integer[] := '{}'::integer[];
     v_c integer[] := '{}'::integer[];
+    v_differences double precision;         -- between the numbers of neighbours, in all
+    v_found bigint;             -- rows on the pages
 BEGIN
-    SELECT
-        array_agg(p.keys) AS keys, array_agg(p.pages) AS pages, array_agg(p.before) AS before,
-        sum(p.pages)::bigint AS total
-    INTO v_parts
-    FROM (
-        SELECT p.keys, p.pages, (sum(p.pages) OVER (ORDER BY p.first_key) - p.pages)::bigint AS before
-        FROM pgmq._page_ranges(relation, partition) AS p
-    ) AS p;
-    v_pages := coalesce(v_parts.total, 0);
+    v_parts := pgmq._page_ranges(relation, partition);
+    v_pages := v_parts.total;
     IF v_pages = 0 THEN
         is_whole := true;
         total := 0;
@@ -70,12 +65,14 @@ BEGIN
     END IF;
     FOR v_round IN 1..2 LOOP
         FOR v_part IN
-            SELECT p.keys, array_agg(n.page - p.before) AS pages, min(p.before) AS before
+            SELECT
+                p.keys, p.before, ARRAY(
+                    SELECT n - p.before FROM unnest(v_next) AS n
+                    WHERE n >= p.before AND n < p.before + p.pages
+                ) AS pages
             FROM unnest(v_parts.keys, v_parts.pages, v_parts.before) AS p (keys, pages, before)
-            INNER JOIN unnest(v_next) AS n (page)
-                ON n.page >= p.before AND n.page < p.before + p.pages
-            GROUP BY p.keys
         LOOP
+            CONTINUE WHEN v_part.pages = '{}';
             EXECUTE format(
                 $sql$
                 SELECT
@@ -99,24 +96,43 @@ BEGIN
             USING as_of, v_part.pages, v_part.before, v_page, v_n, v_a, v_b, v_c;
         END LOOP;
         is_whole := cardinality(v_page) = v_pages;
-        EXIT WHEN is_whole OR v_round = 2;
+        -- Each page stands for those that are nearer to it than to others.
+        SELECT
+            coalesce(sum(p.n * p.weight), 0),
+            ARRAY[
+                coalesce(sum(p.a * p.weight), 0), coalesce(sum(p.b * p.weight), 0),
+                coalesce(sum(p.c * p.weight), 0)
+            ],
+            sum(p.n), coalesce(sum(p.difference), 0)
+        INTO total, met, v_found, v_differences
+        FROM (
+            SELECT
+                p.n, p.a, p.b, p.c,
+                (coalesce(lead(p.page) OVER w, 2 * v_pages - 1 - p.page)
+                - coalesce(lag(p.page) OVER w, -1 - p.page))::double precision / 2 AS weight,
+                abs(p.n - lead(p.n) OVER w) + abs(p.a - lead(p.a) OVER w)
+                + abs(p.b - lead(p.b) OVER w) + abs(p.c - lead(p.c) OVER w) AS difference
+            FROM unnest(v_page, v_n, v_a, v_b, v_c) AS p (page, n, a, b, c)
+            WINDOW w AS (ORDER BY p.page)
+        ) AS p;
+        EXIT WHEN is_whole OR v_round = 2
+            OR v_differences < '0.05'::double precision * v_found;
         -- Then some more in between, where neighbours differ above all; and the more, the fewer
         -- rows the first ones had.
         v_next := ARRAY(
             SELECT d.page + (d.until - d.page) * n / (d.more + 1)
             FROM (
                 SELECT
-                    s.page, s.until, s.found, sum(s.difference) OVER () AS differences,
+                    s.page, s.until,
                     least(s.until - s.page - 1, ceil(
-                        least(512, greatest(24, 1500 * v_first / (s.found + 1))) * (
+                        least(512, greatest(24, 1500 * v_first / (v_found + 1))) * (
                             '0.4'::double precision / v_first
-                            + '0.6'::double precision * s.difference
-                            / greatest(sum(s.difference) OVER (), 1)
+                            + '0.6'::double precision * s.difference / greatest(v_differences, 1)
                         )
                     ))::integer AS more
                 FROM (
                     SELECT
-                        p.page, lead(p.page) OVER w AS until, sum(p.n) OVER () AS found,
+                        p.page, lead(p.page) OVER w AS until,
                         abs(p.n - lead(p.n) OVER w) + abs(p.a - lead(p.a) OVER w)
                         + abs(p.b - lead(p.b) OVER w) + abs(p.c - lead(p.c) OVER w) AS difference
                     FROM unnest(v_page, v_n, v_a, v_b, v_c) AS p (page, n, a, b, c)
@@ -125,26 +141,9 @@ BEGIN
                 WHERE s.until > s.page + 1
             ) AS d
             CROSS JOIN generate_series(1, d.more) AS n
-            WHERE d.differences >= '0.05'::double precision * d.found
         );
         EXIT WHEN v_next = '{}'::bigint[];
     END LOOP;
-    -- Each page stands for those that are nearer to it than to others.
-    SELECT
-        coalesce(sum(p.n * p.weight), 0),
-        ARRAY[
-            coalesce(sum(p.a * p.weight), 0), coalesce(sum(p.b * p.weight), 0),
-            coalesce(sum(p.c * p.weight), 0)
-        ]
-    INTO total, met
-    FROM (
-        SELECT
-            p.n, p.a, p.b, p.c,
-            (coalesce(lead(p.page) OVER w, 2 * v_pages - 1 - p.page)
-            - coalesce(lag(p.page) OVER w, -1 - p.page))::double precision / 2 AS weight
-        FROM unnest(v_page, v_n, v_a, v_b, v_c) AS p (page, n, a, b, c)
-        WINDOW w AS (ORDER BY p.page)
-    ) AS p;
 END
 $$;
 COMMENT ON FUNCTION pgmq._sample(regclass, regclass, text[], timestamptz) IS
@@ -155,8 +154,14 @@ at even distances, and then more of them where the number of rows changes. So th
 where rows are spread evenly, at random, or in long runs; it is larger where they are in less than
 one page of a hundred.';
 
-CREATE OR REPLACE FUNCTION pgmq._page_ranges(relation regclass, partition regclass)
-RETURNS TABLE (keys text, pages bigint, first_key bigint)
+CREATE OR REPLACE FUNCTION pgmq._page_ranges(
+    relation regclass,
+    partition regclass,         -- this one alone; null: all
+    OUT keys text[],            -- the condition for the keys of a partition
+    OUT pages bigint[],
+    OUT before bigint[],        -- the pages of the partitions before it
+    OUT total bigint
+)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -164,36 +169,41 @@ DECLARE
     v_block CONSTANT integer := current_setting('block_size')::integer;
 BEGIN
     IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = relation) <> 'p' THEN
-        RETURN QUERY SELECT 'true', pg_relation_size(relation) / v_block, null::bigint;
+        total := pg_relation_size(relation) / v_block;
+        keys := '{true}';
+        pages := ARRAY[total];
+        before := '{0}';
         RETURN;
     END IF;
     -- A role that may read the table may have no right to query a partition. So a partition is
     -- queried by its keys.
-    RETURN QUERY
     SELECT
-        CASE
-            WHEN p.first_key IS NULL THEN pgmq._default_keys(relation)
-            ELSE pgmq._keys_between(
-                pgmq._partition_column(relation::text)::text, p.first_key, p.end_key
-            )
-        END,
-        p.pages, p.first_key
+        array_agg(p.keys), array_agg(p.pages), array_agg(p.before), coalesce(sum(p.pages), 0)
+    INTO keys, pages, before, total
     FROM (
-        SELECT t.*, pg_relation_size(t.partition) / v_block AS pages
+        SELECT
+            CASE
+                WHEN p.first_key IS NULL THEN pgmq._default_keys(relation)
+                ELSE pgmq._keys_between(
+                    pgmq._partition_column(relation::text)::text, p.first_key, p.end_key
+                )
+            END AS keys,
+            p.pages, (sum(p.pages) OVER (ORDER BY p.first_key) - p.pages)::bigint AS before
         FROM (
-            SELECT r.partition, r.first_key, r.end_key FROM pgmq._partitions(relation) AS r
-            UNION ALL
-            SELECT d, null, null FROM pgmq._default_partition(relation) AS d
-        ) AS t
-        WHERE t.partition = coalesce(_page_ranges.partition, t.partition)
-    ) AS p
-    WHERE p.pages > 0;
+            SELECT t.*, pg_relation_size(t.partition) / v_block AS pages
+            FROM (
+                SELECT r.partition, r.first_key, r.end_key FROM pgmq._partitions(relation) AS r
+                UNION ALL
+                SELECT d, null, null FROM pgmq._default_partition(relation) AS d
+            ) AS t
+            WHERE t.partition = coalesce(_page_ranges.partition, t.partition)
+        ) AS p
+        WHERE p.pages > 0
+    ) AS p;
 END
 $$;
 COMMENT ON FUNCTION pgmq._page_ranges(regclass, regclass) IS
-'The partitions of a table that have pages: the condition for their keys, and how many pages.
-
-One row for a table without partitions; a partition that is given alone; null for all.';
+'How many pages a table has, and each of its partitions that have any.';
 
 CREATE OR REPLACE FUNCTION pgmq._default_rows(relation regclass, exact bigint)
 RETURNS bigint
@@ -230,10 +240,12 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN (
+    -- A table without partitions has no partition tree.
+    RETURN pg_stat_get_dead_tuples(relation) + coalesce((
         SELECT sum(pg_stat_get_dead_tuples(t.relid))::bigint
-        FROM pgmq._storage(relation) AS t
-    );
+        FROM pg_partition_tree(relation) AS t
+        WHERE t.relid <> relation
+    ), 0);
 END
 $$;
 COMMENT ON FUNCTION pgmq._dead_rows(regclass) IS
@@ -241,23 +253,14 @@ COMMENT ON FUNCTION pgmq._dead_rows(regclass) IS
 
 CREATE OR REPLACE FUNCTION pgmq._may_measure(relation regclass)
 RETURNS boolean
-LANGUAGE plpgsql STABLE
+LANGUAGE sql STABLE
 AS $$
-BEGIN
-    -- On which pages the messages are, whoever sees their state may see, too. A view that has taken
-    -- the place of a table has no pages. Without a search_path of its own, which would take longer.
-    RETURN (
-        SELECT pg_catalog.has_column_privilege(
-            c.oid,
-            CASE WHEN c.relkind OPERATOR(pg_catalog.=) 'r'::"char"
-                OR c.relkind OPERATOR(pg_catalog.=) 'p'::"char"
-                THEN 'ctid'::text ELSE 'enqueued_at'::text END,
-            'SELECT'::text
-        )
-        FROM pg_catalog.pg_class AS c
-        WHERE c.oid OPERATOR(pg_catalog.=) relation::oid
-    );
-END
+    -- On which pages the messages are (ctid, column -1), whoever sees their state may see, too. A
+    -- view that has taken the place of a table has no pages. One expression, so that it is inlined.
+    SELECT coalesce(
+        pg_catalog.has_column_privilege(relation::oid, '-1'::smallint, 'SELECT'::text),
+        pg_catalog.has_column_privilege(relation::oid, 'enqueued_at'::text, 'SELECT'::text)
+    )
 $$;
 COMMENT ON FUNCTION pgmq._may_measure(regclass) IS
 'Whether the caller may see how many messages a table has, and in which state; null: no such table.';

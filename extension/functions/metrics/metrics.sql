@@ -119,57 +119,70 @@ $$;
 COMMENT ON FUNCTION pgmq._is_dead_row(regclass, pgmq.policy) IS
 'The condition, in SQL, for a visible row q to be dead by a policy; $1 is the time.';
 
-CREATE OR REPLACE FUNCTION pgmq._is_short(relation regclass)
+CREATE OR REPLACE FUNCTION pgmq._is_short(size bigint, kind text)
 RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE
 AS $$
-BEGIN
-    RETURN pg_relation_size(relation) <= 64 * current_setting('block_size')::bigint
-        AND (SELECT c.relkind FROM pg_class AS c WHERE c.oid = relation) = 'r';
-END
+    -- One expression, so that it is inlined.
+    SELECT kind = 'r' AND size <= 64 * current_setting('block_size')::bigint
 $$;
-COMMENT ON FUNCTION pgmq._is_short(regclass) IS
+COMMENT ON FUNCTION pgmq._is_short(bigint, text) IS
 'Whether the messages of a table are counted: it has up to 64 pages, and no partitions.';
 
 CREATE OR REPLACE FUNCTION pgmq._counting(
     queue_name text,
     relation regclass,
-    policy pgmq.policy
+    size bigint,
+    policy pgmq.policy,
+    hidden boolean              -- whether to count hidden messages by their state, too
 )
 RETURNS text
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
+LANGUAGE sql VOLATILE
 AS $$
-BEGIN
-    -- All in one statement: with thousands of queues, the number of statements makes the time.
-    RETURN format(
-        $sql$
-        SELECT
-            %L::text AS queue_name,
-            count(*) AS total,
-            count(*) FILTER (WHERE q.vt > greatest(q.enqueued_at, $1)) AS hidden,
-            count(*) FILTER (
-                WHERE q.vt > greatest(q.enqueued_at, $1) AND q.last_read_at IS NOT NULL
-            ) AS leased,
-            count(*) FILTER (WHERE q.vt <= greatest(q.enqueued_at, $1) AND %s) AS dead,
-            min(q.enqueued_at) AS oldest,
-            max(q.enqueued_at) AS newest,
-            coalesce((SELECT s.last_value FROM %s AS s WHERE s.is_called), 0) AS last_id
-        FROM %s AS q
-        $sql$,
-        queue_name, pgmq._is_dead_row(relation, policy),
-        pg_get_serial_sequence(relation::text, 'msg_id'),
-        -- If the table has no page, neither the table nor its indexes need to be opened.
+    -- One expression, so that it is inlined. One statement for table and sequence, and no column
+    -- more: with thousands of queues, to parse and plan makes the time.
+    SELECT pg_catalog.format(
         CASE
-            WHEN pg_relation_size(relation) > 0 THEN relation::text
-            ELSE '(SELECT (null::pgmq.message_record).* WHERE false)'
+            -- Without pages, neither the table nor its indexes need to be opened.
+            WHEN size = 0 THEN
+                $sql$
+                SELECT
+                    %1$L AS queue_name, 0::bigint AS total, 0::bigint AS visible,
+                    null::timestamptz AS oldest, null::timestamptz AS newest,
+                    CASE WHEN s.is_called THEN s.last_value ELSE 0 END AS last_id
+                    %5$s
+                FROM %2$s AS s
+                $sql$
+            ELSE
+                $sql$
+                SELECT
+                    %1$L AS queue_name, count(*) AS total,
+                    count(*) FILTER (WHERE (q.vt <= $1 OR q.vt <= q.enqueued_at)%4$s) AS visible,
+                    min(q.enqueued_at) AS oldest, max(q.enqueued_at) AS newest,
+                    coalesce((SELECT s.last_value FROM %2$s AS s WHERE s.is_called), 0) AS last_id
+                    %5$s
+                FROM %3$s AS q
+                $sql$
+        END,
+        queue_name,
+        pg_catalog.pg_get_serial_sequence(relation::text, 'msg_id'::text),
+        relation,
+        CASE
+            WHEN (policy).max_receives IS NOT NULL OR (policy).message_ttl IS NOT NULL
+                THEN pg_catalog.format(' AND NOT %s', pgmq._is_dead_row(relation, policy))
+        END,
+        CASE
+            WHEN hidden AND size = 0 THEN ', 0, 0'
+            WHEN hidden THEN
+                $sql$,
+                count(*) FILTER (WHERE q.vt > $1 AND q.vt > q.enqueued_at),
+                count(q.last_read_at) FILTER (WHERE q.vt > $1 AND q.vt > q.enqueued_at)
+                $sql$
         END
-    );
-END
+    )
 $$;
-COMMENT ON FUNCTION pgmq._counting(text, regclass, pgmq.policy) IS
-'The statement that counts the messages of a short table; $1 is the time.';
+COMMENT ON FUNCTION pgmq._counting(text, regclass, bigint, pgmq.policy, boolean) IS
+'The statement that counts the messages of a short table of this size; $1 is the time.';
 
 CREATE OR REPLACE FUNCTION pgmq._lengths(
     queue_name text,
@@ -188,19 +201,22 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $$
 DECLARE
+    v_size CONSTANT bigint := pg_relation_size(relation);
     v_name text;
     v_total bigint;
     v_hidden bigint;
 BEGIN
-    IF NOT pgmq._is_short(relation) THEN
+    IF NOT pgmq._is_short(
+        v_size, (SELECT c.relkind FROM pg_class AS c WHERE c.oid = relation)
+    ) THEN
         SELECT l.* INTO visible, dead, delayed, in_flight, oldest, newest, last_id
         FROM pgmq._estimated_lengths(queue_name, relation, policy) AS l;
         RETURN;
     END IF;
-    EXECUTE pgmq._counting(queue_name, relation, policy)
-    INTO v_name, v_total, v_hidden, in_flight, dead, oldest, newest, last_id
+    EXECUTE pgmq._counting(queue_name, relation, v_size, policy, true)
+    INTO v_name, v_total, visible, oldest, newest, last_id, v_hidden, in_flight
     USING clock_timestamp();
-    visible := v_total - v_hidden - dead;
+    dead := v_total - v_hidden - visible;
     delayed := v_hidden - in_flight;
 END
 $$;
@@ -230,6 +246,8 @@ DECLARE
     v_sample record;
     v_counts_hidden boolean;
     v_counts_visible boolean;
+    v_ready_mark bigint;
+    v_parked_mark bigint;
     -- What was counted: of the visible messages, and of the hidden ones.
     v_ready bigint;
     v_due bigint;
@@ -250,9 +268,20 @@ BEGIN
         ],
         v_as_of
     ) AS s;
-    last_id := coalesce(
-        pgmq._sequence_value(pg_get_serial_sequence(relation::text, 'msg_id')::regclass), 0
-    );
+    EXECUTE format(
+        $sql$
+        SELECT
+            CASE WHEN i.is_called THEN i.last_value ELSE 0 END,
+            CASE WHEN r.is_called THEN r.last_value ELSE -9223372036854775808 END,
+            CASE WHEN p.is_called THEN p.last_value ELSE 0 END
+        FROM %s AS i
+        CROSS JOIN pgmq.%I AS r
+        CROSS JOIN pgmq.%I AS p
+        $sql$,
+        pg_get_serial_sequence(relation::text, 'msg_id'),
+        pgmq._relation_name('ready_mark', queue_name),
+        pgmq._relation_name('parked_mark', queue_name)
+    ) INTO last_id, v_ready_mark, v_parked_mark;
     visible := v_sample.total - v_sample.hidden - v_sample.dead;
     dead := v_sample.dead;
     in_flight := v_sample.leased;
@@ -311,18 +340,8 @@ BEGIN
     ) INTO v_ready, v_due, v_dead, v_hidden, v_leased, oldest, newest
     USING
         v_as_of,
-        coalesce(
-            pgmq._sequence_value(
-                format('pgmq.%I', pgmq._relation_name('ready_mark', queue_name))::regclass
-            ),
-            '-9223372036854775808'::bigint
-        ),
-        to_timestamp(coalesce(
-            pgmq._sequence_value(
-                format('pgmq.%I', pgmq._relation_name('parked_mark', queue_name))::regclass
-            ),
-            0
-        ) / 1e6),
+        v_ready_mark,
+        to_timestamp(v_parked_mark / 1e6),
         CASE WHEN v_counts_visible THEN v_exact + 1 ELSE 1 END,
         CASE
             WHEN NOT v_counts_hidden THEN 0
