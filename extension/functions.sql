@@ -269,3 +269,4 @@
 
 -- what callers of pgmq 1 look for
 \ir functions/internal/_upstream.sql
+\ir functions/internal/_forget.sql

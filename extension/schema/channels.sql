@@ -5,7 +5,7 @@ BEGIN
         CREATE UNLOGGED TABLE pgmq.channel (
             channel text PRIMARY KEY,
             number integer NOT NULL UNIQUE,
-            queue_name text NOT NULL REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
+            queue_name text NOT NULL,
             maximum_messages integer NOT NULL CHECK (maximum_messages > 0),
             vt integer NOT NULL CHECK (vt > 0),
             pid integer NOT NULL,

@@ -3,6 +3,7 @@
 DO $$
 DECLARE
     v_table regclass;
+    v_key record;
 BEGIN
     FOREACH v_table IN ARRAY ARRAY[
         'pgmq.meta', 'pgmq.policy', 'pgmq.partitioning', 'pgmq.topic_bindings', 'pgmq.exchange',
@@ -14,6 +15,15 @@ BEGIN
         EXCEPTION WHEN feature_not_supported OR object_not_in_prerequisite_state THEN
             NULL;       -- not in an extension's script, or the table is not a member
         END;
+    END LOOP;
+    -- Upstream and 2.0.0 had foreign keys between them: see functions/internal/_forget.sql.
+    FOR v_key IN
+        SELECT k.conrelid::regclass AS owner, k.conname
+        FROM pg_constraint AS k
+        WHERE k.confrelid IN ('pgmq.meta'::regclass, 'pgmq.exchange'::regclass)
+            AND k.connamespace = 'pgmq'::regnamespace
+    LOOP
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', v_key.owner, v_key.conname);
     END LOOP;
 END
 $$;

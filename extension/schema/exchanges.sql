@@ -14,9 +14,8 @@ BEGIN
     END IF;
     IF to_regclass('pgmq.binding') IS NULL THEN
         CREATE TABLE pgmq.binding (
-            exchange_name text NOT NULL
-            REFERENCES pgmq.exchange (exchange_name) ON DELETE CASCADE,
-            queue_name text REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
+            exchange_name text NOT NULL,
+            queue_name text,
             channel text CHECK (octet_length(channel) BETWEEN 1 AND 63),
             pattern text NOT NULL CHECK (octet_length(pattern) <= 255),
             kind text NOT NULL CHECK (kind IN ('topic', 'regex', 'direct', 'fanout')),

@@ -2,9 +2,7 @@ DO $$
 BEGIN
     IF to_regclass('pgmq.partitioning') IS NULL THEN
         CREATE TABLE pgmq.partitioning (
-            queue_name text NOT NULL
-            CONSTRAINT partitioning_meta_queue_name_fk
-            REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
+            queue_name text NOT NULL,
             is_archive boolean NOT NULL,
             partition_interval text NOT NULL,
             retention_interval text,        -- null: no partition is dropped

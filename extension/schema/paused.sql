@@ -2,9 +2,7 @@ DO $$
 BEGIN
     IF to_regclass('pgmq.paused') IS NULL THEN
         CREATE TABLE pgmq.paused (
-            queue_name text PRIMARY KEY
-            CONSTRAINT paused_meta_queue_name_fk
-            REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
+            queue_name text PRIMARY KEY,
             reads boolean NOT NULL,
             sends boolean NOT NULL,
             paused_at timestamptz NOT NULL

@@ -2,12 +2,9 @@ DO $$
 BEGIN
     IF to_regclass('pgmq.policy') IS NULL THEN
         CREATE TABLE pgmq.policy (
-            queue_name text PRIMARY KEY
-            CONSTRAINT policy_meta_queue_name_fk
-            REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
+            queue_name text PRIMARY KEY,
             max_receives integer,
-            dead_letter_queue text
-            CONSTRAINT policy_meta_dead_letter_queue_fk REFERENCES pgmq.meta (queue_name),
+            dead_letter_queue text,
             retry_delay interval,
             retry_delay_max interval,
             retry_jitter real NOT NULL,

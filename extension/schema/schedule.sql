@@ -3,9 +3,7 @@ BEGIN
     IF to_regclass('pgmq.schedule') IS NULL THEN
         CREATE TABLE pgmq.schedule (
             schedule_name text PRIMARY KEY,
-            queue_name text NOT NULL
-            CONSTRAINT schedule_meta_queue_name_fk
-            REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
+            queue_name text NOT NULL,
             cron text NOT NULL,             -- as it was given; it may be an interval
             fields text[],                  -- the five fields of cron; null: "every" counts
             every interval CHECK (every >= interval '1 second'),

@@ -2,14 +2,11 @@ DO $$
 BEGIN
     IF to_regclass('pgmq.stream_group') IS NULL THEN
         CREATE TABLE pgmq.stream_group (
-            queue_name text NOT NULL
-            CONSTRAINT stream_group_meta_queue_name_fk
-            REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
+            queue_name text NOT NULL,
             group_name text COLLATE "C" NOT NULL,
             lanes integer NOT NULL,
             max_deliveries integer,         -- null: no limit
-            dead_letter_queue text
-            CONSTRAINT stream_group_meta_dead_letter_queue_fk REFERENCES pgmq.meta (queue_name),
+            dead_letter_queue text,
             keep_unread boolean NOT NULL,
             created_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (queue_name, group_name)
@@ -18,9 +15,7 @@ BEGIN
     END IF;
     IF to_regclass('pgmq.stream_segment') IS NULL THEN
         CREATE TABLE pgmq.stream_segment (
-            queue_name text NOT NULL
-            CONSTRAINT stream_segment_meta_queue_name_fk
-            REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
+            queue_name text NOT NULL,
             first_id bigint NOT NULL,
             began_at timestamptz NOT NULL,
             -- Null until the segment has ended. Then every id up to last_id had been drawn by

@@ -3,9 +3,7 @@ BEGIN
     IF to_regclass('pgmq.topic_bindings') IS NULL THEN
         CREATE TABLE pgmq.topic_bindings (
             pattern text NOT NULL,
-            queue_name text NOT NULL
-            CONSTRAINT topic_bindings_meta_queue_name_fk
-            REFERENCES pgmq.meta (queue_name) ON DELETE CASCADE,
+            queue_name text NOT NULL,
             bound_at timestamptz NOT NULL DEFAULT now(),
             CONSTRAINT topic_bindings_unique_pattern_queue UNIQUE (pattern, queue_name)
         );

@@ -19,6 +19,11 @@ from support.queues import LAYOUTS, made
 if TYPE_CHECKING:
     from conftest import Connect, Roles
 
+FORGET = """
+CREATE TEMP TABLE mine AS SELECT {q}::text AS queue_name, 'e'::text AS exchange_name;
+CREATE TRIGGER t AFTER DELETE ON mine FOR EACH ROW EXECUTE FUNCTION {f}();
+DELETE FROM mine; DROP TABLE mine
+"""
 # What each is called with, the queue's name and its table for {0} and {1}. A trigger is put on a
 # table of the caller's own.
 CALLS = {
@@ -50,6 +55,8 @@ CALLS = {
     ],
     "_is_listed": ["SELECT {f}({q})", "SELECT {f}(null)"],
     "_push_at_commit": ["{t}"],
+    "_forget_queue": [FORGET],
+    "_forget_exchange": [FORGET],
     "_free_slot_at_once": ["{t}"],
 }
 TRIGGER = """
@@ -80,6 +87,7 @@ NAMES = {"mixed case": "My Queue", "long": "l" + 46 * "o"}
 PREPARED = """
 {create}; SELECT pgmq.create('dead'), pgmq.create_fifo_index({q}), pgmq.enable_wakeups({q});
 SELECT pgmq.enable_notify_insert({q}, 1000), pgmq.enable_push({q});
+SELECT pgmq.create_exchange('e'), pgmq.bind('e', {q}, '#');
 SELECT pgmq.set_policy(
     {q}, max_receives => 5, dead_letter_queue => 'dead', message_ttl => '1 d',
     archive_retention => '1 h', dedup_window => '1 h', max_in_flight => 1000,

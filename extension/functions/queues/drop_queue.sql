@@ -11,7 +11,6 @@ DECLARE
         FROM pg_settings AS s
         WHERE s.name = 'deadlock_timeout' OR s.name = 'lock_timeout' AND s.setting <> '0'
     );
-    v_source text;
     v_has_table boolean;
     v_attempts integer := 0;
 BEGIN
@@ -21,26 +20,7 @@ BEGIN
         RAISE NOTICE 'pgmq queue `%` does not exist', queue_name;
         RETURN false;
     END IF;
-
-    SELECT s.queue_name INTO v_source
-    FROM (
-        SELECT p.queue_name FROM pgmq.policy AS p
-        WHERE lower(p.dead_letter_queue) = lower(drop_queue.queue_name)
-        UNION ALL
-        SELECT g.queue_name FROM pgmq.stream_group AS g
-        WHERE lower(g.dead_letter_queue) = lower(drop_queue.queue_name)
-    ) AS s
-    ORDER BY s.queue_name
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'queue "%" takes the dead letters of queue "%"', queue_name, v_source
-            USING ERRCODE = 'dependent_objects_still_exist',
-                HINT = format(
-                    'Drop queue "%1$s", or set its policy, or its group''s, without this'
-                    ' dead_letter_queue, first.',
-                    v_source
-                );
-    END IF;
+    PERFORM pgmq._refuse_source(queue_name);
 
     -- An attempt first waits for the queue's table, holding no other relation; later users of the
     -- table wait behind it. Some of them may hold what is locked next (a partition, a mark, the

@@ -7,6 +7,7 @@ DECLARE
     v_most CONSTANT integer := 32;
 BEGIN
     PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._lock_queue(queue_name);
     PERFORM pgmq._lock_pinned(queue_name);
     INSERT INTO pgmq.pinned (queue_name)
     SELECT m.queue_name FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(pin.queue_name)

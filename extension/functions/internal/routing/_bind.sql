@@ -87,16 +87,17 @@ AS $$
 DECLARE
     v_pattern text := pgmq._check_pattern(pattern, kind);
 BEGIN
-    IF exchange_name IS NULL THEN
+    -- The queue is there, for its lock is held; so is the exchange's, until this has committed.
+    PERFORM pg_catalog.pg_advisory_xact_lock_shared(pgmq._exchange_lock(exchange_name));
+    IF NOT EXISTS (
+        SELECT FROM pgmq.exchange AS e WHERE e.exchange_name = _bind.exchange_name
+    )
+    THEN
         PERFORM pgmq._raise_missing_exchange(exchange_name);
     END IF;
     INSERT INTO pgmq.binding (exchange_name, queue_name, channel, pattern, kind)
     VALUES (_bind.exchange_name, _bind.queue_name, _bind.channel, v_pattern, _bind.kind)
     ON CONFLICT DO NOTHING;
-EXCEPTION
-    -- The queue is there, for its lock is held.
-    WHEN foreign_key_violation THEN
-        PERFORM pgmq._raise_missing_exchange(exchange_name);
 END
 $$;
 COMMENT ON FUNCTION pgmq._bind(text, text, text, text, text) IS 'Bind a queue, whose lock is held, or a channel to an exchange.';
