@@ -6,7 +6,7 @@ EXTENSION := pgmq
 EXTVERSION := $(shell awk -F"'" '/^default_version/ { print $$2 }' $(EXTENSION).control)
 EXTCOMMENT := $(shell awk -F"'" '/^comment/ { print $$2 }' $(EXTENSION).control)
 # The versions that ALTER EXTENSION pgmq UPDATE starts from.
-UPGRADES := 1.13.0 1.13.1
+UPGRADES := 1.13.0 1.13.1 2.0.0
 
 PLAIN := build/$(EXTENSION).sql
 TLE := build/$(EXTENSION).tle.sql

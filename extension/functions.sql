@@ -73,7 +73,7 @@
 \ir functions/internal/_visible.sql
 \ir functions/internal/_upkeep.sql
 \ir functions/internal/_redrive.sql
-\ir functions/internal/_writers.sql
+\ir functions/internal/_writing.sql
 \ir functions/internal/fifo/_fifo_scan.sql
 \ir functions/internal/fifo/_fifo_claim.sql
 \ir functions/internal/fifo/_fifo_upkeep.sql

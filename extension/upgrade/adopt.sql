@@ -124,14 +124,14 @@ $$;
 
 -- Internal functions of 2.0.0 that have other names or arguments now.
 DROP FUNCTION IF EXISTS pgmq._push(text), pgmq._lease_to_push(text, integer);
-DROP FUNCTION IF EXISTS pgmq._close(text), pgmq._close_dead(text);
+DROP FUNCTION IF EXISTS pgmq._close(text), pgmq._close_dead(text), pgmq._writers(regclass);
 DROP FUNCTION IF EXISTS pgmq._render(text, text, pgmq.policy), pgmq._has_fifo_index(text, text);
+DROP FUNCTION IF EXISTS pgmq._create(text, boolean, text, text, integer);
 DROP FUNCTION IF EXISTS pgmq._partition(text, boolean, text, text, integer);
 DROP FUNCTION IF EXISTS pgmq._add_mark(text, text), pgmq._dead_letter_queue(text, text);
-DROP FUNCTION IF EXISTS pgmq._add_index(text, text), pgmq._choose(text, integer, jsonb);
+DROP FUNCTION IF EXISTS pgmq._add_index(text, text), pgmq._estimated_rows(regclass);
 DROP FUNCTION IF EXISTS pgmq._missing(text, text), pgmq._meet(text, boolean);
-DROP FUNCTION IF EXISTS pgmq._move(text, bigint[], text, boolean);
-DROP FUNCTION IF EXISTS pgmq._redrive(text, text, bigint);
+DROP FUNCTION IF EXISTS pgmq._move(text, bigint[], text, boolean), pgmq._planned_rows(text);
 
 -- 2.0.0 stored patterns of exchanges with more wildcards than they need.
 INSERT INTO pgmq.binding (exchange_name, queue_name, channel, pattern, kind, bound_at)

@@ -1,9 +1,9 @@
--- Over upstream's queues in use: lock all that is locked later now, everything or nothing. To wait
--- for one table while holding another could be a deadlock with a client that uses both in a
--- transaction. So an attempt gives up well before such a client would be told of a deadlock, and in
--- between all clients go on. But a consumer in read_with_poll() holds a table as long as it waits,
--- and others come meanwhile: the next attempt locks such a table first and waits for it longer, and
--- new clients queue behind.
+-- Over queues in use, upstream's or of 2.0.0: lock all that is locked later now, everything or
+-- nothing. To wait for one table while holding another could be a deadlock with a client that uses
+-- both in a transaction. So an attempt gives up well before such a client would be told of a
+-- deadlock, and in between all clients go on. But a consumer in read_with_poll() holds a table as
+-- long as it waits, and others come meanwhile: the next attempt locks such a table first and waits
+-- for it longer, and new clients queue behind.
 DO $$
 DECLARE
     v_wanted CONSTANT text := current_setting('lock_timeout');
@@ -46,7 +46,7 @@ BEGIN
 
     -- How many locks each queue takes, for what is locked and created. In an extension's script its
     -- functions count as well: they enter and leave the extension.
-    v_each := CASE WHEN v_is_2_0_0 THEN 48 ELSE 12 END + CASE WHEN EXISTS (
+    v_each := CASE WHEN v_is_2_0_0 THEN 54 ELSE 12 END + CASE WHEN EXISTS (
         SELECT FROM pg_extension AS e WHERE e.extname = 'pgmq'
     ) THEN 40 ELSE 0 END;
     SELECT count(*) INTO v_queues FROM pgmq.meta;
@@ -61,10 +61,6 @@ BEGIN
                         * current_setting('max_locks_per_transaction')::bigint / v_room)
                 );
     END IF;
-    IF v_is_2_0_0 THEN
-        RETURN;
-    END IF;
-
     -- INFO, because nobody sees the notices of an extension's script.
     FOR v_queue IN
         SELECT m.queue_name, (sum(pg_relation_size(l.leaf)) / 1000000)::bigint AS size
@@ -94,7 +90,10 @@ BEGIN
         CROSS JOIN (VALUES ('q'), ('a')) AS k (kind)
         UNION ALL
         SELECT to_regclass(format('pgmq.%I', t.name))
-        FROM unnest(ARRAY['meta', 'topic_bindings', 'notify_insert_throttle']) AS t (name)
+        FROM unnest(ARRAY[
+            'meta', 'topic_bindings', 'notify_insert_throttle', 'policy', 'partitioning', 'tending',
+            'exchange', 'binding', 'channel', 'channel_slot'
+        ]) AS t (name)
     );
     -- The attempts go on for some minutes. Every fifth one is longer, for queues with very many
     -- clients.

@@ -11,6 +11,7 @@ from psycopg import errors
 
 from support.queries import one
 from support.server import BUILD
+from upgrade import older
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,17 +86,20 @@ def test_nothing_that_looks_at_all_queues_runs_out_of_locks(
         assert one(db, "SELECT count(*) FROM pgmq.list_queues()") == 0
 
 
+@pytest.mark.parametrize(("version", "locks"), [("1.13", 720), ("2.0.0", 3240)])
 def test_an_upgrade_says_beforehand_how_many_locks_it_takes(
-    new_server: Callable[..., embedded.Server], upstream_sql: str
+    version: str, locks: int, new_server: Callable[..., embedded.Server], upstream_sql: str
 ) -> None:
     settings = {"max_connections": "12", "max_prepared_transactions": "0"}
     server = new_server(max_locks_per_transaction="10", **settings)
     text = (BUILD / "pgmq.sql").read_bytes()
     with psycopg.connect(server.dsn(), autocommit=True) as db:
-        db.execute(upstream_sql.encode())
+        db.execute((older.sql_of_2() if version == "2.0.0" else upstream_sql).encode())
         for number in range(60):
             db.execute("SELECT pgmq.create(%s)", [f"q{number}"])
-        with pytest.raises(errors.ConfigurationLimitExceeded, match="takes about 720") as raised:
+        with pytest.raises(
+            errors.ConfigurationLimitExceeded, match=f"60 queues here takes about {locks}"
+        ) as raised:
             db.execute(text)
         found = re.search(r"max_locks_per_transaction = (\d+)", str(raised.value.diag.message_hint))
         assert found

@@ -40,7 +40,7 @@ def test_the_files_are_copied_and_removed(pg_config: Path, tmp_path: Path) -> No
     folder = root / "usr" / "share" / "pg" / "extension"
     scripts = {path.name for path in BUILD.glob("pgmq--*.sql")}
     assert {path.name for path in folder.iterdir()} == scripts | {"pgmq.control"}
-    assert len(scripts) == 3
+    assert len(scripts) == 4
     for path in folder.iterdir():
         assert path.read_bytes() == (BUILD / path.name).read_bytes()
         assert path.stat().st_mode & 0o777 == 0o644

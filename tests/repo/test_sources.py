@@ -121,7 +121,7 @@ def test_the_scripts_are_the_plain_file_behind_the_guard() -> None:
     scripts = {path.name: path.read_text() for path in BUILD.glob("pgmq--*.sql")}
     assert guard.startswith("\\echo ")
     assert guard.endswith("\\quit\n")
-    for start in ("", "--1.13.0", "--1.13.1"):
+    for start in ("", "--1.13.0", "--1.13.1", "--2.0.0"):
         assert scripts[f"pgmq{start}--{version}.sql"] == guard + plain
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
@@ -79,6 +80,9 @@ def made(kind: str, queue: str) -> str:
 
 
 KINDS = {kind: made(kind, kind) for kind in _CALLS}
+# What is newer than 2.0.0.
+_NEWER = re.compile("fair_index|_per_group|rate_limit|priorities|schedule|stream|dedup_scope")
+OF_2 = [kind for kind, make in KINDS.items() if not _NEWER.search(make)]
 # Of a stream, groups read batches; of all others, single messages are leased.
 STREAMS = [kind for kind, make in KINDS.items() if "create_stream" in make]
 LEASED = [kind for kind in KINDS if kind not in STREAMS]
@@ -97,35 +101,50 @@ FILL = """
     );
     SELECT pgmq.set_policy('fleeting', dedup_window => '1 hour');
     SELECT pgmq.create_exchange('e'), pgmq.bind('e', 'plain', 'a.#');
-    SELECT pgmq.bind('e', 'stream', 'a.#'), pgmq.bind_topic('*.b', 'stream');
     SELECT pgmq.bind_channel('e', 'c', '#'), pgmq.bind_topic('a.*', 'Mixed "Case" %I');
-    -- 1 is archived, 2 leased, 3 back, 4 was never read, 5 is delayed. (Of streams, see fill.)
-    SELECT pgmq.send_batch(queue_name, '{1,2,3,4}', ARRAY[a, b, a, a])
-    FROM pgmq.list_queues(),
-        (VALUES ('{"x-pgmq-group": "a"}'::jsonb, '{"x-pgmq-group": "b"}'::jsonb)) AS g (a, b)
-    WHERE queue_name !~* 'dead';
-    SELECT pgmq.send(queue_name, '5', 3600) FROM pgmq.list_queues()
-    WHERE queue_name !~* 'dead|\\mstream';
-    SELECT pgmq.archive(queue_name, 1::bigint), pgmq.read(queue_name, 3600, 1)
-    FROM pgmq.list_queues() WHERE queue_name !~* 'dead|\\mstream';
-    SELECT pgmq.read(queue_name, 0, 1)
-    FROM pgmq.list_queues() WHERE queue_name !~* 'dead|\\mstream';
-    SELECT pgmq.send_once('work', '6', 'key'), pgmq.send_once('fleeting', '6', 'key');
 """
+KEYS = "SELECT pgmq.send_once('work', '6', 'key'), pgmq.send_once('fleeting', '6', 'key')"
+FILL_STREAMS = "SELECT pgmq.bind('e', 'stream', 'a.#'), pgmq.bind_topic('*.b', 'stream')"
+# 1 is archived, 2 leased, 3 back, 4 was never read, 5 is delayed. (Of streams, see _fill_stream.)
+BATCH = """
+    SELECT pgmq.send_batch(queue_name, '{1,2,3,4}', ARRAY[a, b, a, a])
+    FROM unnest(%s::text[]) AS n (queue_name),
+        (VALUES ('{"x-pgmq-group": "a"}'::jsonb, '{"x-pgmq-group": "b"}'::jsonb)) AS g (a, b)
+"""
+USE = (
+    "SELECT pgmq.send(queue_name, '5', 3600) FROM unnest(%s::text[]) AS n (queue_name)",
+    """
+    SELECT pgmq.archive(queue_name, 1::bigint), pgmq.read(queue_name, 3600, 1)
+    FROM unnest(%s::text[]) AS n (queue_name)
+    """,
+    "SELECT pgmq.read(queue_name, 0, 1) FROM unnest(%s::text[]) AS n (queue_name)",
+)
 
 
 def fill(session: psycopg.Connection) -> None:
     """Make a queue of every kind, and use it."""
-    for make in KINDS.values():
-        session.execute(make.encode())
+    fill_of_2(session)
+    fill_newer(session)
+
+
+def fill_of_2(session: psycopg.Connection) -> None:
+    """Make and use what 2.0.0 has, too."""
+    for kind in OF_2:
+        session.execute(KINDS[kind].encode())
     session.execute(FILL.encode())
+    _use(session, [*OF_2, "work", "fleeting"])
+    session.execute(KEYS)
+
+
+def fill_newer(session: psycopg.Connection) -> None:
+    """Make and use what 2.0.0 has not."""
+    newer = [kind for kind in KINDS if kind not in OF_2]
+    for kind in newer:
+        session.execute(KINDS[kind].encode())
+    session.execute(FILL_STREAMS)
+    _use(session, [kind for kind in newer if kind not in STREAMS])
     for stream in STREAMS:
-        # 1 and 2 are committed, 3 and 4 leased: 2 is of another key, and perhaps of another lane.
-        while batch := _fetch(session, stream):
-            for row in batch:
-                if row[2] <= 2:
-                    assert one(session, "SELECT pgmq.commit(%s, 'g', %s, %s, %s)", stream, *row)
-        session.execute("SELECT pgmq.send(%s, '5')", [stream])
+        _fill_stream(session, stream)
     session.execute("SELECT pgmq.create('paused'), pgmq.send('paused', '1')")
     session.execute("SELECT pgmq.pause('paused', sends => true)")
     # The marks are moved as far as they may be.
@@ -133,6 +152,21 @@ def fill(session: psycopg.Connection) -> None:
         if queue != "work":  # whose dead letter waits for a read
             session.execute("SELECT pgmq.maintain(%s)", [queue])
     assert one(session, "SELECT last_value FROM pgmq.ready_mark_plain") == 4
+
+
+def _use(session: psycopg.Connection, names: list[str]) -> None:
+    for query in (BATCH, *USE):
+        session.execute(query.encode(), [names])
+
+
+def _fill_stream(session: psycopg.Connection, stream: str) -> None:
+    """1 and 2 are committed, 3 and 4 leased: 2 is of another key, and perhaps of another lane."""
+    session.execute(BATCH.encode(), [[stream]])
+    while batch := _fetch(session, stream):
+        for row in batch:
+            if row[2] <= 2:
+                assert one(session, "SELECT pgmq.commit(%s, 'g', %s, %s, %s)", stream, *row)
+    session.execute("SELECT pgmq.send(%s, '5')", [stream])
 
 
 def _fetch(session: psycopg.Connection, stream: str, qty: int = 9) -> list[tuple[int, int, int]]:

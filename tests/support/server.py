@@ -322,7 +322,11 @@ def _sweep() -> None:
     """Stop what a killed test run has left behind."""
     for folder in (*_MEMORY.glob(f"{_FOLDER}*-*"), *_DISK.glob(f"{_FOLDER}*-*")):
         pid = folder.name.removeprefix(_FOLDER).partition("-")[0]
-        if pid.isdigit() and folder.stat().st_uid == os.geteuid() and not _alive(int(pid)):
+        if not pid.isdigit() or _alive(int(pid)):
+            continue
+        with contextlib.suppress(FileNotFoundError):  # another run sweeps, too
+            if folder.stat().st_uid != os.geteuid():
+                continue
             with contextlib.suppress(embedded.EmbeddedError):
                 stale = embedded.find(folder)
                 if stale:

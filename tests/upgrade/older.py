@@ -1,7 +1,9 @@
-"""Upstream 1.13, as extension and as plain SQL."""
+"""Older versions: upstream's 1.13 and 2.0.0, each as extension and as plain SQL."""
 
 from __future__ import annotations
 
+import lzma
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,18 +16,26 @@ if TYPE_CHECKING:
     from support.server import TestServer
 
 VERSIONS = ["1.13.0", "1.13.1", "plain SQL"]
+OF_2 = ["2.0.0", "2.0.0, plain SQL"]
+# Kept here, since not every copy of this repository has the history that it could be built of.
+_FILE_OF_2 = Path(__file__).with_name("pgmq-2.0.0.sql.xz")
 
 
 def install(
     server: TestServer, session: psycopg.Connection, upstream_sql: str, version: str
 ) -> str:
     """Install a version of it, and return what brings it to today's."""
-    if version == "plain SQL":
-        session.execute(upstream_sql.encode())
+    text = sql_of_2() if version in OF_2 else upstream_sql
+    if version.endswith("plain SQL"):
+        session.execute(text.encode())
         return (BUILD / "pgmq.sql").read_text()
     if server.embedded is None:
-        pytest.skip("needs the embedded server, to put upstream's extension into it")
+        pytest.skip("needs the embedded server, to put an older extension into it")
     # 1.13.1 differs from 1.13.0 in the body of the notify trigger only.
-    (server.embedded.extension_dir / f"pgmq--{version}.sql").write_text(upstream_sql)
+    (server.embedded.extension_dir / f"pgmq--{version}.sql").write_text(text)
     session.execute(f"CREATE EXTENSION pgmq VERSION '{version}'")
     return "ALTER EXTENSION pgmq UPDATE"
+
+
+def sql_of_2() -> str:
+    return lzma.decompress(_FILE_OF_2.read_bytes()).decode()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
-import re
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from support.server import BUILD
-from upgrade import older
+from upgrade import older, schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,16 +41,6 @@ NEW = """
     SELECT pgmq.enable_wakeups('Mixed Case'), pgmq.enable_push('pushed');
     SELECT pgmq.create_exchange('e'), pgmq.bind('e', 'plain', 'a.#');
 """
-# A dump leaves out the members of an extension: now it sees them.
-RELEASE = """
-    SET allow_system_table_mods = on;
-    DELETE FROM pg_depend
-    WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND refobjid = (
-        SELECT oid FROM pg_extension WHERE extname = 'pgmq'
-    );
-    DELETE FROM pg_init_privs;
-    DELETE FROM pg_extension WHERE extname = 'pgmq';
-"""
 
 
 @contextlib.contextmanager
@@ -73,31 +61,13 @@ def _fill(session: psycopg.Connection) -> None:
         session.execute(PARTITIONED)
 
 
-def _schema(server: TestServer, session: psycopg.Connection) -> str:
-    session.execute(RELEASE)
-    dump = server.dump(session.info.dbname, "--schema-only", "--exclude-schema=partman")
-    # pg_partman marks the columns of what it makes with a number.
-    dump = re.sub(r"^.* SET \(pg_attver=\d+\);\n", "", dump, flags=re.MULTILINE)
-    # A dump of an upgraded extension lacks the grants on ctid: maintain() gives them again.
-    on_ctid = re.compile(r"^-- Name: COLUMN .*[.]ctid; .*\n--\n\nGRANT .*\n\n\n--\n", re.MULTILINE)
-    dump = on_ctid.sub("", dump)
-    # The grants on one object come in the order in which they were made.
-    grants = re.compile(r"(?:^GRANT .*\n){2,}", re.MULTILINE)
-    return grants.sub(lambda run: "".join(sorted(run[0].splitlines(keepends=True))), dump)
-
-
-def _equal(schema: str, fresh: str) -> None:
-    differences = "\n".join(difflib.unified_diff(fresh.splitlines(), schema.splitlines(), n=1))
-    assert not differences, differences
-
-
 @pytest.fixture(scope="module")
 def fresh(server: TestServer) -> Iterator[str]:
     with _database(server) as session:
         session.execute((BUILD / "pgmq.sql").read_bytes())
         _fill(session)
         session.execute(NEW)
-        yield _schema(server, session)
+        yield schemas.schema_of(server, session)
 
 
 @pytest.mark.parametrize("version", [*older.VERSIONS, "extension", "file"])
@@ -119,12 +89,12 @@ def test_the_schema_is_that_of_a_new_database_and_restored_as_such(
             session.execute(upgrade.encode())
         session.execute(NEW)
         dump = server.dump(session.info.dbname)
-        _equal(_schema(server, session), fresh)
+        schemas.equal(schemas.schema_of(server, session), fresh)
     with server.database() as dbname:
         done = server.run_psql(dbname, "-v", "ON_ERROR_STOP=1", stdin=dump)
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(dbname), autocommit=True) as copy:
-            _equal(_schema(server, copy), fresh)
+            schemas.equal(schemas.schema_of(server, copy), fresh)
             copy.execute("SELECT pgmq.maintain()")
             unseen = """
                 SELECT m.queue_name

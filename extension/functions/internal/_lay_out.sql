@@ -84,7 +84,12 @@ BEGIN
     LOOP
         EXECUTE format('GRANT SELECT (ctid) ON %s TO %s', v_queue, v_role::regrole);
     END LOOP;
-    IF NOT has_sequence_privilege('pg_monitor', v_ids, 'SELECT') THEN
+    -- In words of its own also where everybody may: which came first must make no difference.
+    IF NOT EXISTS (
+        SELECT FROM pg_class AS c
+        CROSS JOIN aclexplode(c.relacl) AS a
+        WHERE c.oid = v_ids::regclass AND a.grantee = 'pg_monitor'::regrole
+    ) THEN
         EXECUTE format('GRANT SELECT ON SEQUENCE %s TO pg_monitor', v_ids);
     END IF;
 END

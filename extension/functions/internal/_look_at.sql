@@ -63,7 +63,7 @@ BEGIN
         END IF;
     END IF;
 
-    v_writers := (SELECT w.writers FROM pgmq._writers(queue) AS w);
+    v_writers := (SELECT w.writers FROM pgmq._writing(queue) AS w);
     v_took := pgmq._microseconds(clock_timestamp()) - v_now;
     busy := v_writers <> '{}';
     IF v_next_id IS NULL OR NOT busy AND v_took < v_pause / 20 THEN

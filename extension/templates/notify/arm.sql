@@ -72,7 +72,7 @@ BEGIN
     --# end
     --# end
     --# end
-    IF NOT v_sure OR (pgmq._writers('pgmq.q_$queue')).writers <> '{}' THEN
+    IF NOT v_sure OR (pgmq._writing('pgmq.q_$queue')).writers <> '{}' THEN
         v_next := least(v_next, clock_timestamp() + v_soon);
     END IF;
     RETURN least(v_until, v_next);

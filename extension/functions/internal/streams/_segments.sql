@@ -77,7 +77,7 @@ DECLARE
 BEGIN
     -- While others may draw ids, a lower one could be set. Who has written keeps others waiting
     -- behind this lock: so it is not even asked for while a transaction stays open.
-    IF (pgmq._writers(queue)).writers <> '{}' THEN
+    IF (pgmq._writing(queue)).writers <> '{}' THEN
         PERFORM pg_sleep(0.005);
         IF (pgmq._open_writer(queue, '50 milliseconds')).holder IS NOT NULL THEN
             RETURN false;

@@ -54,7 +54,7 @@ BEGIN
         END IF;
     END IF;
 
-    SELECT w.writers, w.locks INTO v_writers, v_locks FROM pgmq._writers(stream) AS w;
+    SELECT w.writers, w.locks INTO v_writers, v_locks FROM pgmq._writing(stream) AS w;
     IF v_writers = '{}' THEN
         -- This is recorded now and then: so what has been sent before is not held back by a
         -- transaction that writes later, and stays open.
@@ -94,7 +94,7 @@ BEGIN
     THEN
         FOR attempt IN 1..10 LOOP
             PERFORM pg_sleep(0.001);
-            IF NOT v_writers && (SELECT w.writers FROM pgmq._writers(stream) AS w) THEN
+            IF NOT v_writers && (SELECT w.writers FROM pgmq._writing(stream) AS w) THEN
                 RETURN v_next_id;
             END IF;
         END LOOP;

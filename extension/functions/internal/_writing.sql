@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION pgmq._writers(
+CREATE OR REPLACE FUNCTION pgmq._writing(
     queue regclass,
     OUT writers integer[],
     OUT locks integer
@@ -25,7 +25,7 @@ BEGIN
     FROM pg_locks AS l;
 END
 $$;
-COMMENT ON FUNCTION pgmq._writers(regclass) IS
+COMMENT ON FUNCTION pgmq._writing(regclass) IS
 'Hashes of the transactions of others that have written to this table, or are writing, and not ended.
 
 To write is to insert, update or delete. Also how many locks there are on the server.';

@@ -1,0 +1,79 @@
+"""Over 2.0.0 with queues of every kind in use."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from support import queues
+from support.server import BUILD
+from upgrade import older, schemas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.server import TestServer
+
+
+@pytest.mark.parametrize("version", older.OF_2)
+def test_every_queue_goes_on_and_its_dump_too(version: str, server: TestServer) -> None:
+    with _installed(server, version) as (session, upgrade):
+        queues.fill_of_2(session)
+        before = _messages(session)
+        session.execute(upgrade.encode())
+        assert _messages(session) == before
+        queues.fill_newer(session)
+        dump = server.dump(session.info.dbname)
+        queues.works(session)
+    with server.database() as restored:
+        done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
+        assert done.returncode == 0, done.stdout
+        with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
+            queues.works(copy)
+
+
+def test_the_schema_of_every_queue_is_that_of_a_new_database(server: TestServer) -> None:
+    with _database(server) as session:
+        session.execute((BUILD / "pgmq.sql").read_bytes())
+        _make(session)
+        fresh = schemas.schema_of(server, session)
+    for version in older.OF_2:
+        with _installed(server, version) as (session, upgrade):
+            _make(session)
+            session.execute(upgrade.encode())
+            dump = server.dump(session.info.dbname)
+            schemas.equal(schemas.schema_of(server, session), fresh)
+        with _database(server) as copy:
+            done = server.run_psql(copy.info.dbname, "-v", "ON_ERROR_STOP=1", stdin=dump)
+            assert done.returncode == 0, done.stdout
+            schemas.equal(schemas.schema_of(server, copy), fresh)
+
+
+@contextlib.contextmanager
+def _database(server: TestServer) -> Iterator[psycopg.Connection]:
+    with (
+        server.database() as dbname,
+        psycopg.connect(server.dsn(dbname), autocommit=True) as session,
+    ):
+        yield session
+
+
+@contextlib.contextmanager
+def _installed(server: TestServer, version: str) -> Iterator[tuple[psycopg.Connection, str]]:
+    """A database with this version in it, and what brings it to today's."""
+    with _database(server) as session:
+        yield session, older.install(server, session, "", version)
+
+
+def _make(session: psycopg.Connection) -> None:
+    for kind in queues.OF_2:
+        session.execute(queues.KINDS[kind].encode())
+
+
+def _messages(session: psycopg.Connection) -> dict[str, object]:
+    found = queues.contents(session)
+    return {name: rows for name, rows in found.items() if re.match('pgmq."?([qa]|dedup)_', name)}
