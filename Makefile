@@ -99,7 +99,7 @@ BEGIN {
 endef
 export EXPAND
 
-.PHONY: help all build test test-matrix suites lint sync bench plots docs rendered demo demo-stop check-bodies clean
+.PHONY: help all build test test-matrix suites lint lint-sql lint-python sync bench plots docs rendered demo demo-stop clean
 
 build: $(PLAIN) $(TLE) $(VERSIONED) build/$(EXTENSION).control ## Write build/pgmq.sql, pgmq.tle.sql and the extension's scripts
 
@@ -168,14 +168,18 @@ test-matrix: build .venv/.stamp ## Run them on each Postgres of VERSIONS (14 15 
 suites: build .venv/.stamp ## Run the tests of other projects that use pgmq (SUITES='pgmq-py=DIRECTORY', ARGS)
 	@$(BIN)/python python/tools/suites.py $(SUITES) $(ARGS)
 
-lint: build .venv/.stamp ## Check the SQL and Python sources
+lint: lint-sql lint-python ## Check the SQL and Python sources (at the same time: make -j2 lint)
+
+lint-sql: build .venv/.stamp
 	@$(BIN)/sqlfluff lint --disable-progress-bar $(SQL_LINTED)
+	@$(BIN)/python python/tools/check_bodies.py
+
+lint-python: build .venv/.stamp
 	@$(BIN)/ruff check --quiet $(PY_LINTED)
 	@$(BIN)/ruff format --quiet --check $(PY_LINTED)
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/basedpyright --project tests/typing --pythonpath $(BIN)/python > build/pyright || { cat build/pyright; exit 1; }
 	@$(BIN)/python python/tools/sync.py --check
-	@$(BIN)/python python/tools/check_bodies.py
 
 sync: .venv/.stamp ## Make the synchronous Python sources of the asynchronous ones
 	@$(BIN)/python python/tools/sync.py

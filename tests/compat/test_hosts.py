@@ -130,15 +130,9 @@ def test_every_member_can_be_given_to_another_role(db: psycopg.Connection, owner
     assert others == []
 
 
-def test_every_kind_of_queue_works_for_the_new_owner(db: psycopg.Connection, owner: str) -> None:
-    db.execute(f"SET SESSION AUTHORIZATION {owner}")
-    queues.fill(db)
-    queues.works(db)
-    queues.let_go(db)
-    db.execute("SELECT pgmq.drop_queue(queue_name) FROM pgmq.list_queues()")
-
-
-def test_the_new_owner_can_upgrade(server: TestServer, db: psycopg.Connection, owner: str) -> None:
+def test_every_kind_of_queue_works_for_the_new_owner_also_after_an_upgrade(
+    server: TestServer, db: psycopg.Connection, owner: str
+) -> None:
     """By an extension's script, and by the plain file."""
     if server.embedded is None:
         pytest.skip("needs the embedded server, to put a script into it")
@@ -154,8 +148,11 @@ def test_the_new_owner_can_upgrade(server: TestServer, db: psycopg.Connection, o
         script.unlink()
     db.execute(plain.encode())
     queues.works(db)
+    queues.let_go(db)
+    db.execute("SELECT pgmq.drop_queue(queue_name) FROM pgmq.list_queues()")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("by", ["a host's drop_queue", "hand"])
 def test_a_queue_that_is_dropped_by_others_leaves_nothing_behind(
     db: psycopg.Connection, by: str

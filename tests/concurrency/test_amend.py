@@ -91,7 +91,7 @@ def test_each_message_is_read_once_as_it_was_amended_last_and_groups_keep_their_
     queue: psycopg.Connection, connect: Connect, read: str
 ) -> None:
     """Readers beside one who amends payloads and headers, with marks that move."""
-    count = 1000
+    count = 500
     queue.execute("SELECT pgmq.create_fifo_index('q')")
     queue.execute(
         "SELECT pgmq.send_batch('q', array_fill('0'::jsonb, ARRAY[%s]), ARRAY(SELECT"

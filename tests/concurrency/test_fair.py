@@ -210,7 +210,7 @@ def test_many_consumers_exceed_no_limit_and_lose_nothing(
 ) -> None:
     groups = {}
     for number in range(6):
-        for msg_id in _send(queue, f"g{number}", 40):
+        for msg_id in _send(queue, f"g{number}", 20):
             groups[msg_id] = number
     lock = threading.Lock()
     held: Counter[int] = Counter()

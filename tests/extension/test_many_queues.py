@@ -31,14 +31,14 @@ BEGIN
 END
 $$
 """
-QUEUES = 250
+QUEUES = 130
 
 
 def test_nothing_that_looks_at_all_queues_runs_out_of_locks(
     new_server: Callable[..., embedded.Server],
 ) -> None:
     server = new_server(
-        max_locks_per_transaction="20", max_connections="12", max_prepared_transactions="0"
+        max_locks_per_transaction="20", max_connections="6", max_prepared_transactions="0"
     )
     text = (BUILD / "pgmq.sql").read_text().encode()
     with psycopg.connect(server.dsn(), autocommit=True) as db:
