@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from support import server as servers
+from support.prepared import prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +22,16 @@ SEND = "SELECT pgmq.send('q', '1')"
 LISTEN = 'LISTEN "pgmq.q_q.INSERT"'
 
 
+template = prepared(
+    "SELECT pgmq.create('q'), pgmq.create('r');"
+    f"SELECT pgmq.enable_notify_insert(name, {LONG}) FROM unnest('{{q,r}}'::text[]) AS n (name)",
+    by="listener",
+)
+
+
 @pytest.fixture
 def listener(db: psycopg.Connection) -> psycopg.Connection:
     """A session that listens to two queues, of which nothing has been announced yet."""
-    db.execute("SELECT pgmq.create('q'), pgmq.create('r')")
-    _throttle(db, LONG)
     db.execute(f'{LISTEN}; LISTEN "pgmq.q_r.INSERT"'.encode())
     return db
 

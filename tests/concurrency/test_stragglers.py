@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from support.prepared import prepared
 from support.sweeps import let_look, stop_sweeps, sweep_every
 from support.waiting import hold_snapshot
 
@@ -25,11 +26,13 @@ SWEEP_IS_DUE = "SELECT setval('pgmq.sweep_due_q', 0)"
 DRAIN = "SELECT pgmq.delete('q', msg_id) FROM pgmq.read('q', 60, 50)"
 
 
+template = prepared("SELECT pgmq.create('q')", by="queue")
+
+
 @pytest.fixture
 def queue(db: psycopg.Connection) -> psycopg.Connection:
     """A queue of which 200 messages have been consumed, so that its marks have moved."""
     sweep_every(db, INTERVAL)
-    db.execute("SELECT pgmq.create('q')")
     db.execute(FILL)
     _drain(db)
     assert _mark(db) > 150

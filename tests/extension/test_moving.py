@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from support.plans import touched
+from support.prepared import prepared
 from support.sweeps import let_look
 
 if TYPE_CHECKING:
@@ -48,10 +49,12 @@ def warnings(db: psycopg.Connection) -> list[tuple[str | None, str | None]]:
     return said
 
 
+CREATE = "".join(f"SELECT pgmq.create('{name}');" for name in ("q", "Mixed", ODD, LONG, "dead"))
+template = prepared(CREATE, by="queues")
+
+
 @pytest.fixture
 def queues(db: psycopg.Connection) -> psycopg.Connection:
-    for name in ("q", "Mixed", ODD, LONG, "dead"):
-        db.execute("SELECT pgmq.create(%s)", (name,))
     return db
 
 

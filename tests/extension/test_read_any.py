@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from support.plans import touched
+from support.prepared import prepared
 from support.sweeps import stop_sweeps
 
 if TYPE_CHECKING:
@@ -19,11 +20,15 @@ def _read(session: psycopg.Connection, names: list[str], qty: int | None) -> lis
     return session.execute(query, (names, qty)).fetchall()
 
 
+template = prepared(
+    "SELECT pgmq.create('high'), pgmq.create('Low'), pgmq.create('empty');"
+    "SELECT pgmq.send_batch('low', '{1,2,3}'), pgmq.send_batch('high', '{11,12}')",
+    by="queues",
+)
+
+
 @pytest.fixture
 def queues(db: psycopg.Connection) -> psycopg.Connection:
-    db.execute("SELECT pgmq.create('high'), pgmq.create('Low'), pgmq.create('empty')")
-    db.execute("SELECT pgmq.send_batch('low', '{1,2,3}')")
-    db.execute("SELECT pgmq.send_batch('high', '{11,12}')")
     return db
 
 
