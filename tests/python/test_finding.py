@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from support.server import TestServer
 
+pytestmark = pytest.mark.once
+
 NOWHERE = "postgresql://nobody:s3cret@127.0.0.1:1/nowhere"
 OURS = ("PGMQ_DSN", "DATABASE_URL")
 THEIRS = ("PG_HOST", "PG_PORT", "PG_DATABASE", "PG_USERNAME", "PG_PASSWORD")
