@@ -214,7 +214,7 @@ def _measure(bench: Bench, contender: Contender, jobs: int, seconds: int) -> dic
             "BENCH_FOLDER": str(folder),
             "BENCH_SERVER": contender.server,
             "BENCH_URL": url,
-            "PYTHONPATH": str(ROOT / "tests"),
+            "PYTHONPATH": os.pathsep.join(str(ROOT / path) for path in ("tests", "python/src")),
         }
         if contender.backend:  # Celery would look at these settings, too
             environment["BENCH_BACKEND"] = contender.backend

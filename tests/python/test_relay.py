@@ -1,4 +1,4 @@
-"""Real brokers: RabbitMQ and Redis from the system's packages, Kafka as librdkafka mocks it."""
+"""Real brokers: RabbitMQ and Redis from the system's packages."""
 
 from __future__ import annotations
 
@@ -703,40 +703,6 @@ def test_redis_has_what_was_sent(
         finally:
             process.terminate()
             process.wait()
-
-
-def test_kafka_has_a_group_in_its_order_under_its_key(db: psycopg.Connection, dsn: str) -> None:
-    kafka: Any = pytest.importorskip(
-        "confluent_kafka", reason="confluent-kafka is missing: pip install 'pgmq[kafka]'"
-    )
-    mock = kafka.Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
-    [address] = mock.list_topics().brokers.values()
-    db.execute("SELECT pgmq.create('orders')")
-    for number in range(20):
-        db.execute(
-            "SELECT pgmq.send('orders', %s::text::jsonb, %s::jsonb)",
-            [str(number), json.dumps({"x-pgmq-group": f"g{number % 2}", "n": number})],
-        )
-    url = f"kafka://{address.host}:{address.port}/?topic=out"
-    assert Relay(dsn, "orders", url).run(until_empty=True) == 20
-    assert _length(db) == 0
-    consumer = kafka.Consumer(
-        {"bootstrap.servers": f"{address.host}:{address.port}", "group.id": "test"}
-        | {"auto.offset.reset": "earliest"}
-    )
-    partitions = mock.list_topics("out").topics["out"].partitions
-    consumer.assign([kafka.TopicPartition("out", number, 0) for number in partitions])
-    got: list[Any] = []
-    while len(got) < 20:
-        message = consumer.poll(10)
-        assert message is not None
-        assert message.error() is None
-        got.append(message)
-    consumer.close()
-    for group in (0, 1):
-        values = [int(m.value()) for m in got if m.key() == f"g{group}".encode()]
-        assert values == list(range(group, 20, 2))
-    assert dict(got[0].headers())["x-pgmq-message-id"].startswith(b"orders/")
 
 
 @pytest.mark.parametrize(

