@@ -23,6 +23,8 @@ DECLARE
     v_version text := '';
     v_digest text;
     v_source text;
+    v_names text[];
+    v_object record;
     v_is_installed boolean := false;
     v_message text;
     v_detail text;
@@ -76,15 +78,51 @@ BEGIN
         WHERE i.digest = v_digest;
     END IF;
     IF v_is_installed IS NOT TRUE THEN
+        v_names := ARRAY(
+            SELECT DISTINCT m.match[1]
+            FROM unnest(v_sources) AS s (source)
+            CROSS JOIN regexp_matches(s.source, '\mpgmq[.]"?(\w+)', 'g') AS m (match)
+        );
+        -- CREATE EXTENSION over an installation without: its script may replace members only. What
+        -- another role owns could be anything.
+        FOR v_object IN
+            SELECT i.type, i.identity, o.owner::regrole
+            FROM (
+                SELECT 'pg_class'::regclass AS classid, c.oid, c.relname, c.relowner
+                FROM pg_class AS c
+                WHERE c.relnamespace = to_regnamespace('pgmq') AND c.relkind IN ('r', 'S', 'v')
+                UNION ALL
+                SELECT 'pg_type'::regclass, c.reltype, c.relname, c.relowner
+                FROM pg_class AS c
+                WHERE c.relnamespace = to_regnamespace('pgmq') AND c.relkind = 'c'
+                UNION ALL
+                SELECT 'pg_proc'::regclass, p.oid, p.proname, p.proowner
+                FROM pg_proc AS p
+                WHERE p.pronamespace = to_regnamespace('pgmq')
+            ) AS o (classid, objid, name, owner)
+            CROSS JOIN pg_identify_object(o.classid, o.objid, 0) AS i
+            WHERE o.name = ANY (v_names::name[]) AND NOT v_is_plain AND NOT EXISTS (
+                SELECT FROM pg_depend AS d
+                WHERE d.classid = o.classid AND d.objid = o.objid AND d.deptype = 'e'
+            )
+        LOOP
+            IF v_object.owner <> current_user::regrole THEN
+                RAISE EXCEPTION '% % belongs to role %',
+                    v_object.type, v_object.identity, v_object.owner
+                    USING ERRCODE = 'insufficient_privilege',
+                        HINT = 'Create the extension as the role that has installed pgmq here. It'
+                            ' needs the right CREATE on the database.';
+            END IF;
+            EXECUTE format('ALTER EXTENSION pgmq ADD %s %s', v_object.type, v_object.identity);
+        END LOOP;
         FOREACH v_source IN ARRAY v_sources LOOP
             EXECUTE v_source;
         END LOOP;
         DELETE FROM pgmq.installation;
         INSERT INTO pgmq.installation (digest, names)
-        SELECT v_digest, array_agg(DISTINCT m.match[1])
-        FROM unnest(v_sources) AS s (source)
-        CROSS JOIN regexp_matches(s.source, '\mpgmq[.]"?(\w+)', 'g') AS m (match)
-        WHERE NOT starts_with(m.match[1], '_pinned');       -- pin() writes those
+        SELECT v_digest, array_agg(n.name)
+        FROM unnest(v_names) AS n (name)
+        WHERE NOT starts_with(n.name, '_pinned');       -- pin() writes those
     END IF;
 
     FOREACH v_source IN ARRAY v_after LOOP

@@ -1,5 +1,6 @@
 -- The functions that are compiled into each queue. A template is the SQL of a queue called
 -- "$queue". Its first line says for which queues the template is.
+\template templates/anchor.sql
 \template templates/read/claim.sql
 \template templates/read/soonest.sql
 \template templates/read/advance.sql

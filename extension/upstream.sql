@@ -5,15 +5,15 @@ BEGIN
         CREATE VIEW pgmq.notify_insert_throttle AS
         SELECT t.queue_name::varchar AS queue_name, t.throttle_interval_ms, t.last_notified_at
         FROM pgmq.list_notify_insert_throttles() AS t;
-        -- Some hosts change the owner of each member of the extension. That fails for the row type
-        -- of a view, so the type must not be a member.
-        IF EXISTS (
-            SELECT FROM pg_depend AS d
-            WHERE d.classid = 'pg_type'::regclass AND d.deptype = 'e'
-                AND d.objid = 'pgmq.notify_insert_throttle'::regtype
-        ) THEN
-            ALTER EXTENSION pgmq DROP TYPE pgmq.notify_insert_throttle;
-        END IF;
+    END IF;
+    -- Some hosts change the owner of each member of the extension. That fails for the row type of a
+    -- view, so the type must not be a member.
+    IF EXISTS (
+        SELECT FROM pg_depend AS d
+        WHERE d.classid = 'pg_type'::regclass AND d.deptype = 'e'
+            AND d.objid = 'pgmq.notify_insert_throttle'::regtype
+    ) THEN
+        ALTER EXTENSION pgmq DROP TYPE pgmq.notify_insert_throttle;
     END IF;
 END
 $$;

@@ -114,6 +114,13 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION pgmq._anchor_by_time_policy()
+RETURNS pgmq.queue_record
+LANGUAGE sql STABLE
+AS $$
+    SELECT null::pgmq.queue_record
+$$;
+
 CREATE OR REPLACE FUNCTION pgmq._archive_by_time_policy(id bigint)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE

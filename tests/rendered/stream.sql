@@ -1,3 +1,10 @@
+CREATE OR REPLACE FUNCTION pgmq._anchor_stream()
+RETURNS pgmq.queue_record
+LANGUAGE sql STABLE
+AS $$
+    SELECT null::pgmq.queue_record
+$$;
+
 CREATE OR REPLACE FUNCTION pgmq._commit_stream(
     reader text,
     number integer,

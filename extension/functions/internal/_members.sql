@@ -50,6 +50,9 @@ DECLARE
     );
     v_member record;
 BEGIN
+    IF NOT EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pgmq') THEN
+        RETURN;
+    END IF;
     FOR v_member IN
         SELECT m.type, m.identity FROM pgmq._members() AS m WHERE m.name = ANY (v_names)
     LOOP

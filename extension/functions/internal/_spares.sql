@@ -25,7 +25,8 @@ BEGIN
             format('spare %s %s', t.name, v_first.oid) AS name,
             v_is_kept AND t.is_plain AND p.proacl IS NULL AND p.proowner = v_first.owner AS is_kept
         FROM (
-            SELECT b.name, bool_or(b.plain IS NOT NULL) AS is_plain
+            -- Without queues there is nothing to keep the extension for.
+            SELECT b.name, bool_or(b.plain IS NOT NULL) AND b.name <> 'anchor' AS is_plain
             FROM pgmq.template AS b
             GROUP BY b.name
         ) AS t
