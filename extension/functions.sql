@@ -233,6 +233,7 @@
 \ir functions/internal/_grantee.sql
 \ir functions/privileges/grant_send.sql
 \ir functions/privileges/grant_consume.sql
+\ir functions/privileges/grant_requeue.sql
 \ir functions/privileges/grant_monitor.sql
 \ir functions/privileges/grant_maintain.sql
 \ir functions/privileges/grant_create.sql

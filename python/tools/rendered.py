@@ -19,11 +19,14 @@ from pgmq import embedded
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.queues import KINDS  # noqa: E402
+from support.queues import KINDS, made  # noqa: E402
+
+# And one that nobody can use, so that it is in no other test of all kinds.
+KINDS = KINDS | {"paused": f"{made('plain', 'paused')}, pgmq.pause('paused', true, true)"}
 
 BUILT = ROOT / "build" / "rendered"
 GOLDEN = ROOT / "tests" / "rendered"
-SHOWN = ("plain", "fifo", "by_time_policy", "stream")
+SHOWN = ("plain", "fifo", "limited", "scheduled", "ranked", "paused", "by_time_policy", "stream")
 
 RENDERED = """
     SELECT t.name, pgmq._render(t.body, q.features, q.words)

@@ -163,3 +163,16 @@ def test_a_drop_that_is_not_to_wait_gives_up_and_leaves_the_queue(
     assert db.execute("SELECT msg_id FROM pgmq.read('q', 0, 1)").fetchone() == (1,)
     assert db.execute("SELECT pgmq.drop_queue('q')").fetchone() == (True,)
     assert db.execute("SHOW lock_timeout").fetchone() == ("50ms",)
+
+
+def test_doctor_waits_for_a_lock_once(db: psycopg.Connection, connect: Connect) -> None:
+    db.execute("SELECT pgmq.create('q')")
+    other = connect()
+    other.autocommit = False
+    other.execute("LOCK TABLE pgmq.q_q")
+    # Had it tried again, as it does beside queues that are dropped, the statement would time out.
+    db.execute("SET lock_timeout = '1s'; SET statement_timeout = '9s'")
+    with pytest.raises(errors.LockNotAvailable):
+        db.execute("SELECT * FROM pgmq.doctor()")
+    other.rollback()
+    assert db.execute("SELECT * FROM pgmq.doctor() WHERE queue_name = 'q'").fetchall() == []

@@ -401,7 +401,7 @@ def test_granting_is_for_the_owner(db: psycopg.Connection, roles: Roles) -> None
         ).format(sql.Identifier(owner), sql.Identifier(other))
         + sql.SQL("ALTER TABLE pgmq.a_q OWNER TO {}").format(sql.Identifier(owner))
     )
-    for function in ("grant_send", "grant_consume", "grant_monitor", "revoke_all"):
+    for function in ("grant_send", "grant_consume", "grant_requeue", "grant_monitor", "revoke_all"):
         call = f"SELECT pgmq.{function}('q', %s)".encode()
         with _as(db, owner):
             db.execute(call, (other,))

@@ -203,6 +203,35 @@ def test_rights_are_those_to_the_tables(plain: psycopg.Connection, roles: Roles)
         refused(call, "q_q")
 
 
+def test_grant_requeue_gives_what_it_takes_and_nothing_of_the_queue(
+    plain: psycopg.Connection, roles: Roles
+) -> None:
+    role = roles()
+    plain.execute("SELECT pgmq.grant_send('q', %s)", [role])
+    calls = ["ARRAY[1], keep => true", "ARRAY[1]", "since => '-infinity'"]
+    for call in calls:
+        plain.execute(f"SET ROLE {role}".encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+            plain.execute(f"SELECT pgmq.requeue('q', {call})".encode())
+        plain.execute("RESET ROLE")
+        assert caught.value.diag.message_primary == "permission denied for table a_q"
+        assert caught.value.diag.message_hint == (
+            f"Its owner can SELECT pgmq.grant_requeue('q', '{role}')."
+        )
+    plain.execute("SELECT pgmq.grant_requeue('q', %s)", [role])
+    plain.execute(f"SET ROLE {role}".encode())
+    for call in calls:
+        assert one(plain, f"SELECT pgmq.requeue('q', {call})") > 0, call
+    for call in ("SELECT message FROM pgmq.q_q", "SELECT pgmq.read('q', 0, 1)"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            plain.execute(call.encode())
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        plain.execute("UPDATE pgmq.a_q SET message = '0'")
+    plain.execute("RESET ROLE")
+    plain.execute("SELECT pgmq.revoke_all('q', %s)", [role])
+    assert not one(plain, "SELECT has_any_column_privilege(%s, 'pgmq.a_q', 'SELECT')", role)
+
+
 def test_what_makes_no_sense_is_a_clear_error(plain: psycopg.Connection) -> None:
     def refused(call: str, error: str, text: str) -> None:
         with pytest.raises(getattr(psycopg.errors, error), match=text):

@@ -35,6 +35,8 @@ BEGIN
                         'fix', 'Call it as a member of pg_monitor.'
                     ));
                     EXIT;
+                WHEN lock_not_available THEN
+                    RAISE;      -- the caller's lock_timeout, which ten attempts would make ten
                 WHEN OTHERS THEN
                     -- A queue may have been dropped meanwhile; any other failure comes again.
                     IF v_attempt = 10 THEN

@@ -49,6 +49,15 @@ BEGIN
         PERFORM pgmq._raise_paused(queue_name);
     END IF;
     PERFORM pgmq._may('INSERT', queue_name, v_queue);
+    IF NOT has_column_privilege(v_archive::oid, 'message'::text, 'SELECT'::text)
+        OR NOT keep AND NOT has_table_privilege(v_archive::oid, 'DELETE'::text)
+    THEN
+        RAISE EXCEPTION 'permission denied for table %', pgmq.format_table_name(queue_name, 'a')
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = pg_catalog.format(
+                    'Its owner can SELECT pgmq.grant_requeue(%L, %L).', queue_name, current_user
+                );
+    END IF;
     EXECUTE pg_catalog.format('SELECT FROM %s WHERE false', v_queue);   -- locked first: see drop_queue
     IF pgmq._keeps_snapshot() AND pgmq._partition_column(v_archive::text) IS NOT NULL THEN
         PERFORM pgmq._check_snapshot(v_archive);
@@ -109,5 +118,6 @@ delayed until it is its turn.
 They are no duplicates: they neither need nor take a key of deduplication. Messages that another
 transaction holds are skipped, as are msg_ids that are not in the archive.
 
-Takes SELECT and, without keep, UPDATE and DELETE on the archive, and INSERT on the queue. Raises
-undefined_table for an unknown queue, and an error for a stream, which has no archive: see seek().';
+Takes what grant_requeue gives: SELECT and, without keep, UPDATE of a column and DELETE on the
+archive, and INSERT on the queue. Raises undefined_table for an unknown queue, and an error for a
+stream, which has no archive: see seek().';

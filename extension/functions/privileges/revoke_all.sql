@@ -45,11 +45,10 @@ $$;
 COMMENT ON FUNCTION pgmq.revoke_all(text, text) IS
 'Take from a role every right to a queue and its archive that it was given.
 
-These are the rights from grant_send, grant_consume, grant_fetch, grant_monitor, grant_maintain and
-GRANT. If
-they were the role''s last ones in the schema pgmq, and the caller owns the schema, the role loses
-the use of the schema as well. The role keeps its rights to other queues, and what it may do as a
-member of another role or because everybody may.
+These are the rights from grant_send, grant_consume, grant_requeue, grant_fetch, grant_monitor,
+grant_maintain and GRANT. If they were the role''s last ones in the schema pgmq, and the caller owns
+the schema, the role loses the use of the schema as well. The role keeps its rights to other queues,
+and what it may do as a member of another role or because everybody may.
 
 Only the owner of the queue may call this. Raises an error for anybody else, and for an unknown
 queue or role.';

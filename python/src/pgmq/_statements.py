@@ -663,6 +663,7 @@ list_channels = Call[list[Channel]]("list_channels()", _many(Channel))
 
 grant_send = Call[None]("grant_send(queue text, role text)", _NOTHING)
 grant_consume = Call[None]("grant_consume(queue text, role text)", _NOTHING)
+grant_requeue = Call[None]("grant_requeue(queue text, role text)", _NOTHING)
 grant_fetch = Call[None]("grant_fetch(stream_name text, group_name text, role_name text)", _NOTHING)
 grant_monitor = Call[None]("grant_monitor(queue text, role text)", _NOTHING)
 grant_maintain = Call[None]("grant_maintain(queue text, role text)", _NOTHING)

@@ -1337,6 +1337,10 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
         """Let a role read a queue and acknowledge its messages."""
         await self._run(statements.grant_consume(queue, role), conn)
 
+    async def grant_requeue(self, queue: str, role: str, conn: C | None = None) -> None:
+        """Let a role look into the archive of a queue, and requeue its messages."""
+        await self._run(statements.grant_requeue(queue, role), conn)
+
     async def grant_fetch(self, stream: str, group: str, role: str, conn: C | None = None) -> None:
         """Let a role read a stream as one group: fetch, commit, release, reject, extend, seek."""
         await self._run(statements.grant_fetch(stream, group, role), conn)

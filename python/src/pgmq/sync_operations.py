@@ -1309,6 +1309,10 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         """Let a role read a queue and acknowledge its messages."""
         self._run(statements.grant_consume(queue, role), conn)
 
+    def grant_requeue(self, queue: str, role: str, conn: C | None = None) -> None:
+        """Let a role look into the archive of a queue, and requeue its messages."""
+        self._run(statements.grant_requeue(queue, role), conn)
+
     def grant_fetch(self, stream: str, group: str, role: str, conn: C | None = None) -> None:
         """Let a role read a stream as one group: fetch, commit, release, reject, extend, seek."""
         self._run(statements.grant_fetch(stream, group, role), conn)

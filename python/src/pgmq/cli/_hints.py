@@ -25,6 +25,7 @@ _COMMANDS = {
     "grant_fetch": "grant fetch {} --group {} --to {}",
     "grant_maintain": "grant maintain {} --to {}",
     "grant_monitor": "grant monitor {} --to {}",
+    "grant_requeue": "grant requeue {} --to {}",
     "grant_send": "grant send {} --to {}",
     "list_schedules": "schedules",
     "maintain": "maintain {}",

@@ -10,7 +10,7 @@ from pgmq.cli._output import say
 if TYPE_CHECKING:
     from pgmq.cli._declare import Options
 
-_RIGHTS = ("send", "consume", "fetch", "monitor", "maintain", "create")
+_RIGHTS = ("send", "consume", "requeue", "fetch", "monitor", "maintain", "create")
 
 
 @command(
