@@ -549,3 +549,18 @@ def test_a_trigger_that_puts_the_search_path_back_leaves_it_as_it_was(
     assert dead is not None
     assert dead[0] > 0
     assert db.execute("SHOW search_path").fetchone() == ("public, pg_catalog",)
+
+
+def test_a_message_that_will_be_a_dead_letter_tells_when(db: psycopg.Connection) -> None:
+    """Or nobody would look at that time, and it would become one much later."""
+    db.execute("SELECT pgmq.create('q'), pgmq.create('dead')")
+    db.execute("SELECT pgmq.set_policy('q', max_receives => 1, dead_letter_queue => 'dead')")
+    db.execute("SELECT pgmq.enable_wakeups('q'), pgmq.send('q', '1')")
+    vt = one(db, "SELECT vt FROM pgmq.read('q', 60, 1)")
+    assert one(db, "SELECT pgmq.next_visible_at('q')") == vt
+    assert one(db, "SELECT pgmq.await('q', 3600)") == vt
+    # It is due: now a read has to take it away, and returns nothing.
+    db.execute("SELECT pgmq.set_vt('q', 1, 0)")
+    assert one(db, "SELECT pgmq.next_visible_at('q')") is None
+    assert db.execute("SELECT * FROM pgmq.read('q', 60, 1)").fetchall() == []
+    assert one(db, "SELECT message FROM pgmq.q_dead") == 1

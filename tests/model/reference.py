@@ -131,7 +131,8 @@ class Queue:
     unsure_keys: set[str] = field(default_factory=set)
     past_keys: dict[str, int] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
-    paused: bool = False
+    paused: bool = False  # its reads
+    closed: bool = False  # and its sends
 
     def expired(self, message: Message) -> bool:
         """Say whether it has expired, or will have when it is visible."""

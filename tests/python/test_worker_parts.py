@@ -27,8 +27,8 @@ NOW = datetime.now(timezone.utc)
 POLL = 10.0
 
 
-def _message(msg_id: int, headers: Any = None) -> WorkerMessage:
-    return WorkerMessage(msg_id, 1, NOW, NOW, NOW, None, headers, "q")
+def _message(msg_id: int, headers: Any = None, read_ct: int = 1) -> WorkerMessage:
+    return WorkerMessage(msg_id, read_ct, NOW, NOW, NOW, None, headers, "q")
 
 
 class Listener:
@@ -125,6 +125,21 @@ def test_no_more_is_read_than_is_handled_soon() -> None:
     assert in_hand.how_many_to_read() == 10  # of half a second
     in_hand.hold(messages, size=inhand._AHEAD_BYTES)
     assert in_hand.how_many_to_read() <= 2  # as large as they are
+
+
+def test_nothing_is_read_ahead_of_what_a_worker_may_have_died_of() -> None:
+    """Or each crash would count receipts of messages that nobody began."""
+    in_hand = InHand(100, 2, in_batches=False, grouped=False)
+    fresh, again, failed = (
+        _message(1),
+        _message(2, read_ct=2),
+        _message(3, {"x-pgmq-error": "x"}, 2),
+    )
+    for message, most in ((fresh, 100), (again, 2), (failed, 100), (again, 2), (fresh, 100)):
+        in_hand.hold([message], size=10)
+        in_hand.let_go(message)
+        in_hand.note_pace([message], [Outcome("done", 0.001)])
+        assert in_hand.how_many_to_read() == most, message
 
 
 def test_a_group_goes_to_one_slot() -> None:

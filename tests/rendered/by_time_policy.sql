@@ -902,9 +902,8 @@ BEGIN
                 ORDER BY q.vt
                 LIMIT 1000
             ) AS f
-            WHERE as_of IS NULL OR NOT pgmq._is_dead(
-                f.read_ct, f.enqueued_at, f.headers, greatest(f.vt, as_of), '9'::integer,
-                '01:00:00'::interval
+            WHERE as_of IS NULL OR f.vt > as_of OR NOT pgmq._is_dead(
+                f.read_ct, f.enqueued_at, f.headers, as_of, '9'::integer, '01:00:00'::interval
             )
             LIMIT 1
         )

@@ -47,8 +47,9 @@ $$;
 COMMENT ON FUNCTION pgmq._next_visible(text, timestamptz) IS
 'When the next message is visible: the vt of the first ready one, or of the first parked one.
 
-Null when there is none. No time later than until is returned. Messages that no read would return,
-since they have expired or were received too often, do not count; up to 1,000 of them are passed.';
+Null when there is none. No time later than until is returned. Visible messages that no read would
+return, since they have expired or were received too often, do not count; up to 1,000 of them are
+passed. Hidden ones count: the read that finds them due takes them away.';
 
 CREATE OR REPLACE FUNCTION pgmq._next(queue_name text, until timestamptz)
 RETURNS timestamptz

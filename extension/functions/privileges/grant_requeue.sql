@@ -9,7 +9,9 @@ BEGIN
     PERFORM pgmq._refuse_stream(queue_name);
     PERFORM pgmq.grant_send(queue_name, role_name);
     -- To lock a row takes the right to update some column.
-    EXECUTE format('GRANT SELECT, UPDATE (archived_at), DELETE ON %s TO %I', v_on.archive, role_name);
+    EXECUTE format(
+        'GRANT SELECT, UPDATE (archived_at), DELETE ON %s TO %I', v_on.archive, role_name
+    );
 END
 $$;
 COMMENT ON FUNCTION pgmq.grant_requeue(text, text) IS

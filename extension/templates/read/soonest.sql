@@ -1,8 +1,9 @@
 --# for leases
 -- Return when the first message is visible; null if none is by the given time. The search begins at
 -- the marks or, with since, looks only at messages parked until later times than that. With as_of,
--- messages that no read would hand out at that time do not count, since they have expired or were
--- received too often; up to 1,000 of them are passed. And the next message of a schedule does.
+-- messages that are visible then do not count if no read would hand them out, since they have
+-- expired or were received too often; up to 1,000 of them are passed. Hidden ones count: somebody
+-- must read when they fall due, which takes them away. And the next message of a schedule counts.
 CREATE OR REPLACE FUNCTION pgmq._soonest_$queue(
     as_of timestamptz,
     since timestamptz,
@@ -58,9 +59,8 @@ BEGIN
                 LIMIT 1000
             ) AS f
             --# if max_receives or message_ttl
-            WHERE as_of IS NULL OR NOT pgmq._is_dead(
-                f.read_ct, f.enqueued_at, f.headers, greatest(f.vt, as_of), max_receives$policy,
-                message_ttl$policy
+            WHERE as_of IS NULL OR f.vt > as_of OR NOT pgmq._is_dead(
+                f.read_ct, f.enqueued_at, f.headers, as_of, max_receives$policy, message_ttl$policy
             )
             --# end
             LIMIT 1

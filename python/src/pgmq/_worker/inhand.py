@@ -59,6 +59,7 @@ class InHand:
         self._locked_tries = 0  # since the worker was stopped
         self._pace: float | None = None  # seconds that a message takes
         self._size = 1.0  # bytes that a message has
+        self._again = False  # whether the last ones read were in hand before, and did not come back
 
     def __bool__(self) -> bool:
         return bool(self.held or self._done or self.refused or self._locked)
@@ -82,7 +83,10 @@ class InHand:
         else:
             # As many as are handled soon: others may be free now. Two batches, so that one can be
             # read while the other is handled.
-            waiting = 0.0 if self._pace is None else self._ahead * self._concurrency / self._pace
+            # None ahead of those that come again: the next may be what a worker died of. If each
+            # crash counted receipts of messages that nobody began, they would be dead letters.
+            sure = None if self._again else self._pace
+            waiting = 0.0 if sure is None else self._ahead * self._concurrency / sure
             ahead = int(min(2 * self._batch_size, waiting, _AHEAD_BYTES / self._size))
             least, most = max(1, ahead // 2), self._batch_size
         at_work = self._concurrency * (self._batch_size if self._in_batches else 1)
@@ -93,6 +97,7 @@ class InHand:
         """Take what was read, of so many bytes."""
         self.held.update((_key(message), message) for message in messages)
         self._size = max(1.0, size / len(messages))
+        self._again = any(m.read_ct > 1 and not _has_error(m) for m in messages)
 
     def queue_up(self, messages: list[WorkerMessage]) -> None:
         """Put what is held into the buffer."""
@@ -214,6 +219,10 @@ def _queue(message: WorkerMessage) -> str:
 
 def _key(message: WorkerMessage) -> tuple[str, int]:
     return message.queue_name, message.msg_id
+
+
+def _has_error(message: WorkerMessage) -> bool:
+    return isinstance(message.headers, dict) and "x-pgmq-error" in message.headers
 
 
 def _group(message: WorkerMessage) -> str:
