@@ -99,7 +99,7 @@ BEGIN {
 endef
 export EXPAND
 
-.PHONY: help all build test test-matrix suites lint lint-sql lint-python sync bench plots docs rendered demo demo-stop clean
+.PHONY: help all build test test-matrix suites lint lint-sql lint-python sync bench plots docs rendered demo demo-stop soak clean
 
 build: $(PLAIN) $(TLE) $(VERSIONED) build/$(EXTENSION).control ## Write build/pgmq.sql, pgmq.tle.sql and the extension's scripts
 
@@ -207,6 +207,10 @@ bench: build .venv/.bench ## Measure beside upstream and other queues (QUICK=1 w
 plots: .venv/.bench ## Draw the plots of the results in tests/benchmark/results again
 	@for run in tests/benchmark/results/*/results.json; do \
 		$(BIN)/python tests/benchmark/plots.py $$run $${run%/*} || exit; done
+
+soak: build .venv/.stamp ## Everything at once under kills, for an hour or SECONDS=120, MINUTES=5 (SEED=...)
+	@$(BIN)/python tests/soak/run.py --seconds $(or $(SECONDS),$$(($(or $(MINUTES),60) * 60))) \
+		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean: ## Remove build/ and caches (not .venv)
 	@rm -rf build .cache

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +10,7 @@ import pytest
 
 from support import queries, queues
 from support.load import NO_SWEEP, Load
+from support.standby import follow, promote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,32 +32,8 @@ def pair(
     with psycopg.connect(primary.dsn(), autocommit=True) as db:
         db.execute(NO_SWEEP)
         db.execute("CREATE EXTENSION pgmq")
-    owner = standby.data_dir.stat()
-    configuration = (standby.data_dir / "pgmq.conf").read_text()
-    standby.stop()
-    shutil.rmtree(standby.data_dir)
-    where = ["-d", primary.dsn(), "-D", str(standby.data_dir)]
-    how = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
-    subprocess.run([primary.bindir / "pg_basebackup", *how, *where], check=True)
-    (standby.data_dir / "pgmq.conf").write_text(configuration)
-    if os.geteuid() == 0:
-        for folder, _, files in os.walk(standby.data_dir):
-            for path in (folder, *(f"{folder}/{file}" for file in files)):
-                os.chown(path, owner.st_uid, owner.st_gid)
-    standby.start()
-    with psycopg.connect(primary.dsn(), autocommit=True) as db:
-        db.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
-        db.execute("ALTER SYSTEM SET synchronous_commit = 'remote_apply'")
-        db.execute("SELECT pg_reload_conf()")
-        while queries.one(db, "SHOW synchronous_commit") != "remote_apply":
-            time.sleep(0.01)
+    follow(primary, standby)
     return primary, standby
-
-
-def _promote(primary: embedded.Server, standby: embedded.Server) -> None:
-    primary.stop(mode="immediate")
-    with psycopg.connect(standby.dsn(), autocommit=True) as db:
-        assert queries.one(db, "SELECT pg_promote()")
 
 
 def test_a_standby_answers_what_only_looks_and_refuses_the_rest(
@@ -116,7 +90,7 @@ def test_nothing_is_lost_or_hidden_when_the_standby_takes_over(
     load = Load(primary.dsn(), ["q", "other"])
     with load.running():
         time.sleep(1)
-        _promote(primary, standby)
+        promote(primary, standby)
     with psycopg.connect(standby.dsn(), autocommit=True) as db:
         load.check(db)
         assert len(load.archived) > 10
@@ -131,7 +105,7 @@ def test_every_kind_of_queue_works_once_it_has_taken_over(
     with psycopg.connect(primary.dsn(), autocommit=True) as db:
         queues.fill(db)
         before = queues.contents(db, without=UNLOGGED)
-    _promote(primary, standby)
+    promote(primary, standby)
     with psycopg.connect(standby.dsn(), autocommit=True) as db:
         after = queues.contents(db, without=UNLOGGED)
         assert after == before

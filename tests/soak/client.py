@@ -1,0 +1,242 @@
+"""A client: a process that does one thing after the other, says what it did, and may be killed.
+
+What it is about to commit it says before the COMMIT, and that it has committed afterwards; what the
+driver has heard only the first of is uncertain.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from model.history import Call, Seen, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from multiprocessing.connection import Connection
+
+LEVELS = [*["READ COMMITTED"] * 6, "REPEATABLE READ", "SERIALIZABLE"]
+COLUMNS = (
+    "msg_id, (message ->> 'n')::bigint, read_ct,"
+    " extract(epoch FROM coalesce(last_read_at, enqueued_at))::float8,"
+    " extract(epoch FROM vt)::float8"
+)
+LOST = ("57P01", "57P02", "57P03", None)  # of a session, or of the whole server
+
+
+@dataclass
+class Deed(Transaction):
+    """A transaction on one queue; where copies is set, it sent so many of each of its numbers."""
+
+    queue: str = ""
+    name: tuple[int, int] = (0, 0)
+    copies: int = 1
+    numbers: tuple[int, ...] = ()  # sent, but nobody was told the msg_ids
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a deed ended."""
+
+    name: tuple[int, int]
+    ended: float
+    committed: bool
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What should not have happened to a client, or a warning that it was given."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Paused:
+    """What a client says when it stops: its session, how old that is, its memory, what it did."""
+
+    pid: int
+    since: float
+    context_bytes: int
+    done: dict[str, int]
+
+
+class Client:
+    """A session, and what it remembers: its leases, by queue."""
+
+    def __init__(self, number: int, seed: str, address: Path, say: Callable[[Any], None]) -> None:
+        self.number = number
+        self.seed = seed
+        self.rng = random.Random(f"{seed} {number}")
+        self.address = address
+        self.say = say
+        self.round = 0
+        self.leases: dict[str, list[Seen]] = {}
+        self.forgotten: list[tuple[str, list[Seen]]] = []
+        self.done: dict[str, int] = {}
+        self.keys: dict[tuple[str, int], list[Any]] = {}  # of streams: a name, the next number
+        self._numbers = 0
+        self._deeds = 0
+        self.session: psycopg.Connection[Any] = self.open()
+        self.since = time.time()
+
+    def open(self) -> psycopg.Connection[Any]:
+        """Connect to the server that is the right one now, as soon as there is one."""
+        while True:
+            try:
+                session = psycopg.connect(
+                    self.address.read_text(),
+                    autocommit=True,
+                    connect_timeout=5,
+                    # A call that waits so long waits for ever.
+                    options="-c statement_timeout=60s",
+                    application_name=f"soak {self.number}",
+                )
+            except psycopg.OperationalError:
+                time.sleep(0.1)
+                continue
+            session.add_notice_handler(self._heard)
+            return session
+
+    def reconnect(self) -> None:
+        self.session.close()
+        self.session = self.open()
+        self.since = time.time()
+
+    def _heard(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity == "WARNING":
+            self.say(Wrong(str(notice.message_primary), warning=True))
+
+    def any_of(self, names: Iterable[str]) -> str:
+        """Choose a queue; half of the time all clients choose the same, as long as a round is."""
+        known = [*names]
+        if self.rng.random() < 0.5:
+            return random.Random(f"{self.seed} {self.round}").choice(known)
+        return self.rng.choice(known)
+
+    def number_of_message(self) -> int:
+        self._numbers += 1
+        return self.number * 1_000_000 + self._numbers
+
+    @contextlib.contextmanager
+    def deed(self, queue: str, level: str = "READ COMMITTED", **kept: Any) -> Iterator[Deed]:
+        """Do something with a queue in a transaction, which sometimes is rolled back."""
+        self._deeds += 1
+        deed = Deed(self.number, level, time.time(), queue=queue, name=(self.number, self._deeds))
+        self.session.execute(f"BEGIN ISOLATION LEVEL {level}".encode())
+        self.session.execute("SELECT 1")
+        deed.began = time.time()
+        yield deed
+        if not deed.calls and not deed.numbers:
+            self.session.execute("ROLLBACK")
+            return
+        if self.rng.random() < kept.get("rolled_back", 0.05):
+            if self.rng.random() < 0.3:
+                time.sleep(self.rng.random() * 0.3)
+            self.session.execute("ROLLBACK")
+            deed.outcome = "rolled back"
+            return
+        deed.ending = time.time()
+        deed.ended = float("inf")
+        deed.outcome = "unknown"
+        self.say(deed)
+        try:
+            self._commit(kept.get("prepared", False))
+        except psycopg.Error as error:
+            if error.sqlstate not in LOST:
+                self.say(Verdict(deed.name, time.time(), committed=False))
+            raise
+        self.say(Verdict(deed.name, time.time(), committed=True))
+        deed.outcome = "committed"
+
+    def _commit(self, prepared: bool) -> None:
+        if not prepared:
+            self.session.execute("COMMIT")
+            return
+        name = f"soak {self.number} {self._deeds}"
+        self.session.execute(f"PREPARE TRANSACTION '{name}'".encode())
+        time.sleep(self.rng.random() * 0.2)
+        self.session.execute(f"COMMIT PREPARED '{name}'".encode())
+
+    def call(self, deed: Deed, call: Call, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """Make a call of a deed and return its rows."""
+        call.text = f"{query.rpartition('pgmq.')[2]} {arguments}"
+        call.made = time.time()
+        rows = self.session.execute(query.encode(), arguments).fetchall()
+        call.returned = time.time()
+        deed.calls.append(call)
+        return rows
+
+    def see(self, deed: Deed, kind: str, function: str, *arguments: Any) -> list[Seen]:
+        """Read messages by a function, and return the leases."""
+        call = Call(kind, 0)
+        places = ", ".join(["%s"] * len(arguments))
+        rows = self.call(deed, call, f"SELECT {COLUMNS} FROM pgmq.{function}({places})", *arguments)
+        call.messages = [Seen(*row) for row in rows]
+        return call.messages
+
+    def act(self, actors: dict[Callable[[Client], None], int]) -> None:
+        """Do something, and see to it that there is a session afterwards."""
+        (actor,) = self.rng.choices([*actors], [*actors.values()])
+        name = actor.__name__
+        try:
+            actor(self)
+            self.done[name] = self.done.get(name, 0) + 1
+        except psycopg.Error as error:
+            self.done[f"{name}, cut short"] = self.done.get(f"{name}, cut short", 0) + 1
+            if error.sqlstate not in (*LOST, "40001"):
+                self.say(Wrong(f"{name}: {error.sqlstate} {error}"))
+        except Exception:  # noqa: BLE001
+            self.say(Wrong(f"{name}: {traceback.format_exc()}"))
+        if self.session.closed or self.session.broken:
+            self.reconnect()
+        elif self.session.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            with contextlib.suppress(psycopg.OperationalError):
+                self.session.execute("ROLLBACK")
+
+    def report(self) -> Paused:
+        query = "SELECT sum(total_bytes) FROM pg_backend_memory_contexts"
+        while True:
+            try:
+                row = self.session.execute(query).fetchone()
+                break
+            except psycopg.OperationalError:
+                self.reconnect()
+        done, self.done = self.done, {}
+        self.leases.clear()
+        self.forgotten.clear()
+        self.keys.clear()
+        return Paused(self.session.info.backend_pid, self.since, int(row[0] if row else 0), done)
+
+
+def main(number: int, seed: str, address: str, pipe: Connection) -> None:
+    """Run until told to stop: the driver says go, with what to do, and pause."""
+    from soak.actors import ACTORS
+
+    client = Client(number, seed, Path(address), pipe.send)
+    actors = ACTORS["new"]
+    going = False
+    try:
+        while True:
+            if not going or pipe.poll():
+                command = pipe.recv()
+                going = command[0] == "go"
+                if going:
+                    client.round, actors = command[1], ACTORS[command[2]]
+                elif command[0] == "pause":
+                    pipe.send(client.report())
+                else:
+                    return
+            else:
+                client.act(actors)
+                time.sleep(client.rng.random() * 0.01)
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        os._exit(0)  # the driver is gone
