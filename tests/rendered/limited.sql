@@ -109,6 +109,13 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION pgmq._anchor_limited()
+RETURNS pgmq.queue_record
+LANGUAGE sql STABLE
+AS $$
+    SELECT null::pgmq.queue_record
+$$;
+
 CREATE OR REPLACE FUNCTION pgmq._archive_limited(id bigint)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE

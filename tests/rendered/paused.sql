@@ -115,6 +115,13 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION pgmq._anchor_paused()
+RETURNS pgmq.queue_record
+LANGUAGE sql STABLE
+AS $$
+    SELECT null::pgmq.queue_record
+$$;
+
 CREATE OR REPLACE FUNCTION pgmq._archive_paused(id bigint)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE

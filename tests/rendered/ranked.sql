@@ -11,6 +11,13 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION pgmq._anchor_ranked()
+RETURNS pgmq.queue_record
+LANGUAGE sql STABLE
+AS $$
+    SELECT null::pgmq.queue_record
+$$;
+
 CREATE OR REPLACE FUNCTION pgmq._archive_ranked(id bigint)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
