@@ -84,7 +84,7 @@ BEGIN
             CROSS JOIN regexp_matches(s.source, '\mpgmq[.]"?(\w+)', 'g') AS m (match)
         );
         -- CREATE EXTENSION over an installation without: its script may replace members only. What
-        -- another role owns could be anything.
+        -- another role owns could be anything. (Later on, what is no member is a queue's.)
         FOR v_object IN
             SELECT i.type, i.identity, o.owner::regrole
             FROM (
@@ -103,7 +103,8 @@ BEGIN
             CROSS JOIN pg_identify_object(o.classid, o.objid, 0) AS i
             WHERE o.name = ANY (v_names::name[]) AND NOT v_is_plain AND NOT EXISTS (
                 SELECT FROM pg_depend AS d
-                WHERE d.classid = o.classid AND d.objid = o.objid AND d.deptype = 'e'
+                WHERE d.classid = 'pg_class'::regclass AND d.objid = to_regclass('pgmq.meta')
+                    AND d.deptype = 'e'
             )
         LOOP
             IF v_object.owner <> current_user::regrole THEN

@@ -419,17 +419,6 @@ def test_the_owner_of_a_queue_owns_all_of_it(role: str, db: psycopg.Connection) 
     db.execute("SELECT pgmq.drop_queue('q')")
 
 
-def test_dropping_the_extension_does_not_stumble_over_queues(
-    db: psycopg.Connection, server: TestServer
-) -> None:
-    if server.embedded is None:
-        pytest.skip("needs the embedded server, in which pgmq is an extension")
-    db.execute("SELECT pgmq.create('q'); SELECT pgmq.send('q', '1')")
-    db.execute("DROP EXTENSION pgmq; CREATE EXTENSION pgmq")
-    db.execute("SELECT pgmq.create('q')")
-    assert ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]
-
-
 def test_a_function_with_fewer_arguments_that_a_view_uses_makes_no_call_ambiguous(
     db: psycopg.Connection,
 ) -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from support import queues
+from support import queries, queues
 from support.server import BUILD
 from upgrade import older, schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from conftest import Roles
     from support.server import TestServer
 
 
@@ -51,6 +52,22 @@ def test_the_schema_of_every_queue_is_that_of_a_new_database(server: TestServer)
             done = server.run_psql(copy.info.dbname, "-v", "ON_ERROR_STOP=1", stdin=dump)
             assert done.returncode == 0, done.stdout
             schemas.equal(schemas.schema_of(server, copy), fresh)
+
+
+def test_functions_of_another_roles_queue_stay_out_of_the_extension(
+    roles: Roles, server: TestServer
+) -> None:
+    """Some are called as functions of today are: pgmq._send_batch, of a queue called batch."""
+    owner = roles()
+    with _installed(server, "2.0.0") as (session, upgrade):
+        session.execute(f"GRANT USAGE, CREATE ON SCHEMA pgmq TO {owner}".encode())
+        session.execute(f"GRANT INSERT, SELECT ON pgmq.meta TO {owner}".encode())
+        session.execute(f"SET ROLE {owner}; SELECT pgmq.create('batch')".encode())
+        session.execute("RESET ROLE")
+        session.execute(upgrade.encode())
+        session.execute(f"SET ROLE {owner}".encode())
+        assert queries.one(session, "SELECT pgmq.send('batch', '1')") == 1
+        assert queries.one(session, "SELECT message FROM pgmq.read('batch', 9, 1)") == 1
 
 
 @contextlib.contextmanager
