@@ -30,6 +30,7 @@ from pgmq.web import application
 from pgmq.web._actions import ACTIONS
 from pgmq.web._history import History
 from support import queues
+from support.waiting import Waiting, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,6 +102,43 @@ def test_the_overview_shows_sorts_and_finds_queues_and_names_are_text(web: httpx
     longest = re.findall(r'<th scope="row">', web.get("/?sort=length&order=down").text)
     assert len(longest) == len(re.findall(r'<th scope="row">', page.text)) > 30
     assert "has “<b>” in its name" not in web.get("/?search=<b>").text
+
+
+def test_who_consumes_a_queue_is_counted(dsn: str, db: psycopg.Connection) -> None:
+    for name in ("worked", "Awaited", "Polled", "alone"):
+        db.execute("SELECT pgmq.create(%s), pgmq.enable_wakeups(%s)", [name, name])
+    db.execute("SELECT pgmq.create_stream('stream'), pgmq.create_group('stream', 'g')")
+    with contextlib.ExitStack() as stack:
+
+        def session(name: str) -> psycopg.Connection:
+            connected = psycopg.connect(dsn, autocommit=True, application_name=name)
+            return stack.enter_context(connected)
+
+        web = stack.enter_context(served(application(dsn)))
+        session("pgmq worker worked").execute("SELECT 1")
+        session("pgmq worker worked, Awaited").execute("SELECT 1")
+        session("other").execute("SELECT pgmq.await('Awaited', 60)")
+        polls = [
+            Waiting(session("other"), query, queue)
+            for query, queue in (
+                ("SELECT * FROM pgmq.read_with_poll(%s, 1, 1, 60)", "Polled"),
+                ("SELECT * FROM pgmq.fetch_with_poll(%s, 'g', 1, 1, 60)", "stream"),
+            )
+        ]
+
+        def counts() -> dict[str, str]:
+            rows = re.findall(
+                r'<th scope="row"><a[^>]*>(.*?)</a>.*?<td class="n">(\d+)</td>\s*<td><svg',
+                web.get("/").text,
+                re.DOTALL,
+            )
+            return {html.unescape(name): count for name, count in rows}
+
+        want = {"worked": "2", "Awaited": "2", "Polled": "1", "stream": "1", "alone": "0"}
+        until(lambda: counts() == want)
+        db.execute("SELECT pgmq.send('Polled', '1'), pgmq.send('stream', '1')")
+        for poll in polls:
+            assert len(poll.result()) == 1
 
 
 def test_each_kind_of_queue_has_a_page(web: httpx.Client) -> None:
@@ -213,6 +251,8 @@ def act(client: httpx.Client, queue: str, action: str, *ids: str, **fields: str)
     form = {"csrf": csrf, "queue": queue, "action": action, **fields}
     answer = client.post("/act", data={**form, "ids": ids})
     if answer.status_code == 200:
+        if "question" in fields:
+            return html.unescape(answer.text)
         hidden = re.findall(r'type="hidden" name="(\w+)" value="(.*?)"', answer.text)
         again: dict[str, list[str]] = {}
         for name, value in hidden:
@@ -221,7 +261,32 @@ def act(client: httpx.Client, queue: str, action: str, *ids: str, **fields: str)
     if answer.status_code != 303:
         return f"{answer.status_code} {html.unescape(answer.text)}"
     page = client.get(answer.headers["location"]).text
-    return html.unescape(re.search(r'notice good" role="status">(.*?) <small>', page)[1])  # type: ignore[index]
+    account = re.search(r'notice good" role="status">(.*?) <small>', page)
+    return html.unescape(account[1]) if account else ""
+
+
+def test_what_is_bound_is_drawn_and_listed(dsn: str, db: psycopg.Connection) -> None:
+    with served(application(dsn)) as web:
+        assert "Nothing is bound" in web.get("/routing").text
+        db.execute("SELECT pgmq.create('a'), pgmq.create('b'), pgmq.create_exchange('<shop>')")
+        db.execute(
+            "SELECT pgmq.bind('<shop>', 'a', 'order.*'), pgmq.bind('<shop>', 'b', 'order.*')"
+        )
+        db.execute("SELECT pgmq.bind('<shop>', 'b', '#'), pgmq.bind_topic('log.#', 'b')")
+        db.execute(
+            "SELECT pgmq.bind_topic(repeat('word.', 30) || n, 'a') FROM generate_series(1, 200) n"
+        )
+        page = web.get("/routing").text
+        assert "The first 150 of 204 bindings." in page
+        picture, listed = page.split("</svg>")
+        assert len(re.findall("<path d=", picture)) == 150 + 150
+        assert len(re.findall("<tr>", listed)) == 205
+        assert 'href="/queue?queue=a" tabindex="-1"' in picture
+        assert re.search("topic: word[.wrd]+\N{HORIZONTAL ELLIPSIS}</text>", picture)
+        assert "<shop>" not in page
+        picture = web.get("/queue?queue=b").text
+        assert "<li>exchange &lt;shop&gt;, topic: order.*</li>" in picture
+        assert len(re.findall('<g class="rule">', picture)) == 3
 
 
 def test_messages_are_shown_without_leasing_and_as_text(web: httpx.Client, used: str) -> None:
@@ -348,6 +413,60 @@ def test_what_is_done_with_messages_is_asked_first_and_accounted_for(
         assert act(web, "acted", "resume_schedule", schedule="s") == "Schedule s goes on."
         assert act(web, "acted", "unschedule", schedule="s") == "Schedule s was ended."
     assert "Message 1 was sent to acted." in web.get("/done").text
+
+
+def test_all_that_a_filter_finds_is_done_in_batches_and_can_be_stopped(
+    web: httpx.Client, used: str
+) -> None:
+    every = {"every": "on"}
+
+    def until_done(what: str) -> None:
+        deadline = time.monotonic() + 30
+        while html.escape(what) not in (page := web.get("/done").text):
+            assert time.monotonic() < deadline, page
+            time.sleep(0.05)
+
+    with psycopg.connect(used, autocommit=True) as session:
+        session.execute("SELECT pgmq.create('swept'), pgmq.create('swept to')")
+        session.execute(
+            "SELECT pgmq.send('swept', jsonb_build_object('n', n % 3),"
+            " jsonb_build_object('secret', n % 2)) FROM generate_series(1, 3000) AS n"
+        )
+        left = "SELECT array_agg(DISTINCT (message -> 'n')::int), count(*) FROM pgmq.q_swept"
+        asked = act(web, "swept", "delete", contains='{"n": 1}', question="yes", **every)
+        assert "Delete all 1,000 messages of swept that the filter finds for good?" in asked
+        assert session.execute(left).fetchone() == ([0, 1, 2], 3000)
+        assert act(web, "swept", "delete", contains='{"n": 1}', **every) == ""
+        until_done("1,000 messages of swept were deleted, all that the filter found.")
+        assert session.execute(left).fetchone() == ([0, 2], 2000)
+        filtered = {"headers": '{"secret": 1}', "state": "visible", "to": "swept to"}
+        assert act(web, "swept", "move", **filtered, **every) == ""
+        until_done("1,000 messages of swept were moved to swept to, all that the filter found.")
+        assert "secret" not in web.get("/done").text
+
+        # At a rate it takes long, leaves alone what comes meanwhile, and can be stopped.
+        assert act(web, "swept", "archive", rate="3", **every) == ""
+        deadline = time.monotonic() + 30
+        while "<b>0</b>" in (page := web.get("/done").text) or "so far" not in page:
+            assert time.monotonic() < deadline, page
+        assert "3.0 a second" in page
+        number = re.search(r'name="number" value="(\d+)"', page)[1]  # type: ignore[index]
+        assert act(web, "swept to", "delete", rate="0.1", **every) == ""
+        assert "2 of these run already" in act(web, "swept to", "delete", **every)
+        assert web.post("/stop", data={"number": number}).status_code == 403
+        for each in (number, str(int(number) + 1)):
+            web.post("/stop", data={"csrf": _csrf(page), "number": each})
+        account = re.search(
+            r"(\d+) messages? of swept w\w+ archived, until it was stopped", web.get("/done").text
+        )
+        assert account
+        assert session.execute("SELECT count(*) FROM pgmq.a_swept").fetchone() == (int(account[1]),)
+        assert int(account[1]) < 100
+        session.execute("ALTER TABLE pgmq.a_swept RENAME TO gone")
+        assert act(web, "swept", "archive", contains="{}", **every) == ""
+        until_done("0 messages of swept were archived, and then it failed:")
+        session.execute("ALTER TABLE pgmq.gone RENAME TO a_swept")
+        assert "is not more than 0" in act(web, "swept", "delete", rate="0", **every)
 
 
 def test_a_seek_is_previewed_and_changes_nothing_until_it_is_confirmed(

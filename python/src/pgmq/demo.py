@@ -49,6 +49,7 @@ __all__ = ["main"]
 QUEUE = "demo_files"
 # What is left behind to look at.
 ORDERS, REFUSED, EVENTS = "demo_orders", "demo_orders_refused", "demo_events"
+SHOP = "demo_shop"  # an exchange
 STATE = Path(".demo")
 BUILD = Path("build")
 
@@ -283,6 +284,7 @@ def prepare() -> tuple[embedded.Server | None, str]:
         session.connection.execute(SCHEMA)
         for queue in (QUEUE, ORDERS, REFUSED, EVENTS):
             session.drop_queue(queue)
+        session.drop_exchange(SHOP)
         session.create_queue(QUEUE)
         session.enable_wakeups(QUEUE)
     return own, dsn
@@ -427,7 +429,7 @@ def stop() -> int:
 
 
 def furnish(session: Session) -> None:
-    """Leave something of everything: failures, a dead letter, leases, a schedule, a stream."""
+    """Leave something of everything: failures, dead letters, leases, a schedule, bindings."""
     session.create_queue(REFUSED)
     session.create_queue(ORDERS)
     session.alter_policy(
@@ -450,6 +452,9 @@ def furnish(session: Session) -> None:
         [{"order": number % 20 + 1, "event": "paid"} for number in range(500)],
         [{"x-pgmq-group": str(number % 20 + 1)} for number in range(500)],
     )
+    session.create_exchange(SHOP)
+    for queue, pattern in ((ORDERS, "order.placed"), (EVENTS, "order.*"), (EVENTS, "stock.#")):
+        session.bind(SHOP, queue, pattern)
     if batch := session.fetch(EVENTS, "billing", qty=200):
         session.commit(EVENTS, "billing", *batch.lease)
 

@@ -13,7 +13,7 @@ except ImportError as error:
     raise ImportError("the console needs Starlette: pip install 'pgmq[web]'") from error
 
 # Each registers its pages.
-from pgmq.web import _actions, _health, _messages, _overview, _queue, _schedules
+from pgmq.web import _actions, _health, _messages, _overview, _queue, _routing, _schedules
 from pgmq.web._console import Console, pages
 from pgmq.web._security import LOOPBACK, Security
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pgmq.web._security import Authorize
 
 __all__ = ["LOOPBACK", "application"]
-_PAGES = (_actions, _health, _messages, _overview, _queue, _schedules)
+_PAGES = (_actions, _health, _messages, _overview, _queue, _routing, _schedules)
 
 
 def application(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +11,11 @@ from starlette.responses import RedirectResponse
 
 from pgmq import _statements as statements
 from pgmq._wire import JSONText
+from pgmq.web import _looks as looks
 from pgmq.web._console import page
-from pgmq.web._messages import json_text, whole
-from pgmq.web._security import RefusedError
+from pgmq.web._messages import json_text, wanted, whole
+from pgmq.web._security import RefusedError, session_of
+from pgmq.web._sweep import Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from pgmq.web._database import Database
 
     Do = Callable[[Database, "Form"], Awaitable[str]]
+    Each = Callable[[Database, "Form"], Awaitable[int]]
 
 MOST = 1000  # selected messages at a time
 
@@ -44,9 +49,12 @@ class Form(dict[str, str]):
 
     def rate(self) -> float | None:
         try:
-            return float(text) if (text := self.text("rate")) else None
+            rate = float(text) if (text := self.text("rate")) else None
         except ValueError as error:
             raise RefusedError(400, "the rate is not a number") from error
+        if rate is not None and not 0 < rate < math.inf:
+            raise RefusedError(400, "the rate is not more than 0")
+        return rate
 
     @property
     def queue(self) -> str:
@@ -75,6 +83,16 @@ class Action:
     verb: str
     question: Callable[[Form], str] | None
     back: str  # the page to show afterwards
+    of_messages: OfMessages | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OfMessages:
+    """What is done with messages that are selected, or with all that a filter finds."""
+
+    each: Each  # do it with the messages that a form names, and say with how many it was done
+    question: Callable[[Form, str], str]  # about messages, in words
+    done: Callable[[Form], str]  # what was done with them, in words
 
 
 ACTIONS: dict[str, Action] = {}
@@ -90,6 +108,31 @@ def action(
     return register
 
 
+def of_messages(
+    verb: str,
+    question: Callable[[Form, str], str],
+    done: Callable[[Form], str],
+    *,
+    asks: bool = True,
+) -> Callable[[Each], Each]:
+    """Register what is done with messages; those that are selected may come without a question."""
+
+    def register(each: Each) -> Each:
+        async def do(database: Database, form: Form) -> str:
+            return _account(await each(database, form), form, done(form))
+
+        ask = functools.partial(_about_selected, question) if asks else None
+        what = OfMessages(each, question, done)
+        ACTIONS[each.__name__] = Action(do, verb, ask, "/messages", what)
+        return each
+
+    return register
+
+
+def _about_selected(question: Callable[[Form, str], str], form: Form) -> str:
+    return question(form, f"{_count(len(form.ids))} of {form.queue}")
+
+
 @page("/act", "POST")
 async def act(console: Console, request: Request) -> Response:
     form = Form(request.state.form)
@@ -98,15 +141,51 @@ async def act(console: Console, request: Request) -> Response:
         raise RefusedError(400, "there is no such action")
     if console.read_only:
         raise RefusedError(403, "this console only looks")
+    if found.of_messages and "every" in form:
+        return await _with_all(console, request, form, found.of_messages)
     if found.question and "sure" not in form:
         return _ask(console, request, form, found.question(form))
     if form["action"] == "seek" and "sure" not in form:
         return await _preview(console, request, form)
     async with console.database(write=True) as database:
         account = await found.do(database, form)
-    entry = console.note(request, account)
+    entry = console.note(session_of(request).user, account)
     target = console.link(request, found.back, done=entry.number, **_place(form))
     return RedirectResponse(target, 303)
+
+
+async def _with_all(console: Console, request: Request, form: Form, of: OfMessages) -> Response:
+    """Ask about all messages that a filter finds, and then begin with them."""
+    archive = "archive" in form
+    looked = wanted(form)
+    async with console.database() as database:
+        known = await console.known(database, form.queue)
+        if "sure" not in form:
+            count = await database.run(looks.count(known, looked, archive=archive))
+            form.pop("ids", None)
+            which = f"{count} of {form.queue} that the filter finds"
+            return _ask(console, request, form, of.question(form, which))
+        last = await database.run(looks.last(known, archive=archive))
+    console.begin(
+        Sweep(
+            session_of(request).user, form.queue, archive, of.done(form), looked, last,
+            form.rate(), functools.partial(_with_each, of.each, form),
+        )
+    )  # fmt: skip
+    return RedirectResponse(console.link(request, "/done"), 303)
+
+
+async def _with_each(
+    each: Each, form: Form, database: Database, found: list[tuple[int, int]]
+) -> int:
+    ids = " ".join(f"{msg_id}:{read_ct}" for msg_id, read_ct in found)
+    return await each(database, Form(form | {"ids": ids}))
+
+
+@page("/stop", "POST")
+async def stop(console: Console, request: Request) -> Response:
+    await console.end(Form(request.state.form).number("number") or 0)
+    return RedirectResponse(console.link(request, "/done"), 303)
 
 
 def _ask(console: Console, request: Request, form: Form, question: str) -> Response:
@@ -159,10 +238,6 @@ def _was(number: int) -> str:
     return "was" if number == 1 else "were"
 
 
-def _selected(form: Form) -> str:
-    return f"{_count(len(form.ids))} of {form.queue}"
-
-
 # Messages
 
 
@@ -176,46 +251,57 @@ async def send(database: Database, form: Form) -> str:
     return f"Message {msg_id} was sent to {form.queue}."
 
 
-@action("Delay", "/messages")
-async def postpone(database: Database, form: Form) -> str:
+@of_messages(
+    "Delay",
+    lambda form, which: f"Make {which} visible in {form.number('delay') or 0} s?",
+    lambda form: f"made visible in {s} s" if (s := form.number("delay")) else "made visible",
+    asks=False,
+)
+async def postpone(database: Database, form: Form) -> int:
     seconds = form.number("delay") or 0
     done = await database.run(statements.postpone(form.queue, form.ids, seconds))
-    return _account(len(done), form, f"made visible in {seconds} s" if seconds else "made visible")
+    return len(done)
 
 
-@action(
-    "Give back", "/messages",
-    lambda form: f"Give back {_selected(form)} as failed? Whoever has leased them loses them.",
-)  # fmt: skip
-async def nack(database: Database, form: Form) -> str:
+@of_messages(
+    "Give back",
+    lambda _, which: f"Give back {which} as failed? Whoever has leased them loses them.",
+    lambda _: "given back",
+)
+async def nack(database: Database, form: Form) -> int:
     msg_ids, read_cts = zip(*form.leases, strict=True)
-    done = await database.nack_batch(
-        form.queue, msg_ids, read_cts, form.number("delay") or 0, form.text("error")
-    )
-    return _account(len(done), form, "given back")
+    seconds, error = form.number("delay") or 0, form.text("error")
+    return len(await database.nack_batch(form.queue, msg_ids, read_cts, seconds, error))
 
 
-@action("Archive", "/messages", lambda form: f"Archive {_selected(form)}?")
-async def archive(database: Database, form: Form) -> str:
-    return _account(len(await database.archive_batch(form.queue, form.ids)), form, "archived")
+@of_messages("Archive", lambda _, which: f"Archive {which}?", lambda _: "archived")
+async def archive(database: Database, form: Form) -> int:
+    return len(await database.archive_batch(form.queue, form.ids))
 
 
-@action("Delete", "/messages", lambda form: f"Delete {_selected(form)} for good?")
-async def delete(database: Database, form: Form) -> str:
-    return _account(len(await database.delete_batch(form.queue, form.ids)), form, "deleted")
+@of_messages("Delete", lambda _, which: f"Delete {which} for good?", lambda _: "deleted")
+async def delete(database: Database, form: Form) -> int:
+    return len(await database.delete_batch(form.queue, form.ids))
 
 
-@action("Move", "/messages", lambda form: f"Move {_selected(form)} to {form.needed('to')}?")
-async def move(database: Database, form: Form) -> str:
+@of_messages(
+    "Move",
+    lambda form, which: f"Move {which} to {form.needed('to')}?",
+    lambda form: f"moved to {form.needed('to')}",
+)
+async def move(database: Database, form: Form) -> int:
     to = form.needed("to")
     moved = [await database.move(form.queue, msg_id, to) for msg_id in form.ids]
-    return _account(len([each for each in moved if each is not None]), form, f"moved to {to}")
+    return len([each for each in moved if each is not None])
 
 
-@action("Requeue", "/messages", lambda form: f"Send {_selected(form)} from the archive again?")
-async def requeue(database: Database, form: Form) -> str:
-    done = await database.requeue(form.queue, form.ids, rate=form.rate())
-    return _account(done, form, "taken out of the archive and sent again")
+@of_messages(
+    "Requeue",
+    lambda _, which: f"Send {which} from the archive again?",
+    lambda _: "taken out of the archive and sent again",
+)
+async def requeue(database: Database, form: Form) -> int:
+    return await database.requeue(form.queue, form.ids, rate=form.rate())
 
 
 @action(

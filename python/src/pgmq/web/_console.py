@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import logging
 import time
 from collections import deque
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from pgmq._statements import Known
     from pgmq.messages import Finding
+    from pgmq.web._sweep import Sweep
 
     Page = Callable[["Console", Request], Awaitable[Response]]
 
@@ -42,6 +44,7 @@ __all__ = ["Console", "page", "pages"]
 _FIGURES = 300  # seconds that taking them may take: thousands of queues, and the first time
 _DOCTOR = 60  # seconds for which a look of doctor's is good
 _AT_ONCE = 5  # connections, beside that of the figures
+_SWEEPS = 2  # of these
 
 
 _logger = logging.getLogger(__name__)
@@ -96,6 +99,8 @@ class Console:
         self._found: Findings | None = None
         self.history = History()
         self.journal: deque[Entry] = deque(maxlen=200)
+        self.sweeps: dict[int, Sweep] = {}  # that run
+        self._numbers = itertools.count(1)
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("pgmq.web"),
             autoescape=True,
@@ -120,7 +125,8 @@ class Console:
             self._sampling = asyncio.create_task(self._sample_for_good())
 
     async def stop(self) -> None:
-        tasks = [task for task in (self._sampling, self._looking) if task is not None]
+        running = [self._sampling, self._looking, *(each.task for each in self.sweeps.values())]
+        tasks = [task for task in running if task is not None]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -240,9 +246,31 @@ class Console:
         )
         return HTMLResponse(text, status)
 
-    def note(self, request: Request, text: str) -> Entry:
+    def begin(self, sweep: Sweep) -> None:
+        """Begin what takes its time; the journal says how it ended."""
+        if len(self.sweeps) == _SWEEPS:
+            raise RefusedError(409, f"{_SWEEPS} of these run already", "Wait, or stop one.")
+        sweep.number = next(self._numbers)
+        self.sweeps[sweep.number] = sweep
+        sweep.task = asyncio.create_task(self._sweep(sweep))
+
+    async def _sweep(self, sweep: Sweep) -> None:
+        ending = await sweep.run(functools.partial(self.database, write=True))
+        del self.sweeps[sweep.number]
+        self.note(
+            sweep.user,
+            f"{sweep.done:,} message{'' if sweep.done == 1 else 's'} of {sweep.queue}"
+            f" {'was' if sweep.done == 1 else 'were'} {sweep.what}, {ending}.",
+        )
+
+    async def end(self, number: int) -> None:
+        """Stop one of these; what it has done stays done."""
+        if (sweep := self.sweeps.get(number)) and sweep.task:
+            sweep.task.cancel()
+            await asyncio.wait([sweep.task])
+
+    def note(self, user: str | None, text: str) -> Entry:
         """Write down what was done."""
-        user = session_of(request).user
         number = self.journal[-1].number + 1 if self.journal else 1
         entry = Entry(number, datetime.now(timezone.utc), user, text)
         self.journal.append(entry)

@@ -64,6 +64,7 @@ class Queue:
     sent_rate: float | None = None
     removed_rate: float | None = None
     dead_rate: float | None = None
+    consumers: int | None = None  # sessions
     paused: str = ""
     groups: int = 0
     lag: int | None = None  # of the group that is furthest behind
@@ -138,9 +139,11 @@ class History:
         stats = {each.queue_name: each for each in await database.queue_stats()}
         paused = {each.queue_name.lower(): each for each in await database.list_paused()}
         groups = await database.list_groups()
+        consumers = await database.run(looks.consumers())
         self.server = server
         self.take(began, known, metrics, stats, groups)
         for name, queue in self.queues.items():
+            queue.consumers = consumers[name.lower()]
             pause = paused.get(name.lower())
             queue.paused = " and ".join(
                 what for what in ("reads", "sends") if pause and getattr(pause, what)

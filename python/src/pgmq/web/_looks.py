@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,40 @@ def server() -> Statement[Server]:
         """,
         {},
         lambda rows: Server(*rows[0]),
+    )
+
+
+def consumers() -> Statement[Counter[str]]:
+    """Ask how many sessions consume each queue, by its name in lower case.
+
+    They are those of workers, which are named after their queues, and those whose last statement is
+    await, or a read that polls. A statement with parameters does not say of which queue it is: a
+    read that polls is known by its locks, and await not at all. Roles that are no members of
+    pg_monitor see the statements of their own sessions alone.
+    """
+    return Statement(
+        r"""
+        SELECT lower(coalesce(
+            substring(a.application_name FROM '^pgmq worker (.+)$'),
+            substring(a.query FROM $$pgmq\.(?:await|\w+_with_poll)\('([^']+)'$$),
+            (
+                SELECT min(substr(c.relname, 3))
+                FROM pg_locks AS l
+                INNER JOIN pg_class AS c ON c.oid = l.relation
+                WHERE l.pid = a.pid AND a.state = 'active' AND a.query LIKE '%%\_with\_poll%%'
+                    AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+                    AND c.relname LIKE 'q\_%%' AND c.relnamespace = to_regnamespace('pgmq')
+            )
+        ))
+        FROM pg_stat_activity AS a
+        WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+            AND (
+                a.application_name LIKE 'pgmq worker %%' OR a.query LIKE '%%pgmq.await(%%'
+                OR a.query LIKE '%%\_with\_poll(%%' AND a.state = 'active'
+            )
+        """,
+        {},
+        lambda rows: Counter(queue for (names,) in rows if names for queue in names.split(", ")),
     )
 
 
@@ -258,6 +293,7 @@ class Wanted:
     reads: int | None = None  # at least
     newest: bool = False  # first
     after: int | None = None  # msg_id, in this order
+    until: int | None = None  # msg_id, the largest
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,15 +344,14 @@ def _of(known: Known, *, archive: bool) -> tuple[sql.Composable, list[str], bool
     )
 
 
-def messages(known: Known, wanted: Wanted, *, archive: bool) -> Statement[list[Shown]]:
-    """Ask for a page of messages and one more, of the next 10,000, without leasing any."""
-    table, columns, readable = _of(known, archive=archive)
+def _conditions(columns: list[str], wanted: Wanted, *, archive: bool) -> sql.Composed:
+    """Write what a filter asks of a message m; what the reader may not see is not asked."""
     conditions = ["true"]
-    if readable and wanted.contains is not None:
+    if "message" in columns and wanted.contains is not None:
         conditions.append("m.message @> %(contains)s::jsonb")
-    if readable and wanted.headers is not None:
+    if "headers" in columns and wanted.headers is not None:
         conditions.append("m.headers @> %(headers)s::jsonb")
-    if readable and wanted.group is not None:
+    if "headers" in columns and wanted.group is not None:
         conditions.append("m.headers ->> 'x-pgmq-group' = %(group)s")
     if wanted.older is not None:
         conditions.append("m.enqueued_at < now() - make_interval(secs => %(older)s)")
@@ -324,6 +359,12 @@ def messages(known: Known, wanted: Wanted, *, archive: bool) -> Statement[list[S
         conditions.append("m.read_ct >= %(reads)s")
     if wanted.state in _STATES and "vt" in columns and not archive:
         conditions.append(_STATES[wanted.state])
+    return sql.SQL(" AND ").join(map(sql.SQL, conditions))
+
+
+def messages(known: Known, wanted: Wanted, *, archive: bool) -> Statement[list[Shown]]:
+    """Ask for a page of messages and one more, of the next 10,000, without leasing any."""
+    table, columns, readable = _of(known, archive=archive)
     query = sql.SQL(
         "SELECT {shown} FROM {some} AS m WHERE {conditions} ORDER BY m.msg_id {order} LIMIT {page}"
     ).format(
@@ -347,7 +388,7 @@ def messages(known: Known, wanted: Wanted, *, archive: bool) -> Statement[list[S
             else ", NULL, NULL, NULL, NULL"
         ),
         some=_next(table, columns, wanted),
-        conditions=sql.SQL(" AND ").join(map(sql.SQL, conditions)),
+        conditions=_conditions(columns, wanted, archive=archive),
         order=sql.SQL("DESC" if wanted.newest else "ASC"),
         page=sql.Literal(PAGE + 1),
     )
@@ -367,10 +408,54 @@ def looked_at(known: Known, wanted: Wanted, *, archive: bool) -> Statement[int |
     )
 
 
+def count(known: Known, wanted: Wanted, *, archive: bool) -> Statement[str]:
+    """Ask how many messages a filter finds, of the first 10,000; in words."""
+    table, columns, _ = _of(known, archive=archive)
+    query = sql.SQL(
+        "SELECT count(*) FILTER (WHERE {conditions}), count(*) FROM {some} AS m"
+    ).format(
+        conditions=_conditions(columns, wanted, archive=archive),
+        some=_next(table, columns, wanted),
+    )
+
+    def decode(rows: list[Any]) -> str:
+        found, of = rows[0]
+        if of == _LOOKED_AT:
+            return f"all messages ({found:,} of the first {of:,})"
+        return f"all {found:,} message{'' if found == 1 else 's'}"
+
+    return Statement(query.as_string(), _values(wanted), decode)
+
+
+def last(known: Known, *, archive: bool) -> Statement[int]:
+    """Ask for the largest msg_id, or 0."""
+    table, _, _ = _of(known, archive=archive)
+    query = f"SELECT coalesce(max(m.msg_id), 0) FROM {table.as_string()} AS m"
+    return Statement(query, {}, lambda rows: rows[0][0])
+
+
+def found(
+    known: Known, wanted: Wanted, *, archive: bool, most: int
+) -> Statement[list[tuple[int, int]]]:
+    """Ask for the msg_id and the read_ct of the first messages that a filter finds."""
+    table, columns, _ = _of(known, archive=archive)
+    query = sql.SQL(
+        "SELECT m.msg_id, {reads} FROM {table} AS m WHERE m.msg_id > %(after)s"
+        " AND m.msg_id <= %(until)s AND {conditions} ORDER BY m.msg_id LIMIT {most}"
+    ).format(
+        reads=sql.SQL("m.read_ct" if "read_ct" in columns else "0"),
+        table=table,
+        conditions=_conditions(columns, wanted, archive=archive),
+        most=sql.Literal(most),
+    )
+    return Statement(query.as_string(), _values(wanted), lambda rows: rows)
+
+
 def _next(table: sql.Composable, columns: list[str], wanted: Wanted) -> sql.Composed:
     return sql.SQL(
         "(SELECT {columns} FROM {table} AS q"
-        " WHERE %(after)s::bigint IS NULL OR q.msg_id {beyond} %(after)s::bigint"
+        " WHERE (%(after)s::bigint IS NULL OR q.msg_id {beyond} %(after)s::bigint)"
+        " AND (%(until)s::bigint IS NULL OR q.msg_id <= %(until)s::bigint)"
         " ORDER BY q.msg_id {order} LIMIT {limit})"
     ).format(
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),

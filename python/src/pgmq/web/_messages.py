@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -12,6 +13,8 @@ from pgmq.web._console import page
 from pgmq.web._security import RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
 
     from pgmq.web._console import Console
@@ -26,22 +29,13 @@ async def messages(console: Console, request: Request) -> Response:
     form: dict[str, str] = request.state.form if request.method == "POST" else {}
     given = {name: form[name].strip() for name in _ASKED if form.get(name, "").strip()}
     archive = "archive" in request.query_params
-    wanted = looks.Wanted(
-        contains=json_text(given.get("contains")),
-        headers=json_text(given.get("headers")),
-        group=given.get("group"),
-        state=given.get("state"),
-        older=whole(given.get("older")),
-        reads=whole(given.get("reads")),
-        newest="newest" in given,
-        after=whole(form.get("after")),
-    )
+    asked = replace(wanted(form), newest="newest" in form, after=whole(form.get("after")))
     async with console.database() as database:
         known = await console.known(database, request.query_params.get("queue"))
-        found = await database.run(looks.messages(known, wanted, archive=archive))
+        found = await database.run(looks.messages(known, asked, archive=archive))
         more = found[looks.PAGE - 1].msg_id if len(found) > looks.PAGE else None
         if more is None and form:
-            more = await database.run(looks.looked_at(known, wanted, archive=archive))
+            more = await database.run(looks.looked_at(known, asked, archive=archive))
     return console.render(
         request,
         "messages.html",
@@ -100,6 +94,19 @@ def _headers(text: str | None) -> dict[str, str]:
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for name, value in found.items()
     }
+
+
+def wanted(form: Mapping[str, str]) -> looks.Wanted:
+    """Read what a filter asks for."""
+    given = {name: form[name].strip() for name in _ASKED if form.get(name, "").strip()}
+    return looks.Wanted(
+        contains=json_text(given.get("contains")),
+        headers=json_text(given.get("headers")),
+        group=given.get("group"),
+        state=given.get("state"),
+        older=whole(given.get("older")),
+        reads=whole(given.get("reads")),
+    )
 
 
 def whole(text: str | None) -> int | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgmq.web import _looks as looks
+from pgmq.web import _map
 from pgmq.web import _words as words
 from pgmq.web._actions import OPTIONS
 from pgmq.web._console import page
@@ -46,7 +47,7 @@ async def queue(console: Console, request: Request) -> Response:
         name = known.queue_name
         policy = await database.get_policy(name)
         bindings = [each for each in await database.list_bindings() if each.queue_name == name]
-        topics = await database.list_topic_bindings(name)
+        ways = _map.ways(bindings, await database.list_topic_bindings(name))
         groups = await database.list_groups(name) if known.is_stream else []
         lanes = await database.list_lanes(name) if known.is_stream else []
         schedules = await database.list_schedules(name)
@@ -59,8 +60,10 @@ async def queue(console: Console, request: Request) -> Response:
         queue=console.history.queues.get(name),
         policy=words.policy(policy),
         options={option: words.option(getattr(policy, option)) for option in OPTIONS},
-        bindings=bindings,
-        topics=topics,
+        ways=ways,
+        picture=_map.draw(
+            ways[: _map.MOST], lambda queue: console.link(request, "/queue", queue=queue)
+        ),
         groups=[(each, _Lanes.of(each.group_name, lanes)) for each in groups],
         schedules=schedules,
         parts=parts,

@@ -31,4 +31,9 @@ async def streams(console: Console, request: Request) -> Response:
 
 @page("/done")
 async def done(console: Console, request: Request) -> Response:
-    return console.render(request, "done.html", entries=[*reversed(console.journal)])
+    return console.render(
+        request,
+        "done.html",
+        entries=[*reversed(console.journal)],
+        sweeps=[*console.sweeps.values()],
+    )
