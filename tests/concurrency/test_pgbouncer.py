@@ -22,6 +22,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 import pgmq
 from pgmq import cli
 from pgmq._session import Session
+from pgmq.web import application
+from support.console import act, sampled, served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -335,3 +337,19 @@ def test_a_worker_waits_for_no_lock_where_the_pool_ignores_its_options(
         worker.stop()
         thread.join(10)
     assert not thread.is_alive()
+
+
+@pytest.mark.once
+def test_the_console(db: psycopg.Connection, pooled: Callable[[], psycopg.Connection]) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.create('r'), pgmq.send_batch('q', '{1,2,3}')")
+    with served(application(pooled().info.dsn)) as web:
+        sampled(web)
+        assert ">q</a>" in web.get("/").text
+        for page in ("queue?queue=q", "messages?queue=q", "health", "routing", "schedules"):
+            assert web.get(f"/{page}").status_code == 200, page
+        assert act(web, "q", "move", "1:0", to="r") == "1 message of q was moved to r."
+        assert act(web, "q", "delete", every="on") == ""
+        deadline = time.monotonic() + 30
+        while "2 messages of q were deleted, all" not in (page := web.get("/done").text):
+            assert time.monotonic() < deadline, page
+            time.sleep(0.05)

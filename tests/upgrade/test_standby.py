@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from pgmq.web import application
 from support import queries, queues
+from support.console import csrf_of, sampled, served
 from support.load import NO_SWEEP, Load
 from support.standby import follow, promote
 
@@ -110,3 +112,26 @@ def test_every_kind_of_queue_works_once_it_has_taken_over(
         after = queues.contents(db, without=UNLOGGED)
         assert after == before
         queues.works(db, emptied=True)
+
+
+@pytest.mark.once
+def test_the_console_looks_at_a_standby_and_does_nothing_there(
+    pair: tuple[embedded.Server, embedded.Server],
+) -> None:
+    primary, standby = pair
+    with psycopg.connect(primary.dsn(), autocommit=True) as db:
+        queues.fill(db)
+    with served(application(standby.dsn())) as web:
+        sampled(web)
+        assert "standby: looking only" in web.get("/").text
+        for kind in ("plain", "unlogged", *queues.STREAMS):
+            for page in ("queue", "messages"):
+                found = web.get(f"/{page}", params={"queue": kind})
+                looks = kind != "unlogged" or page == "queue"
+                assert (found.status_code == 200) == looks, (kind, page, found.text)
+                assert 'action="/act"' not in found.text
+        for page in ("streams", "routing", "schedules", "health", "done"):
+            assert web.get(f"/{page}").status_code == 200, page
+        form = {"queue": "plain", "action": "purge", "sure": "yes"}
+        form["csrf"] = csrf_of(web.get("/messages?queue=plain").text)
+        assert web.post("/act", data=form).status_code == 403

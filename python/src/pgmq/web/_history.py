@@ -25,6 +25,7 @@ __all__ = ["POINTS", "STEP", "History", "Queue", "Series"]
 POINTS = 240  # an hour
 STEP = 15.0  # seconds
 _GAP = 12  # steps
+_SHORTEST = 20  # points of a plot
 _RATES_OVER = 10.0  # seconds: what "now" is for a rate
 _NAN = float("nan")
 
@@ -40,9 +41,9 @@ class Series:
     def put(self, step: int, value: float | None) -> None:
         self._points[step % POINTS] = _NAN if value is None else value
 
-    def points(self, step: int) -> Iterator[float]:
-        """Give the points up to this step, the oldest first."""
-        for number in range(step + 1, step + 1 + POINTS):
+    def points(self, step: int, shown: int = POINTS) -> Iterator[float]:
+        """Give so many points up to this step, the oldest first."""
+        for number in range(step + 1 + POINTS - shown, step + 1 + POINTS):
             yield self._points[number % POINTS]
 
 
@@ -121,6 +122,12 @@ class History:
         self.took = 0.0  # seconds
         self.error: tuple[str, str | None] | None = None  # why they were not seen since
         self.step = 0
+        self.first = 0  # step
+
+    @property
+    def shown(self) -> int:
+        """How many points a plot shows: those of an hour, or since the first figures."""
+        return min(max(self.step - self.first + 1, _SHORTEST), POINTS)
 
     @property
     def is_standby(self) -> bool:
@@ -162,6 +169,7 @@ class History:
     ) -> None:
         """Take what was read at a time (of time.monotonic), in seconds."""
         step = int(now / STEP)
+        self.first = self.first or step
         before = self.queues
         self.queues = {}
         for each in known:

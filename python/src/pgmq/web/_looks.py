@@ -434,6 +434,13 @@ def last(known: Known, *, archive: bool) -> Statement[int]:
     return Statement(query, {}, lambda rows: rows[0][0])
 
 
+def ends(known: Known) -> Statement[tuple[int, int]]:
+    """Ask for the msg_ids between which the messages of a stream are."""
+    table, _, _ = _of(known, archive=False)
+    query = f"SELECT min(m.msg_id) - 1, max(m.msg_id) FROM {table.as_string()} AS m"
+    return Statement(query, {}, lambda rows: (rows[0][0] or 0, rows[0][1] or 0))
+
+
 def found(
     known: Known, wanted: Wanted, *, archive: bool, most: int
 ) -> Statement[list[tuple[int, int]]]:

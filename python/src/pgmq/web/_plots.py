@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from pgmq.web._history import POINTS, STEP
+from pgmq.web._history import STEP
 from pgmq.web._words import number, rate, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pgmq.web._history import Series
+    from pgmq.web._history import History, Series
 
 __all__ = ["plot", "spark"]
 
@@ -22,17 +22,15 @@ _PLOT = (480, 110)
 _WRITE: dict[str, Callable[[float | None], str]] = {"rate": rate, "span": span, "number": number}
 
 
-def spark(series: Sequence[Series | None], step: int, title: str) -> Markup:
-    """Draw figures of the last hour as small lines, on one scale."""
+def spark(series: Sequence[Series | None], history: History, title: str) -> Markup:
+    """Draw figures as small lines, on one scale."""
     width, height, count = _SPARK
+    together = -(-history.shown // count)
     lines = [
-        [
-            _mean(points[number : number + POINTS // count])
-            for number in range(0, POINTS, POINTS // count)
-        ]
+        [_mean(points[number : number + together]) for number in range(0, len(points), together)]
         for each in series
         if each
-        for points in [[*each.points(step)]]
+        for points in [[*each.points(history.step, history.shown)]]
     ]
     top = _top(lines)
     return Markup(
@@ -50,10 +48,12 @@ def spark(series: Sequence[Series | None], step: int, title: str) -> Markup:
     )
 
 
-def plot(lines: Sequence[tuple[str, Series | None]], step: int, unit: str = "number") -> Markup:
-    """Draw figures of the last hour on one scale, with a legend; unit: number, rate or span."""
+def plot(
+    lines: Sequence[tuple[str, Series | None]], history: History, unit: str = "number"
+) -> Markup:
+    """Draw figures on one scale, with a legend; unit: number, rate or span."""
     width, height = _PLOT
-    drawn = [(name, [*each.points(step)]) for name, each in lines if each]
+    drawn = [(name, [*each.points(history.step, history.shown)]) for name, each in lines if each]
     top = _top([points for _, points in drawn])
     write = _WRITE[unit]
     words = ", ".join(
@@ -62,11 +62,12 @@ def plot(lines: Sequence[tuple[str, Series | None]], step: int, unit: str = "num
     )
     svg = Markup(
         '<svg class="plot" viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img"'
-        ' aria-label="The last hour. {words}"><path class="grid" d="{grid}"/>{paths}</svg>'
+        ' aria-label="The last {long}. {words}"><path class="grid" d="{grid}"/>{paths}</svg>'
     ).format(
         width=width,
         height=height,
         words=words,
+        long=span(history.shown * STEP),
         grid="".join(f"M0 {y}H{width}" for y in (1, height // 2, height - 1)),
         paths=Markup("").join(
             Markup('<path class="line s{}" d="{}"/>').format(number, path)
@@ -81,7 +82,7 @@ def plot(lines: Sequence[tuple[str, Series | None]], step: int, unit: str = "num
     return Markup(
         '<figure>{}<div class="axis"><span>{} ago</span><span>at most {}</span>'
         '<span>now</span></div><figcaption><ul class="legend">{}</ul></figcaption></figure>'
-    ).format(svg, span(POINTS * STEP), write(top if drawn else None), legend)
+    ).format(svg, span(history.shown * STEP), write(top if drawn else None), legend)
 
 
 def _known(points: Iterable[float]) -> list[float]:

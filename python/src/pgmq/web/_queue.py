@@ -28,11 +28,12 @@ class _Lanes:
     high: int
 
     @classmethod
-    def of(cls, group: str, lanes: list[StreamLane]) -> _Lanes:
+    def of(cls, group: str, lanes: list[StreamLane], ends: tuple[int, int]) -> _Lanes:
         rows = [each for each in lanes if each.group_name == group]
-        low = min((each.committed for each in rows), default=0)
         return cls(
-            rows, low, max((each.leased_up_to or each.committed for each in rows), default=0)
+            rows,
+            min([ends[0], *(each.committed for each in rows)]),
+            max([ends[1], *(each.leased_up_to or each.committed for each in rows)]),
         )
 
     def across(self, msg_ids: int) -> str:
@@ -41,15 +42,18 @@ class _Lanes:
 
 
 @page("/queue")
-async def queue(console: Console, request: Request) -> Response:
+async def show(console: Console, request: Request) -> Response:
     async with console.database() as database:
         known = await console.known(database, request.query_params.get("queue"))
         name = known.queue_name
+        queue = console.history.queues.get(name)
         policy = await database.get_policy(name)
         bindings = [each for each in await database.list_bindings() if each.queue_name == name]
         ways = _map.ways(bindings, await database.list_topic_bindings(name))
         groups = await database.list_groups(name) if known.is_stream else []
         lanes = await database.list_lanes(name) if known.is_stream else []
+        sees = queue is not None and queue.length is not None
+        ends = await database.run(looks.ends(known)) if lanes and sees else (0, 0)
         schedules = await database.list_schedules(name)
         parts = await database.run(looks.parts(known.table))
         grants = await database.run(looks.grants(known.table, known.archive))
@@ -57,14 +61,14 @@ async def queue(console: Console, request: Request) -> Response:
         request,
         "queue.html",
         known=known,
-        queue=console.history.queues.get(name),
+        queue=queue,
         policy=words.policy(policy),
         options={option: words.option(getattr(policy, option)) for option in OPTIONS},
         ways=ways,
         picture=_map.draw(
             ways[: _map.MOST], lambda queue: console.link(request, "/queue", queue=queue)
         ),
-        groups=[(each, _Lanes.of(each.group_name, lanes)) for each in groups],
+        groups=[(each, _Lanes.of(each.group_name, lanes, ends)) for each in groups],
         schedules=schedules,
         parts=parts,
         grants=grants,

@@ -75,6 +75,11 @@ def ago(value: datetime | None) -> str:
     return f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
 
 
+def interval(value: str | None) -> str:
+    """Write how far apart partitions are: a time, or so many messages."""
+    return f"{number(int(value))} messages" if value and value.isdecimal() else value or ""
+
+
 def literal(value: str) -> str:
     """Write a text as a literal of SQL."""
     return "'" + value.replace("'", "''") + "'"
@@ -90,6 +95,7 @@ def pretty(value: Any) -> str:
 
 FILTERS: dict[str, Callable[..., str]] = {
     "ago": ago,
+    "interval": interval,
     "literal": literal,
     "moment": moment,
     "number": number,
