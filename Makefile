@@ -191,6 +191,10 @@ docs: build .venv/.stamp ## Write extension/docs/REFERENCE.md from the catalog
 rendered: build .venv/.stamp ## Write the SQL of each kind of queue to build/rendered, of some to tests/rendered
 	@$(BIN)/python python/tools/rendered.py
 
+.PHONY: screenshots
+screenshots: build .venv/.stamp ## Take the pictures of python/docs/web.md, with Debian's chromium and chromium-driver
+	@$(BIN)/python python/tools/screenshots.py
+
 demo: build .venv/.stamp ## Hash every file below DIR=... with four workers, one of them killed
 	@$(BIN)/python -m pgmq.demo $(if $(DIR),--dir "$$DIR") $(ARGS)
 

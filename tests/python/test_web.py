@@ -475,8 +475,15 @@ def test_a_role_sees_and_may_do_what_its_grants_say(
     db.execute(
         "SELECT pgmq.grant_monitor('kept', %s), pgmq.grant_consume('kept', %s)", [monitor, consumer]
     )
+    db.execute("SELECT pgmq.create_stream('log'), pgmq.create_group('log', 'g', 'earliest')")
+    db.execute("SELECT pgmq.send_batch('log', '{1,2,3,4}')")
+    db.execute(
+        "SELECT pgmq.grant_monitor('log', %s), pgmq.grant_fetch('log', 'g', %s)",
+        [monitor, consumer],
+    )
     with served(application(make_conninfo(dsn, user=monitor))) as client:
         sampled(client)
+        assert "from 0 to 4" in client.get("/queue?queue=log").text
         assert "1 of them show no figures to this role." in client.get("/").text
         pages = [client.get(f"/{page}").text for page in (
             "queue?queue=kept", "messages?queue=kept", "messages?queue=kept&archive=1",
@@ -494,6 +501,7 @@ def test_a_role_sees_and_may_do_what_its_grants_say(
     with served(application(make_conninfo(dsn, user=consumer))) as client:
         page = client.get("/queue?queue=kept").text
         assert "Change the policy" not in page
+        assert client.get("/queue?queue=log").status_code == 200
         assert "&#34;secret&#34;" in client.get("/messages?queue=kept").text
         assert act(client, "kept", "delete", "1:0") == "1 message of kept was deleted."
 

@@ -64,8 +64,8 @@ def consumers() -> Statement[Counter[str]]:
         FROM pg_stat_activity AS a
         WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
             AND (
-                a.application_name LIKE 'pgmq worker %%' OR a.query LIKE '%%pgmq.await(%%'
-                OR a.query LIKE '%%\_with\_poll(%%' AND a.state = 'active'
+                a.application_name LIKE 'pgmq worker %%' OR a.query LIKE '%%pgmq.await%%'
+                OR a.query LIKE '%%\_with\_poll%%' AND a.state = 'active'
             )
         """,
         {},

@@ -27,7 +27,7 @@ COLUMNS = {
     "out /s": "removed_rate",
     "dead": "dead_letters",
     "lag": "lag",
-    "consumers": "consumers",
+    "sessions": "consumers",
 }
 
 
