@@ -339,3 +339,13 @@ def test_the_work_of_a_call_depends_on_nothing_but_what_it_hands_out(
                 db.execute("DELETE FROM pgmq.q_q WHERE msg_id <= 40000")
                 db.execute("SELECT pgmq.maintain('q')")
                 assert least(1) < 4 * few
+
+
+def test_what_a_transaction_has_leased_and_returned_it_may_have_again(
+    db: psycopg.Connection,
+) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.create_fair_index('q'), pgmq.send('q', '1')")
+    with db.transaction():
+        for _ in range(3):
+            assert ids(db, "SELECT msg_id FROM pgmq.read_fair('q', 60, 2)") == [1]
+            db.execute("SELECT pgmq.set_vt('q', 1, 0)")

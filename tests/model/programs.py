@@ -18,6 +18,7 @@ from model.reference import (
     Policy,
     Queue,
     check_dead_letter,
+    check_fair,
     check_grouped,
     check_read,
     fields,
@@ -121,6 +122,7 @@ class Kind:
     name: str = "q"
     create: str = "SELECT pgmq.create(%s)"
     fifo: bool = False
+    fair: bool = False
     policies: tuple[Policy, ...] = ()
     kept_ids: float = math.inf  # retention: what is that much smaller than the last msg_id may go
     kept_seconds: float = math.inf  # or what is older
@@ -170,6 +172,8 @@ class Runner:
             self.sql("SELECT pgmq.create(%s)", names[key])
         if kind.fifo:
             self.sql("SELECT pgmq.create_fifo_index(%s)", kind.name)
+        if kind.fair:
+            self.sql("SELECT pgmq.create_fair_index(%s)", kind.name)
         self.state = " UNION ALL ".join(
             STATE.format(key=key, place=place, table=f'"{place}_{name.lower()}"')
             for key, name in names.items()
@@ -375,6 +379,14 @@ class Runner:
         ids = self._same(queue, rows, 1)
         self.may_go |= queue.dead() if q == "q" else set()
         check_grouped(queue, call, ids, min(limit(qty), queue.room()), group)
+        self._lease(queue, ids, vt)
+
+    def read_fair(self, vt: int, qty: int | None) -> None:
+        queue = self.queue("q")
+        rows = self._rows("pgmq.read_fair(%s, %s, %s)", self.name("q"), vt, qty)
+        ids = self._same(queue, rows, 1)
+        self.may_go |= queue.dead()
+        check_fair(queue, ids, min(limit(qty), queue.room()))
         self._lease(queue, ids, vt)
 
     def pop(self, q: str, qty: int | None) -> None:
@@ -800,6 +812,7 @@ WEIGHTS = {
     "read_with_poll": 1,
     "ack_and_read": 3,
     "grouped": 5,
+    "read_fair": 8,
     "pop": 2,
     "look": 4,
     "end": 3,
@@ -846,6 +859,7 @@ class Maker:
         self.rng = rng
         self.runner = runner
         weights = WEIGHTS | ({} if runner.kind.policies else {"set_policy": 0, "send_once": 0.2})
+        weights |= {} if runner.kind.fair else {"read_fair": 0}
         self.calls, self.weights = list(weights), list(weights.values())
 
     def step(self) -> Step:
@@ -938,6 +952,9 @@ class Maker:
         group = self.rng.choice(GROUPS)
         call = self.rng.choice(calls)
         return {"q": self._q(), "call": call, "vt": self._vt(), "qty": self._qty(), "group": group}
+
+    def _read_fair(self) -> dict[str, Any]:
+        return {"vt": self._vt(), "qty": self._qty()}
 
     def _pop(self) -> dict[str, Any]:
         return {"q": self._q(), "qty": self.rng.choice([1, 1, 2, 3, 0, None])}

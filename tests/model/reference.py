@@ -252,6 +252,28 @@ def check_grouped(
     assert found == expected, f"must have returned {expected}"
 
 
+def check_fair(queue: Queue, found: list[int], wanted: float) -> None:
+    """Check that groups took turns, one message of each a round.
+
+    Which message of a group depends on when those fell due that were read or delayed before.
+    """
+    dead = queue.dead()
+    left: dict[str, list[int]] = {}
+    for msg_id in sorted(set(queue.visible()) - dead):
+        left.setdefault(queue.messages[msg_id].group, []).append(msg_id)
+    size = sum(map(len, left.values()))
+    size = size if wanted > size else int(wanted)
+    assert len(found) == size or (dead and bool(found) == bool(size) and len(found) < size)
+    served = dict.fromkeys(left, 0)
+    for msg_id in found:
+        group = queue.messages[msg_id].group
+        assert msg_id in left[group], f"{msg_id} is not in {left[group]}"
+        behind = [name for name in left if served[name] < served[group] and left[name]]
+        assert not behind, f"{msg_id} comes before the turn of {behind}"
+        left[group].remove(msg_id)
+        served[group] += 1
+
+
 def moved(message: Message, at: float, revived: bool) -> Message:
     """Return a message as move, or redrive, puts it into another queue."""
     headers = message.headers

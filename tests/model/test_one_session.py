@@ -51,6 +51,7 @@ KINDS = {
     "groups": Kind(fifo=True),
     "policies": Kind(policies=POLICIES),
     "groups and policies": Kind("A b", fifo=True, policies=POLICIES),
+    "fair": Kind(fair=True, policies=(LETTERS, Policy(max_in_flight=3), Policy())),
     "by id": Kind(create=BY_ID),
     "by id, groups and policies": Kind("By Id", create=BY_ID, fifo=True, policies=POLICIES),
     "by id, dropped": Kind(create="SELECT pgmq.create_partitioned(%s, '5', '20', 1)", kept_ids=20),

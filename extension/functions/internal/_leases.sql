@@ -131,10 +131,11 @@ AS $$
 DECLARE
     v_next CONSTANT bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
 BEGIN
-    RETURN pg_xact_status(
+    -- What this transaction has locked, it may take again.
+    RETURN holder IS DISTINCT FROM pg_current_xact_id_if_assigned()::xid AND pg_xact_status(
         greatest(v_next - ((v_next - holder::text::bigint) & 4294967295), 0)::text::xid8
     ) IS NOT DISTINCT FROM 'in progress';
 END
 $$;
 COMMENT ON FUNCTION pgmq._is_held(xid) IS
-'Whether the transaction that has locked a row last, its xmax, has not ended.';
+'Whether another transaction has locked a row last, by its xmax, and has not ended.';
