@@ -35,17 +35,13 @@ BEGIN
     PERFORM
         pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
         pg_catalog.set_config('client_min_messages', 'warning', true);
-    IF to_regproc('pgmq.version') IS NOT NULL THEN
-        EXECUTE 'SELECT pgmq.version()' INTO v_version;
-    ELSIF to_regclass('pgmq.meta') IS NOT NULL THEN
-        v_version := '1.13';
-    END IF;
     BEGIN
         FOREACH v_source IN ARRAY v_before LOOP
             EXECUTE v_source;
         END LOOP;
     EXCEPTION
-        WHEN object_not_in_prerequisite_state
+        WHEN insufficient_privilege
+            OR object_not_in_prerequisite_state
             OR configuration_limit_exceeded
             OR lock_not_available
         THEN
@@ -60,6 +56,11 @@ BEGIN
                 DETAIL = coalesce(nullif(v_detail, ''), 'Nothing has changed.'),
                 HINT = v_hint;
     END;
+    IF to_regproc('pgmq.version') IS NOT NULL THEN
+        EXECUTE 'SELECT pgmq.version()' INTO v_version;
+    ELSIF to_regclass('pgmq.meta') IS NOT NULL THEN
+        v_version := '1.13';
+    END IF;
 
     -- If these sources were installed already and nobody has changed anything since, they are not
     -- run again: each new function makes every session check its plans, and each comment locks its

@@ -39,7 +39,14 @@ END
 $$;
 
 -- Functions run with the caller's rights, so a role that may call them has no right to a queue yet.
-GRANT USAGE ON SCHEMA pgmq TO pg_monitor;
+-- (In the schema of another role only that one may grant it.)
+DO $$
+BEGIN
+    IF has_schema_privilege('pgmq', 'USAGE WITH GRANT OPTION') THEN
+        GRANT USAGE ON SCHEMA pgmq TO pg_monitor;
+    END IF;
+END
+$$;
 GRANT SELECT ON pgmq.meta, pgmq.topic_bindings, pgmq.notify_insert_throttle TO pg_monitor;
 -- None of this is secret: anybody who can log in sees the names of tables. Publishers need the
 -- routing; consumers and monitoring need the names of queues.

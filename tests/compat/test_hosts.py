@@ -12,8 +12,12 @@ from support import queries, queues
 from support.server import BUILD, control
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import Connect, Roles
     from support.server import TestServer
+
+AS_DOCUMENTED = ("-v", "ON_ERROR_STOP=1", "-1", "-f", BUILD / "pgmq.sql")
 
 # Supabase gives every member of an extension to a role of its own, in this order and by these
 # commands; an array type follows its element, and a row type its table.
@@ -220,3 +224,136 @@ def test_a_trigger_as_pgmq_1_makes_it_announces_too(db: psycopg.Connection) -> N
     )
     db.execute("LISTEN \"pgmq.q_q.INSERT\"; SELECT pgmq.send('q', '1')")
     assert len(list(db.notifies(timeout=1, stop_after=1))) == 1
+
+
+@pytest.fixture
+def empty(server: TestServer, roles: Roles) -> Iterator[psycopg.Connection]:
+    """A database without pgmq, which goes before the roles do."""
+    with (
+        server.database() as dbname,
+        psycopg.connect(server.dsn(dbname), autocommit=True) as session,
+    ):
+        yield session
+
+
+def _install(server: TestServer, session: psycopg.Connection, role: str) -> str:
+    done = server.run_psql(session.info.dbname, *AS_DOCUMENTED, PGOPTIONS=f"-c role={role}")
+    return done.stdout.partition("pgmq.sql:")[2].partition(": ")[2]
+
+
+@pytest.mark.parametrize("schema", ["its own", "of another role"])
+def test_a_role_that_owns_nothing_else_installs_it(
+    server: TestServer, empty: psycopg.Connection, roles: Roles, schema: str
+) -> None:
+    """It is neither a superuser nor the owner of the database."""
+    role, host, consumer = roles(), roles(), roles()
+    if schema == "its own":
+        empty.execute(f"GRANT CREATE ON DATABASE {empty.info.dbname} TO {role}".encode())
+    else:
+        empty.execute(f"CREATE SCHEMA pgmq AUTHORIZATION {host}".encode())
+        empty.execute(f"GRANT ALL ON SCHEMA pgmq TO {role} WITH GRANT OPTION".encode())
+    version = control()["default_version"]
+    assert _install(server, empty, role) == f"INFO:  pgmq {version}: installed\n"
+    assert _install(server, empty, role) == f"INFO:  pgmq {version}: unchanged\n"
+    empty.execute(f"SET SESSION AUTHORIZATION {role}".encode())
+    empty.execute("SELECT pgmq.create('q'), pgmq.grant_consume('q', %s)", [consumer])
+    empty.execute("SELECT pgmq.send('q', '1')")
+    empty.execute(f"SET SESSION AUTHORIZATION {consumer}".encode())
+    assert queries.one(empty, "SELECT message FROM pgmq.read('q', 30, 1)") == 1
+
+
+def test_a_role_that_cannot_install_it_is_told_what_would_help(
+    server: TestServer, empty: psycopg.Connection, roles: Roles
+) -> None:
+    role, owner = roles(), roles()
+    dbname = empty.info.dbname
+    said = _install(server, empty, role)
+    assert f"ERROR:  role {role} may not create the schema pgmq in database {dbname}\n" in said
+    assert "DETAIL:  Nothing has changed." in said
+    assert f"can run GRANT CREATE ON DATABASE {dbname} TO {role}." in said
+
+    empty.execute(f"CREATE SCHEMA pgmq AUTHORIZATION {owner}".encode())
+    said = _install(server, empty, role)
+    assert "may not create anything in the schema pgmq, which belongs to" in said
+    assert f"Run this as {owner}, who can also GRANT ALL ON SCHEMA pgmq TO {role}" in said
+
+    empty.execute(f"GRANT ALL ON SCHEMA pgmq TO {role}".encode())
+    assert "installed" in _install(server, empty, owner)
+    said = _install(server, empty, role)
+    assert f"ERROR:  the pgmq in this database belongs to role {owner}, and not to {role}" in said
+    assert f"HINT:  Run this as {owner}." in said
+
+
+# What Supabase's dashboard makes for clients of its data API, in words of ours: functions that run
+# with the caller's rights, call pgmq by names of arguments, and have no search_path.
+WRAPPERS = """
+    CREATE SCHEMA pgmq_public;
+    CREATE FUNCTION pgmq_public.send(
+        queue_name text, message jsonb, sleep_seconds integer DEFAULT 0
+    ) RETURNS SETOF bigint LANGUAGE plpgsql SET search_path = '' AS $$ BEGIN
+        RETURN QUERY SELECT * FROM pgmq.send(
+            queue_name := queue_name, msg := message, delay := sleep_seconds
+        );
+    END $$;
+    CREATE FUNCTION pgmq_public.send_batch(
+        queue_name text, messages jsonb[], sleep_seconds integer DEFAULT 0
+    ) RETURNS SETOF bigint LANGUAGE plpgsql SET search_path = '' AS $$ BEGIN
+        RETURN QUERY SELECT * FROM pgmq.send_batch(
+            queue_name := queue_name, msgs := messages, delay := sleep_seconds
+        );
+    END $$;
+    CREATE FUNCTION pgmq_public.read(queue_name text, sleep_seconds integer, n integer)
+    RETURNS SETOF pgmq.message_record LANGUAGE plpgsql SET search_path = '' AS $$ BEGIN
+        RETURN QUERY SELECT * FROM pgmq.read(
+            queue_name := queue_name, vt := sleep_seconds, qty := n
+        );
+    END $$;
+    CREATE FUNCTION pgmq_public.pop(queue_name text)
+    RETURNS SETOF pgmq.message_record LANGUAGE plpgsql SET search_path = '' AS $$ BEGIN
+        RETURN QUERY SELECT * FROM pgmq.pop(queue_name := queue_name);
+    END $$;
+    CREATE FUNCTION pgmq_public.archive(queue_name text, message_id bigint)
+    RETURNS boolean LANGUAGE plpgsql SET search_path = '' AS $$ BEGIN
+        RETURN pgmq.archive(queue_name := queue_name, msg_id := message_id);
+    END $$;
+    CREATE FUNCTION pgmq_public.delete(queue_name text, message_id bigint)
+    RETURNS boolean LANGUAGE plpgsql SET search_path = '' AS $$ BEGIN
+        RETURN pgmq.delete(queue_name := queue_name, msg_id := message_id);
+    END $$;
+    GRANT USAGE ON SCHEMA pgmq, pgmq_public TO {0}, {1};
+    GRANT ALL ON ALL TABLES IN SCHEMA pgmq TO {0};
+    ALTER DEFAULT PRIVILEGES IN SCHEMA pgmq GRANT ALL ON TABLES TO {0};
+"""
+
+
+def test_a_data_api_calls_it_through_functions_of_its_own(
+    db: psycopg.Connection, roles: Roles
+) -> None:
+    """The service may do everything; others, what they are granted and policies let them."""
+    service, anon = roles(), roles()
+    db.execute("SELECT pgmq.create('before')")
+    db.execute(sql.SQL(WRAPPERS).format(sql.Identifier(service), sql.Identifier(anon)))
+    db.execute("SELECT pgmq.create('after'), pgmq.grant_send('after', %s)", [anon])
+    for queue in "before", "after":
+        db.execute(f"ALTER TABLE pgmq.q_{queue} ENABLE ROW LEVEL SECURITY".encode())
+    db.execute(f"ALTER ROLE {service} BYPASSRLS".encode())
+    # Of all commands: sending reads the row's msg_id.
+    db.execute(f"CREATE POLICY p ON pgmq.q_after TO {anon} USING (true)".encode())
+
+    db.execute(f"SET ROLE {service}".encode())
+    for queue in "before", "after":
+        db.execute(
+            "SELECT pgmq_public.send(%s, '1'), pgmq_public.send_batch(%s, '{2, 3}'::jsonb[])",
+            [queue, queue],
+        )
+        read = f"SELECT msg_id FROM pgmq_public.read('{queue}', 30, 2)"
+        first, second = queries.ids(db, read)
+        assert queries.one(db, "SELECT pgmq_public.archive(%s, %s)", queue, first)
+        assert queries.one(db, "SELECT pgmq_public.delete(%s, %s)", queue, second)
+        assert queries.one(db, f"SELECT message FROM pgmq_public.pop('{queue}')") == 3
+
+    db.execute(f"SET ROLE {anon}".encode())
+    assert queries.one(db, "SELECT pgmq_public.send('after', '4')") == 4
+    for call in "send('before', '1')", "read('after', 30, 1)", "delete('after', 3)":
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            db.execute(f"SELECT pgmq_public.{call}".encode())
