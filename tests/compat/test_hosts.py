@@ -337,8 +337,11 @@ def test_a_data_api_calls_it_through_functions_of_its_own(
     for queue in "before", "after":
         db.execute(f"ALTER TABLE pgmq.q_{queue} ENABLE ROW LEVEL SECURITY".encode())
     db.execute(f"ALTER ROLE {service} BYPASSRLS".encode())
-    # Of all commands: sending reads the row's msg_id.
-    db.execute(f"CREATE POLICY p ON pgmq.q_after TO {anon} USING (true)".encode())
+    # Sending returns the msg_id, so that it reads the row, too.
+    db.execute(
+        f"CREATE POLICY sends ON pgmq.q_after FOR INSERT TO {anon} WITH CHECK (true)".encode()
+    )
+    db.execute(f"CREATE POLICY sees ON pgmq.q_after FOR SELECT TO {anon} USING (true)".encode())
 
     db.execute(f"SET ROLE {service}".encode())
     for queue in "before", "after":

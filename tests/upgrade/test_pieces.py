@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from support.server import BUILD, control, url
+from support.server import BUILD, control
 from upgrade.test_older import MAKE_OLDER
 
 if TYPE_CHECKING:
@@ -59,15 +59,3 @@ def test_what_fails_changes_nothing_though_the_program_goes_on(
     assert server.dump(dbname) == before
     assert upstream.execute("SHOW search_path").fetchone() == ('"$user", public',)
     assert upstream.execute("SHOW client_min_messages").fetchone() == ("notice",)
-
-
-def test_a_migration_by_sqlalchemy_runs_it(server: TestServer) -> None:
-    sqlalchemy = pytest.importorskip("sqlalchemy")
-    with server.database() as dbname:
-        engine = sqlalchemy.create_engine(url(server.dsn(dbname)))
-        with engine.begin() as connection:
-            # As documentation has it for Alembic.
-            connection.exec_driver_sql(PLAIN.read_text(), execution_options={"no_parameters": True})
-        with engine.begin() as connection:
-            assert connection.exec_driver_sql("SELECT pgmq.version()").all() == [(VERSION,)]
-        engine.dispose()
