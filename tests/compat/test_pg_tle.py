@@ -92,7 +92,7 @@ def test_it_is_registered_once_and_can_be_created(
     assert _run(server, host) == line
     scripts = _registered(host)
     # The text that is published for servers whose files can be written.
-    assert set(scripts) == {path.name for path in BUILD.glob("pgmq--*.sql")}
+    assert set(scripts) == {path.name for path in BUILD.glob(f"pgmq--*{VERSION}.sql")}
     plain = (BUILD / "pgmq.sql").read_text()
     for script in scripts.values():
         assert script.removeprefix("\n-- install.sql\n").strip() == plain.strip()
