@@ -12,6 +12,8 @@ PLAIN := build/$(EXTENSION).sql
 TLE := build/$(EXTENSION).tle.sql
 VERSIONED := build/$(EXTENSION)--$(EXTVERSION).sql \
 	$(foreach v,$(UPGRADES),build/$(EXTENSION)--$(v)--$(EXTVERSION).sql)
+# What a release has beside what python/tools/dist.py makes.
+DIST := $(patsubst %,build/dist/$(EXTENSION)-$(EXTVERSION).%,sql tle.sql)
 SOURCES := $(shell find extension -type f -name '*.sql' 2>/dev/null)
 
 PYTHON ?= python3
@@ -215,6 +217,17 @@ plots: .venv/.bench ## Draw the plots of the results in tests/benchmark/results 
 soak: build .venv/.stamp ## Everything at once under kills, for an hour or SECONDS=120, MINUTES=5 (SEED=...)
 	@$(BIN)/python tests/soak/run.py --seconds $(or $(SECONDS),$$(($(or $(MINUTES),60) * 60))) \
 		$(if $(SEED),--seed $(SEED)) $(ARGS)
+
+.PHONY: dist release-check
+build/dist/$(EXTENSION)-$(EXTVERSION).%: build/$(EXTENSION).%
+	@mkdir -p build/dist
+	@cp $< $@
+
+dist: build $(DIST) .venv/.stamp ## Write what a release consists of to build/dist
+	@$(BIN)/python python/tools/dist.py build/dist $(DIST)
+
+release-check: .venv/.stamp ## Refuse what is not committed, unequal versions, an undated changelog
+	@$(BIN)/python python/tools/release.py
 
 clean: ## Remove build/ and caches (not .venv)
 	@rm -rf build .cache

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
+
+import release
 
 from pgmq import __version__
 from support import server as servers
@@ -13,27 +14,12 @@ if TYPE_CHECKING:
 VERSION = servers.control()["default_version"]
 
 
-def test_the_python_package_has_the_version_of_the_control_file() -> None:
-    text = (servers.ROOT / "python" / "pyproject.toml").read_text()
-    assert re.findall(r'^version = "(.*?)"', text, re.MULTILINE) == [VERSION]
+def test_everything_has_the_version_of_the_control_file() -> None:
+    assert release.unequal(servers.ROOT) == []
 
 
 def test_the_installed_python_package_has_that_version() -> None:
     assert __version__ == VERSION
-
-
-def test_the_last_migration_for_django_is_of_that_version() -> None:
-    folder = servers.ROOT / "python" / "src" / "pgmq" / "django" / "migrations"
-    *_, last = sorted(path.stem for path in folder.glob("0*.py"))
-    assert last.endswith(f"_pgmq_{VERSION.replace('.', '_')}")
-
-
-def test_pgxn_metadata_has_the_version_of_the_control_file() -> None:
-    meta = json.loads((servers.ROOT / "META.json").read_text())
-    provided = meta["provides"]["pgmq"]
-    assert meta["version"] == VERSION
-    assert provided["version"] == VERSION
-    assert provided["file"] == f"build/pgmq--{VERSION}.sql"
 
 
 def test_the_changelog_has_what_is_unreleased_and_then_dated_versions_the_latest_first() -> None:
