@@ -58,4 +58,6 @@ def _found(pattern: str, path: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join([*uncommitted(ROOT), *unequal(ROOT), *unreleased(ROOT)]))
+    complaints = [*uncommitted(ROOT), *unequal(ROOT), *unreleased(ROOT)]
+    print(*complaints, sep="\n", end="\n" if complaints else "", file=sys.stderr)
+    sys.exit(bool(complaints))
