@@ -118,7 +118,8 @@ def test_a_table_begins_with_upstreams_columns_and_has_its_keys(both: Both, tabl
     later = ours.rows[len(theirs.rows) :]
     assert [row for row in later if row[3] and row[6] is None and not row[5]] == []
     their_keys, our_keys = both.run(KEYS.format(table))
-    assert set(their_keys.rows) <= set(our_keys.rows)
+    # Foreign keys would stand in the way of pg_restore -j: see differences.py.
+    assert {key for key in their_keys.rows if key[0] != "f"} <= set(our_keys.rows)
     assert equal(*both.run(KIND.format(table)))
 
 
