@@ -49,7 +49,7 @@ BEGIN
         PERFORM pgmq._raise_paused(queue_name);
     END IF;
     PERFORM pgmq._may('INSERT', queue_name, v_queue);
-    IF NOT has_column_privilege(v_archive::oid, 'message'::text, 'SELECT'::text)
+    IF NOT pg_catalog.has_column_privilege(v_archive::oid, 'message'::text, 'SELECT'::text)
         OR NOT keep AND NOT has_table_privilege(v_archive::oid, 'DELETE'::text)
     THEN
         RAISE EXCEPTION 'permission denied for table %', pgmq.format_table_name(queue_name, 'a')
