@@ -270,4 +270,4 @@
 
 -- what callers of pgmq 1 look for
 \ir functions/internal/_upstream.sql
-\ir functions/internal/_forget.sql
+\ir functions/internal/_cascade.sql

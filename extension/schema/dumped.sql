@@ -16,7 +16,7 @@ BEGIN
             NULL;       -- not in an extension's script, or the table is not a member
         END;
     END LOOP;
-    -- Upstream and 2.0.0 had foreign keys between them: see functions/internal/_forget.sql.
+    -- Upstream and 2.0.0 had foreign keys between them: see functions/internal/_cascade.sql.
     FOR v_key IN
         SELECT k.conrelid::regclass AS owner, k.conname
         FROM pg_constraint AS k

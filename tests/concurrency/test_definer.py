@@ -55,8 +55,8 @@ CALLS = {
     ],
     "_is_listed": ["SELECT {f}({q})", "SELECT {f}(null)"],
     "_push_at_commit": ["{t}"],
-    "_forget_queue": [FORGET],
-    "_forget_exchange": [FORGET],
+    "_cascade_queue": [FORGET],
+    "_cascade_exchange": [FORGET],
     "_free_slot_at_once": ["{t}"],
 }
 TRIGGER = """

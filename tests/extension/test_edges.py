@@ -96,7 +96,7 @@ def test_whoever_looks_leaves_out_what_no_read_returns(queue: psycopg.Connection
     queue.execute("SELECT pgmq.send('q', '1', 60), pgmq.send('q', '1', 7200)")
     assert one(queue, visible) is False
     queue.execute("UPDATE pgmq.q_q SET read_ct = 1 WHERE vt < now() + interval '1 h'")
-    assert one(queue, visible) is None
+    assert one(queue, visible) is False  # the read that finds it due takes it away
     assert one(queue, "SELECT queue_visible_length FROM pgmq.metrics('q')") == 0
     assert ids(queue, "SELECT msg_id FROM pgmq.peek('q', 9)") == []
     # More than are passed: a read must clear them away.

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def connection(dsn: str) -> Iterator[Any]:
     """A connection of kombu."""
     options = {"conn_string": dsn, "wait_time_seconds": 0, "polling_interval": 0.05}
-    with kombu.Connection("pgmq://", transport_options=options) as connection:
+    # By its name: to import kombu-pgmq, as the tests of Celery do, gives "pgmq" to that.
+    transport = "kombu.transport.pgmq:Transport"
+    with kombu.Connection(transport=transport, transport_options=options) as connection:
         yield connection
 
 

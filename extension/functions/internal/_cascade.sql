@@ -1,6 +1,6 @@
 -- What foreign keys would do. There are none between the tables that a dump contains: pg_restore -j
 -- fills the tables of an extension in any order, and makes their keys before.
-CREATE OR REPLACE FUNCTION pgmq._forget_queue()
+CREATE OR REPLACE FUNCTION pgmq._cascade_queue()
 RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -23,10 +23,10 @@ BEGIN
     RETURN null;
 END
 $$;
-COMMENT ON FUNCTION pgmq._forget_queue() IS
+COMMENT ON FUNCTION pgmq._cascade_queue() IS
 'Trigger: what belongs to a row of pgmq.meta goes with it.';
 
-CREATE OR REPLACE FUNCTION pgmq._forget_exchange()
+CREATE OR REPLACE FUNCTION pgmq._cascade_exchange()
 RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -41,7 +41,7 @@ BEGIN
     RETURN null;
 END
 $$;
-COMMENT ON FUNCTION pgmq._forget_exchange() IS
+COMMENT ON FUNCTION pgmq._cascade_exchange() IS
 'Trigger: the bindings of an exchange go with it.';
 
 CREATE OR REPLACE FUNCTION pgmq._exchange_lock(exchange_name text)
@@ -96,9 +96,9 @@ BEGIN
     )
     THEN
         CREATE TRIGGER cascade AFTER DELETE ON pgmq.meta
-        FOR EACH ROW EXECUTE FUNCTION pgmq._forget_queue();
+        FOR EACH ROW EXECUTE FUNCTION pgmq._cascade_queue();
         CREATE TRIGGER cascade AFTER DELETE ON pgmq.exchange
-        FOR EACH ROW EXECUTE FUNCTION pgmq._forget_exchange();
+        FOR EACH ROW EXECUTE FUNCTION pgmq._cascade_exchange();
     END IF;
 END
 $$;
