@@ -22,7 +22,7 @@ SQL_LINTED := extension tests/regress/sql
 PY_LINTED := python tests
 # More workers than cores, since many tests wait. Work is stolen rather than dealt out, so that a
 # module's fixtures are rarely made twice. TESTS='tests/model' is for some of them.
-WORKERS = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() * 2)')
+WORKERS = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() * 3 // 2)')
 PYTEST = -n $(WORKERS) --dist worksteal -q $(TESTS)
 
 .DEFAULT_GOAL := build
