@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 SEND = "SELECT pgmq.send('q', '1', jsonb_build_object('x-pgmq-priority', %s::integer))"
 READ = "SELECT msg_id FROM pgmq.read('q', 60, %s)"
-MARKS = "SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = 'pgmq'"
 KINDS = {
     "plain": "SELECT pgmq.create('q')",
-    "by_id": "SELECT pgmq.create_partitioned('q', '200', '100000')",
+    # Quick senders come to more than 100,000 ids: none is to be dropped by its age.
+    "by_id": "SELECT pgmq.create_partitioned('q', '200', '1000000000')",
 }
 
 
@@ -113,8 +113,7 @@ def test_a_low_priority_is_overtaken_only_by_what_is_sent_within_its_head_starts
         before = rows[: popped.index(first)] if first in popped else rows
         for _, enqueued_at in before:
             late = (enqueued_at - sent_at).total_seconds()
-            # One pop may pass it by, not more. If one does, the marks say whether they hid it.
-            assert late <= 9 * 0.05 + 0.1, (late, first in popped, queue.execute(MARKS).fetchall())
+            assert late <= 9 * 0.05 + 0.0001, (first, rows)
         if first in popped:
             break
         assert time.monotonic() < deadline
