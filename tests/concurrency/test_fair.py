@@ -151,12 +151,17 @@ def test_what_a_transaction_acknowledges_counts_until_it_ends(
 
 
 def test_leases_elsewhere_in_a_group_do_not_hide_its_other_messages(
-    db: psycopg.Connection, other: psycopg.Connection
+    db: psycopg.Connection, other: psycopg.Connection, connect: Connect
 ) -> None:
-    for kind in CREATED:
-        with _queue(db, kind):
+    """Also of a transaction that is newer than all that have ended, and one that goes on."""
+    older = connect()
+    for kind, is_newer in itertools.product(CREATED, [False, True]):
+        with case(is_newer), _queue(db, kind), contextlib.ExitStack() as stack:
             _send(db, "a", 200)
             _send(db, "b", 3)
+            if is_newer:
+                stack.enter_context(older.transaction())
+                older.execute("SELECT pg_current_xact_id()")
             with other.transaction():
                 assert len(ids(other, "SELECT msg_id FROM pgmq.pop('q', 150)")) == 150
                 assert ids(db, READ, 9) == [151, 152, 201, 202]

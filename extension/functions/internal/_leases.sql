@@ -132,7 +132,11 @@ DECLARE
     v_next CONSTANT bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
 BEGIN
     -- What this transaction has locked, it may take again.
-    RETURN holder IS DISTINCT FROM pg_current_xact_id_if_assigned()::xid AND pg_xact_status(
+    IF holder = pg_current_xact_id_if_assigned()::xid THEN
+        RETURN false;
+    END IF;
+    -- What is newer than all that have ended has not ended. (Not much newer: see above.)
+    RETURN ((holder::text::bigint - v_next) & 4294967295) < 65536 OR pg_xact_status(
         greatest(v_next - ((v_next - holder::text::bigint) & 4294967295), 0)::text::xid8
     ) IS NOT DISTINCT FROM 'in progress';
 END

@@ -32,7 +32,7 @@ DECLARE
     v_place bigint;
     v_turn bigint;          -- where the next call begins
     v_depth bigint := 1;
-    v_vain integer := 0;    -- groups that have given nothing
+    v_vain integer := 0;    -- groups that have given nothing, and messages that others hold
     v_complete boolean;     -- all that is visible has been looked at
     v_groups bigint[];
     v_room integer[];
@@ -124,11 +124,13 @@ BEGIN
                 SELECT f.owner FROM unnest(v_found, v_owners) AS f (id, owner)
                 WHERE f.id IN (SELECT l FROM unnest(v_locked) AS l)
             );
-            v_effort := 6 * v_effort;
+            v_effort := least(6 * v_effort, 10000000000);
             IF v_way = 'front' THEN
                 EXIT WHEN v_effort > 36 AND (condition IS NULL OR v_effort > 1000000000);
             ELSIF v_complete THEN
                 v_depth := v_effort * (v_left / cardinality(v_groups) + 1);
+                v_vain := v_vain + cardinality(v_found) - cardinality(v_locked);
+                EXIT WHEN v_vain >= 1000;
             ELSE
                 v_vain := v_vain + cardinality(v_groups) - cardinality(v_locked);
                 EXIT WHEN v_vain >= 1000 OR v_groups = '{}';
