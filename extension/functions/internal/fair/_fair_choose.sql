@@ -50,8 +50,9 @@ BEGIN
                 HINT = format('Its owner can SELECT pgmq.create_fair_index(%L).', queue_name);
     END IF;
     -- There are two ways to find messages. A read by turns goes by the groups; the front of the
-    -- queue follows only where very many groups have given nothing. Any other read goes by the
-    -- front; groups in turn follow where the front is full of messages that must not be taken.
+    -- queue follows only where very many groups have given nothing, or others hold very many of
+    -- their messages. Any other read goes by the front; groups in turn follow where the front is
+    -- full of messages that must not be taken.
     <<ways>>
     FOREACH v_way IN ARRAY CASE
         WHEN condition IS NOT NULL THEN '{front}'::text[]
