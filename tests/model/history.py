@@ -326,7 +326,12 @@ class History:
                     )
 
     def passed_over(self) -> Iterator[str]:
-        """What is free comes in the order of msg_id, whatever others hold."""
+        """What is free comes in the order of msg_id, whatever others hold.
+
+        A reader that looks while another changes a message may lock the message as it is now, find
+        that it does not suit, and not return it: Postgres then keeps it locked until the reader's
+        transaction ends, and nobody is told.
+        """
         touches = self.by_message()
         free = {msg_id: list(self._free(msg_id, some)) for msg_id, some in touches.items()}
         numbers: dict[int, int] = {}
@@ -355,11 +360,24 @@ class History:
                     and any(
                         since < call.made and until > call.returned for since, until in intervals
                     )
+                    and not self._may_be_held(touches[msg_id], touch)
                 ):
                     yield (
                         f"{call.text} returned {found} at {call.returned:.3f}, passing over"
                         f" {msg_id}{self.story(msg_id, touches[msg_id])}"
                     )
+
+    def _may_be_held(self, touches: list[Touch], asking: Touch) -> bool:
+        """Say whether a reader that is still open looked while somebody changed the message."""
+        return any(
+            reader.transaction not in (asking.transaction, change.transaction)
+            and reader.call.made <= asking.call.returned
+            and reader.transaction.ended >= asking.call.made
+            and change.transaction.ending <= reader.call.returned
+            and change.transaction.ended >= reader.call.made
+            for reader in self.calls("read", "pop")
+            for change in touches
+        )
 
     def _free(self, msg_id: int, touches: Iterable[Touch]) -> Iterator[tuple[float, float]]:
         """Say when a message was visible, and nobody about to do anything with it."""
