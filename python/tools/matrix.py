@@ -6,9 +6,10 @@ build/matrix keeps what pytest reported of each version, and its lines of the ta
 
 Postgres comes from a wheel or from Debian's packages if they are installed and have that version,
 otherwise from npm, into build/. A version that fails or is missing does not keep the others from
-being tested. The sessions of tests/model run for PGMQ_MODEL_SECONDS, 30 unless it says else, and
-each stress test of tests/concurrency for PGMQ_STRESS_SECONDS, 8 unless it says else. Tests that are
-marked "once" are left out, unless the arguments have a `-m` of their own.
+being tested. Tests that fail are run once more, alone: see again.py. The sessions of tests/model
+run for PGMQ_MODEL_SECONDS, 30 unless it says else, and each stress test of tests/concurrency for
+PGMQ_STRESS_SECONDS, 8 unless it says else. Tests that are marked "once" are left out, unless the
+arguments have a `-m` of their own.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
+
+import pytest
+from again import again
 
 from pgmq import embedded
 
@@ -127,6 +131,8 @@ def run(postgres: Postgres, arguments: list[str]) -> Result:
     begun = time.monotonic()
     command = [sys.executable, "-m", "pytest", f"--junitxml={report}", "-m", "not once", *arguments]
     code = subprocess.run(command, check=False, cwd=ROOT, env=environment).returncode
+    if code == pytest.ExitCode.TESTS_FAILED:
+        code = again(environment)
     seconds = time.monotonic() - begun
     suite = ET.parse(report).find("testsuite") if report.exists() else None  # noqa: S314
     counts = {} if suite is None else suite.attrib
@@ -162,7 +168,7 @@ def main() -> int:
         lines = [
             f"{name:20}{result.passed:8}{result.failed:8}{result.skipped:8}{result.seconds:9.0f}"
             + (f"  pytest exited with {result.code}" if result.code else ""),
-            *(f"  failed: {test}" for test in result.names),
+            *(f"  {'failed' if result.code else 'passed alone'}: {test}" for test in result.names),
         ]
         (BUILD / "matrix" / f"{postgres.version}.txt").write_text("\n".join([*lines, ""]))
         table += lines
