@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import pgmq
 from pgmq import cli
 from pgmq._session import Session
 from pgmq.web import application
+from support import pooler
 from support.console import act, sampled, served
 
 if TYPE_CHECKING:
@@ -30,75 +23,33 @@ if TYPE_CHECKING:
 
     from conftest import Connect
 
-PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-CONFIG = """
-[databases]
-pool = {server}
-[pgbouncer]
-listen_addr =
-unix_socket_dir = {folder}
-auth_type = any
-pool_mode = {mode}
-default_pool_size = {size}
-ignore_startup_parameters = {ignored}
-query_wait_timeout = 10
-pidfile = {folder}/pid
-logfile = {folder}/log
-"""
-
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer here")
+pytestmark = pytest.mark.skipif(pooler.PROGRAM is None, reason=pooler.MISSING)
 
 
 @pytest.fixture
 def pooled(dsn: str, request: pytest.FixtureRequest) -> Iterator[Callable[[], psycopg.Connection]]:
     """Open a session through the pool; as PgBouncer asks for it, without prepared statements."""
     mode, *ignored = getattr(request, "param", "transaction").split()
-    assert PROGRAM is not None
-    server = conninfo_to_dict(dsn)
-    if "password" in server or not str(server.get("host", "")).startswith("/"):
+    if not pooler.can_reach(dsn):
         pytest.skip("needs a server on a local socket that asks for no password")
-    wanted = {key: server[key] for key in ("host", "port", "user", "dbname") if key in server}
-    # It refuses to run as root, and others may not come to the socket.
-    user = pwd.getpwuid(Path(str(server["host"])).stat().st_uid).pw_name
-    with tempfile.TemporaryDirectory(prefix="pgmq-", dir="/tmp") as name:
-        folder = Path(name)
-        session = mode == "session"
-        config = CONFIG.format(
-            server=make_conninfo("", **wanted),
-            folder=name,
-            mode=mode,
-            size=9 if session else 2,
-            ignored="options" if session or ignored else "extra_float_digits",
-        )
-        (folder / "ini").write_text(config)
-        if os.geteuid() == 0:
-            shutil.chown(folder, user)
-        (folder / "ini").chmod(0o644)
-        process = subprocess.Popen([PROGRAM, "-q", "-u", user, folder / "ini"])
-        sessions: list[psycopg.Connection] = []
+    by_session = mode == "session"
+    settings = {
+        "ignore_startup_parameters": "options" if by_session or ignored else "extra_float_digits",
+        "query_wait_timeout": 10,
+    }
+    sessions: list[psycopg.Connection] = []
+    with pooler.pooling(dsn, mode, 9 if by_session else 2, **settings) as address:
 
         def connect() -> psycopg.Connection:
-            session = psycopg.connect(
-                f"host={name} port=6432 dbname=pool user={server.get('user', user)}"
-                " connect_timeout=5",
-                autocommit=True,
-                prepare_threshold=None,
-            )
+            session = psycopg.connect(address, autocommit=True, prepare_threshold=None)
             sessions.append(session)
             return session
 
         try:
-            with socket.socket(socket.AF_UNIX) as probe:
-                # The file is there before anybody listens.
-                while probe.connect_ex(str(folder / ".s.PGSQL.6432")):
-                    assert process.poll() is None, (folder / "log").read_text()
-                    time.sleep(0.02)
             yield connect
         finally:
             for session in sessions:
                 session.close()
-            process.terminate()
-            process.wait()
 
 
 def _address(session: psycopg.Connection) -> str:

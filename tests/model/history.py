@@ -28,6 +28,7 @@ class Seen:
     read_ct: int
     since: float  # last_read_at
     until: float  # vt
+    version: int = 0  # that amend has given it
 
 
 @dataclass
@@ -47,6 +48,7 @@ class Call:
     keys: list[tuple[str, int, bool]] = field(default_factory=list)  # with msg_id, and if it is new
     frees: bool = False  # the messages are visible afterwards
     quantity: float = 0
+    version: int = 0  # that amend gives
     odd: bool = False  # of those with odd numbers alone
     failed: bool = False
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from model.history import Call, Seen
-from soak.client import LEVELS
+from soak.client import CONSUMER, LEVELS, OWNER, POOL, PRODUCER, Wrong
 from support import queues
 
 if TYPE_CHECKING:
@@ -88,13 +90,17 @@ OLD = {  # of pgmq 1.13
 STREAMS = {
     "log": ("create_stream({q}, '100', '2000')", "create_group({q}, 'wide', 'earliest', 4)",
             "create_group({q}, 'narrow', 'earliest')",
-            "create_group({q}, 'failing', 'earliest', 2, 3, 'failed')"),
+            "create_group({q}, 'failing', 'earliest', 2, 3, 'failed')",
+            "create_group({q}, 'seeking', 'earliest', 3)"),
     "clocked": ("create_stream({q}, '5 seconds', '15 seconds')",
-                "create_group({q}, 'only', 'earliest', 2)"),
+                "create_group({q}, 'only', 'earliest', 2)",
+                "create_group({q}, 'seeking', 'earliest', 3)"),
 }  # fmt: skip
-GROUPS = {"log": ("wide", "narrow", "failing"), "clocked": ("only",)}
+SEEKING = "seeking"
 FAILED = "failed"  # the dead letters of a group
 TICKS = "ticks"
+GROUPS = {"log": ("wide", "narrow", "failing", SEEKING), "clocked": ("only", SEEKING)}
+GRANTED = {"log": ("wide", SEEKING), "clocked": ("only", SEEKING)}
 EXTRAS = (
     f"SELECT pgmq.create('{TICKS}'), pgmq.set_policy('{TICKS}', ack_archives => true)",
     f"SELECT pgmq.schedule('tick', '{TICKS}', '1 second'::interval, '1', catch_up => true)",
@@ -102,6 +108,60 @@ EXTRAS = (
     "SELECT pgmq.bind('x', 'ranked', null, 'fanout')",
     "SELECT pgmq.bind_topic('a.#', 'plain'), pgmq.bind_topic('a.b', 'groups')",
 )
+# What the sessions that are no owner's live on.
+GRANTS = (
+    *(
+        f"SELECT pgmq.grant_send('{name}', 'soak_producer'),"
+        f" pgmq.grant_monitor('{name}', 'soak_producer')"
+        for name in (*QUEUES, *STREAMS)
+    ),
+    *(f"SELECT pgmq.grant_consume('{name}', 'soak_consumer')" for name in (*QUEUES, TICKS)),
+    *(
+        f"SELECT pgmq.grant_requeue('{name}', 'soak_producer')"
+        for name in ("plain", "work", "by_time")
+    ),
+    *(
+        f"SELECT pgmq.grant_fetch('{name}', '{group}', 'soak_consumer')"
+        for name, groups in GRANTED.items()
+        for group in groups
+    ),
+)
+# What they have no right to.
+FOR_NOBODY = (
+    "SELECT pgmq.purge_queue('plain')",
+    "SELECT pgmq.drop_queue('work')",
+    "SELECT pgmq.create('own')",
+    "SELECT pgmq.set_policy('groups', max_receives => 2)",
+    "SELECT pgmq.enable_push('plain')",
+    "SELECT pgmq.grant_send('plain', current_user)",
+    "SELECT pgmq.amend('plain', 1, '0'::jsonb)",
+    "SELECT * FROM pgmq.fetch('log', 'failing', 1, 1)",
+    "SELECT pgmq.seek('log', 'failing', 'latest')",
+    "SELECT pgmq.alter_group('log', 'wide', max_deliveries => 1)",
+    "SELECT pgmq.drop_group('clocked', 'only')",
+    "UPDATE pgmq.q_plain SET message = '0'",
+    "DELETE FROM pgmq.meta",
+)
+FORBIDDEN = {
+    "soak_producer": (
+        *FOR_NOBODY,
+        "SELECT * FROM pgmq.read('plain', 1, 1)",
+        "SELECT * FROM pgmq.pop('by_id')",
+        "SELECT * FROM pgmq.peek('by_time', 1)",
+        "SELECT message FROM pgmq.q_work",
+        "SELECT pgmq.delete('plain', 1)",
+        "SELECT pgmq.redrive('dead', 'work')",
+        "SELECT * FROM pgmq.fetch('log', 'wide', 1, 1)",
+    ),
+    "soak_consumer": (
+        *FOR_NOBODY,
+        "SELECT pgmq.send('plain', '0')",
+        "SELECT pgmq.send('log', '0')",
+        "SELECT * FROM pgmq.a_plain",
+        "SELECT pgmq.requeue('plain', since => now())",
+        "INSERT INTO pgmq.q_work (message) VALUES ('0')",
+    ),
+}
 BACKLOG = 600  # beyond this nothing is sent
 
 
@@ -291,6 +351,53 @@ def _end(c: Client, deed: Deed, how: str, leases: list[Seen]) -> None:
     call.done = [row[0] for row in rows]
 
 
+def amend(c: Client) -> None:
+    """Give a message that nobody has leased another payload, or other headers."""
+    rng = c.rng
+    name = c.any_of(QUEUES)
+    with c.deed(name, rng.choice(LEVELS)) as deed:
+        own = c.owns and rng.random() < 0.3
+        if own:
+            number = c.number_of_message()
+            send = Call("send", 0)
+            group = _group(c)
+            query = "SELECT pgmq.send(%s, %s::jsonb, %s::jsonb, 0)"
+            rows = c.call(deed, send, query, name, _body(number), _headers(c, group))
+            send.sent = {rows[0][0]: (number, group)}
+            found = [(rows[0][0], number)]
+        elif c.forgotten and rng.random() < 0.3:
+            name, leases = rng.choice(c.forgotten)
+            deed.queue = name
+            found = [(lease.msg_id, lease.number) for lease in leases]
+        else:
+            query = "SELECT msg_id, (message ->> 'n')::bigint FROM pgmq.peek(%s, 20)"
+            found = c.session.execute(query, [name]).fetchall()
+        if not found:
+            return
+        msg_id, number = rng.choice(found)
+        version = c.number_of_message() if c.owns and rng.random() < 0.8 else 0
+        call = Call("amend", 0, asked=[msg_id], version=version)
+        payload = _body(number, v=version) if version else None
+        headers = None
+        if not version or rng.random() < 0.5:
+            headers = json.dumps({"x-pgmq-priority": rng.randrange(10)})
+        query = "SELECT pgmq.amend(%s, %s, %s::jsonb, %s::jsonb)"
+        if c.call(deed, call, query, name, msg_id, payload, headers)[0][0]:
+            call.done = [msg_id]
+        else:
+            assert not own, f"{call.text} refuses what its own transaction has sent"
+
+
+def overreach(c: Client) -> None:
+    """Try what is nobody's but the owner's, or another role's."""
+    (role,) = c.session.execute("SELECT current_user").fetchone() or ("",)
+    attempt = c.rng.choice(FORBIDDEN[role])
+    with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+        with c.session.transaction(force_rollback=True):
+            c.session.execute(attempt.encode())
+        c.say(Wrong(f"{role} may {attempt}"))
+
+
 def remember(c: Client) -> None:
     """Come back to leases that are over, and perhaps somebody else's by now."""
     if c.forgotten:
@@ -333,7 +440,7 @@ def be_pushed(c: Client) -> None:
                 _end(c, deed, "ack", [lease])
         if not notes:
             c.session.execute("SELECT pgmq.close_dead_channels()")
-    if c.rng.random() < 0.5:
+    if c.stays or c.rng.random() < 0.5:
         c.session.execute("SELECT pgmq.close_channel()")
         c.session.execute("UNLISTEN *")
     else:
@@ -388,7 +495,7 @@ FETCH = """
 
 def follow(c: Client) -> None:
     name = c.rng.choice([*STREAMS])
-    follow_group(c, name, c.rng.choice(GROUPS[name]))
+    follow_group(c, name, c.rng.choice((GROUPS if c.owns else GRANTED)[name]))
 
 
 def follow_group(c: Client, name: str, group: str, faults: float = 1.0) -> int:
@@ -400,7 +507,9 @@ def follow_group(c: Client, name: str, group: str, faults: float = 1.0) -> int:
         rows = c.call(deed, call, FETCH, name, group, vt, qty)
         call.text = group
         call.sent = {row[0]: (row[3], row[4]) for row in rows}
+        call.asked = [row[2] for row in rows[:1]]
         fetched = dict(call.sent)
+        c.fetched[name] = [*fetched] or c.fetched.get(name, [])
         if rows and rng.random() < 0.2:  # exactly once
             _commit_batch(c, deed, group, rows[0], fetched)
             rows = []
@@ -419,11 +528,13 @@ def follow_group(c: Client, name: str, group: str, faults: float = 1.0) -> int:
             c.call(deed, Call("release", 0), query, name, group, lane, epoch, error)
         elif faults and group == "failing" and rng.random() < 0.05:
             bad = rng.choice(rows)[0]
-            call = Call("commit", 0)
+            call = Call("commit", 0, asked=[epoch])
             query = "SELECT pgmq.reject(%s, %s, %s, %s, %s, 'rejected')"
             done = c.call(deed, call, query, name, group, lane, epoch, bad)[0][0]
             call.text = group
-            call.sent = {m: what for m, what in fetched.items() if m < bad} if done else {}
+            if done:
+                call.sent = {m: what for m, what in fetched.items() if m < bad}
+                call.done = call.asked
         else:
             _commit_batch(c, deed, group, rows[0], fetched)
     return len(fetched)
@@ -432,11 +543,27 @@ def follow_group(c: Client, name: str, group: str, faults: float = 1.0) -> int:
 def _commit_batch(
     c: Client, deed: Deed, group: str, lease: tuple[Any, ...], content: dict[int, tuple[int, str]]
 ) -> None:
-    call = Call("commit", 0)
+    call = Call("commit", 0, asked=[lease[2]])
     query = "SELECT pgmq.commit(%s, %s, %s, %s)"
     if c.call(deed, call, query, deed.queue, group, *lease[1:3])[0][0]:
         call.sent = content
+        call.done = call.asked
     call.text = group
+
+
+def seek(c: Client) -> None:
+    """Have a group read something once more, or skip something."""
+    name = c.rng.choice([*STREAMS])
+    starts = ["latest", "earliest", f"{datetime.now(timezone.utc) - timedelta(seconds=1)}"]
+    # Segments of the other one go by the clock: what a msg_id was may be gone.
+    starts += map(str, c.fetched.get(name, [])[:1] * 3 if name == "log" else [])
+    start = c.rng.choice(starts)
+    with c.deed(name) as deed:
+        call = Call("seek", 0)
+        query = "SELECT pgmq.seek(%s, %s, %s::text)"
+        ((place,),) = c.call(deed, call, query, name, SEEKING, start)
+        call.text, call.asked = SEEKING, [place]
+        assert not start.isdigit() or place == int(start), f"seek to {start} goes on from {place}"
 
 
 def change(c: Client) -> None:
@@ -493,7 +620,7 @@ def keep_up(c: Client) -> None:
 
 def hold(c: Client) -> None:
     """Keep a snapshot for some seconds, which vacuum must respect."""
-    with psycopg.connect(c.address.read_text()) as session:
+    with psycopg.connect(c.address(OWNER)) as session:
         session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         session.execute("SELECT count(*) FROM pgmq.meta")
         time.sleep(c.rng.random() * 5)
@@ -511,13 +638,20 @@ def create_and_drop(c: Client) -> None:
         query = "SELECT count(*) FROM pgmq.read(%s, 60, 9)"
     c.session.execute(query.encode(), [name])
     c.session.execute("SELECT pgmq.drop_queue(%s)", [name])
+    c.dropped += 1
 
 
 ACTORS: dict[str, dict[Callable[[Client], None], int]] = {
-    "new": {
-        produce: 300, consume: 400, remember: 60, publish: 40, append: 60, follow: 120,
-        be_pushed: 6, wait: 5, redrive: 10, requeue: 5, change: 4, pause: 2, keep_up: 6, hold: 2,
-        create_and_drop: 4,
+    OWNER: {
+        produce: 300, consume: 400, remember: 60, publish: 40, append: 60, follow: 120, amend: 60,
+        seek: 15, be_pushed: 6, wait: 5, redrive: 10, requeue: 5, change: 4, pause: 2, keep_up: 6,
+        hold: 2, create_and_drop: 4,
     },
+    PRODUCER: {produce: 300, publish: 40, append: 60, requeue: 5, overreach: 20},
+    CONSUMER: {
+        consume: 400, remember: 60, follow: 120, amend: 40, seek: 10, be_pushed: 6, wait: 5,
+        overreach: 20,
+    },
+    POOL: {consume: 400, remember: 60, follow: 120, amend: 40, seek: 10, overreach: 20},
     "old": {produce_old: 30, consume_old: 40, hold: 1},
 }  # fmt: skip

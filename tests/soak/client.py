@@ -7,6 +7,7 @@ driver has heard only the first of is uncertain.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import time
@@ -27,9 +28,14 @@ LEVELS = [*["READ COMMITTED"] * 6, "REPEATABLE READ", "SERIALIZABLE"]
 COLUMNS = (
     "msg_id, (message ->> 'n')::bigint, read_ct,"
     " extract(epoch FROM coalesce(last_read_at, enqueued_at))::float8,"
-    " extract(epoch FROM vt)::float8"
+    " extract(epoch FROM vt)::float8, coalesce((message ->> 'v')::integer, 0)"
 )
 LOST = ("57P01", "57P02", "57P03", None)  # of a session, or of the whole server
+LOST_BY_POOLER = "08P01"  # what it says of that
+
+# How sessions come in: as the owner, as roles that have USAGE and what pgmq.grant_... has given
+# them, and as one of these through a pooler, where clients share a session of the server.
+OWNER, CONSUMER, PRODUCER, POOL = "owner", "consumer", "producer", "pool"
 
 
 @dataclass
@@ -61,22 +67,53 @@ class Wrong:
 
 @dataclass(frozen=True)
 class Paused:
-    """What a client says when it stops: its session, how old that is, its memory, what it did."""
+    """What a client says when it stops: its session of the server, its memory, what it did."""
 
     pid: int
-    since: float
+    since: float  # when the session began
     context_bytes: int
+    dropped: int  # queues that this client has had created and dropped there
     done: dict[str, int]
+
+
+SESSION = """
+    SELECT pg_backend_pid(), extract(epoch FROM backend_start)::float8
+    FROM pg_stat_activity WHERE pid = pg_backend_pid()
+"""
+CONTEXTS = "SELECT sum(total_bytes) FROM pg_backend_memory_contexts"
+# What the next client would find there that a pooler gives the session to.
+LEFT = """
+    SELECT 'setting ' || name FROM pg_settings
+    WHERE source = 'session' AND name NOT IN (  -- what PgBouncer itself sets
+        'application_name', 'client_encoding', 'DateStyle', 'TimeZone',
+        'standard_conforming_strings', 'IntervalStyle', 'transaction_isolation'
+    )
+    UNION ALL SELECT 'channel ' || name FROM pg_listening_channels() AS name
+    UNION ALL SELECT 'prepared statement ' || name FROM pg_prepared_statements
+    UNION ALL SELECT 'temporary ' || relname FROM pg_class WHERE relnamespace = pg_my_temp_schema()
+    UNION ALL SELECT 'advisory lock ' || objid FROM pg_locks
+    WHERE pid = pg_backend_pid() AND locktype = 'advisory'
+"""
 
 
 class Client:
     """A session, and what it remembers: its leases, by queue."""
 
-    def __init__(self, number: int, seed: str, address: Path, say: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        seed: str,
+        addresses: Path,
+        say: Callable[[Any], None],
+        door: str = OWNER,
+        stays: bool = False,
+    ) -> None:
+        self.door = door
+        self.stays = stays  # the session: it is to become old
         self.number = number
         self.seed = seed
         self.rng = random.Random(f"{seed} {number}")
-        self.address = address
+        self.addresses = addresses
         self.say = say
         self.round = 0
         self.is_old = True  # what is installed, or has just been
@@ -84,22 +121,34 @@ class Client:
         self.forgotten: list[tuple[str, list[Seen]]] = []
         self.done: dict[str, int] = {}
         self.keys: dict[tuple[str, int], list[Any]] = {}  # of streams: a name, the next number
+        self.fetched: dict[str, list[int]] = {}  # of streams: msg_ids
         self._numbers = 0
         self._deeds = 0
+        self.lost = (*LOST, LOST_BY_POOLER) if door == POOL else LOST
+        self.dsn = ""
+        self.dropped = 0
         self.session: psycopg.Connection[Any] = self.open()
-        self.since = time.time()
+
+    @property
+    def owns(self) -> bool:
+        return self.door == OWNER
+
+    def address(self, door: str) -> str:
+        """Return where that door is now."""
+        where: str = json.loads(self.addresses.read_text())[door]
+        return where
 
     def open(self) -> psycopg.Connection[Any]:
         """Connect to the server that is the right one now, as soon as there is one."""
         while True:
+            self.dsn = self.address(self.door)
             try:
                 session = psycopg.connect(
-                    self.address.read_text(),
+                    self.dsn,
                     autocommit=True,
-                    connect_timeout=5,
-                    # A call that waits so long waits for ever.
-                    options="-c statement_timeout=60s",
                     application_name=f"soak {self.number}",
+                    # PgBouncer asks for that.
+                    **{"prepare_threshold": None} if self.door == POOL else {},
                 )
             except psycopg.OperationalError:
                 time.sleep(0.1)
@@ -110,7 +159,7 @@ class Client:
     def reconnect(self) -> None:
         self.session.close()
         self.session = self.open()
-        self.since = time.time()
+        self.dropped = 0
 
     def _heard(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity == "WARNING":
@@ -152,7 +201,7 @@ class Client:
         try:
             self._commit(kept.get("prepared", False))
         except psycopg.Error as error:
-            if error.sqlstate not in LOST:
+            if error.sqlstate not in self.lost:
                 self.say(Verdict(deed.name, time.time(), committed=False))
             raise
         self.say(Verdict(deed.name, time.time(), committed=True))
@@ -204,33 +253,41 @@ class Client:
                 self.session.execute("ROLLBACK")
 
     def _expected(self, error: psycopg.Error) -> bool:
-        if error.sqlstate in (*LOST, "40001"):
+        if error.sqlstate in (*self.lost, "40001"):
             return True
         # What a read that waits for the upgrade may be told: see upgrading.md.
         gone = error.sqlstate == "42883" or "cache lookup failed for function" in str(error)
         return self.is_old and gone
 
     def report(self) -> Paused:
-        query = "SELECT sum(total_bytes) FROM pg_backend_memory_contexts"
+        left: list[Any] = []
         while True:
             try:
-                row = self.session.execute(query).fetchone()
+                with self.session.transaction():  # or a pooler takes two sessions
+                    pid, since = self.session.execute(SESSION).fetchone() or (0, 0.0)
+                    # To look at them takes more than USAGE.
+                    row = self.session.execute(CONTEXTS).fetchone() if self.owns else None
+                    if self.door == POOL:
+                        left = self.session.execute(LEFT).fetchall()
                 break
             except psycopg.OperationalError:
                 self.reconnect()
+        if left:
+            self.say(Wrong(f"a session from a pooler keeps {left}"))
         done, self.done = self.done, {}
         self.leases.clear()
         self.forgotten.clear()
         self.keys.clear()
-        return Paused(self.session.info.backend_pid, self.since, int(row[0] if row else 0), done)
+        self.fetched.clear()
+        return Paused(pid, since, int(row[0] if row else 0), self.dropped, done)
 
 
-def main(number: int, seed: str, address: str, pipe: Connection) -> None:
+def main(number: int, seed: str, address: str, pipe: Connection, door: str, stays: bool) -> None:
     """Run until told to stop: the driver says go, with what to do, and pause."""
     from soak.actors import ACTORS
 
-    client = Client(number, seed, Path(address), pipe.send)
-    actors = ACTORS["new"]
+    client = Client(number, seed, Path(address), pipe.send, door, stays)
+    actors = ACTORS["old"]
     going = False
     try:
         while True:
@@ -238,8 +295,10 @@ def main(number: int, seed: str, address: str, pipe: Connection) -> None:
                 command = pipe.recv()
                 going = command[0] == "go"
                 if going:
-                    client.round, actors = command[1], ACTORS[command[2]]
-                    client.is_old = command[2] == "old"
+                    client.round, client.is_old = command[1:]
+                    actors = ACTORS["old" if client.is_old else door]
+                    if client.dsn != client.address(door):
+                        client.reconnect()
                 elif command[0] == "pause":
                     pipe.send(client.report())
                 else:

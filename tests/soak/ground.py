@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from pgmq import embedded
-from soak.actors import EXTRAS, FAILED, OLD, QUEUES, STREAMS, TICKS, made
+from soak.actors import EXTRAS, FAILED, GRANTS, OLD, QUEUES, STREAMS, TICKS, made
+from soak.client import CONSUMER, OWNER, POOL, PRODUCER
+from support import pooler
 from support import server as servers
 from support.load import NO_SWEEP
 from support.queries import ids, one
@@ -40,13 +44,16 @@ class Ground:
 
     def __init__(self, rng: random.Random, folder: Path) -> None:
         self.rng = rng
-        self.address = folder / "address"
+        self.addresses = folder / "addresses"
         self.stack = contextlib.ExitStack()
+        self._pooler = self.stack.enter_context(contextlib.ExitStack())
+        self._roles = ("", "")  # none as long as an older version is there
         self.database = "soak"
         self.server = self._new_server()
         self.update = ""
         with psycopg.connect(self.server.dsn(), autocommit=True) as admin:
             admin.execute("CREATE DATABASE soak")
+            admin.execute("CREATE ROLE soak_consumer LOGIN; CREATE ROLE soak_producer LOGIN")
         self.move()
 
     def _new_server(self) -> embedded.Server:
@@ -54,9 +61,29 @@ class Ground:
 
     def move(self) -> None:
         """Tell the clients where to connect."""
-        other = self.address.with_suffix(".new")
-        other.write_text(self.server.dsn(self.database))
-        other.rename(self.address)
+        self._pooler.close()
+        owner = self.server.dsn(self.database)
+        consumer, producer = (
+            make_conninfo(owner, user=role) if role else owner for role in self._roles
+        )
+        # A call that waits so long waits for ever.
+        patience: dict[str, Any] = {"options": "-c statement_timeout=60s", "connect_timeout": 5}
+        doors = {OWNER: owner, CONSUMER: consumer, PRODUCER: producer}
+        doors = {door: make_conninfo(dsn, **patience) for door, dsn in doors.items()}
+        if pooler.PROGRAM:
+            # One session, so that all who come this way share it.
+            doors[POOL] = self._pooler.enter_context(
+                pooler.pooling(
+                    consumer, size=1, server_login_retry=1, query_wait_timeout=60,
+                    server_lifetime=86400, server_idle_timeout=86400,
+                )
+            )  # fmt: skip
+        other = self.addresses.with_suffix(".new")
+        other.write_text(json.dumps(doors))
+        other.rename(self.addresses)
+
+    def doors(self) -> list[str]:
+        return [*json.loads(self.addresses.read_text())]
 
     def connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self.server.dsn(self.database), autocommit=True)
@@ -80,8 +107,10 @@ class Ground:
                 db.execute(made(name, queue.make).encode())
             for name, make in STREAMS.items():
                 db.execute(made(name, make).encode())
-            for extra in EXTRAS:
+            for extra in (*EXTRAS, *GRANTS):
                 db.execute(extra.encode())
+        self._roles = ("soak_consumer", "soak_producer")
+        self.move()
 
     # What befalls the server while clients are at work.
 

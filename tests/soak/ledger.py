@@ -12,10 +12,11 @@ from soak.client import Deed, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from model.history import Touch
+    from model.history import Seen, Touch
 
 ARCHIVED_BY_ACK = {"work"}
 Key = tuple[str, int]  # of a stream: a key, and a number
+Sent = dict[str, dict[int, tuple[int, bool]]]  # of each key: msg_id, and whether it is sure
 Places = dict[str, dict[int, int]]  # by table: the number of each msg_id
 
 
@@ -54,6 +55,8 @@ class Ledger:
             left = set(places.get(f"q_{name}", {}))
             found: list[Iterable[str]] = [history.leased_twice(), history.sent_twice()]
             found.append(_without_lease(history))
+            if not (crashed and queue.emptied_by_crash):
+                found.append(_wrongly_amended(history))
             if not upgraded:
                 found.append(history.wrongly_refused(left))
                 if queue.in_order:
@@ -74,6 +77,11 @@ class Ledger:
             self.totals[f"messages sent to {where}"] += len(deed.numbers) * deed.copies
             for call in deed.calls:
                 self.totals["messages received from queues"] += len(call.messages)
+                if call.kind == "amend":
+                    self.totals["messages amended"] += len(call.done)
+                    self.totals["messages not amended, as somebody had them"] += not call.done
+                elif call.kind == "seek":
+                    self.totals["seeks of groups"] += 1
                 if call.kind == "fetch":
                     self.totals["messages fetched from streams"] += len(call.sent)
                 elif call.kind != "commit":
@@ -99,15 +107,17 @@ class Ledger:
             queue = QUEUES.get(deed.queue) or OLD.get(deed.queue)
             fleeting.update(sent if queue and queue.emptied_by_crash else ())
             for call in deed.calls:
+                if call.kind not in ("ack", "delete", "pop", "archive"):
+                    continue
                 over = [numbers[deed.queue, msg_id] for msg_id in call.done]
-                if call.kind in ("ack", "delete", "pop"):
+                if call.kind != "archive":
                     least.subtract(over)
                     archives = call.kind == "ack" and deed.queue in ARCHIVED_BY_ACK
                     if sure and not call.failed and not archives:
                         most.subtract(over)
-                elif call.kind == "archive" and queue and queue.forgets_archive:
+                elif queue and queue.forgets_archive:
                     least.subtract(over)
-                if sure and not call.failed and call.kind in ("ack", "delete", "pop", "archive"):
+                if sure and not call.failed:
                     back = places.get(f"q_{deed.queue}", {}).keys() & set(call.done)
                     for msg_id in back:
                         yield f"{call.text} removed {msg_id} of {deed.queue}, which is still there"
@@ -163,13 +173,59 @@ def _leases(history: History) -> Iterator[tuple[float, float, str]]:
                 continue
             for message in touch.call.messages:
                 if message.msg_id == msg_id:
-                    ends = [
-                        other.call.made
-                        for other in touches
-                        if msg_id in other.call.asked or msg_id in other.call.done
-                        if other.call.made >= touch.call.made and other.call is not touch.call
-                    ]
-                    yield message.since, min([message.until, *ends]), groups.get(msg_id, "?")
+                    until = _until(message, touch, touches)
+                    yield message.since, until, groups.get(msg_id, "?")
+
+
+def _until(lease: Seen, touch: Touch, touches: list[Touch]) -> float:
+    """Return the earliest time at which a lease may have ended."""
+    msg_id = lease.msg_id
+    ends = [
+        other.call.made
+        for other in touches
+        if (msg_id in other.call.asked or msg_id in other.call.done) and other.call.kind != "amend"
+        if other.call.made >= touch.call.made and other.call is not touch.call
+    ]
+    return min([lease.until, *ends])
+
+
+def _wrongly_amended(history: History) -> Iterator[str]:
+    """What is leased is not amended, and what was amended is read so.
+
+    Whoever amends or reads a message has its row until the transaction ends: the calls that did so
+    are in the order in which they returned.
+    """
+    for msg_id, touches in history.by_message().items():
+        amends = [t for t in touches if t.call.kind == "amend" and msg_id in t.call.done]
+        versions = [touch for touch in amends if touch.call.version]
+        reads = [
+            (message, touch)
+            for touch in touches
+            if touch.call.kind != "get" and amends
+            for message in touch.call.messages
+            if message.msg_id == msg_id
+        ]
+        for message, touch in reads:
+            asked = [t.call for t in amends if t.transaction.outcome == "committed"]
+            until = _until(message, touch, touches) if touch.call.kind != "pop" else 0.0
+            if touch.transaction.outcome == "committed" and any(
+                touch.call.returned < call.made and call.returned < until for call in asked
+            ):
+                yield f"amended while leased{history.story(msg_id, touches)}"
+            before = [t for t in versions if t.call.returned < touch.call.returned]
+            possible, sure = _latest(before)
+            if sure and message.version not in [t.call.version for t in possible]:
+                yield f"version {message.version} was read{history.story(msg_id, touches)}"
+
+
+def _latest(touches: list[Touch]) -> tuple[list[Touch], bool]:
+    """Return which of them may be the last to have committed, and whether one surely has."""
+    possible: list[Touch] = []
+    for touch in sorted(touches, key=lambda touch: touch.call.returned, reverse=True):
+        possible.append(touch)
+        if touch.transaction.outcome == "committed":
+            return possible, True
+    return possible, False
 
 
 def _without_lease(history: History) -> Iterator[str]:
@@ -233,49 +289,115 @@ def _out_of_order(name: str, deeds: list[Deed], dead: Counter[Key]) -> Iterator[
 
     dead has what became a dead letter of a group: that is taken care of, whenever it was.
     """
-    sent: dict[str, dict[int, bool]] = defaultdict(dict)  # of each key, whether it is sure
-    for touch in History([*deeds]).calls("append"):
-        for i, key in touch.call.sent.values():
-            sent[key][i] = touch.transaction.outcome == "committed"
-    touches: dict[str, list[Touch]] = {group: [] for group in GROUPS[name]}
-    for touch in History([*deeds]).calls("fetch", "commit"):
-        touches[touch.call.text].append(touch)
-    for group, some in touches.items():
-        tried: dict[Key, float] = dict.fromkeys(dead, 0.0) if group == "failing" else {}
-        known: dict[Key, float] = {}
-        for touch in some:
-            if touch.call.kind == "commit":
-                for i, key in touch.call.sent.values():
-                    tried[key, i] = min(touch.call.made, tried.get((key, i), touch.call.made))
-                    if touch.transaction.outcome == "committed":
-                        known[key, i] = touch.transaction.ended
-        for touch in some:
-            if touch.call.kind == "fetch" and touch.transaction.outcome == "committed":
-                wrong = _wrong_batch(touch, sent, tried, known)
-                yield from (f"{name}, {group}: {text}" for text in wrong)
-        for key, numbers in sent.items():
-            left = [i for i, sure in numbers.items() if sure and (key, i) not in tried]
-            if left:
-                yield f"{name}, {group}: {left[:5]} of {key} never came"
+    history = History([*deeds])
+    sent: Sent = defaultdict(dict)
+    for touch in history.calls("append"):
+        for msg_id, (i, key) in touch.call.sent.items():
+            sent[key][i] = (msg_id, touch.transaction.outcome == "committed")
+    for group in GROUPS[name]:
+        reading = _Reading(
+            sent,
+            [touch for touch in history.calls() if touch.call.text == group],
+            dead if group == "failing" else Counter(),
+        )
+        appends = [*history.calls("append")]
+        for some in (reading.wrong_batches(), reading.missing(), reading.wrong_seeks(appends)):
+            yield from (f"{name}, {group}: {text}" for text in some)
 
 
-def _wrong_batch(
-    touch: Touch, sent: dict[str, dict[int, bool]], tried: dict[Key, float], known: dict[Key, float]
-) -> Iterator[str]:
-    """A batch goes on where a commit has ended that somebody had at least asked for by then."""
-    batch: dict[str, list[int]] = defaultdict(list)
-    for msg_id in touch.call.sent:  # as they came
-        i, key = touch.call.sent[msg_id]
-        batch[key].append(i)
-        if known.get((key, i), touch.call.made) < touch.call.made:
-            yield f"{i} of {key} again after its commit"
-    for key, numbers in batch.items():
-        if key not in sent:
-            continue
-        if numbers != sorted(set(numbers)):
-            yield f"{numbers} of {key}"
-        for i in sent[key]:
-            came = tried.get((key, i), float("inf")) <= touch.call.returned
-            if i < numbers[-1] and i not in numbers and not came:
-                yield f"{numbers} of {key} before {i}"
-                break
+class _Reading:
+    """What a group has read of a stream, and where it was sent.
+
+    Who reads as the group, commits or seeks has a lock until the transaction ends. So these calls
+    are in the order in which they returned, as far as they have to do with the same lane.
+    """
+
+    def __init__(self, sent: Sent, touches: list[Touch], dead: Counter[Key]) -> None:
+        self.sent = sent
+        self.dead = dead
+        self.fetches = [t for t in touches if t.call.kind == "fetch"]
+        self.seeks = [t for t in touches if t.call.kind == "seek"]
+        self.commits = [t for t in touches if t.call.kind == "commit"]
+        self.of_key: dict[Key, list[Touch]] = defaultdict(list)
+        for touch in self.commits:
+            for i, key in touch.call.sent.values():
+                self.of_key[key, i].append(touch)
+
+    def _begins(self, until: float) -> list[tuple[int, float]]:
+        """Return from where, and when, the group may have begun to read what it had by then."""
+        seeks, sure = _latest([t for t in self.seeks if t.call.returned < until])
+        begins = [(touch.call.asked[0], touch.call.returned) for touch in seeks]
+        return begins if sure else [*begins, (0, 0.0)]
+
+    def _came(self, key: str, i: int, since: float, until: float) -> bool:
+        return (key, i) in self.dead or any(
+            touch.call.returned > since and touch.call.made <= until
+            for touch in self.of_key[key, i]
+        )
+
+    def missing(self) -> Iterator[str]:
+        """Say what never came, now that everything has been fetched."""
+        end = float("inf")
+        for key, numbers in self.sent.items():
+            left = [
+                [
+                    i
+                    for i, (msg_id, sure) in numbers.items()
+                    if sure and msg_id >= place and not self._came(key, i, since, end)
+                ]
+                for place, since in self._begins(end)
+            ]
+            if all(left):
+                yield f"{left[0][:5]} of {key} never came"
+
+    def wrong_batches(self) -> Iterator[str]:
+        for touch in self.fetches:
+            if touch.transaction.outcome == "committed":
+                wrong = [
+                    [*self._wrong_batch(touch, place, since)]
+                    for place, since in self._begins(touch.call.returned)
+                ]
+                if all(wrong):
+                    yield from wrong[0]
+
+    def _wrong_batch(self, touch: Touch, place: int, since: float) -> Iterator[str]:
+        """A batch goes on where a commit has ended that somebody had at least asked for by then."""
+        call = touch.call
+        batch: dict[str, list[int]] = defaultdict(list)
+        for msg_id, (i, key) in call.sent.items():  # as they came
+            batch[key].append(i)
+            if msg_id < place:
+                yield f"{i} of {key}, {msg_id}, although it seeks {place}"
+            if any(
+                other.transaction.outcome == "committed"
+                and other.call.returned > since
+                and other.transaction.ended < call.made
+                for other in self.of_key[key, i]
+            ):
+                yield f"{i} of {key} again after its commit"
+        for key, numbers in batch.items():
+            if key not in self.sent:
+                continue
+            if numbers != sorted(set(numbers)):
+                yield f"{numbers} of {key}"
+            for i, (msg_id, _) in self.sent[key].items():
+                is_before = i < numbers[-1] and i not in numbers and msg_id >= place
+                if is_before and not self._came(key, i, since, call.returned):
+                    yield f"{numbers} of {key} before {i}"
+                    break
+
+    def wrong_seeks(self, appends: list[Touch]) -> Iterator[str]:
+        """What is sent afterwards is not passed over, and leases end."""
+        leased = {epoch: touch for touch in self.fetches for epoch in touch.call.asked}
+        for seek in self.seeks:
+            (place,), returned = seek.call.asked, seek.call.returned
+            for touch in appends:
+                if touch.call.made > returned and min(touch.call.sent) < place:
+                    yield f"a seek to {place} passes over {min(touch.call.sent)}, sent afterwards"
+            if seek.transaction.outcome != "committed":
+                continue
+            for commit in self.commits:
+                for epoch in commit.call.done:
+                    fetch = leased.get(epoch)
+                    if fetch and fetch.call.returned < returned < commit.call.returned:
+                        yield f"a lease from before a seek to {place} was committed after it"

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from soak.watch import MB
+from support import pooler
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -21,34 +22,47 @@ SIZES = (
 )
 
 
-def report(run: Soak) -> str:
-    took = time.time() - run.began
-    samples = run.watch.samples
-    count = len(samples)
-    shown = sorted({0, 1, count // 4, count // 2, 3 * count // 4, count - 1} & {*range(count)})
+def report(suffering: Soak, steady: Soak) -> str:
+    took = time.time() - suffering.began
+    wrong = suffering.wrong
     return "\n".join(
         [
-            f"# Soak of {took / 60:.0f} minutes ({took:.0f} s), seed {run.seed}",
+            f"# Soak of {took / 60:.0f} minutes ({took:.0f} s), seed {suffering.seed}",
             "",
             (
-                f"Postgres {run.ground.server.version}, {os.cpu_count()} cores,"
-                f" {len(run.processes)} clients, {run.rounds} rounds."
-                f" Found: {len(run.wrong) or 'nothing'}."
+                f"Postgres {suffering.ground.server.version}, {os.cpu_count()} cores,"
+                f" load {os.getloadavg()[2]:.1f}. Found: {len(wrong) or 'nothing'}."
             ),
-            *(f"\n- {text}" for text in run.wrong[:20]),
-            "",
-            f"{run.ledger.messages} messages were sent, {run.ledger.messages / took:.0f} a second.",
-            *_table("what was checked", run.ledger.totals),
-            *_table("what befell", run.befallen),
-            *_table("what clients did", run.done),
-            "",
-            SIZES,
-            *(_line(samples[i]) for i in shown),
-            *_list("Warnings", run.warnings),
-            *_list("What doctor said", run.findings),
+            *(f"\n- {text}" for text in wrong[:20]),
+            *([] if pooler.PROGRAM else ["", f"Nobody came through a pooler: {pooler.MISSING}."]),
+            *_run("The server that suffers", suffering, took),
+            *_run("The server whose sessions stay", steady, took),
             "",
         ]
     )
+
+
+def _run(title: str, run: Soak, took: float) -> list[str]:
+    samples = run.watch.samples
+    count = len(samples)
+    shown = sorted({0, 1, count // 4, count // 2, 3 * count // 4, count - 1} & {*range(count)})
+    return [
+        "",
+        f"## {title}",
+        "",
+        (
+            f"{len(run.processes)} clients, {run.rounds} rounds. {run.ledger.messages} messages"
+            f" were sent, {run.ledger.messages / took:.0f} a second."
+        ),
+        *_table("what was checked", run.ledger.totals),
+        *_table("what befell", run.befallen),
+        *_table("what clients did", run.done),
+        "",
+        SIZES,
+        *(_line(samples[i]) for i in shown),
+        *_list("Warnings", run.warnings),
+        *_list("What doctor said", run.findings),
+    ]
 
 
 def _table(title: str, counts: Counter[str]) -> list[str]:

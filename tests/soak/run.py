@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 import psycopg
 
 from soak.actors import GROUPS, OLD, QUEUES, consume_from, follow_group
-from soak.client import Client, Paused, Wrong, main
+from soak.client import CONSUMER, OWNER, POOL, PRODUCER, Client, Paused, Wrong, main
 from soak.ground import Ground
 from soak.ledger import Ledger
 from soak.report import report
@@ -35,22 +36,27 @@ from support import server as servers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CLIENTS = 6
+# The clients of the server that suffers; and of one that does not, so that sessions get old.
+SUFFERING = (*[OWNER] * 4, CONSUMER, PRODUCER, POOL, POOL)
+STEADY = (OWNER, OWNER, POOL)
 SHORTEST, LONGEST = 6.0, 20.0  # seconds that clients work in a round
 PATIENCE = 60.0
 INCIDENTS = (
     "upgrade", "take_over", "kill_server", "restore", "kill_backend", "crash", "nothing", "restart",
 )  # fmt: skip
+BEARABLE = ("upgrade", "nothing", "nothing")  # for a session
 
 
 class Process:
     """A client's process, and the thread that hears what it says."""
 
-    def __init__(self, soak: Soak, number: int) -> None:
+    def __init__(self, soak: Soak, number: int, door: str) -> None:
+        self.door = door
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["soak.ground"])
         self.pipe, other = context.Pipe()
-        arguments = (number, soak.seed, str(soak.ground.address), other)
+        addresses = str(soak.ground.addresses)
+        arguments = (number, soak.seed, addresses, other, door, soak.is_steady)
         self.process = context.Process(target=main, args=arguments, daemon=True)
         self.process.start()
         other.close()
@@ -87,14 +93,16 @@ class Process:
 class Soak:
     """A run: the server, the clients, what they know, and what was found."""
 
-    def __init__(self, seed: str, ground: Ground) -> None:
+    def __init__(self, seed: str, ground: Ground, wrong: list[str], *, is_steady: bool) -> None:
+        self.is_steady = is_steady
         self.seed = seed
         self.rng = random.Random(seed)
         self.ground = ground
         self.ledger = Ledger()
         self.watch = Watch()
         self.began = time.time()
-        self.wrong: list[str] = []
+        self.wrong = wrong  # with what another run finds: it ends both
+        self.sessions: dict[str, int] = {}  # that are to stay: pid by client
         self.warnings: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
         self.befallen: Counter[str] = Counter()
@@ -103,7 +111,7 @@ class Soak:
         self.numbers = 0
         self.rounds = 0
         self._lock = threading.Lock()
-        self._mode = "old"
+        self._is_old = True
 
     def hear(self, said: Any) -> None:
         with self._lock:
@@ -114,9 +122,9 @@ class Soak:
             else:
                 self.wrong.append(said.text)
 
-    def _start_client(self) -> Process:
+    def _start_client(self, door: str) -> Process:
         self.numbers += 1
-        process = Process(self, self.numbers)
+        process = Process(self, self.numbers, door)
         self.processes.append(process)
         return process
 
@@ -136,23 +144,25 @@ class Soak:
         version = self.ground.install_older()
         self._say(f"began with {version}")
         self.befallen[f"began with {version}"] = 1
-        for _ in range(CLIENTS):
-            self._start_client()
+        doors = self.ground.doors()
+        for door in STEADY if self.is_steady else SUFFERING:
+            if door in doors:
+                self._start_client(door)
         self._pause()  # until all are there
         left: list[str] = []
         end = time.monotonic() + seconds
         while not self.wrong and time.monotonic() < end:
             if not left:
-                left = [*INCIDENTS]
+                left = [*(BEARABLE if self.is_steady else INCIDENTS)]
                 if self.rounds:
                     self.rng.shuffle(left)
             incident = left.pop(0)
             self._round(incident, min(LONGEST, max(SHORTEST, seconds / 12)))
 
     def _round(self, incident: str, seconds: float) -> None:
-        began, upgraded = time.monotonic(), self._mode == "old"
+        began, upgraded = time.monotonic(), self._is_old
         for process in self.processes:
-            process.tell("go", self.rounds, self._mode)
+            process.tell("go", self.rounds, self._is_old)
         end = began + seconds
         event = began + seconds * (0.3 + 0.2 * self.rng.random())
         happened = incident in ("nothing", "restore")
@@ -161,7 +171,7 @@ class Soak:
             if not happened and time.monotonic() > event:
                 getattr(self.ground, incident)()
                 happened = True
-            elif self.rng.random() < 0.3:
+            elif not self.is_steady and self.rng.random() < 0.3:
                 self._kill_something()
         paused = self._pause()
         if incident == "restore":
@@ -172,7 +182,7 @@ class Soak:
         self.wrong += self._check(paused, emptied, upgraded)
         if upgraded and not self.wrong:
             self.ground.make_queues()
-            self._mode = "new"
+            self._is_old = False
         self._say(
             f"round {self.rounds}: {incident}, {self.ledger.messages} messages"
             f" so far, took {time.monotonic() - began:.0f} s"
@@ -184,7 +194,7 @@ class Soak:
             victim = self.rng.choice(self.processes)
             self.processes.remove(victim)
             victim.kill()
-            self._start_client().tell("go", self.rounds, self._mode)
+            self._start_client(victim.door).tell("go", self.rounds, self._is_old)
             self.befallen["client killed"] += 1
             return
         with contextlib.suppress(psycopg.OperationalError), self.ground.connect() as db:
@@ -205,7 +215,7 @@ class Soak:
             self.wrong.append(f"client {process.process.name} is gone")
             self.processes.remove(process)
             process.kill()
-            self._start_client()
+            self._start_client(process.door)
         paused = [process.paused for process in self.processes if process.paused]
         for one in paused:
             self.done.update(one.done)
@@ -228,13 +238,18 @@ class Soak:
         yield from self.ground.wrong_ticks()
         at, now = time.time() - self.began, time.time()
         yield from self.watch.look(self.ground, paused, counts, at, now)
+        if self.is_steady and not upgraded:
+            pids = {p.process.name: p.paused.pid for p in self.processes if p.paused}
+            if self.sessions not in ({}, pids):
+                yield f"sessions {self.sessions} did not stay: {pids}"
+            self.sessions = pids
         with self.ground.connect() as db:
             for severity, finding in db.execute("SELECT severity, finding FROM pgmq.doctor()"):
                 self.findings[f"{severity}: {finding}"] += 1
 
     def _drain(self, names: set[str], upgraded: bool) -> Iterator[str]:
         """Read everything that is to be had; what is left then, nobody can get."""
-        drain = Client(0, f"{self.seed} {self.rounds}", self.ground.address, self.hear)
+        drain = Client(0, f"{self.seed} {self.rounds}", self.ground.addresses, self.hear)
         drain.round = self.rounds
         if not upgraded:
             for name in ("plain", "groups", "log", "by_id"):
@@ -273,20 +288,31 @@ class Soak:
                 time.sleep(0.1)
 
     def _say(self, text: str) -> None:
-        print(f"{time.time() - self.began:7.1f} s  {text}", flush=True)
+        where = "steady: " if self.is_steady else ""
+        print(f"{time.time() - self.began:7.1f} s  {where}{text}", flush=True)
 
 
 def soak(seconds: float, seed: str) -> int:
     with tempfile.TemporaryDirectory(prefix="pgmq-soak-") as folder:
-        rng = random.Random(f"ground {seed}")
-        ground = Ground(rng, Path(folder))
-        with ground.stack:
-            run = Soak(seed, ground)
-            run.run(seconds)
-            text = report(run)
+        wrong: list[str] = []
+        with contextlib.ExitStack() as stack:
+            runs = []
+            for is_steady in (False, True):
+                where = Path(folder) / ("steady" if is_steady else "suffering")
+                where.mkdir()
+                ground = Ground(random.Random(f"{where.name} {seed}"), where)
+                stack.enter_context(ground.stack)
+                runs.append(Soak(seed, ground, wrong, is_steady=is_steady))
+            with ThreadPoolExecutor() as threads:
+                try:
+                    [*threads.map(lambda run: run.run(seconds), runs)]
+                except BaseException:
+                    wrong.append("it was interrupted")  # which ends them
+                    raise
+            text = report(*runs)
     (servers.BUILD / "soak.md").write_text(text)
     print(text)
-    return 1 if run.wrong else 0
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -73,15 +73,69 @@ def test_caps_and_rates_are_kept() -> None:
         assert found in _wrong(_account((queue, sends), (queue, reads)), place)
 
 
+def _append(*numbers: int) -> tuple[str, Call]:
+    return "clocked", Call("append", 0, sent={i + 1: (i, "k") for i in numbers})
+
+
+def _batch(kind: str, *numbers: int, group: str = "only", epoch: int = 0) -> tuple[str, Call]:
+    call = Call(kind, 0, text=group, sent={i + 1: (i, "k") for i in numbers}, asked=[epoch])
+    call.done = [epoch] if kind == "commit" else []
+    return "clocked", call
+
+
+def _of_group(group: str, *calls: tuple[str, Call]) -> str:
+    lines = _wrong(_account(*calls), {}).splitlines()
+    return "\n".join(line for line in lines if f"clocked, {group}: " in line)
+
+
 def test_a_stream_is_read_in_order_and_to_its_end() -> None:
-    def append() -> tuple[str, Call]:
-        return "clocked", Call("append", 0, sent={1: (0, "k"), 2: (1, "k")})
+    right = [_append(0, 1), _batch("fetch", 0), _batch("commit", 0)]
+    right += [_batch("fetch", 1), _batch("commit", 1)]
+    assert _of_group("only", *right) == ""
+    assert "[1] of k never came" in _of_group("only", *right[:3])
+    swapped = right[0], right[3], right[4], *right[1:3]
+    assert "[1] of k before 0" in _of_group("only", *swapped)
+    assert "0 of k again after its commit" in _of_group("only", *right, right[1])
 
-    def batch(kind: str, *numbers: int) -> tuple[str, Call]:
-        return "clocked", Call(kind, 0, text="only", sent={i + 1: (i, "k") for i in numbers})
 
-    right = [append(), batch("fetch", 0), batch("commit", 0), batch("fetch", 1), batch("commit", 1)]
-    assert _wrong(_account(*right), {}) == ""
-    assert "[1] of k never came" in _wrong(_account(*right[:3]), {})
-    assert "[1] of k before 0" in _wrong(_account(right[0], right[3], right[4], *right[1:3]), {})
-    assert "0 of k again after its commit" in _wrong(_account(*right, right[1]), {})
+def test_a_seek_says_what_comes_next() -> None:
+    def seek(place: int) -> tuple[str, Call]:
+        return "clocked", Call("seek", 0, text="seeking", asked=[place])
+
+    def read(*numbers: int, epoch: int) -> list[tuple[str, Call]]:
+        return [_batch(k, *numbers, group="seeking", epoch=epoch) for k in ("fetch", "commit")]
+
+    def wrong(*calls: tuple[str, Call]) -> str:
+        return _of_group("seeking", *calls)
+
+    sent, once = _append(0, 1, 2), read(0, 1, 2, epoch=1)
+    again = read(1, 2, epoch=2)
+    assert wrong(sent, *once, seek(2), *again) == ""
+    assert wrong(sent, seek(4)) == ""
+    assert "[1, 2] of k never came" in wrong(sent, *once, seek(2))
+    assert "[2] of k before 1" in wrong(sent, *once, seek(2), *read(2, epoch=2), *read(1, epoch=3))
+    assert "0 of k, 1, although it seeks 2" in wrong(sent, *once, seek(2), *read(0, 1, 2, epoch=2))
+    assert "again after its commit" in wrong(sent, *once, seek(2), *again, *read(1, 2, epoch=3))
+    assert "passes over 4, sent afterwards" in wrong(sent, *once, seek(9), _append(3))
+    late = wrong(sent, once[0], seek(1), once[1], *read(0, 1, 2, epoch=2))
+    assert "a lease from before a seek to 1 was committed after it" in late
+
+
+def test_only_what_nobody_has_is_amended_and_it_is_read_so() -> None:
+    place: Any = {"q_plain": {1: 7}}
+    amended = Call("amend", 0, asked=[1], done=[1], version=5)
+
+    def wrong(*calls: Call) -> str:
+        return _wrong(_account(*(("plain", call) for call in (_sent(), *calls))), place)
+
+    def read(version: int) -> Call:
+        lease = Seen(1, 7, 1, 1.0, 9.0, version)
+        return Call("read", 0, messages=[lease], quantity=1)
+
+    assert wrong(amended, read(5)) == ""
+    assert "version 0 was read" in wrong(amended, read(0))
+    later = Call("amend", 0, asked=[1], done=[1], version=6)
+    assert "version 5 was read" in wrong(amended, later, read(5))
+    assert "amended while leased" in wrong(read(0), amended)
+    back = Call("nack", 0, asked=[1], receipts={1: 1}, done=[1])
+    assert wrong(read(0), back, amended) == ""

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from soak.ground import Ground
 
 MB = 1 << 20
-# A session has the plans of some dozen queues, and of those that it has seen come and go.
-MOST_OF_SESSION = 96 * MB
+# However old a session is, it has the plans of some dozen queues, and what is left of each queue
+# that it has used and dropped: what Postgres knows of a dropped function, it keeps as long as the
+# session lives. Over all kinds of queues, that is 280 kB of each.
+MOST_OF_SESSION, MOST_OF_DROPPED = 96 * MB, MB // 2
 # Of a queue's table with its indexes: so much in any case, and for each message that it has had at
 # a time. Updates and held snapshots leave several versions of a message until vacuum can go by.
 LEAST_OF_TABLE, MOST_OF_MESSAGE = 4 * MB, 8 << 10
@@ -73,6 +75,7 @@ class Watch:
             of_each = dict(db.execute(TABLES).fetchall())
             messages = one(db, "SELECT sum(queue_length) FROM pgmq.metrics_all()")
         memory = {paused.pid: _memory(paused.pid) for paused in sessions}
+        dropped = {paused.pid: paused.dropped for paused in sessions}
         self.samples.append(
             Sample(
                 at, int(tables), int(indexes), int(catalogs), relations, int(messages or 0),
@@ -82,8 +85,11 @@ class Watch:
             )
         )  # fmt: skip
         for pid, size in memory.items():
-            if size > MOST_OF_SESSION:
-                yield f"session {pid} has {size / MB:.0f} MB of memory"
+            if size > MOST_OF_SESSION + MOST_OF_DROPPED * dropped[pid]:
+                yield (
+                    f"session {pid} has {size / MB:.0f} MB of memory, and has dropped"
+                    f" {dropped[pid]} queues"
+                )
         for table, size in of_each.items():
             self.most[table] = max(self.most.get(table, 0), counts.get(table, 0))
             if table in counts and size > LEAST_OF_TABLE + MOST_OF_MESSAGE * self.most[table]:
