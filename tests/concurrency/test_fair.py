@@ -99,6 +99,33 @@ def test_a_message_in_an_open_transaction_is_passed_over(
     assert ids(db, FAIR, 99) == list(range(1, 31))
 
 
+def test_savepoints_hide_from_nobody_what_others_hold(
+    db: psycopg.Connection, other: psycopg.Connection
+) -> None:
+    held = "SELECT msg_id FROM pgmq.q_q WHERE xmax <> '0' AND pgmq._is_held(xmax, xmin) ORDER BY 1"
+    never_wait(db)
+    for kind, create in CREATED.items():
+        with case(kind):
+            db.execute(f"SELECT pgmq.{create}, pgmq.create_fair_index('q')".encode())
+            _send(db, "a", 9)
+            with db.transaction(), db.transaction():  # an old transaction, and a savepoint
+                assert ids(db, FAIR, 2) == [1, 2]
+                with other.transaction(force_rollback=True):
+                    with other.transaction():
+                        assert ids(other, FAIR, 2) == [3, 4]
+                    other.execute("SELECT pgmq.set_vt('q', 3, 0)")
+                    assert ids(other, held) == [1, 2]
+                    assert ids(db, held) == [3, 4]
+                    assert ids(other, FAIR, 2) == [3, 5]
+                    with db.transaction():
+                        db.execute("SELECT pgmq.set_vt('q', 2, 0)")
+                        assert ids(db, FAIR, 2) == [2, 6]
+                    assert ids(db, held) == [3, 4, 5]
+            assert ids(other, held) == []
+            assert ids(other, FAIR, 9) == [3, 4, 5, 7, 8, 9]
+            db.execute("SELECT pgmq.drop_queue('q')")
+
+
 def test_leases_that_are_not_committed_count(
     db: psycopg.Connection, other: psycopg.Connection
 ) -> None:

@@ -32,6 +32,26 @@ CREATED = {
 }
 
 
+# Ways to have a savepoint around a lease, around its end, or both.
+SAVEPOINTS = {
+    "open": "SAVEPOINT s; {lease}; {end}",
+    "open, ended in another": "SAVEPOINT s; {lease}; SAVEPOINT t; {end}",
+    "released": "SAVEPOINT s; {lease}; RELEASE s; {end}",
+    "released after the end": "SAVEPOINT s; {lease}; {end}; RELEASE s",
+    "rolled back": "SAVEPOINT s; {lease}; ROLLBACK TO s",
+    "released, the end rolled back":
+        "SAVEPOINT s; {lease}; RELEASE s; SAVEPOINT t; {end}; ROLLBACK TO t; {end}",
+    "one within another": "SAVEPOINT s; SAVEPOINT t; {lease}; RELEASE t; {end}; RELEASE s",
+    "one after another": "SAVEPOINT s; {lease}; RELEASE s; SAVEPOINT t; {end}; RELEASE t",
+    "the outer one rolled back":
+        "SAVEPOINT s; SAVEPOINT t; {lease}; RELEASE t; {end}; ROLLBACK TO s",
+    "PL/pgSQL": "DO $$ BEGIN PERFORM 1 FROM ({lease}) AS l; EXCEPTION WHEN OTHERS THEN RAISE;"
+        " END $$; {end}",
+    "PL/pgSQL, failed": "DO $$ BEGIN PERFORM 1 FROM ({lease}) AS l; RAISE 'no';"
+        " EXCEPTION WHEN OTHERS THEN NULL; END $$",
+}  # fmt: skip
+
+
 @contextlib.contextmanager
 def _queue(db: psycopg.Connection, kind: str) -> Iterator[None]:
     """Make a queue of this kind whose groups can take turns, and drop it at the end."""
@@ -349,3 +369,20 @@ def test_what_a_transaction_has_leased_and_returned_it_may_have_again(
         for _ in range(3):
             assert ids(db, "SELECT msg_id FROM pgmq.read_fair('q', 60, 2)") == [1]
             db.execute("SELECT pgmq.set_vt('q', 1, 0)")
+
+
+@pytest.mark.parametrize("end", ["SELECT pgmq.set_vt('q', 1, 0)", "SELECT pgmq.nack('q', 1, 1, 0)"])
+def test_what_was_leased_in_a_savepoint_and_returned_the_transaction_may_have_again(
+    db: psycopg.Connection, end: str
+) -> None:
+    for kind in CREATED:
+        with _queue(db, kind):
+            _send(db, ["a"])
+            for limited, read in ((False, FAIR), (True, READ)):
+                if limited:
+                    db.execute("SELECT pgmq.set_policy('q', max_in_flight_per_group => 9)")
+                for way, program in SAVEPOINTS.items():
+                    with case(f"{way}, {read}"), db.transaction(force_rollback=True):
+                        lease = f"SELECT {read.rpartition('FROM ')[2] % 2}"
+                        db.execute(program.format(lease=lease, end=end).encode())
+                        assert ids(db, read, 2) == [1]

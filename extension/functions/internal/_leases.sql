@@ -121,25 +121,36 @@ COMMENT ON FUNCTION pgmq._group_leases(regclass, bigint[]) IS
 Those of this transaction and of others; and how many locks this transaction has said it by. A lock
 counts only if its transaction has a lock on the table, too.';
 
+-- What is newer than all that have ended (next_id is the first such id) has not ended. What seems to
+-- be much newer is a lot older. (One expression, so that it is inlined.)
+CREATE OR REPLACE FUNCTION pgmq._is_running(transaction_id xid, next_id bigint)
+RETURNS boolean
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT ((transaction_id::text::bigint - next_id) & 4294967295) < 65536 OR pg_xact_status(
+        greatest(next_id - ((next_id - transaction_id::text::bigint) & 4294967295), 0)::text::xid8
+    ) IS NOT DISTINCT FROM 'in progress'
+$$;
+COMMENT ON FUNCTION pgmq._is_running(xid, bigint) IS
+'Whether a transaction or a subtransaction has not ended, nor what it is a part of.';
+
 -- A hint: who holds a row may let go at any time. (An id of a group of transactions, which share a
 -- row only where somebody locks it by hand, is taken for one of a transaction.)
-CREATE OR REPLACE FUNCTION pgmq._is_held(holder xid)
+CREATE OR REPLACE FUNCTION pgmq._is_held(holder xid, maker xid)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_own CONSTANT xid := pg_current_xact_id_if_assigned()::xid;
     v_next CONSTANT bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
 BEGIN
-    -- What this transaction has locked, it may take again.
-    IF holder = pg_current_xact_id_if_assigned()::xid THEN
-        RETURN false;
-    END IF;
-    -- What is newer than all that have ended has not ended. (Not much newer: see above.)
-    RETURN ((holder::text::bigint - v_next) & 4294967295) < 65536 OR pg_xact_status(
-        greatest(v_next - ((v_next - holder::text::bigint) & 4294967295), 0)::text::xid8
-    ) IS NOT DISTINCT FROM 'in progress';
+    -- What this transaction has locked, it may take again. If it did so in a savepoint, the id is
+    -- another one. But a version of a row that was made by a transaction that has not ended is seen
+    -- by that one alone. So this one has made it, and nobody else can have locked it.
+    RETURN holder IS DISTINCT FROM v_own AND pgmq._is_running(holder, v_next)
+        AND (v_own IS NULL OR NOT pgmq._is_running(maker, v_next));
 END
 $$;
-COMMENT ON FUNCTION pgmq._is_held(xid) IS
-'Whether another transaction has locked a row last, by its xmax, and has not ended.';
+COMMENT ON FUNCTION pgmq._is_held(xid, xid) IS
+'Whether another transaction has locked a row last, by its xmax and xmin, and has not ended.';

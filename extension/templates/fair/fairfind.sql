@@ -34,7 +34,7 @@ BEGIN
                     AND pgmq._group(q.headers) = g.id
                     AND q.msg_id + 0 >= (SELECT pgmq._id_mark('pgmq.ready_mark_$queue'))
                     AND (q.msg_id IN (SELECT t FROM unnest(tried) AS t)) IS NOT TRUE
-                    AND (q.xmax = '0' OR NOT pgmq._is_held(q.xmax))
+                    AND (q.xmax = '0' OR NOT pgmq._is_held(q.xmax, q.xmin))
                 ORDER BY q.msg_id + 0
                 LIMIT least(depth, g.room)
             )
@@ -51,7 +51,7 @@ BEGIN
                         AND least(q.vt) >= (SELECT pgmq._parked_mark('pgmq.parked_mark_$queue'))
                         AND least(q.vt) <= as_of
                         AND (q.msg_id IN (SELECT t FROM unnest(tried) AS t)) IS NOT TRUE
-                        AND (q.xmax = '0' OR NOT pgmq._is_held(q.xmax))
+                        AND (q.xmax = '0' OR NOT pgmq._is_held(q.xmax, q.xmin))
                     ORDER BY least(q.vt)
                     LIMIT least(depth, g.room)
                 ) AS d

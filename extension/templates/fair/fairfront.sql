@@ -36,7 +36,7 @@ BEGIN
                     AND q.vt >= (SELECT pgmq._parked_mark('pgmq.parked_mark_$queue'))
                     AND (condition IS NULL OR q.message @> condition)
                     AND (q.msg_id IN (SELECT t FROM unnest(tried) AS t)) IS NOT TRUE
-                    AND (q.xmax = '0' OR NOT pgmq._is_held(q.xmax))
+                    AND (q.xmax = '0' OR NOT pgmq._is_held(q.xmax, q.xmin))
                 ORDER BY q.vt
                 LIMIT greatest(200, 2 * breadth)
             )
@@ -48,7 +48,7 @@ BEGIN
                     AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_$queue'))
                     AND (condition IS NULL OR q.message @> condition)
                     AND (q.msg_id IN (SELECT t FROM unnest(tried) AS t)) IS NOT TRUE
-                    AND (q.xmax = '0' OR NOT pgmq._is_held(q.xmax))
+                    AND (q.xmax = '0' OR NOT pgmq._is_held(q.xmax, q.xmin))
                 ORDER BY q.msg_id
                 LIMIT breadth
             )
