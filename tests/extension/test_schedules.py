@@ -489,6 +489,24 @@ def test_of_missed_messages_the_last_is_sent_or_all_in_order(db: psycopg.Connect
         assert is_ahead, when
 
 
+def test_a_call_that_sends_does_not_look_again_whoever_sets_the_time_of_the_next_look(
+    db: psycopg.Connection,
+) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.schedule('s', 'q', '1 hour', '1', catch_up => true)")
+    db.execute("SELECT pgmq.schedule('t', 'q', '1 hour', '2')")
+    # As a session does that has looked just before, when this call takes long.
+    db.execute(
+        "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$"
+        " BEGIN PERFORM setval('pgmq.tick_due_q', 0); RETURN new; END $$;"
+        "CREATE TRIGGER look BEFORE INSERT ON pgmq.q_q FOR EACH ROW EXECUTE FUNCTION look()"
+    )
+    for call in ("pgmq.read('q', 0, 1)", "pgmq.maintain('q')"):
+        for name in "st":
+            _pass(db, name, "3 hours")
+        db.execute(f"SELECT {call}".encode())
+        assert ids(db, "SELECT message FROM pgmq.pop('q', 9)") == [2, 1, 1, 1]
+
+
 def test_after_years_the_last_message_is_found_at_once(db: psycopg.Connection) -> None:
     db.execute("SELECT pgmq.create('q'), pgmq.schedule('s', 'q', '*/5 9-17 * * mon-fri', '1')")
     _pass(db, "s", "20 years")

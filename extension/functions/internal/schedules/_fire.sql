@@ -80,9 +80,15 @@ BEGIN
     THEN
         RETURN 0;
     END IF;
-    -- Meanwhile nobody looks, not even this call when it sends.
+    -- Nor does this call look again while it sends, or what it is about to send would come twice:
+    -- nobody else can take that, but this transaction can.
+    IF current_setting('pgmq.is_sending_ticks', true) = 'on' THEN
+        RETURN 0;
+    END IF;
+    -- Meanwhile nobody looks, or few do: another session that looked before sets an earlier time.
     PERFORM setval(tick_due, pgmq._microseconds(v_now + interval '10 seconds'));
     BEGIN
+        PERFORM set_config('pgmq.is_sending_ticks', 'on', true);
         FOR v_schedule IN
             SELECT s.*
             FROM pgmq.schedule AS s
@@ -95,6 +101,7 @@ BEGIN
             v_sent := v_sent + pgmq._send_ticks(v_schedule, v_now, v_most - v_sent);
             EXIT WHEN v_sent >= v_most;
         END LOOP;
+        PERFORM set_config('pgmq.is_sending_ticks', '', true);
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
         PERFORM setval(tick_due, v_soon);
         IF SQLSTATE = '57014' THEN
