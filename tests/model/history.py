@@ -83,6 +83,9 @@ class History:
     """All transactions of all sessions on one queue."""
 
     transactions: list[Transaction] = field(default_factory=list)
+    # What no session has sent, but schedules have, has a negative number, of its schedule and time.
+    ticks: set[int] = field(default_factory=set)  # those that were sent for sure
+    rate: tuple[float, int] | None = None  # so many messages a second are handed out, and a burst
 
     def calls(self, *kinds: str) -> Iterator[Touch]:
         for transaction in self.transactions:
@@ -112,6 +115,7 @@ class History:
             self.lost_or_twice(places),
             self.sent_twice(),
             self.leased_twice(),
+            self.too_fast(),
             self.wrongly_refused(left),
             self.passed_over_in_group(left) if grouped else (),
             self.passed_over() if ordered and "oldest first" not in KNOWN else (),
@@ -133,7 +137,7 @@ class History:
 
     def lost_or_twice(self, places: dict[str, Counter[int]]) -> Iterator[str]:
         """Each message that was sent is in one place, or has been handed over for good."""
-        sent: set[int] = set()
+        sent = set(self.ticks)
         unsure: set[int] = set()
         gone: Counter[int] = Counter()
         acked: Counter[int] = Counter()
@@ -168,7 +172,9 @@ class History:
             if table.startswith("a_")
             for number in found.elements()
         )
-        for number in sorted(sent | unsure | kept.keys() | archived.keys()):
+        anywhere = kept.keys() | archived.keys() | gone.keys() | acked.keys()
+        unsure |= {number for number in anywhere if number < 0}  # a schedule may have sent it
+        for number in sorted(sent | unsure | anywhere):
             count = kept[number] + gone[number] + max(archived[number], acked[number])
             if count != (number in sent) and not (number in unsure and count <= 1):
                 tables = [table for table, found in places.items() if number in found]
@@ -215,6 +221,30 @@ class History:
                     for touch in touches
                 ):
                     yield f"leased twice at {two.since:.3f}{self.story(msg_id, touches)}"
+
+    def too_fast(self) -> Iterator[str]:
+        """In no time more is handed out than a burst, and what the rate allows within that time.
+
+        The messages of a call that lies within it were handed out within it, also if the call was
+        rolled back. So there is no tolerance.
+        """
+        if self.rate is None:
+            return
+        rate, burst = self.rate
+        touches = [t for t in self.calls("read", "pop", "grouped") if t.call.messages]
+        touches.sort(key=lambda touch: touch.call.returned)
+        for place, first in enumerate(touches):
+            since = first.call.made
+            # A call that was made later may have returned earlier.
+            within = [t.call for t in touches[max(0, place - 50) :] if t.call.made >= since]
+            counts = itertools.accumulate(len(call.messages) for call in within)
+            for call, count in zip(within, counts, strict=True):
+                if count > burst + rate * (call.returned - since):
+                    yield (
+                        f"{count} messages were handed out from {since:.3f} to {call.returned:.3f};"
+                        f" first and last by {first.call.text} and {call.text}"
+                    )
+                    break
 
     def wrongly_refused(self, left: set[int]) -> Iterator[str]:
         """What is there can be looked up and deleted, and acknowledged with a fresh lease."""

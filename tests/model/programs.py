@@ -7,6 +7,7 @@ import json
 import math
 import time
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -17,6 +18,7 @@ from model.reference import (
     Message,
     Policy,
     Queue,
+    Schedule,
     check_dead_letter,
     check_fair,
     check_grouped,
@@ -29,6 +31,8 @@ from model.reference import (
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterable
+
+UTC = timezone.utc
 
 # What fails today, and why: such a check is left out. A mended defect leaves this list.
 KNOWN: dict[str, str] = {}
@@ -106,6 +110,16 @@ GROUPS = [
 ]
 QUANTITIES = [1, 1, 2, 3, 10, 0, None]
 
+SCHEDULES = ("early", "Late")
+# All are whole parts of the times by which programs move the clock. None is ever about to be due.
+INTERVALS = {"1 hour": 60, "00:30": 30, "2 minutes": 2, "0.5 days": 720}
+MINUTES = (10, 70, 190)
+TICK_HEADERS = [
+    None,
+    '{"x-pgmq-group": "a", "x-pgmq-priority": 9}',
+    '{"x-pgmq-schedule": "mine", "x-pgmq-group": "b"}',
+]
+
 STATE = """
     SELECT '{key}', '{place}', m.msg_id, m.read_ct, m.last_read_at IS NOT NULL,
         greatest(extract(epoch FROM m.vt)::float8
@@ -123,6 +137,7 @@ class Kind:
     create: str = "SELECT pgmq.create(%s)"
     fifo: bool = False
     fair: bool = False
+    scheduled: bool = False
     policies: tuple[Policy, ...] = ()
     kept_ids: float = math.inf  # retention: what is that much smaller than the last msg_id may go
     kept_seconds: float = math.inf  # or what is older
@@ -145,6 +160,8 @@ class World:
     """The queues, as the model has them; what a rollback restores."""
 
     queues: dict[str, Queue]
+    schedules: dict[str, Schedule] = field(default_factory=dict)  # of queue q
+    metered: bool = False  # queue q has had a rate limit
 
 
 class Runner:
@@ -159,9 +176,16 @@ class Runner:
         names = {"q": kind.name, "other": "other", "dead": "Dead"}
         self.world = World({key: Queue(name) for key, name in names.items()})
         self.last = dict.fromkeys(names, 0)
+        self.first = self.last  # before this step
         self.saved: list[World] = []
         self.began = 0.0
-        self.isolated = False
+        self.isolation = ""
+        # For so many hours the rate is used up; a rollback gives nothing back.
+        self.used = 0.0
+        # Ticks that this step's call may send, those that it has, and how many it must.
+        self.due: dict[str, list[datetime]] = {}
+        self.sent = 0
+        self.must_send = 0
         # What this step's reads may move away, and must.
         self.may_go: set[int] = set()
         self.must_go: set[int] = set()
@@ -198,6 +222,8 @@ class Runner:
         if not self.saved:
             self.began = time.monotonic()
         self.may_go, self.must_go, self.arrivals = set(), set(), {}
+        self.first = dict(self.last)
+        self._look_for_ticks()
         try:
             getattr(self, step.call)(**step.arguments)
             self._compare()
@@ -215,6 +241,7 @@ class Runner:
 
     def _send(self, q: str, found: list[Any], texts: Any, delay: str) -> None:
         """Of each message sent: it is new, or its key was sent before."""
+        self._sends_ticks(q)
         queue = self.queue(q)
         window = queue.policy.dedup_window
         for (msg_id, is_new), (body, headers) in zip(found, texts, strict=True):
@@ -301,6 +328,11 @@ class Runner:
         """Check that these are the messages as the model has them; return their msg_ids."""
         ids = [row[0] for row in rows]
         assert len(set(ids)) == len(ids), f"twice in {ids}"
+        if queue is self.queue("q"):
+            # A call may send what is due before it reads, or after that.
+            for msg_id, _, body, headers in sorted(rows):
+                if msg_id > self.first["q"] and msg_id not in queue.messages:
+                    self._tick(msg_id, parse(body), parse(headers))
         for msg_id, read_ct, body, headers in rows:
             assert msg_id in queue.messages, f"{msg_id} is not there"
             message = queue.messages[msg_id]
@@ -316,15 +348,27 @@ class Runner:
             message.leased = True
             message.hours = max(vt, 0) / 3600
 
+    def _handed_out(self, rows: list[tuple[Any, ...]], wanted: float, receipts: int) -> Any:
+        """Return the msg_ids of what q has handed out, and how many it may have been."""
+        queue = self.queue("q")
+        ids = self._same(queue, rows, receipts)
+        self.may_go |= queue.dead()
+        if wanted > 0 and not queue.paused:
+            self._sends_ticks("q")
+        allowance = queue.policy.allowance(self.used)
+        if queue.policy.rate_limit is not None:
+            self.used += len(ids) * queue.policy.spacing
+        return ids, min(wanted, allowance, queue.room() if receipts else math.inf)
+
     def _read(
         self, q: str, rows: list[tuple[Any, ...]], vt: int, wanted: float, condition: Json = None
     ) -> None:
         queue = self.queue(q)
-        ids = self._same(queue, rows, 1)
         if q == "q":
-            self.may_go |= queue.dead()
-            self.must_go |= check_read(queue, ids, min(wanted, queue.room()), condition)
+            ids, most = self._handed_out(rows, wanted, 1)
+            self.must_go |= check_read(queue, ids, most, condition)
         else:
+            ids = self._same(queue, rows, 1)
             check_read(queue, ids, wanted, condition)
         self._lease(queue, ids, vt)
 
@@ -376,25 +420,29 @@ class Runner:
             rows = self._rows("pgmq.read_group(%s, %s, %s, %s)", self.name(q), group, vt, qty)
         else:
             rows = self._rows(f"pgmq.{call}(%s, %s, %s)", self.name(q), vt, qty)
-        ids = self._same(queue, rows, 1)
-        self.may_go |= queue.dead() if q == "q" else set()
-        check_grouped(queue, call, ids, min(limit(qty), queue.room()), group)
+        if q == "q":
+            ids, most = self._handed_out(rows, limit(qty), 1)
+        else:
+            ids, most = self._same(queue, rows, 1), limit(qty)
+        check_grouped(queue, call, ids, most, group)
         self._lease(queue, ids, vt)
 
     def read_fair(self, vt: int, qty: int | None) -> None:
         queue = self.queue("q")
         rows = self._rows("pgmq.read_fair(%s, %s, %s)", self.name("q"), vt, qty)
-        ids = self._same(queue, rows, 1)
-        self.may_go |= queue.dead()
-        check_fair(queue, ids, min(limit(qty), queue.room()))
+        ids, most = self._handed_out(rows, limit(qty), 1)
+        check_fair(queue, ids, most)
         self._lease(queue, ids, vt)
 
     def pop(self, q: str, qty: int | None) -> None:
         queue = self.queue(q)
-        ids = self._same(queue, self._rows("pgmq.pop(%s, %s)", self.name(q), qty), 0)
-        gone = check_read(queue, ids, 0 if queue.paused else limit(qty), None)
-        self.may_go |= queue.dead() if q == "q" else set()
-        self.must_go |= gone
+        rows = self._rows("pgmq.pop(%s, %s)", self.name(q), qty)
+        if q == "q":
+            ids, most = self._handed_out(rows, limit(qty), 0)
+            self.must_go |= check_read(queue, ids, 0 if queue.paused else most, None)
+        else:
+            ids = self._same(queue, rows, 0)
+            check_read(queue, ids, limit(qty), None)
         self._remove(q, ids, False)
 
     # Looking
@@ -432,11 +480,14 @@ class Runner:
             " FROM pgmq.next_visible_at(%s) AS v (at)",
             self.name(q),
         )
-        expected = None if queue.paused else min((m.hours for m in due), default=None)
-        if hours is None or expected is None:
-            assert hours == expected
-        else:
-            assert hours == expected or alike(max(hours, 0), expected)
+        times = [m.hours for m in due]
+        if q == "q":
+            times += [] if queue.closed else self._hours_to_ticks()
+        if queue.paused or not times:
+            assert hours is None
+            return
+        expected = max(0, min(times), queue.policy.opens(self.used))
+        assert hours == expected or alike(max(hours, 0), expected)
 
     # Ending leases
 
@@ -549,7 +600,7 @@ class Runner:
         table = self.name(q).lower()
         found = self.sql(
             f"SELECT m.headers -> 'x-pgmq-requeued' FROM pgmq.\"q_{table}\" AS m"
-            " WHERE m.msg_id > %s ORDER BY m.msg_id",
+            " WHERE m.msg_id > %s AND m.headers ? 'x-pgmq-requeued' ORDER BY m.msg_id",
             self.last[q],
         )
         for msg_id, (source,) in zip(going, found, strict=True):
@@ -592,6 +643,7 @@ class Runner:
         queue = self.queue("q")
         self.may_go = self.must_go = queue.dead()
         self.sql("SELECT pgmq.maintain(%s)", self.name("q"))
+        self._sends_ticks("q", most=10_000)
         if HOURS.get(queue.policy.archive_retention or "", 1) == 0:
             queue.archive = {id_: m for id_, m in queue.archive.items() if id_ in self.must_go}
 
@@ -600,7 +652,7 @@ class Runner:
         arguments = policy.arguments()
         types = {"dead_letter_queue": "text", "max_receives": "integer"}
         types |= {"max_in_flight": "integer", "ack_archives": "boolean"}
-        types |= {"priorities": "boolean"}
+        types |= {"priorities": "boolean", "rate_limit": "integer", "rate_burst": "integer"}
         shown = "".join(f", {name} => %s::{types.get(name, 'interval')}" for name in arguments)
         self.sql(f"SELECT pgmq.set_policy(%s{shown})", self.name("q"), *arguments.values())
         if policy.dedup_window is None:
@@ -612,6 +664,9 @@ class Runner:
             queue.keys = queue.past_keys | queue.keys
             queue.past_keys.clear()
             queue.unsure_keys.update(queue.keys)
+        if policy.rate_limit is not None and not self.world.metered:
+            self.world.metered = True
+            self.used = 0
         queue.policy = policy
 
     def pause(self, reads: bool, sends: bool) -> None:
@@ -624,6 +679,141 @@ class Runner:
         assert self.one("SELECT pgmq.resume(%s)", self.name("q")) == (queue.paused or queue.closed)
         queue.paused = queue.closed = False
 
+    # Rates and schedules: what has to do with time
+
+    def hour(self) -> None:
+        """Let an hour go by for the rate."""
+        if self.world.metered:
+            name = self.one("SELECT pgmq._relation_name('rate', %s)", self.name("q"))
+            text = f'pgmq."{name}"'
+            self.sql(
+                f"SELECT setval(%s, last_value - 3600000000) FROM {text} WHERE is_called", text
+            )
+            self.used = max(0, self.used - 1)
+
+    def late(self, minutes: int) -> None:
+        """Let it be as if nobody had called for some time."""
+        if self.world.schedules:
+            times = ("anchor", "tick_at", "next_at", "last_at")
+            shown = ", ".join(f"{time} = {time} - v.time" for time in times)
+            self.sql(
+                f"UPDATE pgmq.schedule SET {shown} FROM (VALUES (%s::interval)) AS v (time)",
+                timedelta(minutes=minutes),
+            )
+        for schedule in self.world.schedules.values():
+            schedule.at -= timedelta(minutes=minutes)
+            if schedule.last is not None:
+                schedule.last = schedule.last[0] - timedelta(minutes=minutes), schedule.last[1]
+
+    def schedule(
+        self, name: str, every: str, body: str | None, headers: str | None, catch_up: bool
+    ) -> None:
+        schedules = self.world.schedules
+        interval = timedelta(minutes=INTERVALS[every])
+        before = self.one("SELECT clock_timestamp()")
+        at, after = self.sql(
+            "SELECT s.at, clock_timestamp() FROM"
+            " pgmq.schedule(%s, %s, %s::interval, %s::jsonb, %s::jsonb, catch_up => %s) AS s (at)",
+            name,
+            self.name("q"),
+            every,
+            body,
+            headers,
+            catch_up,
+        )[0]
+        assert before <= at - interval <= after
+        paused = name in schedules and schedules[name].paused
+        schedules[name] = Schedule(
+            name, parse(body), parse(headers), interval, catch_up, at.astimezone(UTC), paused
+        )
+        self.due.pop(name, None)
+
+    def unschedule(self, name: str) -> None:
+        was = self.world.schedules.pop(name, None)
+        assert self.one("SELECT pgmq.unschedule(%s)", name) is (was is not None)
+        self.due.pop(name, None)
+
+    def pause_schedule(self, name: str, pauses: bool) -> None:
+        query = f"SELECT pgmq.{'pause' if pauses else 'resume'}_schedule(%s)"
+        schedule = self.world.schedules.get(name)
+        if schedule is None:
+            self.refused("42704", query, name)
+            return
+        assert self.one(query, name) is (schedule.paused != pauses)
+        schedule.paused = pauses
+        self.due.pop(name, None)
+
+    def run_schedule(self, name: str) -> None:
+        query = "SELECT pgmq.run_schedule(%s)"
+        schedule = self.world.schedules.get(name)
+        if schedule is None or self.queue("q").closed:
+            self.refused("42704" if schedule is None else "55000", query, name)
+            return
+        msg_id = self.one(query, name)
+        ((text,),) = self.sql("SELECT headers::text FROM pgmq.get(%s, %s)", self.name("q"), msg_id)
+        found = fields(parse(text))
+        assert found.pop("x-pgmq-schedule").keys() == {"name", "at"}
+        assert found == {k: v for k, v in fields(schedule.headers).items() if "schedule" not in k}
+        self._add("q", msg_id, schedule.body, parse(text), 0)
+
+    def list_schedules(self) -> None:
+        found = self.sql(
+            "SELECT name, lower(queue_name), catch_up, next_at, last_at, last_msg_id, errors,"
+            " last_error, paused_at IS NOT NULL FROM pgmq.list_schedules(%s)",
+            self.name("q"),
+        )
+        name = self.queue("q").name.lower()
+        expected = [
+            (
+                *(s.name, name, s.catch_up, None if s.paused else s.at),
+                *(s.last or (None, None)),
+                *(0, None, s.paused),
+            )
+            for s in self.world.schedules.values()
+        ]
+        assert sorted(found) == sorted(expected), f"must have listed {expected}"
+
+    def _hours_to_ticks(self) -> list[float]:
+        now = datetime.now(UTC)
+        schedules = self.world.schedules.values()
+        return [(s.at - now) / timedelta(hours=1) for s in schedules if not s.paused]
+
+    def _look_for_ticks(self) -> None:
+        """Say what is due, and have the next call look, as if a second had passed."""
+        now = datetime.now(UTC)
+        self.due = {name: s.due(now) for name, s in self.world.schedules.items()}
+        self.sent = self.must_send = 0
+        if any(self.due.values()):
+            self.sql(
+                "SELECT setval(format('pgmq.%%I', pgmq._relation_name('tick_due', %s)), 0)",
+                self.queue("q").name,
+            )
+
+    def _sends_ticks(self, q: str, most: int = 100) -> None:
+        """Note that this call must send what is due, up to so many messages."""
+        if q == "q" and not self.queue(q).closed and self.isolation != "SERIALIZABLE":
+            self.must_send = min(most, sum(map(len, self.due.values())))
+
+    def _is_tick(self, body: Json, headers: Json) -> bool:
+        """Say whether a new message is what one of the schedules is to send next."""
+        shown = fields(headers).get("x-pgmq-schedule")
+        name = str(shown.get("name")) if isinstance(shown, dict) else ""
+        if not self.due.get(name):
+            return False
+        schedule = self.world.schedules[name]
+        return (body, headers) == (schedule.body, schedule.headers_at(self.due[name][0]))
+
+    def _tick(self, msg_id: int, body: Json, headers: Json) -> None:
+        """A schedule has sent its next message."""
+        assert self._is_tick(body, headers), f"nobody has sent {msg_id}: {headers} of {self.due}"
+        schedule = self.world.schedules[fields(headers)["x-pgmq-schedule"]["name"]]
+        at = self.due[schedule.name].pop(0)
+        schedule.last = at, msg_id
+        schedule.at = at + schedule.every
+        self.sent += 1
+        self.queue("q").messages[msg_id] = Message(body, headers, self.began)
+        self.last["q"] = max(self.last["q"], msg_id)
+
     def discard(self) -> None:
         if not self.saved:
             self.sql("DISCARD ALL")
@@ -633,6 +823,7 @@ class Runner:
     def begin(self, isolation: str) -> None:
         if not self.saved:
             self.sql(f"BEGIN ISOLATION LEVEL {isolation}")
+            self.isolation = isolation
             self.saved.append(copy.deepcopy(self.world))
 
     def savepoint(self) -> None:
@@ -648,11 +839,13 @@ class Runner:
     def commit(self) -> None:
         if self.saved:
             self.sql("COMMIT")
+            self.isolation = ""
             self.saved.clear()
 
     def rollback(self) -> None:
         if self.saved:
             self.sql("ROLLBACK")
+            self.isolation = ""
             self.world = self.saved[0]
             self.saved.clear()
 
@@ -677,6 +870,8 @@ class Runner:
         self.rollback()
         self.resume()
         self.set_policy(Policy())
+        for name in list(self.world.schedules):
+            self.unschedule(name)
         queue = self.queue("q")
         # Each call may drop a partition.
         self._compare()
@@ -711,13 +906,22 @@ class Runner:
         self._let_go(state)
         for key, queue in self.world.queues.items():
             found = state[key, "q"]
-            new = sorted(msg_id for msg_id in found if msg_id > self.last[key])
+            new = []
+            for msg_id in sorted(found.keys() - queue.messages.keys()):
+                body, headers = map(parse, found[msg_id][-2:])
+                if msg_id > self.first[key] and key == "q" and self._is_tick(body, headers):
+                    self._tick(msg_id, body, headers)
+                elif msg_id > self.last[key]:
+                    new.append(msg_id)
             expected = self.arrivals.get(key, [])
             assert len(new) == len(expected), f"new in {queue.name}: {new}"
             for msg_id, message in zip(new, expected, strict=True):
                 self._add(key, msg_id, message.body, message.headers, message.hours)
             for place, messages in (("q", queue.messages), ("a", queue.archive)):
                 self._compare_with(f"{place}_{queue.name}", state[key, place], messages)
+        assert self.must_send <= self.sent <= max(self.must_send, 100), (
+            f"sent {self.sent} of {self.must_send} ticks; left: {self.due}"
+        )
 
     def _compare_with(
         self, table: str, found: dict[int, tuple[Any, ...]], messages: dict[int, Message]
@@ -828,6 +1032,13 @@ WEIGHTS = {
     "pause": 0.3,
     "resume": 1,
     "discard": 0.3,
+    "hour": 2,
+    "schedule": 0.7,
+    "unschedule": 0.2,
+    "pause_schedule": 0.3,
+    "run_schedule": 0.5,
+    "list_schedules": 1,
+    "late": 5,
     "begin": 2,
     "savepoint": 2,
     "rollback_to": 1,
@@ -860,6 +1071,10 @@ class Maker:
         self.runner = runner
         weights = WEIGHTS | ({} if runner.kind.policies else {"set_policy": 0, "send_once": 0.2})
         weights |= {} if runner.kind.fair else {"read_fair": 0}
+        if not runner.kind.scheduled:
+            weights |= {call: 0 for call in weights if "schedule" in call or call == "late"}
+        if not any(policy.rate_limit for policy in runner.kind.policies):
+            weights["hour"] = 0
         self.calls, self.weights = list(weights), list(weights.values())
 
     def step(self) -> Step:
@@ -1024,6 +1239,26 @@ class Maker:
     def _pause(self) -> dict[str, Any]:
         reads = self.rng.random() < 0.7
         return {"reads": reads, "sends": not reads or self.rng.random() < 0.5}
+
+    def _schedule(self) -> dict[str, Any]:
+        return {
+            "name": self.rng.choice(SCHEDULES),
+            "every": self.rng.choice(list(INTERVALS)),
+            "body": self.rng.choice(BODIES),
+            "headers": self.rng.choice(TICK_HEADERS),
+            "catch_up": self.rng.random() < 0.5,
+        }
+
+    def _unschedule(self) -> dict[str, Any]:
+        return {"name": self.rng.choice(SCHEDULES)}
+
+    _run_schedule = _unschedule
+
+    def _pause_schedule(self) -> dict[str, Any]:
+        return {"name": self.rng.choice(SCHEDULES), "pauses": self.rng.random() < 0.4}
+
+    def _late(self) -> dict[str, Any]:
+        return {"minutes": self.rng.choice(MINUTES)}
 
     def _begin(self) -> dict[str, Any]:
         levels = ["READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime, timedelta
 
 DEFAULT_GROUP = "_default_fifo_group"
 # A grouped read looks at so many due messages more than are wanted: it may miss a group behind.
@@ -53,6 +55,28 @@ class Policy:
     max_in_flight: int | None = None
     ack_archives: bool = False
     priorities: bool = False
+    rate_limit: int | None = None
+    rate_interval: str | None = None
+    rate_burst: int | None = None
+
+    @property
+    def burst(self) -> int:
+        return self.rate_burst or self.rate_limit or 0
+
+    @property
+    def spacing(self) -> float:
+        """How many hours after each other messages come at the even rate."""
+        return HOURS[self.rate_interval or "0"] / (self.rate_limit or 1)
+
+    def allowance(self, used: float) -> float:
+        """Return how many messages may come now, when the rate is used up for so many hours."""
+        if self.rate_limit is None:
+            return math.inf
+        return max(0, self.burst - math.ceil(used / self.spacing))
+
+    def opens(self, used: float) -> float:
+        """Return in how many hours the rate lets the next message through."""
+        return 0 if self.rate_limit is None else used - (self.burst - 1) * self.spacing
 
     def arguments(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if value is not None}
@@ -104,6 +128,32 @@ class Message:
 
     def matches(self, condition: Json) -> bool:
         return condition is None or contains(self.body, condition[0])
+
+
+@dataclass
+class Schedule:
+    """A schedule by an interval, and its next tick."""
+
+    name: str
+    body: Json
+    headers: Json
+    every: timedelta
+    catch_up: bool
+    at: datetime
+    paused: bool = False
+    last: tuple[datetime, int] | None = None  # the tick that was sent last, and its msg_id
+
+    def due(self, now: datetime) -> list[datetime]:
+        """Return the ticks that are to be sent: all of those that were missed, or the last."""
+        if self.paused or self.at > now:
+            return []
+        missed = [self.at + n * self.every for n in range((now - self.at) // self.every + 1)]
+        return missed if self.catch_up else missed[-1:]
+
+    def headers_at(self, at: datetime) -> Json:
+        text = f"{at:%Y-%m-%dT%H:%M:%S.%f}".rstrip("0").rstrip(".")
+        tick = {"name": self.name, "at": f"{text}+00:00"}
+        return (fields(self.headers) | {"x-pgmq-schedule": tick},)
 
 
 def contains(body: Json, wanted: Any) -> bool:

@@ -34,8 +34,13 @@ if TYPE_CHECKING:
 SECONDS = 2.0
 SESSIONS = 6
 BACKLOG = 120
+# What a schedule has sent is known by its time and the number of the schedule.
+NUMBER = (
+    "coalesce((message ->> 'n')::bigint, -((message ->> 'tick')::bigint"
+    " + 32 * pgmq._microseconds((headers #>> '{x-pgmq-schedule,at}')::timestamptz)))"
+)
 COLUMNS = (
-    "msg_id, (message ->> 'n')::integer, read_ct,"
+    f"msg_id, {NUMBER}, read_ct,"
     " extract(epoch FROM coalesce(last_read_at, enqueued_at))::float8,"
     " extract(epoch FROM vt)::float8"
 )
@@ -58,10 +63,48 @@ class Setting:
     policies: tuple[str, ...] = ()  # arguments of set_policy, in turns
     grouped: bool = False
     ordered: bool = False  # so that passing over a message can be proved
+    scheduled: bool = False
+    rate: tuple[float, int] | None = None  # that all of the policies have
 
 
 BACKOFF = "retry_delay => '1 ms', retry_delay_max => '4 ms', retry_jitter => 1"
 LETTERS = "max_receives => 3, dead_letter_queue => 'dead', message_ttl => '1 hour'"
+RATE = "rate_limit => 80, rate_interval => '2 s', rate_burst => 10"
+# Twenty schedules, one of them due every 50 ms, that catch up, and one that does not.
+SCHEDULES = (
+    """
+    SELECT pgmq.schedule(
+        'tick 0', 'q', '1 s', '{"tick": 0}', '{"x-pgmq-group": "ticks"}', catch_up => true
+    )
+    """,
+    """
+    INSERT INTO pgmq.schedule
+    SELECT (
+        jsonb_populate_record(s, jsonb_build_object(
+            'schedule_name', concat('tick ', n), 'anchor', s.anchor + n * interval '50 ms',
+            'tick_at', s.tick_at + n * interval '50 ms',
+            'next_at', s.next_at + n * interval '50 ms', 'msg', jsonb_build_object('tick', n)
+        ))
+    ).*
+    FROM pgmq.schedule AS s, generate_series(1, 19) AS n
+    """,
+    """SELECT pgmq.schedule('last', 'q', '1 s', '{"tick": 20}')""",
+)
+# What the owner does meanwhile.
+RESCHEDULE = [
+    """SELECT pgmq.schedule('brief', 'q', '1 s', '{"tick": 21}', catch_up => true)""",
+    "SELECT pgmq.pause_schedule('last')",
+    "SELECT pgmq.unschedule('brief')",
+    "SELECT pgmq.resume_schedule('last')",
+]
+TICKS = """
+    SELECT -((s.msg ->> 'tick')::bigint + 32 * pgmq._microseconds(t.at))
+    FROM pgmq.schedule AS s
+    CROSS JOIN generate_series(
+        CASE WHEN s.schedule_name LIKE 'tick %' THEN s.anchor + s.every ELSE s.last_at END,
+        s.last_at, s.every
+    ) AS t (at)
+"""
 INDEX = "SELECT pgmq.create_fifo_index('q')"
 SETTINGS = {
     "plain": Setting(ordered=True),
@@ -87,6 +130,23 @@ SETTINGS = {
             "SELECT pgmq.create_partitioned('dead', '10', '100000000', 1)",
         ),
         policies=(f"{LETTERS}, dedup_window => '1 hour'",),
+        scheduled=True,
+    ),
+    "rates and schedules": Setting(
+        policies=(
+            f"{RATE}, dedup_window => '1 hour'",
+            f"{RATE}, {LETTERS}, dedup_window => '1 hour', max_in_flight => 40",
+            f"{RATE}, dedup_window => '1 hour', priorities => true",
+        ),
+        scheduled=True,
+        rate=(40, 10),
+    ),
+    "by id, groups, rates and schedules": Setting(
+        ("SELECT pgmq.create_partitioned('q', '20', '100000000', 1)", INDEX),
+        policies=(f"{RATE}, {LETTERS}, dedup_window => '1 hour', ack_archives => true",),
+        grouped=True,
+        scheduled=True,
+        rate=(40, 10),
     ),
 }
 
@@ -100,7 +160,7 @@ class Run:
         self.seed = seed
         self.end = time.monotonic() + seconds
         self.numbers = itertools.count(1)
-        self.history = History()
+        self.history = History(rate=setting.rate)
         self.wrong: list[object] = []
         self.pids: dict[int, int] = {}
         self.killed: set[int] = set()
@@ -200,6 +260,9 @@ class Worker:
         rng = self.rng
         if rng.random() < 0.05:
             self.session.execute("DISCARD ALL")
+        if self.run.setting.scheduled and rng.random() < 0.5:
+            # The next call looks whether something is due, beside others that do.
+            self.session.execute("SELECT setval('pgmq.tick_due_q', 0)")
         self.session.execute(f"BEGIN ISOLATION LEVEL {transaction.isolation}".encode())
         self.session.execute("SELECT 1")
         transaction.began = time.time()  # its snapshot is older
@@ -408,11 +471,14 @@ def _kill(run: Run, number: int, rng: random.Random) -> None:
 def _maintain(run: Run, number: int, rng: random.Random) -> None:
     session = run.open()
     policies = itertools.cycle(run.setting.policies)
+    changes = itertools.cycle(RESCHEDULE)
     while not run.over:
         time.sleep(rng.random() / 3)
         session.execute("SELECT pgmq.maintain('q')")
         if len(run.setting.policies) > 1 and rng.random() < 0.3:
             session.execute(f"SELECT pgmq.set_policy('q', {next(policies)})".encode())
+        if run.setting.scheduled and rng.random() < 0.5:
+            session.execute(next(changes).encode())
 
 
 def _look(run: Run, number: int, rng: random.Random) -> None:
@@ -462,7 +528,8 @@ def test_what_sessions_were_told_has_one_meaning(
     row = db.execute("SELECT current_database()").fetchone()
     assert row is not None
     db.execute(f"ALTER DATABASE \"{row[0]}\" SET pgmq.sweep_interval = '1 year'".encode())
-    for query in (*setting.setup, "SELECT pgmq.create('other'), pgmq.create('dead')"):
+    others = "SELECT pgmq.create('other'), pgmq.create('dead')"
+    for query in (*setting.setup, others, *(SCHEDULES if setting.scheduled else ())):
         db.execute(query.encode())
     if setting.policies:
         db.execute(f"SELECT pgmq.set_policy('q', {setting.policies[0]})".encode())
@@ -487,9 +554,10 @@ def test_what_sessions_were_told_has_one_meaning(
 
     places: dict[str, Counter[int]] = {}
     for table in ("q_q", "q_other", "q_dead", "a_q", "a_other", "a_dead"):
-        rows = db.execute(f"SELECT (message ->> 'n')::integer FROM pgmq.{table}".encode())
+        rows = db.execute(f"SELECT {NUMBER} FROM pgmq.{table}".encode())
         places[table] = Counter(row[0] for row in rows.fetchall())
     left = {row[0] for row in db.execute("SELECT msg_id FROM pgmq.q_q").fetchall()}
+    run.history.ticks = {row[0] for row in db.execute(TICKS.encode()).fetchall()}
     wrong = run.history.check(places, left, setting.ordered, setting.grouped) or _drain(db)
     assert not wrong, "\n".join(wrong)
     print(f"{run.calls} calls, {len(run.killed)} kills")

@@ -41,6 +41,19 @@ POLICIES = (
     Policy(max_in_flight=2, priorities=True, ack_archives=True),
     Policy(max_in_flight=2, max_receives=2, dead_letter_queue="dead", message_ttl="1 hour"),
 )
+# By all of these rates, a burst is worth two hours. So none of them ever cuts what is used up.
+RATES = (
+    Policy(rate_limit=1, rate_interval="1 hour", rate_burst=2),
+    Policy(rate_limit=2, rate_interval="1 hour", rate_burst=4, max_in_flight=3),
+    Policy(rate_limit=8, rate_interval="2 hours", priorities=True),
+    Policy(
+        rate_limit=8,
+        rate_interval="2 hours",
+        max_receives=2,
+        dead_letter_queue="dead",
+        message_ttl="1 hour",
+    ),
+)
 BY_ID = "SELECT pgmq.create_partitioned(%s, '5', '1000000', 1)"
 BY_TIME = "SELECT pgmq.create_partitioned(%s, '1 second', '1 hour', 1)"
 KINDS = {
@@ -52,9 +65,17 @@ KINDS = {
     "policies": Kind(policies=POLICIES),
     "groups and policies": Kind("A b", fifo=True, policies=POLICIES),
     "fair": Kind(fair=True, policies=(LETTERS, Policy(max_in_flight=3), Policy())),
+    "rates": Kind("Rates", fifo=True, policies=RATES),
+    "schedules": Kind("Sch", scheduled=True, fifo=True, policies=POLICIES[:3]),
+    "rates, schedules, fair": Kind(
+        scheduled=True, fair=True, policies=(RATES[0], RATES[1], RATES[3], Policy())
+    ),
     "by id": Kind(create=BY_ID),
     "by id, groups and policies": Kind("By Id", create=BY_ID, fifo=True, policies=POLICIES),
     "by id, dropped": Kind(create="SELECT pgmq.create_partitioned(%s, '5', '20', 1)", kept_ids=20),
+    "by id, rates and schedules": Kind(
+        create=BY_ID, scheduled=True, fifo=True, policies=(*RATES, POLICIES[2])
+    ),
     "by time": Kind(create=BY_TIME),
     "by time, groups and policies": Kind("By T", create=BY_TIME, fifo=True, policies=POLICIES),
     "by time, dropped": Kind(
