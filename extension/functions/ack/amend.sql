@@ -27,7 +27,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give {} to remove them.';
     END IF;
     PERFORM pgmq._may('UPDATE', queue_name, v_table);
-    EXECUTE pg_catalog.format('SELECT FROM %s WHERE false', v_table);   -- locked first: see drop_queue
+    PERFORM pgmq._lock_table_first(queue_name);
     IF pgmq._keeps_snapshot() AND pgmq._partition_column(v_table::text) IS NOT NULL THEN
         PERFORM pgmq._check_snapshot(v_table);
     END IF;

@@ -88,14 +88,9 @@ BEGIN
         AND d.refclassid = 'pg_class'::regclass
     WHERE r.role NOT IN ('queue', 'archive')
         AND CASE c.relkind
-            WHEN 'i' THEN i.indrelid IN (
-                v_queue, v_archive,
-                to_regclass(format('pgmq.%I', pgmq._relation_name('dedup', queue_name)))
-            )
+            WHEN 'i' THEN i.indrelid IN (v_queue, v_archive, pgmq._relation('dedup', queue_name))
             WHEN 'I' THEN i.indrelid IN (v_queue, v_archive)
-            WHEN 'S' THEN d.refobjid IN (
-                v_queue, to_regclass(format('pgmq.%I', pgmq._relation_name('lane', queue_name)))
-            )
+            WHEN 'S' THEN d.refobjid IN (v_queue, pgmq._relation('lane', queue_name))
             WHEN 'r' THEN EXISTS (
                 SELECT FROM pg_attribute AS a
                 WHERE a.attrelid = c.oid

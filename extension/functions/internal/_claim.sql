@@ -189,15 +189,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_advance CONSTANT text := pgmq._compiled('advance', queue_name);
-    v_table CONSTANT text := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
 BEGIN
-    IF NOT has_any_column_privilege(to_regclass(v_table), 'SELECT') THEN
+    IF NOT has_any_column_privilege(pgmq._queue_table(queue_name), 'SELECT') THEN
         RETURN;         -- the call itself will say so
     END IF;
     -- In one of four reads of many messages: the dead entries of hundreds are passed quickly.
     IF quantity < 32 OR pgmq._chance(1, 4) THEN
-        -- The table is locked before the marks: see drop_queue.
-        EXECUTE format('SELECT FROM %s WHERE false', v_table);
+        PERFORM pgmq._lock_table_first(queue_name);
         EXECUTE format('SELECT pgmq.%I()', v_advance);
     END IF;
     PERFORM pgmq._upkeep(queue_name, quantity);

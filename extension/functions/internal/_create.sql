@@ -66,7 +66,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_queue text := pgmq.format_table_name(queue_name, 'q');
-    v_archive text := pgmq.format_table_name(queue_name, 'a');
+    v_table regclass;
+    v_archive regclass;
     v_other text;
 BEGIN
     IF queue_name IS NULL THEN
@@ -92,27 +93,22 @@ BEGIN
                     ' use the existing one.';
     END IF;
 
-    IF to_regclass(format('pgmq.%I', v_queue)) IS NOT NULL
-        AND is_stream <> pgmq._is_stream(format('pgmq.%I', v_queue)::regclass)
-    THEN
+    v_table := pgmq._queue_table(queue_name);
+    v_archive := pgmq._queue_table(queue_name, true);
+    IF v_table IS NOT NULL AND is_stream <> pgmq._is_stream(v_table) THEN
         RAISE EXCEPTION 'queue "%" exists and is % stream',
             queue_name, CASE WHEN is_stream THEN 'no' ELSE 'a' END
             USING ERRCODE = 'duplicate_table', HINT = 'Choose another name.';
     END IF;
     IF partition_interval IS NOT NULL AND EXISTS (
-        SELECT FROM pg_class AS c
-        WHERE c.oid IN (
-                to_regclass(format('pgmq.%I', v_queue)), to_regclass(format('pgmq.%I', v_archive))
-            )
-            AND c.relkind <> 'p'
+        SELECT FROM pg_class AS c WHERE c.oid IN (v_table, v_archive) AND c.relkind <> 'p'
     )
     THEN
         RAISE EXCEPTION 'queue "%" exists and is not partitioned', queue_name
             USING ERRCODE = 'duplicate_table',
                 HINT = 'Create one of another name, and move the messages there.';
     END IF;
-    IF to_regclass(format('pgmq.%I', v_queue)) IS NOT NULL
-        AND (is_stream OR to_regclass(format('pgmq.%I', v_archive)) IS NOT NULL)
+    IF v_table IS NOT NULL AND (is_stream OR v_archive IS NOT NULL)
         AND EXISTS (SELECT FROM pgmq.meta AS m WHERE m.queue_name = _create.queue_name)
         AND to_regproc(format('pgmq.%I', pgmq._function_name('enqueue', queue_name))) IS NOT NULL
     THEN

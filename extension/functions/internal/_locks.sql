@@ -11,6 +11,22 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgmq._lock_space(regclass) IS 'The first of the two keys of a queue''s advisory locks.';
 
+CREATE OR REPLACE FUNCTION pgmq._lock_table_first(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    EXECUTE pg_catalog.format(
+        'SELECT FROM pgmq.%I WHERE false', pgmq.format_table_name(queue_name, 'q')
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq._lock_table_first(text) IS
+'Lock the table of a queue as a read does, before any other relation of the queue.
+
+drop_queue() locks them in this order, too: a transaction that holds a mark, say, and then waits for
+the table would wait for a drop that waits for the mark. Raises 42P01 if the table is gone.';
+
 CREATE OR REPLACE FUNCTION pgmq._holds_up_writers(queue regclass)
 RETURNS boolean
 LANGUAGE sql VOLATILE

@@ -15,8 +15,7 @@ DECLARE
     v_is_archive boolean;
     v_is_stream CONSTANT boolean := pgmq._is_stream(pgmq._queue_table(queue_name));
 BEGIN
-    -- Locked first: see drop_queue.
-    EXECUTE format('SELECT FROM pgmq.%I WHERE false', v_queue);
+    PERFORM pgmq._lock_table_first(queue_name);
     IF NOT v_is_stream THEN
         EXECUTE format('SELECT pgmq.%I(true)', pgmq._function_name('advance', queue_name));
     END IF;

@@ -10,17 +10,14 @@ DECLARE
     v_statement text;
     v_began CONSTANT timestamptz := clock_timestamp();
     v_has_many_dead CONSTANT boolean := coalesce(
-        pg_relation_size(
-            to_regclass(format('pgmq.%I', 'parked_idx_' || pgmq._suffix(queue_name)))
-        ) > 1000000 AND pg_stat_get_dead_tuples(pgmq._queue_table(queue_name)) > 20000,
+        pg_relation_size(pgmq._relation('parked_idx', queue_name)) > 1000000 AND pg_stat_get_dead_tuples(pgmq._queue_table(queue_name)) > 20000,
         false       -- it has just been dropped
     );
     v_since timestamptz;
     v_place timestamptz := CASE WHEN v_has_many_dead THEN v_began ELSE until END;
     v_next timestamptz;
 BEGIN
-    -- Locked first: see drop_queue.
-    EXECUTE format('SELECT FROM pgmq.%I WHERE false', pgmq.format_table_name(queue_name, 'q'));
+    PERFORM pgmq._lock_table_first(queue_name);
     v_statement := format('SELECT pgmq.%I($1, $2, $3)', pgmq._compiled('soonest', queue_name));
     FOR step IN 0 .. 75 LOOP            -- 11 minutes
         EXECUTE v_statement INTO v_next USING v_began, v_since, v_place;

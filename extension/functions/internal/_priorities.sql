@@ -39,9 +39,7 @@ RETURNS boolean
 LANGUAGE sql STABLE
 AS $$
     -- One expression, so that it is inlined.
-    SELECT to_regclass(pg_catalog.format(
-        'pgmq.%I', pgmq._relation_name('ready_rank_idx', queue_name)
-    )) IS NOT NULL
+    SELECT pgmq._relation('ready_rank_idx', queue_name) IS NOT NULL
 $$;
 COMMENT ON FUNCTION pgmq._has_ranks(text) IS
 'Whether a queue has the indexes by priority; they may outlast the option for a while.';

@@ -36,7 +36,7 @@ BEGIN
     IF NOT has_table_privilege(v_name, 'DELETE') THEN
         PERFORM pgmq._may('DELETE', queue_name, v_name);
     END IF;
-    EXECUTE format('SELECT FROM %s WHERE false', v_name);       -- locked first: see drop_queue
+    PERFORM pgmq._lock_table_first(queue_name);
     IF pgmq._partition_column(v_name) IS NOT NULL AND pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot(v_name);
     END IF;

@@ -12,6 +12,16 @@ $$;
 COMMENT ON FUNCTION pgmq._relation_name(text, text) IS
 'The name of a relation of a queue, not quoted, by its role (see _relations()).';
 
+CREATE OR REPLACE FUNCTION pgmq._relation(role text, queue_name text)
+RETURNS regclass
+LANGUAGE sql STABLE
+AS $$
+    -- One expression, so that it is inlined.
+    SELECT to_regclass(pg_catalog.format('pgmq.%I', pgmq._relation_name(role, queue_name)))
+$$;
+COMMENT ON FUNCTION pgmq._relation(text, text) IS
+'A relation of a queue by its role (see _relations()); null if it is missing.';
+
 CREATE OR REPLACE FUNCTION pgmq._queue_table(queue_name text, is_archive boolean DEFAULT false)
 RETURNS regclass
 LANGUAGE sql STABLE

@@ -33,11 +33,11 @@ BEGIN
         'dedup', policy.dedup_window IS NOT NULL OR pgmq._is_pending(policy),
         'pending', pgmq._is_pending(policy),
         'by_time', coalesce(v_key = 'enqueued_at', false),
-        'fifo', to_regclass(format('pgmq.%I', 'fifo_idx_' || pgmq._suffix(queue_name))) IS NOT NULL,
+        'fifo', pgmq._relation('fifo_idx', queue_name) IS NOT NULL,
         'fair', policy.max_in_flight_per_group IS NOT NULL
-            OR to_regclass(format('pgmq.%I', 'turn_' || pgmq._suffix(queue_name))) IS NOT NULL,
-        'notify', to_regclass(format('pgmq.%I', 'notify_at_' || pgmq._suffix(queue_name))) IS NOT NULL,
-        'wakeups', to_regclass(format('pgmq.%I', 'armed_until_' || pgmq._suffix(queue_name))) IS NOT NULL,
+            OR pgmq._relation('turn', queue_name) IS NOT NULL,
+        'notify', pgmq._relation('notify_at', queue_name) IS NOT NULL,
+        'wakeups', pgmq._relation('armed_until', queue_name) IS NOT NULL,
         'schedules', EXISTS (
             SELECT FROM pgmq.schedule AS s WHERE lower(s.queue_name) = lower(_features.queue_name)
         )

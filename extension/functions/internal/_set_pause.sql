@@ -43,7 +43,7 @@ DECLARE
 BEGIN
     -- Whether or not the queue is armed: a consumer that is about to wait may have seen the pause,
     -- and may arm the queue only now.
-    IF to_regclass(format('pgmq.%I', pgmq._relation_name('armed_until', queue_name))) IS NOT NULL THEN
+    IF pgmq._relation('armed_until', queue_name) IS NOT NULL THEN
         PERFORM pg_notify(format('pgmq.%s.READY', v_table), '');
     END IF;
     IF pgmq._insert_throttle(pgmq._queue_table(queue_name)) IS NOT NULL THEN

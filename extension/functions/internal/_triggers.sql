@@ -83,9 +83,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_armed CONSTANT regclass := to_regclass(
-        format('pgmq.%I', pgmq._relation_name('armed_until', queue_name))
-    );
+    v_armed CONSTANT regclass := pgmq._relation('armed_until', queue_name);
 BEGIN
     IF pgmq._microseconds(clock_timestamp()) < pg_sequence_last_value(v_armed) THEN
         PERFORM pg_notify(format('pgmq.q_%s.READY', lower(queue_name)), '');

@@ -140,7 +140,7 @@ BEGIN
     PERFORM pgmq._retire(old.queue_name);
     PERFORM pgmq._drop_compiled('scheduled', old.queue_name);
     FOREACH v_role IN ARRAY ARRAY['dedup', 'lane'] LOOP
-        IF to_regclass(format('pgmq.%I', pgmq._relation_name(v_role, old.queue_name))) IS NOT NULL THEN
+        IF pgmq._relation(v_role, old.queue_name) IS NOT NULL THEN
             EXECUTE format('DROP TABLE pgmq.%I', pgmq._relation_name(v_role, old.queue_name));
         END IF;
     END LOOP;

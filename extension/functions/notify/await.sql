@@ -11,9 +11,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                 HINT = 'It is for how long the queue is announced, and the longest time to wait.';
     END IF;
-    IF v_function IS NULL OR to_regclass(
-        pg_catalog.format('pgmq.%I', pgmq._relation_name('armed_until', queue_name))
-    ) IS NULL THEN
+    IF v_function IS NULL OR pgmq._relation('armed_until', queue_name) IS NULL THEN
         RAISE EXCEPTION 'queue "%" does not wake consumers', queue_name
             USING ERRCODE = 'object_not_in_prerequisite_state',
                 HINT = pg_catalog.format(

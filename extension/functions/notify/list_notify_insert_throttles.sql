@@ -12,7 +12,7 @@ AS $$
         t.throttle_interval_ms,
         coalesce(
             pgmq._announced_at(nullif(pg_sequence_last_value(
-                to_regclass(format('pgmq.%I', pgmq._relation_name('notify_at', m.queue_name)))
+                pgmq._relation('notify_at', m.queue_name)
             ), 0)),
             to_timestamp(0)
         )

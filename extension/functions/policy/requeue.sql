@@ -58,7 +58,7 @@ BEGIN
                     'Its owner can SELECT pgmq.grant_requeue(%L, %L).', queue_name, current_user
                 );
     END IF;
-    EXECUTE pg_catalog.format('SELECT FROM %s WHERE false', v_queue);   -- locked first: see drop_queue
+    PERFORM pgmq._lock_table_first(queue_name);
     IF pgmq._keeps_snapshot() AND pgmq._partition_column(v_archive::text) IS NOT NULL THEN
         PERFORM pgmq._check_snapshot(v_archive);
     END IF;

@@ -22,14 +22,14 @@ DECLARE
 BEGIN
     PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
     v_name := pgmq.format_table_name(queue_name, 'q');
-    v_table := to_regclass(format('pgmq.%I', v_name));
+    v_table := pgmq._queue_table(queue_name);
     v_policy := pgmq._policy_of(queue_name);
     v_has_dead := coalesce(v_policy.max_receives::text, v_policy.message_ttl::text) IS NOT NULL;
     IF NOT has_column_privilege(v_table, 'message', 'SELECT') THEN
         PERFORM pgmq._may('SELECT', queue_name, v_table);
     END IF;
     PERFORM pgmq._check_read(0, v_quantity);
-    EXECUTE format('SELECT FROM pgmq.%I WHERE false', v_name);      -- locked first: see drop_queue
+    PERFORM pgmq._lock_table_first(queue_name);
     IF (SELECT c.relkind = 'p' FROM pg_class AS c WHERE c.oid = v_table) THEN
         IF pgmq._keeps_snapshot() THEN
             PERFORM pgmq._check_snapshot(v_table);

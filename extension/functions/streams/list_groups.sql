@@ -39,9 +39,7 @@ BEGIN
         WHERE lower(g.queue_name) = lower(stream_name) OR stream_name IS NULL
         ORDER BY g.queue_name, g.group_name
     LOOP
-        v_lane_table := to_regclass(
-            format('pgmq.%I', pgmq._relation_name('lane', v_group.queue_name))
-        );
+        v_lane_table := pgmq._relation('lane', v_group.queue_name);
         CONTINUE WHEN has_table_privilege(v_lane_table, 'SELECT') IS NOT true;
         IF NOT pgmq._is_safe_to_touch(v_lane_table, v_callers)
             OR NOT pgmq._is_safe_to_touch(pgmq._queue_table(v_group.queue_name), v_callers)

@@ -10,8 +10,7 @@ BEGIN
     PERFORM pgmq._compiled('fetch', stream_name);       -- an error unless it is a stream
     PERFORM pgmq._check_reads_committed();
     PERFORM pgmq._may_use_lanes('INSERT', stream_name);
-    -- Locked first: see drop_queue.
-    EXECUTE format('SELECT FROM pgmq.%I WHERE false', pgmq.format_table_name(stream_name, 'q'));
+    PERFORM pgmq._lock_table_first(stream_name);
     v_group := pgmq._existing_group(stream_name, group_name);
     v_behind := pgmq._position(v_group.queue_name, start);
     PERFORM pgmq._move_group(v_group.queue_name, group_name, v_behind);

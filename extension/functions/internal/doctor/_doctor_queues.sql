@@ -17,9 +17,7 @@ BEGIN
             m.queue_name::text AS name,
             pgmq._queue_table(m.queue_name) AS queue,
             NOT m.is_partitioned AS is_plain,
-            to_regclass(
-                format('pgmq.%I', pgmq._relation_name('ready_mark', m.queue_name))
-            ) AS ready_mark,
+            pgmq._relation('ready_mark', m.queue_name) AS ready_mark,
             (
                 SELECT string_agg(quote_ident(p.queue_name), ', ' ORDER BY p.queue_name)
                 FROM (

@@ -43,8 +43,7 @@ AS $$
         AND (r.needed_by IS NULL OR pgmq._has_feature(r.needed_by, q.features))
         AND to_regclass(format('pgmq.%I', r.name)) IS NULL
         -- Without its table, the index is not reported as well.
-        AND to_regclass(format('pgmq.%I', pgmq._relation_name(coalesce(r.parent, 'queue'), q.queue_name)))
-            IS NOT NULL
+        AND pgmq._relation(coalesce(r.parent, 'queue'), q.queue_name) IS NOT NULL
     UNION ALL
     SELECT
         'warning', null, format('pgmq.%I looks like the table of a queue that pgmq.meta does not know', c.relname),

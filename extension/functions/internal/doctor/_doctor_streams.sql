@@ -11,7 +11,7 @@ BEGIN
         SELECT
             m.queue_name::text AS name,
             q.id AS queue,
-            to_regclass(format('pgmq.%I', pgmq._relation_name('lane', m.queue_name))) AS lanes
+            pgmq._relation('lane', m.queue_name) AS lanes
         FROM pgmq.meta AS m
         CROSS JOIN pgmq._queue_table(m.queue_name) AS q (id)
         WHERE m.is_partitioned AND pgmq._is_stream(q.id)

@@ -130,9 +130,7 @@ CREATE OR REPLACE FUNCTION pgmq._is_grouped(queue_name text)
 RETURNS boolean
 LANGUAGE sql STABLE
 AS $$
-    SELECT to_regclass(pg_catalog.format(
-        'pgmq.%I', pgmq._relation_name('fifo_idx', queue_name)
-    )) IS NOT NULL
+    SELECT pgmq._relation('fifo_idx', queue_name) IS NOT NULL
 $$;
 COMMENT ON FUNCTION pgmq._is_grouped(text) IS
 'Whether create_fifo_index was called for a queue, so that it is pushed group by group.';

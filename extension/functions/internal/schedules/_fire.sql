@@ -41,13 +41,8 @@ AS $$
 DECLARE
     v_tick_due regclass;
 BEGIN
-    -- Locked first: see drop_queue.
-    EXECUTE pg_catalog.format(
-        'SELECT FROM pgmq.%I WHERE false', pgmq.format_table_name(queue_name, 'q')
-    );
-    v_tick_due := to_regclass(
-        pg_catalog.format('pgmq.%I', pgmq._relation_name('tick_due', queue_name))
-    );
+    PERFORM pgmq._lock_table_first(queue_name);
+    v_tick_due := pgmq._relation('tick_due', queue_name);
     IF pgmq._is_tick_due(v_tick_due) THEN
         PERFORM pgmq._fire(queue_name);
     END IF;

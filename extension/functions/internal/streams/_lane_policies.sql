@@ -76,9 +76,7 @@ LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_lane CONSTANT regclass := to_regclass(
-        format('pgmq.%I', pgmq._relation_name('lane', queue_name))
-    );
+    v_lane CONSTANT regclass := pgmq._relation('lane', queue_name);
 BEGIN
     IF has_table_privilege(v_lane, privilege) IS NOT FALSE THEN     -- null: it was just dropped
         RETURN true;

@@ -121,8 +121,7 @@ BEGIN
     PERFORM pgmq._compiled('fetch', queue_name);        -- an error unless it is a stream
     PERFORM pgmq._check_reads_committed();
     PERFORM pgmq._may_use_lanes('INSERT', queue_name);
-    -- Locked first: see drop_queue.
-    EXECUTE format('SELECT FROM pgmq.%I WHERE false', pgmq.format_table_name(queue_name, 'q'));
+    PERFORM pgmq._lock_table_first(queue_name);
     -- See the template commit.
     FOR attempt IN 1..100 LOOP
         EXECUTE format(

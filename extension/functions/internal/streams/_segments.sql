@@ -168,7 +168,7 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
-    IF to_regclass(format('pgmq.%I', pgmq._relation_name('lane', queue_name))) IS NULL THEN
+    IF pgmq._relation('lane', queue_name) IS NULL THEN
         RETURN;         -- it is no stream
     END IF;
     RETURN QUERY EXECUTE format(
