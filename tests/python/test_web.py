@@ -6,21 +6,17 @@ import contextlib
 import html
 import math
 import re
-import shutil
 import threading
 import time
 import tracemalloc
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 from pgmq._statements import Known
 from pgmq.messages import QueueMetrics, QueueStats
@@ -28,13 +24,14 @@ from pgmq.web import application
 from pgmq.web._actions import ACTIONS
 from pgmq.web._history import History
 from support import queues
+from support.browser import Page, chromium
 from support.console import act, csrf_of, sampled, served
 from support.waiting import Waiting, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from selenium.webdriver.remote.webelement import WebElement
+    from selenium import webdriver
 
     from conftest import Roles
     from pgmq import embedded
@@ -577,43 +574,14 @@ def test_thousands_of_queues_come_by_pages_and_their_hour_fits_into_memory(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[webdriver.Chrome]:
-    """Debian's Chromium."""
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = shutil.which("chromedriver")
-    assert driver, "chromium-driver is not installed"
-    with webdriver.Chrome(options, webdriver.ChromeService(driver)) as chrome:
-        chrome.implicitly_wait(10)
-        yield chrome
-
-
-class _Page:
-    """What is on it may be replaced at any moment by what it was renewed with."""
-
-    def __init__(self, browser: webdriver.Chrome) -> None:
-        self._wait = WebDriverWait(
-            browser,
-            30,
-            ignored_exceptions=[StaleElementReferenceException, NoSuchElementException],
-        )
-
-    def at(self, css: str, action: Callable[[WebElement], Any]) -> None:
-        """Wait until an element is there, and an action on it gives no False."""
-        self._wait.until(lambda page: action(page.find_element(By.CSS_SELECTOR, css)) is not False)
-
-    def click(self, css: str) -> None:
-        self.at(css, lambda element: element.click())
-
-    def shows(self, css: str, text: str) -> None:
-        self.at(css, lambda element: text in element.text)
+    with chromium() as browser:
+        yield browser
 
 
 def test_in_a_browser_pages_renew_themselves_and_forms_are_kept_and_sent(
     browser: webdriver.Chrome, web: httpx.Client, used: str
 ) -> None:
-    page = _Page(browser)
+    page = Page(browser)
     with psycopg.connect(used, autocommit=True) as session:
         session.execute("SELECT pgmq.create('browsed'), pgmq.send_batch('browsed', '{1,2,3}')")
         browser.get(f"{web.base_url}/queue?queue=browsed")

@@ -35,6 +35,18 @@ _EVERY = {"0.0.0.0", "::", ""}  # noqa: S104
         default=[],
         help="a host name that browsers use for the console; may be repeated",
     ),
+    arg(
+        "--prometheus",
+        metavar="URL",
+        default=os.environ.get("PGMQ_WEB_PROMETHEUS", ""),
+        help="a Prometheus that scrapes pgmq exporter (default: PGMQ_WEB_PROMETHEUS)",
+    ),
+    arg(
+        "--prometheus-match",
+        metavar="LABELS",
+        default="",
+        help="which exporter and workers there are of this database, as in 'database=\"app\"'",
+    ),
     arg("--root-path", default="", metavar="PATH", help="where a reverse proxy has the console"),
 )
 def web(options: Options) -> None:
@@ -44,6 +56,7 @@ def web(options: Options) -> None:
     --user-header.
 
     Example: pgmq web
+    Example: pgmq web --prometheus http://127.0.0.1:9090
     Example: PGMQ_WEB_TOKEN=secret pgmq web --host 0.0.0.0 --read-only
     """
     try:
@@ -59,13 +72,18 @@ def web(options: Options) -> None:
     if is_open:
         hosts.add("*" if options.host in _EVERY and not options.names else options.host)
     header = options.user_header
-    app = application(
-        options.dsn,
-        read_only=options.read_only,
-        token=options.token or None,
-        authorize=(lambda request: request.headers.get(header) or None) if header else None,
-        hosts=hosts,
-    )
+    try:
+        app = application(
+            options.dsn,
+            read_only=options.read_only,
+            token=options.token or None,
+            authorize=(lambda request: request.headers.get(header) or None) if header else None,
+            hosts=hosts,
+            prometheus=options.prometheus or None,
+            prometheus_match=options.prometheus_match,
+        )
+    except ValueError as error:
+        raise CommandError(str(error)) from error
     # Addresses of pages are not logged: they have names of queues in them.
     config = uvicorn.Config(
         app, options.host, options.port, root_path=options.root_path, access_log=False,

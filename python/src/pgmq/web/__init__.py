@@ -15,6 +15,7 @@ except ImportError as error:
 # Each registers its pages.
 from pgmq.web import _actions, _health, _messages, _overview, _queue, _routing, _schedules
 from pgmq.web._console import Console, pages
+from pgmq.web._prometheus import Prometheus
 from pgmq.web._security import LOOPBACK, Security
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def application(
     token: str | None = None,
     authorize: Authorize | None = None,
     hosts: Collection[str] = LOOPBACK,
+    prometheus: str | None = None,
+    prometheus_match: str = "",
 ) -> Starlette:
     """Make the console: an application to serve, or to mount into another one under a path.
 
@@ -42,10 +45,15 @@ def application(
     `hosts` are the names that a browser may call it by; `*` stands for every name. For others than
     this machine's own, either a `token` must be given, which a page asks for, or `authorize`: it
     is called with each request, and returns the user's name, or None to refuse.
+
+    `prometheus` is the address of a Prometheus that scrapes `pgmq exporter`: plots have the hour
+    from there. `prometheus_match` are the labels that this database's exporter and workers have,
+    as in `database="app"`, where it scrapes those of others, too.
     """
     if not (token or authorize or set(hosts) <= set(LOOPBACK)):
         raise ValueError("a console that other machines reach needs a token, or authorize")
-    console = Console(dsn, read_only=read_only)
+    past = Prometheus(prometheus, prometheus_match) if prometheus else None
+    console = Console(dsn, read_only=read_only, prometheus=past)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

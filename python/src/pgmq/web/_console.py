@@ -24,17 +24,18 @@ from pgmq import _statements as statements
 from pgmq.base import find_server
 from pgmq.web import _plots, _words
 from pgmq.web._database import Database
-from pgmq.web._history import History
+from pgmq.web._history import History, Past, Times
 from pgmq.web._security import RefusedError, read_form, refuses, session_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from starlette.requests import Request
     from starlette.responses import Response
 
     from pgmq._statements import Known
     from pgmq.messages import Finding
+    from pgmq.web._prometheus import Prometheus
     from pgmq.web._sweep import Sweep
 
     Page = Callable[["Console", Request], Awaitable[Response]]
@@ -89,10 +90,11 @@ class Findings:
 class Console:
     """One console: what it knows of its server, and how its pages are made."""
 
-    def __init__(self, dsn: str | None, *, read_only: bool) -> None:
+    def __init__(self, dsn: str | None, *, read_only: bool, prometheus: Prometheus | None) -> None:
         wanted = {"fallback_application_name": "pgmq web", "connect_timeout": "5"}
         self._dsn = make_conninfo("", **(wanted | find_server(dsn)))
         self._read_only = read_only
+        self._prometheus = prometheus
         self._room: asyncio.Semaphore  # of an event loop: see start
         self._sampling: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -122,10 +124,14 @@ class Console:
         """Begin to take figures, in the event loop that runs."""
         if self._sampling is None or self._sampling.get_loop() is not asyncio.get_running_loop():
             self._room = asyncio.Semaphore(_AT_ONCE)
+            if self._prometheus:
+                self._prometheus.start()
             self._sampling = asyncio.create_task(self._sample_for_good())
 
     async def stop(self) -> None:
         running = [self._sampling, self._looking, *(each.task for each in self.sweeps.values())]
+        if self._prometheus:
+            running += self._prometheus.tasks
         tasks = [task for task in running if task is not None]
         for task in tasks:
             task.cancel()
@@ -154,6 +160,11 @@ class Console:
         finally:
             if database is not None:
                 await database.connection.close()
+
+    async def times(self, queues: Iterable[str], figures: Iterable[str] | None = None) -> Times:
+        """Give the hour of queues, with what Prometheus has of it."""
+        asked = self._prometheus.past(queues, figures) if self._prometheus else None
+        return Times(self.history, await asked if asked else Past())
 
     # Pages
 

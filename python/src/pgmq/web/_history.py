@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from array import array
 from collections import deque
@@ -20,14 +22,20 @@ if TYPE_CHECKING:
     from pgmq.web._database import Database
     from pgmq.web._looks import Server
 
-__all__ = ["POINTS", "STEP", "History", "Queue", "Series"]
+__all__ = ["POINTS", "STEP", "History", "Past", "Queue", "Series", "Times", "unknown"]
 
 POINTS = 240  # an hour
 STEP = 15.0  # seconds
 _GAP = 12  # steps
+_NEXT = 4  # steps in which the next answer of somebody else comes
 _SHORTEST = 20  # points of a plot
 _RATES_OVER = 10.0  # seconds: what "now" is for a rate
 _NAN = float("nan")
+
+
+def unknown() -> array[float]:
+    """Make the points of an hour of which nothing is known."""
+    return array("f", [_NAN]) * POINTS
 
 
 class Series:
@@ -36,7 +44,7 @@ class Series:
     __slots__ = ("_points",)
 
     def __init__(self) -> None:
-        self._points = array("f", [_NAN]) * POINTS
+        self._points = unknown()
 
     def put(self, step: int, value: float | None) -> None:
         self._points[step % POINTS] = _NAN if value is None else value
@@ -201,3 +209,60 @@ class History:
                 queue.series[figure].put(step, value)
         self.step = step
         self.groups = groups
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The hour up to a step, as somebody else has kept it: the points by queue and figure."""
+
+    step: int = 0
+    lines: dict[tuple[str, str], array[float]] = field(default_factory=dict)
+    source: str = ""  # whose figures these are
+    problem: str = ""  # why some are not there, in words
+    at: float = field(default_factory=time.monotonic)
+
+
+class Times:
+    """The hour of a page's plots: what is known of the past, and where it has nothing, our own."""
+
+    def __init__(self, history: History, past: Past) -> None:
+        self._queues = history.queues
+        self._step = history.step
+        self._past = past
+        self.source, self.problem = past.source, past.problem
+        firsts = (_first(points) for points in past.lines.values())
+        oldest = past.step - POINTS + 1 + min(firsts, default=POINTS)
+        self.shown = min(max(history.shown, self._step - oldest + 1), POINTS)
+
+    @property
+    def long(self) -> float:
+        """How many seconds the plots show."""
+        return self.shown * STEP
+
+    def line(self, queue: Queue, figure: str) -> list[float] | None:
+        """Give the points of a figure, the oldest first; None if nobody keeps it."""
+        # The role that Prometheus' figures are taken by may see more than ours.
+        of = self._queues.get(queue.known.dead_letter_queue or "") if figure == "dead" else queue
+        if of is None or of.length is None:
+            return None
+        there = self._past.lines.get((of.name, "sent" if figure == "dead" else figure))
+        own = queue.series.get(figure)
+        if own is None and there is None:
+            return None
+        ours = own.points(self._step, self.shown) if own else itertools.repeat(_NAN)
+        steps = range(self._step + 1 - self.shown, self._step + 1)
+        return [self._point(step, there, point) for step, point in zip(steps, ours, strict=False)]
+
+    def _point(self, step: int, there: array[float] | None, ours: float) -> float:
+        """Choose one: our own is newer, and what nobody else has."""
+        number = step - self._past.step + POINTS - 1
+        if there is None or number < 0 or (number >= POINTS - 1 and not math.isnan(ours)):
+            return ours
+        # Of what we do not keep ourselves, the last one stands until the next answer.
+        point = there[min(number, POINTS - 1)] if number < POINTS + _NEXT else _NAN
+        return ours if math.isnan(point) else point
+
+
+def _first(points: array[float]) -> int:
+    """Find the first that is known."""
+    return next((number for number, each in enumerate(points) if not math.isnan(each)), POINTS)

@@ -43,11 +43,13 @@ async def overview(console: Console, request: Request) -> Response:
     number = query.get("page", "1")
     last = max(1, -(-len(found) // _PAGE))
     at = min(max(int(number) if number.isdecimal() and len(number) < 9 else 1, 1), last)
+    shown = found[(at - 1) * _PAGE : at * _PAGE]
     return console.render(
         request,
         "overview.html",
         columns=COLUMNS,
-        queues=found[(at - 1) * _PAGE : at * _PAGE],
+        queues=shown,
+        times=await console.times([each.name for each in shown], ("sent", "removed")),
         count=len(found),
         search=query.get("search", ""),
         sort=sort,

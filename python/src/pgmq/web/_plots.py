@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from pgmq.web._history import STEP
 from pgmq.web._words import number, rate, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pgmq.web._history import History, Series
+    from pgmq.web._history import Times
+
+    Points = list[float] | None  # None is not kept
 
 __all__ = ["plot", "spark"]
 
@@ -22,15 +23,14 @@ _PLOT = (480, 110)
 _WRITE: dict[str, Callable[[float | None], str]] = {"rate": rate, "span": span, "number": number}
 
 
-def spark(series: Sequence[Series | None], history: History, title: str) -> Markup:
-    """Draw figures as small lines, on one scale."""
+def spark(series: Sequence[Points], times: Times) -> Markup:
+    """Draw what came in and went out as small lines, on one scale."""
     width, height, count = _SPARK
-    together = -(-history.shown // count)
+    together = -(-times.shown // count)
     lines = [
         [_mean(points[number : number + together]) for number in range(0, len(points), together)]
-        for each in series
-        if each
-        for points in [[*each.points(history.step, history.shown)]]
+        for points in series
+        if points
     ]
     top = _top(lines)
     return Markup(
@@ -39,7 +39,7 @@ def spark(series: Sequence[Series | None], history: History, title: str) -> Mark
     ).format(
         width=width,
         height=height,
-        title=title,
+        title=f"in and out, the last {span(times.long)}",
         paths=Markup("").join(
             Markup('<path class="line s{}" d="{}"/>').format(number, path)
             for number, line in enumerate(lines)
@@ -48,12 +48,10 @@ def spark(series: Sequence[Series | None], history: History, title: str) -> Mark
     )
 
 
-def plot(
-    lines: Sequence[tuple[str, Series | None]], history: History, unit: str = "number"
-) -> Markup:
+def plot(lines: Sequence[tuple[str, Points]], times: Times, unit: str = "number") -> Markup:
     """Draw figures on one scale, with a legend; unit: number, rate or span."""
     width, height = _PLOT
-    drawn = [(name, [*each.points(history.step, history.shown)]) for name, each in lines if each]
+    drawn = [(name, points) for name, points in lines if points]
     top = _top([points for _, points in drawn])
     write = _WRITE[unit]
     words = ", ".join(
@@ -67,7 +65,7 @@ def plot(
         width=width,
         height=height,
         words=words,
-        long=span(history.shown * STEP),
+        long=span(times.long),
         grid="".join(f"M0 {y}H{width}" for y in (1, height // 2, height - 1)),
         paths=Markup("").join(
             Markup('<path class="line s{}" d="{}"/>').format(number, path)
@@ -82,7 +80,7 @@ def plot(
     return Markup(
         '<figure>{}<div class="axis"><span>{} ago</span><span>at most {}</span>'
         '<span>now</span></div><figcaption><ul class="legend">{}</ul></figcaption></figure>'
-    ).format(svg, span(history.shown * STEP), write(top if drawn else None), legend)
+    ).format(svg, span(times.long), write(top if drawn else None), legend)
 
 
 def _known(points: Iterable[float]) -> list[float]:

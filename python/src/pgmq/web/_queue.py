@@ -57,11 +57,18 @@ async def show(console: Console, request: Request) -> Response:
         schedules = await database.list_schedules(name)
         parts = await database.run(looks.parts(known.table))
         grants = await database.run(looks.grants(known.table, known.archive))
+    dead = known.dead_letter_queue
+    others = console.history.queues.values()
+    shares = dead and any(
+        each.known.dead_letter_queue == dead and each.name != name for each in others
+    )
     return console.render(
         request,
         "queue.html",
         known=known,
         queue=queue,
+        times=await console.times([name, dead] if dead else [name]),
+        dead_letters="dead letters, of all that share their queue" if shares else "dead letters",
         policy=words.policy(policy),
         options={option: words.option(getattr(policy, option)) for option in OPTIONS},
         ways=ways,
@@ -72,9 +79,5 @@ async def show(console: Console, request: Request) -> Response:
         schedules=schedules,
         parts=parts,
         grants=grants,
-        feeds=[
-            each.name
-            for each in console.history.queues.values()
-            if each.known.dead_letter_queue == name
-        ],
+        feeds=[each.name for each in others if each.known.dead_letter_queue == name],
     )

@@ -26,6 +26,8 @@ def rate(value: float | None) -> str:
     """Write a number a second."""
     if value is None:
         return _NONE
+    if 0 < value < 0.1:
+        return f"{value:.2f}" if value >= 0.005 else "<0.01"
     return number(value) if value >= 10 or not value else f"{value:.1f}"
 
 
