@@ -136,8 +136,7 @@ BEGIN
             (array_agg(m.enqueued_at ORDER BY m.msg_id) FILTER (WHERE m.msg_id > $1[1 + m.lane]))[1]
         FROM (
             SELECT
-                q.msg_id, q.enqueued_at,
-                coalesce(q.key_hash, (q.msg_id & 2147483647)::integer) %% $4 AS lane
+                q.msg_id, q.enqueued_at, pgmq._lane_of(q.key_hash, q.msg_id, $4) AS lane
             FROM pgmq.%I AS q
             WHERE q.msg_id > $2
             ORDER BY q.msg_id

@@ -77,8 +77,7 @@ DECLARE
     v_lane integer;
 BEGIN
     EXECUTE format(
-        'SELECT coalesce(m.key_hash, (m.msg_id & 2147483647)::integer) %% $2'
-        ' FROM pgmq.%I AS m WHERE m.msg_id = $1',
+        'SELECT pgmq._lane_of(m.key_hash, m.msg_id, $2) FROM pgmq.%I AS m WHERE m.msg_id = $1',
         pgmq.format_table_name(queue_name, 'q')
     ) INTO v_lane USING msg_id, lanes;
     RETURN v_lane = lane IS true;

@@ -153,9 +153,7 @@ BEGIN
                     ORDER BY m.msg_id
                     LIMIT v_window
                 ) AS w
-                WHERE v_lanes = 1 OR v_number = coalesce(
-                    w.key_hash, (w.msg_id & 2147483647::bigint)::integer
-                ) % v_lanes
+                WHERE v_lanes = 1 OR pgmq._lane_of(w.key_hash, w.msg_id, v_lanes) = v_number
                 LIMIT v_limit
             ) AS b;
             EXIT WHEN v_size > 0;
@@ -205,9 +203,7 @@ BEGIN
                     v_number, v_epoch, m.msg_id, v_failures + 1, m.enqueued_at, m.message, m.headers
                 FROM pgmq.q_$queue AS m
                 WHERE m.msg_id > v_place AND m.msg_id <= v_last
-                    AND (v_lanes = 1 OR v_number = coalesce(
-                        m.key_hash, (m.msg_id & 2147483647::bigint)::integer
-                    ) % v_lanes)
+                    AND (v_lanes = 1 OR pgmq._lane_of(m.key_hash, m.msg_id, v_lanes) = v_number)
                 ORDER BY m.msg_id;
         ELSIF v_place > v_state.done + 1000
             OR v_place > v_state.done AND v_state.changed_at < v_now - interval '1 second'

@@ -1,12 +1,20 @@
+CREATE OR REPLACE FUNCTION pgmq._patience()
+RETURNS interval
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(nullif(current_setting('pgmq.doctor_patience', true), '')::interval, '5 min')
+$$;
+COMMENT ON FUNCTION pgmq._patience() IS
+'How long a transaction may be open before doctor() names it: pgmq.doctor_patience.';
+
 CREATE OR REPLACE FUNCTION pgmq._doctor_horizon()
 RETURNS TABLE (severity text, queue_name text, finding text, fix text)
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH patience AS (
-        SELECT coalesce(
-            nullif(current_setting('pgmq.doctor_patience', true), '')::interval, '5 min'
-        ) AS length
+        SELECT pgmq._patience() AS length
     ),
     holders (holder, since, horizon, fix) AS (
         -- A transaction in another database keeps nothing here, but a standby's feedback does.

@@ -100,9 +100,7 @@ AS $$
     FROM pgmq._open_writer(pgmq._queue_table(stream_name), '1 second') AS w
     WHERE w.holder IS NOT NULL
         AND EXISTS (SELECT FROM groups AS g WHERE g.committed < g.last_id)
-        AND (w.since > clock_timestamp() - coalesce(
-            nullif(current_setting('pgmq.doctor_patience', true), '')::interval, '5 min'
-        )) IS NOT true
+        AND (w.since > clock_timestamp() - pgmq._patience()) IS NOT true
     UNION ALL
     SELECT
         'warning', g.queue_name,

@@ -99,6 +99,43 @@ $$;
 COMMENT ON FUNCTION pgmq._check_reads_committed() IS
 'Raise an error in a transaction whose statements all see the database as it was at the beginning.';
 
+CREATE OR REPLACE FUNCTION pgmq._lane_of(key_hash integer, msg_id bigint, lanes integer)
+RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    -- One expression, so that it is inlined.
+    SELECT coalesce(key_hash, (msg_id & '2147483647'::bigint)::integer) % lanes
+$$;
+COMMENT ON FUNCTION pgmq._lane_of(integer, bigint, integer) IS
+'The lane of a message in a group of so many: that of its key or, without one, that of its id.';
+
+CREATE OR REPLACE FUNCTION pgmq._lane_state(
+    queue_name text,
+    group_name text,
+    lane integer,
+    OUT version bigint,
+    OUT epoch bigint,
+    OUT done bigint,
+    OUT leased bigint,
+    OUT size integer,
+    OUT failed bigint[]
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    EXECUTE format(
+        'SELECT l.version, l.epoch, l.done, l.leased, l.size, l.failed FROM pgmq.%I AS l'
+        ' WHERE l.group_name = $1 AND l.lane = $2'
+        ' ORDER BY l.group_name DESC, l.lane DESC, l.version DESC LIMIT 1',
+        pgmq._relation_name('lane', queue_name)
+    ) INTO version, epoch, done, leased, size, failed USING group_name, lane;
+END
+$$;
+COMMENT ON FUNCTION pgmq._lane_state(text, text, integer) IS
+'The newest state of a lane, which is not locked; nulls if there is no such lane for the caller.';
+
 CREATE OR REPLACE FUNCTION pgmq._lock_lease(
     queue_name text,
     group_name text,
@@ -115,8 +152,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_table CONSTANT text := pgmq._relation_name('lane', queue_name);
-    v_epoch bigint;
-    v_version bigint;
+    v_state record;
 BEGIN
     PERFORM pgmq._compiled('fetch', queue_name);        -- an error unless it is a stream
     PERFORM pgmq._check_reads_committed();
@@ -124,24 +160,22 @@ BEGIN
     PERFORM pgmq._lock_table_first(queue_name);
     -- See the template commit.
     FOR attempt IN 1..100 LOOP
-        EXECUTE format(
-            'SELECT l.version, l.epoch, l.done, l.leased, l.failed FROM pgmq.%I AS l'
-            ' WHERE l.group_name = $1 AND l.lane = $2'
-            ' ORDER BY l.group_name DESC, l.lane DESC, l.version DESC LIMIT 1',
-            v_table
-        ) INTO v_version, v_epoch, done, leased, failed USING group_name, lane;
-        EXIT WHEN v_epoch IS DISTINCT FROM epoch OR leased = done;
+        v_state := pgmq._lane_state(queue_name, group_name, lane);
+        EXIT WHEN v_state.epoch IS DISTINCT FROM epoch OR v_state.leased = v_state.done;
         EXECUTE format(
             'SELECT l.version FROM pgmq.%I AS l'
             ' WHERE l.group_name = $1 AND l.lane = $2 AND l.version = $3 FOR UPDATE SKIP LOCKED',
             v_table
-        ) INTO version USING group_name, lane, v_version;
+        ) INTO version USING group_name, lane, v_state.version;
         EXIT WHEN version IS NOT NULL;
         PERFORM pg_sleep(0.001);
     END LOOP;
-    IF v_epoch IS NULL THEN
+    IF v_state.epoch IS NULL THEN
         PERFORM pgmq._raise_no_lane(queue_name, group_name, lane);
     END IF;
+    done := v_state.done;
+    leased := v_state.leased;
+    failed := v_state.failed;
 END
 $$;
 COMMENT ON FUNCTION pgmq._lock_lease(text, text, integer, bigint) IS
@@ -233,22 +267,13 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_version bigint;
-    v_done bigint;
-    v_leased bigint;
-    v_size integer;
-    v_failed bigint[];
+    v_state record;
     v_most integer;
     v_is_dead boolean;
 BEGIN
-    EXECUTE format(
-        'SELECT l.version, l.done, l.leased, l.size, l.failed FROM pgmq.%I AS l'
-        ' WHERE l.group_name = $1 AND l.lane = $2'
-        ' ORDER BY l.group_name DESC, l.lane DESC, l.version DESC LIMIT 1',
-        pgmq._relation_name('lane', queue_name)
-    ) INTO v_version, v_done, v_leased, v_size, v_failed USING group_name, lane;
+    v_state := pgmq._lane_state(queue_name, group_name, lane);
     IF error IS NOT NULL THEN
-        v_failed := (v_failed || v_leased)[:200];
+        v_state.failed := (v_state.failed || v_state.leased)[:200];
         v_most := (
             SELECT g.max_deliveries FROM pgmq.stream_group AS g
             WHERE lower(g.queue_name) = lower(_give_back.queue_name)
@@ -256,25 +281,25 @@ BEGIN
         );
     END IF;
     -- A message that has failed alone, and for the last time.
-    v_is_dead := v_size = 1 AND coalesce(cardinality(v_failed) >= v_most, false);
+    v_is_dead := v_state.size = 1 AND coalesce(cardinality(v_state.failed) >= v_most, false);
     IF v_is_dead THEN
-        v_done := v_leased;
+        v_state.done := v_state.leased;
         visible_at := '-infinity';
     END IF;
     PERFORM pgmq._change_lane(
-        queue_name, group_name, lane, v_version,
+        queue_name, group_name, lane, v_state.version,
         jsonb_build_object(
-            'done', v_done,
-            'leased', v_done,
+            'done', v_state.done,
+            'leased', v_state.done,
             'vt', visible_at,
             'pid', null,
-            'failed', pgmq._still_failed(v_failed, v_done)
+            'failed', pgmq._still_failed(v_state.failed, v_state.done)
         ) || CASE WHEN error IS NULL THEN '{}' ELSE jsonb_build_object('error', error) END
     );
     IF v_is_dead THEN
         EXECUTE format(
             'SELECT pgmq.%I($1, $2, $3, $4, $5)', pgmq._compiled('deadletter', queue_name)
-        ) USING group_name, lane, v_done, cardinality(v_failed), error;
+        ) USING group_name, lane, v_state.done, cardinality(v_state.failed), error;
     END IF;
 END
 $$;

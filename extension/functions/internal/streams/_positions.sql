@@ -191,11 +191,7 @@ BEGIN
     LOOP
         -- This waits for a transaction that is reading the lane, and then there is another version.
         LOOP
-            EXECUTE format(
-                'SELECT l.version FROM pgmq.%I AS l WHERE l.group_name = $1 AND l.lane = $2'
-                ' ORDER BY l.group_name DESC, l.lane DESC, l.version DESC LIMIT 1',
-                v_table
-            ) INTO v_version USING group_name, v_lane;
+            v_version := (pgmq._lane_state(queue_name, group_name, v_lane)).version;
             EXIT WHEN v_version IS NULL;
             EXECUTE format(
                 'SELECT l.version FROM pgmq.%I AS l'
