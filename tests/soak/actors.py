@@ -442,16 +442,21 @@ def be_pushed(c: Client) -> None:
             c.session.execute("SELECT pgmq.close_dead_channels()")
     if c.stays or c.rng.random() < 0.5:
         c.session.execute("SELECT pgmq.close_channel()")
-        c.session.execute("UNLISTEN *")
+        _stop_listening(c)
     else:
         c.reconnect()
+
+
+def _stop_listening(c: Client) -> None:
+    c.session.execute("UNLISTEN *")
+    list(c.session.notifies(timeout=0))  # what had come by then is not for who listens next
 
 
 def wait(c: Client) -> None:
     """Wait for a message of the queue with wake-ups."""
     c.session.execute("SELECT pgmq.await('plain', 1)")
     list(c.session.notifies(timeout=0.3, stop_after=1))
-    c.session.execute("UNLISTEN *")
+    _stop_listening(c)
     consume_from(c, "plain", QUEUES["plain"])
     query = "SELECT pgmq.ack(%s, msg_id, read_ct) FROM pgmq.read(%s, 5, 9)"
     c.session.execute(query, [TICKS, TICKS])
