@@ -55,10 +55,12 @@ class Ledger:
             left = set(places.get(f"q_{name}", {}))
             found: list[Iterable[str]] = [history.leased_twice(), history.sent_twice()]
             found.append(_without_lease(history))
-            if not (crashed and queue.emptied_by_crash):
+            is_emptied = crashed and queue.emptied_by_crash
+            if not is_emptied:
                 found.append(_wrongly_amended(history))
-            if not upgraded:
+            if not (upgraded or is_emptied):
                 found.append(history.wrongly_refused(left))
+            if not upgraded:
                 if queue.in_order:
                     found.append(history.passed_over_in_group(left))
                 found += [_over_cap(history, queue), _over_rate(history, queue)]

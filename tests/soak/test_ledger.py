@@ -61,6 +61,15 @@ def test_a_lease_is_one_consumers_until_it_ends() -> None:
     assert "with an old lease" in _wrong(_account(("plain", _sent()), *both, ("plain", late)), {})
 
 
+def test_what_is_unlogged_is_gone_after_a_crash() -> None:
+    ack = Call("ack", 0, asked=[1], receipts={1: 1})
+    for crashed in (False, True):
+        calls = _sent(), _read(1, 1, 9), ack
+        ledger = _account(*(("fleeting", call) for call in calls))
+        wrong = "\n".join(ledger.check({}, Counter(), crashed=crashed, upgraded=False))
+        assert ("did not find 1" in wrong, "0 times" in wrong) == (not crashed, not crashed)
+
+
 def test_caps_and_rates_are_kept() -> None:
     many = Call("read", 0, messages=[Seen(n, n, 1, 1.0, 9.0) for n in range(50)])
     sent = Call("send", 0, sent={n: (n, "g") for n in range(50)})
