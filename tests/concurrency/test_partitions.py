@@ -419,6 +419,20 @@ def test_a_prepared_transaction_locks_nothing_more(
     assert _partitions(queue) == [0, 10, 20]
 
 
+def test_push_is_disabled_beside_a_reader_who_has_come_as_far_as_the_table(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    """And locks its partitions next: none of them may be locked by one who waits for the table."""
+    reader = connect(autocommit=False)
+    never_wait(reader)
+    queue.execute("SELECT pgmq.enable_push('q')")
+    reader.execute("LOCK TABLE ONLY pgmq.q_q IN ACCESS SHARE MODE")
+    disabling = Waiting(connect(), "SELECT pgmq.disable_push('q')").until_it_waits(queue)
+    reader.execute("SELECT pgmq.read('q', 0, 1)")
+    reader.commit()
+    disabling.result()
+
+
 def test_a_queue_may_be_read_and_dropped_at_once(queue: psycopg.Connection) -> None:
     _send(queue, 35)
     queue.execute("SELECT setval('pgmq.tend_due_q', 0)")

@@ -53,6 +53,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT pgmq._holds_up_writers(queue) THEN
+        -- The table before its partitions, as all others do. DROP TRIGGER does not.
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', queue);
         RETURN;
     END IF;
     FOR attempt IN 1..40 LOOP
