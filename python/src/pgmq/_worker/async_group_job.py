@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,7 +38,6 @@ __all__ = ["AsyncGroupJob"]
 
 T = TypeVar("T")
 
-log = logging.getLogger("pgmq.worker")
 
 _LONGEST_PAUSE = 2.0  # seconds between two attempts
 _ENDED = "the handler ended the transaction that it was called in"
@@ -81,11 +79,7 @@ class AsyncGroupJob(AsyncJob):
             try:
                 return await self._consume(progress, goes_on, tell)
             except NoConnectionError as error:
-                seconds = wire.backoff(attempt, _LONGEST_PAUSE)
-                extra = {"queue": self.queue, "attempt": attempt, "seconds": seconds}
-                text = "worker of queue %s: no connection for the handler: %s"
-                log.warning(text, self.queue, error, extra=extra)
-                await asyncio.sleep(seconds)  # sync: time.sleep(seconds)
+                await self._wait_for_connection(attempt, error)
             if not goes_on():
                 break
         return None

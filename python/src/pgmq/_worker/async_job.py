@@ -101,14 +101,17 @@ class AsyncJob:
             try:
                 return await self.attempt(messages, progress, wanted)
             except NoConnectionError as error:
-                seconds = wire.backoff(attempt, _LONGEST_PAUSE)
-                extra = {"queue": self.queue, "attempt": attempt, "seconds": seconds}
-                text = "worker of queue %s: no connection for the handler: %s"
-                log.warning(text, self.queue, error, extra=extra)
-                await asyncio.sleep(seconds)  # sync: time.sleep(seconds)
+                await self._wait_for_connection(attempt, error)
             if not wanted(messages[0]):
                 break
         return RETURNED
+
+    async def _wait_for_connection(self, attempt: int, error: NoConnectionError) -> None:
+        seconds = wire.backoff(attempt, _LONGEST_PAUSE)
+        extra = {"queue": self.queue, "attempt": attempt, "seconds": seconds}
+        text = "worker of queue %s: no connection for the handler: %s"
+        log.warning(text, self.queue, error, extra=extra)
+        await asyncio.sleep(seconds)  # sync: time.sleep(seconds)
 
     async def attempt(
         self,

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,7 +40,6 @@ __all__ = ["GroupJob"]
 
 T = TypeVar("T")
 
-log = logging.getLogger("pgmq.worker")
 
 _LONGEST_PAUSE = 2.0  # seconds between two attempts
 _ENDED = "the handler ended the transaction that it was called in"
@@ -83,11 +81,7 @@ class GroupJob(Job):
             try:
                 return self._consume(progress, goes_on, tell)
             except NoConnectionError as error:
-                seconds = wire.backoff(attempt, _LONGEST_PAUSE)
-                extra = {"queue": self.queue, "attempt": attempt, "seconds": seconds}
-                text = "worker of queue %s: no connection for the handler: %s"
-                log.warning(text, self.queue, error, extra=extra)
-                time.sleep(seconds)
+                self._wait_for_connection(attempt, error)
             if not goes_on():
                 break
         return None

@@ -102,14 +102,17 @@ class Job:
             try:
                 return self.attempt(messages, progress, wanted)
             except NoConnectionError as error:
-                seconds = wire.backoff(attempt, _LONGEST_PAUSE)
-                extra = {"queue": self.queue, "attempt": attempt, "seconds": seconds}
-                text = "worker of queue %s: no connection for the handler: %s"
-                log.warning(text, self.queue, error, extra=extra)
-                time.sleep(seconds)
+                self._wait_for_connection(attempt, error)
             if not wanted(messages[0]):
                 break
         return RETURNED
+
+    def _wait_for_connection(self, attempt: int, error: NoConnectionError) -> None:
+        seconds = wire.backoff(attempt, _LONGEST_PAUSE)
+        extra = {"queue": self.queue, "attempt": attempt, "seconds": seconds}
+        text = "worker of queue %s: no connection for the handler: %s"
+        log.warning(text, self.queue, error, extra=extra)
+        time.sleep(seconds)
 
     def attempt(
         self,
