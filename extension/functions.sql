@@ -5,7 +5,7 @@
 \ir functions/internal/_installed_state.sql
 \ir functions/queues/format_table_name.sql
 \ir functions/internal/_names.sql
-\ir functions/internal/_marks.sql
+\ir functions/internal/marks/_marks.sql
 \ir functions/internal/partitions/_settings.sql
 \ir functions/internal/partitions/_grid.sql
 \ir functions/internal/partitions/_catalog.sql
@@ -80,13 +80,13 @@
 \ir functions/internal/fair/_fair_choose.sql
 \ir functions/internal/fifo/_fifo_choose.sql
 \ir functions/internal/fifo/_fifo_read.sql
-\ir functions/internal/_look_at.sql
+\ir functions/internal/marks/_look_at.sql
 \ir functions/internal/streams/_settled.sql
 \ir functions/internal/streams/_lanes.sql
 \ir functions/internal/streams/_positions.sql
 \ir functions/internal/streams/_lane_policies.sql
-\ir functions/internal/_rank_marks.sql
-\ir functions/internal/_advance.sql
+\ir functions/internal/marks/_rank_marks.sql
+\ir functions/internal/marks/_advance.sql
 \ir functions/internal/_next.sql
 \ir functions/internal/_poll.sql
 \ir functions/internal/routing/_fan_out.sql
