@@ -51,7 +51,7 @@ def test_every_sql_file_is_in_exactly_one_manifest() -> None:
 def test_a_public_function_is_alone_in_the_file_of_its_name() -> None:
     for file in (EXTENSION / "functions").rglob("*.sql"):
         made = re.findall(
-            r"^CREATE(?: OR REPLACE)? (?:FUNCTION|PROCEDURE)\s+pgmq\.(\S+?)\s*\(",
+            r"^CREATE(?: OR REPLACE)? FUNCTION\s+pgmq\.(\S+?)\s*\(",
             file.read_text(),
             re.MULTILINE,
         )
@@ -67,7 +67,7 @@ def test_no_function_is_defined_twice() -> None:
         " ".join(signature.split())
         for path in EXTENSION.glob("functions/**/*.sql")
         for signature in re.findall(
-            r"^CREATE OR REPLACE (?:FUNCTION|PROCEDURE) (pgmq\.[^(]+\(.*?\))$",
+            r"^CREATE OR REPLACE FUNCTION (pgmq\.[^(]+\(.*?\))$",
             path.read_text(),
             re.MULTILINE | re.DOTALL,
         )

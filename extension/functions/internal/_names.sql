@@ -39,7 +39,7 @@ COMMENT ON FUNCTION pgmq._enabled(text, text) IS
 
 CREATE OR REPLACE FUNCTION pgmq._is_listed(queue_name text)
 RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER        -- whoever sends or reads may have no right to the table
+LANGUAGE sql STABLE SECURITY DEFINER        -- senders and readers may have no right to the table
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT EXISTS (

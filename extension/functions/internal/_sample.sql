@@ -255,8 +255,8 @@ CREATE OR REPLACE FUNCTION pgmq._may_measure(relation regclass)
 RETURNS boolean
 LANGUAGE sql STABLE
 AS $$
-    -- On which pages the messages are (ctid, column -1), whoever sees their state may see, too. A
-    -- view that has taken the place of a table has no pages. One expression, so that it is inlined.
+    -- Roles that may see the state of messages may also see on which pages they are (ctid, column
+    -- -1). A view in the place of a table has no pages. One expression, so that it is inlined.
     SELECT coalesce(
         pg_catalog.has_column_privilege(relation::oid, '-1'::smallint, 'SELECT'::text),
         pg_catalog.has_column_privilege(relation::oid, 'enqueued_at'::text, 'SELECT'::text)

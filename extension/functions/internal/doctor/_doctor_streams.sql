@@ -59,7 +59,7 @@ AS $$
         -- They read all that there is, once more perhaps.
         format('SELECT pgmq._add_lanes(%L, %L)', g.queue_name, g.group_name)
     FROM groups AS g
-    -- Who reads as one group does not see the lanes of others.
+    -- A role that reads as one group does not see the lanes of others.
     WHERE g.seen < g.lanes
         AND (NOT row_security_active(lane_table) OR pg_has_role('pg_monitor', 'USAGE'))
     UNION ALL

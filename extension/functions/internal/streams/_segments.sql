@@ -75,8 +75,8 @@ AS $$
 DECLARE
     v_ids CONSTANT regclass := pg_get_serial_sequence(queue::text, 'msg_id');
 BEGIN
-    -- While others may draw ids, a lower one could be set. Who has written keeps others waiting
-    -- behind this lock: so it is not even asked for while a transaction stays open.
+    -- While others may draw ids, a lower one could be set. A transaction that has written keeps this
+    -- lock, and others behind it, waiting: so it is not even asked for while one stays open.
     IF (pgmq._writing(queue)).writers <> '{}' THEN
         PERFORM pg_sleep(0.005);
         IF (pgmq._open_writer(queue, '50 milliseconds')).holder IS NOT NULL THEN
