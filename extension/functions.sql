@@ -249,6 +249,7 @@
 \ir functions/ops/version.sql
 \ir functions/ops/recompile_all.sql
 \ir functions/ops/recompile.sql
+\ir functions/internal/_of_2_0_0.sql
 \ir functions/internal/_maintain.sql
 \ir functions/ops/maintain.sql
 \ir functions/internal/doctor/_doctor_horizon.sql
@@ -257,6 +258,7 @@
 \ir functions/internal/doctor/_doctor_tables.sql
 \ir functions/internal/doctor/_doctor_statistics.sql
 \ir functions/internal/doctor/_doctor_compiled.sql
+\ir functions/internal/doctor/_doctor_upgrade.sql
 \ir functions/internal/doctor/_doctor_pinned.sql
 \ir functions/internal/doctor/_doctor_paused.sql
 \ir functions/internal/doctor/_doctor_relations.sql

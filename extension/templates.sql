@@ -1,7 +1,7 @@
 -- The functions that are compiled into each queue. A template is the SQL of a queue called
 -- "$queue". Its first line says for which queues the template is.
 \template templates/anchor.sql
-\template templates/read/claim.sql
+\template templates/read/choose.sql
 \template templates/read/soonest.sql
 \template templates/read/advance.sql
 \template templates/send/enqueue.sql
@@ -12,11 +12,11 @@
 \template templates/send/sendonce.sql
 \template templates/send/sendoncebatch.sql
 \template templates/ack/archive.sql
-\template templates/ack/archivebatch.sql
+\template templates/ack/archivemany.sql
 \template templates/ack/shift.sql
-\template templates/fifo/groupfront.sql
-\template templates/fifo/groupsearch.sql
-\template templates/fifo/groupplan.sql
+\template templates/fifo/frontgroups.sql
+\template templates/fifo/findgroups.sql
+\template templates/fifo/plangroups.sql
 \template templates/fair/fairgroups.sql
 \template templates/fair/fairfind.sql
 \template templates/fair/fairfront.sql
@@ -28,7 +28,7 @@
 \template templates/policy/gate.sql
 \template templates/policy/meter.sql
 \template templates/ranked/ranked.sql
-\template templates/ranked/claim.sql
+\template templates/ranked/choose.sql
 \template templates/policy/bury.sql
 \template templates/policy/forget.sql
 \template templates/schedules/fire.sql
@@ -37,18 +37,18 @@
 \template templates/notify/arm.sql
 
 -- Templates that differ between kinds of queue: one file for each kind.
-\template templates/plain/read.sql
-\template templates/plain/pop.sql
-\template templates/plain/delete.sql
-\template templates/plain/deletebatch.sql
+\template templates/plain/receive.sql
+\template templates/plain/consume.sql
+\template templates/plain/remove.sql
+\template templates/plain/removemany.sql
 \template templates/plain/park.sql
 \template templates/partitioned/front.sql
-\template templates/partitioned/read.sql
-\template templates/partitioned/pop.sql
+\template templates/partitioned/receive.sql
+\template templates/partitioned/consume.sql
 \template templates/partitioned/park.sql
 \template templates/partitioned/take.sql
-\template templates/partitioned/delete.sql
-\template templates/partitioned/deletebatch.sql
+\template templates/partitioned/remove.sql
+\template templates/partitioned/removemany.sql
 \template templates/partitions/tend.sql
 \template templates/partitions/keep.sql
 \template templates/stream/enqueue.sql

@@ -1,11 +1,13 @@
--- 2.0.0 compiled every template into every queue, and created a type for the results.
-SELECT pgmq._shed(m.queue_name, (SELECT array_agg(t.name) FROM pgmq.template AS t))
+-- 2.0.0 compiled every template into every queue: see functions/internal/_of_2_0_0.sql.
+SELECT pgmq._drop_unwanted(m.queue_name)
 FROM pgmq.meta AS m
-WHERE to_regtype(format('pgmq.%I', '_message_' || pgmq._suffix(m.queue_name))) IS NOT null;
+WHERE pgmq._type_of_2_0_0(m.queue_name) IS NOT null;
 DELETE FROM pgmq.template
 WHERE name IN (
-    'ack', 'ackbatch', 'ackread', 'extend', 'groupchoose', 'groupclaim', 'grouped', 'nack', 'next',
-    'peek', 'redrive', 'reserve', 'setvt', 'upkeep', 'visible'
+    'ack', 'ackbatch', 'ackread', 'archivebatch', 'claim', 'delete', 'deletebatch', 'extend',
+    'groupchoose', 'groupclaim', 'grouped', 'groupfront', 'groupplan', 'groupsearch', 'nack',
+    'next', 'notify', 'peek', 'pop', 'read', 'redrive', 'reserve', 'send', 'setvt', 'upkeep',
+    'visible'
 );
 
 -- Bring the tables of queues from an older layout (upstream 1.13, an earlier 2.x) to today's.
@@ -18,57 +20,29 @@ WHERE pgmq._queue_table(m.queue_name) IS NOT null;
 SELECT pgmq._adopt_partitions(m.queue_name, a.is_archive)
 FROM pgmq.meta AS m
 CROSS JOIN (VALUES (false), (true)) AS a (is_archive);
-SELECT pgmq._add_replica_identity(t.partrelid::regclass)
-FROM pg_partitioned_table AS t
-WHERE t.partrelid IN (
-    SELECT to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, k.kind)))
-    FROM pgmq.meta AS m
-    CROSS JOIN (VALUES ('q'), ('a')) AS k (kind)
-);
+SELECT pgmq._add_replica_identity(pgmq._queue_table(m.queue_name, a.is_archive))
+FROM pgmq.meta AS m
+CROSS JOIN (VALUES (false), (true)) AS a (is_archive)
+INNER JOIN pg_partitioned_table AS t
+    ON t.partrelid = pgmq._queue_table(m.queue_name, a.is_archive)
+WHERE pgmq._type_of_2_0_0(m.queue_name) IS null;
 
--- Adopt the settings of notifications, which upstream keeps in a table. 2.0.0 had a trigger
--- function for each queue, and a queue's function send, which is called enqueue now.
+-- Adopt the settings of notifications, which upstream keeps in a table.
 DO $$
 DECLARE
     v_queue record;
     v_view record;
     v_grant record;
-    v_is_2_0_0 boolean;
 BEGIN
-    DELETE FROM pgmq.template AS t WHERE t.name IN ('notify', 'send');
-    v_is_2_0_0 := FOUND;
     FOR v_queue IN
-        SELECT m.queue_name, t.tgrelid::regclass AS name, t.tgconstraint <> 0 AS is_upstreams,
-            CASE WHEN t.tgnargs = 1 THEN encode(
-                substring(t.tgargs FOR octet_length(t.tgargs) - 1), 'escape'
-            )::integer END AS throttle_interval_ms
+        SELECT t.tgrelid::regclass AS name
         FROM pgmq.meta AS m
         INNER JOIN pg_trigger AS t ON t.tgrelid = pgmq._queue_table(m.queue_name)
         WHERE t.tgname = 'trigger_notify_queue_insert_listeners' AND t.tgparentid = 0
-            AND pgmq._insert_throttle(t.tgrelid) IS NULL
+            AND t.tgconstraint <> 0
     LOOP
-        IF v_queue.is_upstreams THEN
-            EXECUTE format('DROP TRIGGER trigger_notify_queue_insert_listeners ON %s', v_queue.name);
-        ELSIF v_queue.throttle_interval_ms IS NOT NULL THEN
-            PERFORM pgmq.enable_notify_insert(v_queue.queue_name, v_queue.throttle_interval_ms);
-        END IF;
+        EXECUTE format('DROP TRIGGER trigger_notify_queue_insert_listeners ON %s', v_queue.name);
     END LOOP;
-    IF v_is_2_0_0 THEN
-        PERFORM pgmq._drop_compiled('notify', m.queue_name) FROM pgmq.meta AS m;
-        -- Found by name and arguments: for a queue called "batch", the name alone is also that of a
-        -- function of pgmq 1.
-        FOR v_queue IN
-            SELECT to_regprocedure(format(
-                'pgmq.%I(jsonb, jsonb, timestamptz)', pgmq._function_name('send', m.queue_name)
-            )) AS send
-            FROM pgmq.meta AS m
-        LOOP
-            IF v_queue.send IS NOT NULL THEN
-                EXECUTE format('DROP FUNCTION %s', v_queue.send);
-            END IF;
-        END LOOP;
-    END IF;
-
     IF to_regclass('pgmq.notify_insert_throttle_of_1') IS NULL THEN
         RETURN;
     END IF;
@@ -122,16 +96,8 @@ BEGIN
 END
 $$;
 
--- Internal functions of 2.0.0 that have other names or arguments now.
-DROP FUNCTION IF EXISTS pgmq._push(text), pgmq._lease_to_push(text, integer);
-DROP FUNCTION IF EXISTS pgmq._close(text), pgmq._close_dead(text), pgmq._writers(regclass);
-DROP FUNCTION IF EXISTS pgmq._render(text, text, pgmq.policy), pgmq._has_fifo_index(text, text);
+-- With this of 2.0.0, a call of today's would be ambiguous.
 DROP FUNCTION IF EXISTS pgmq._create(text, boolean, text, text, integer);
-DROP FUNCTION IF EXISTS pgmq._partition(text, boolean, text, text, integer);
-DROP FUNCTION IF EXISTS pgmq._add_mark(text, text), pgmq._dead_letter_queue(text, text);
-DROP FUNCTION IF EXISTS pgmq._add_index(text, text), pgmq._estimated_rows(regclass);
-DROP FUNCTION IF EXISTS pgmq._missing(text, text), pgmq._meet(text, boolean);
-DROP FUNCTION IF EXISTS pgmq._move(text, bigint[], text, boolean), pgmq._planned_rows(text);
 
 -- 2.0.0 stored patterns of exchanges with more wildcards than they need.
 INSERT INTO pgmq.binding (exchange_name, queue_name, channel, pattern, kind, bound_at)

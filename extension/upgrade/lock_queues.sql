@@ -1,9 +1,12 @@
 -- Over queues in use, upstream's or of 2.0.0: lock all that is locked later now, everything or
--- nothing. To wait for one table while holding another could be a deadlock with a client that uses
--- both in a transaction. So an attempt gives up well before such a client would be told of a
--- deadlock, and in between all clients go on. But a consumer in read_with_poll() holds a table as
--- long as it waits, and others come meanwhile: the next attempt locks such a table first and waits
--- for it longer, and new clients queue behind.
+-- nothing. Of 2.0.0, that is only what all queues share: its queues keep their tables as they are,
+-- and its functions stay until no call needs them: see functions/internal/_of_2_0_0.sql.
+--
+-- To wait for one table while holding another could be a deadlock with a client that uses both in a
+-- transaction. So an attempt gives up well before such a client would be told of a deadlock, and in
+-- between all clients go on. But a consumer in read_with_poll() holds a table as long as it waits,
+-- and others come meanwhile: the next attempt locks such a table first and waits for it longer, and
+-- new clients queue behind.
 DO $$
 DECLARE
     v_wanted CONSTANT text := current_setting('lock_timeout');
@@ -46,7 +49,7 @@ BEGIN
 
     -- How many locks each queue takes, for what is locked and created. In an extension's script its
     -- functions count as well: they enter and leave the extension.
-    v_each := CASE WHEN v_is_2_0_0 THEN 54 ELSE 12 END + CASE WHEN EXISTS (
+    v_each := CASE WHEN v_is_2_0_0 THEN 20 ELSE 12 END + CASE WHEN EXISTS (
         SELECT FROM pg_extension AS e WHERE e.extname = 'pgmq'
     ) THEN 40 ELSE 0 END;
     SELECT count(*) INTO v_queues FROM pgmq.meta;
@@ -88,11 +91,12 @@ BEGIN
         SELECT to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, k.kind)))
         FROM pgmq.meta AS m
         CROSS JOIN (VALUES ('q'), ('a')) AS k (kind)
+        WHERE NOT v_is_2_0_0
         UNION ALL
         SELECT to_regclass(format('pgmq.%I', t.name))
         FROM unnest(ARRAY[
-            'meta', 'topic_bindings', 'notify_insert_throttle', 'policy', 'partitioning', 'tending',
-            'exchange', 'binding', 'channel', 'channel_slot'
+            'meta', 'topic_bindings', 'notify_insert_throttle', 'policy', 'partitioning', 'exchange',
+            'binding', 'channel', 'channel_slot'
         ]) AS t (name)
     );
     -- The attempts go on for some minutes. Every fifth one is longer, for queues with very many

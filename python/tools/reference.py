@@ -65,7 +65,7 @@ INTERNAL = """\
 ## Internal functions
 
 For maintainers. They can change with every version; do not call them. The functions of a queue
-itself, such as `_read_orders`, are compiled from the [templates](../templates).
+itself, such as `_receive_orders`, are compiled from the [templates](../templates).
 """
 
 QUERY = """

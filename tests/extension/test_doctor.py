@@ -190,27 +190,27 @@ PROVOKED = {
         True,
     ),
     "missing functions": (
-        "DROP FUNCTION pgmq._delete_q, pgmq._pop_q",
+        "DROP FUNCTION pgmq._remove_q, pgmq._consume_q",
         "critical",
         "q",
-        "compiled functions are missing: delete, pop",
+        "compiled functions are missing: consume, remove",
         True,
     ),
     "replaced function": (
         """
-        CREATE OR REPLACE FUNCTION pgmq._delete_q(id bigint) RETURNS boolean LANGUAGE plpgsql
+        CREATE OR REPLACE FUNCTION pgmq._remove_q(id bigint) RETURNS boolean LANGUAGE plpgsql
         AS 'BEGIN RETURN false; END'
         """,
         "warning",
         "q",
-        "not those of the templates and the policy: delete",
+        "not those of the templates and the policy: remove",
         True,
     ),
     "newer template": (
-        "UPDATE pgmq.template SET body = replace(body, 'q_$queue', 'q_$queue ') WHERE name = 'pop'",
+        "UPDATE pgmq.template SET body = concat(body, '\n') WHERE name = 'consume'",
         "warning",
         "q",
-        "not those of the templates and the policy: pop",
+        "not those of the templates and the policy: consume",
         True,
     ),
     "policy changed by hand": (

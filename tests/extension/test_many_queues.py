@@ -86,7 +86,7 @@ def test_nothing_that_looks_at_all_queues_runs_out_of_locks(
         assert one(db, "SELECT count(*) FROM pgmq.list_queues()") == 0
 
 
-@pytest.mark.parametrize(("version", "locks"), [("1.13", 720), ("2.0.0", 3240)])
+@pytest.mark.parametrize(("version", "locks"), [("1.13", 720), ("2.0.0", 1200)])
 def test_an_upgrade_says_beforehand_how_many_locks_it_takes(
     version: str, locks: int, new_server: Callable[..., embedded.Server], upstream_sql: str
 ) -> None:
@@ -108,6 +108,7 @@ def test_an_upgrade_says_beforehand_how_many_locks_it_takes(
     with psycopg.connect(server.dsn(), autocommit=True) as db:
         db.execute(text)
         assert one(db, "SELECT count(*) FROM pgmq.metrics_all()") == 60
+        db.execute(EACH.replace("CALL", "maintain"))  # what it has left to do in small steps
         assert one(db, "SELECT count(*) FROM pgmq.doctor() WHERE queue_name <> ''") == 0
 
 

@@ -81,7 +81,7 @@ def test_a_call_of_a_pinned_queue_finds_its_function_by_name(
         for spelled in (name, name.lower()):
             session.execute("SELECT pgmq.send(%s, %s)", [spelled, f'"{name}"'])
     calls = """SELECT pg_stat_get_xact_function_calls(p.oid) FROM pg_proc AS p
-        WHERE p.proname = '_pinned_read'"""
+        WHERE p.proname = '_pinned_receive'"""
     with session.transaction():
         for name in names:
             rows = session.execute("SELECT message FROM pgmq.read(%s, 60, 9)", [name]).fetchall()

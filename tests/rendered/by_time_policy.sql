@@ -149,7 +149,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._archivebatch_by_time_policy(msg_ids bigint[], receipts integer[])
+CREATE OR REPLACE FUNCTION pgmq._archivemany_by_time_policy(msg_ids bigint[], receipts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_custom_plan
@@ -265,7 +265,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._claim_by_time_policy(
+CREATE OR REPLACE FUNCTION pgmq._choose_by_time_policy(
     as_of timestamptz,
     quantity integer,
     condition jsonb,
@@ -327,69 +327,14 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._delete_by_time_policy(id bigint, receipt integer)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off
-AS $$
-BEGIN
-    IF receipt IS NOT NULL AND 'true'::boolean THEN
-        RETURN EXISTS (SELECT FROM pgmq._archivebatch_by_time_policy(ARRAY[id], ARRAY[receipt]));
-    END IF;
-    IF pgmq._keeps_snapshot() THEN
-        PERFORM pgmq._check_snapshot('pgmq.q_by_time_policy');
-    END IF;
-    DELETE FROM pgmq.q_by_time_policy AS m
-    WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._time_front('pgmq.floor_mark_by_time_policy', '1 day', pgmq._last_time('pgmq.top_mark_by_time_policy')) AND m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
-        AND pgmq._may('DELETE', 'by_time_policy'::text, 'pgmq.q_by_time_policy');
-    IF FOUND THEN
-        RETURN true;
-    END IF;
-    DELETE FROM pgmq.q_by_time_policy AS m
-    WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
-        AND pgmq._may('DELETE', 'by_time_policy'::text, 'pgmq.q_by_time_policy');
-    RETURN FOUND;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgmq._deletebatch_by_time_policy(msg_ids bigint[], receipts integer[])
-RETURNS SETOF bigint
+CREATE OR REPLACE FUNCTION pgmq._consume_by_time_policy(quantity integer, alike anyelement)
+RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
-DECLARE
-    v_count integer;
 BEGIN
-    IF receipts IS NOT NULL AND 'true'::boolean THEN
-        RETURN QUERY SELECT * FROM pgmq._archivebatch_by_time_policy(msg_ids, receipts);
-        RETURN;
-    END IF;
-    IF pgmq._keeps_snapshot() THEN
-        PERFORM pgmq._check_snapshot('pgmq.q_by_time_policy');
-    END IF;
-    RETURN QUERY
-        DELETE FROM pgmq.q_by_time_policy AS m
-        WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._time_front('pgmq.floor_mark_by_time_policy', '1 day', pgmq._last_time('pgmq.top_mark_by_time_policy')) AND m.msg_id = ANY (msg_ids)
-            AND m.tableoid IS DISTINCT FROM to_regclass('pgmq.q_by_time_policy_default')::oid
-            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
-                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
-            )) IS TRUE)
-            AND pgmq._may('DELETE', 'by_time_policy'::text, 'pgmq.q_by_time_policy')
-        RETURNING m.msg_id;
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    IF v_count = pg_catalog.cardinality(msg_ids) THEN
-        RETURN;
-    END IF;
-    RETURN QUERY
-        DELETE FROM pgmq.q_by_time_policy AS m
-        WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND m.msg_id = ANY (msg_ids)
-            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
-                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
-            )) IS TRUE)
-            AND pgmq._may('DELETE', 'by_time_policy'::text, 'pgmq.q_by_time_policy')
-        RETURNING m.msg_id;
+    RETURN QUERY SELECT l.* FROM pgmq._remove('by_time_policy'::text, quantity) AS l;
 END
 $$;
 
@@ -561,28 +506,6 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._pop_by_time_policy(quantity integer, alike anyelement)
-RETURNS SETOF anyelement
-LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
-AS $$
-BEGIN
-    RETURN QUERY SELECT l.* FROM pgmq._remove('by_time_policy'::text, quantity) AS l;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgmq._read_by_time_policy(seconds integer, quantity integer, alike anyelement)
-RETURNS SETOF anyelement
-LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
-AS $$
-BEGIN
-    RETURN QUERY SELECT l.* FROM pgmq._lease('by_time_policy'::text, seconds, quantity, null) AS l;
-END
-$$;
-
 CREATE OR REPLACE FUNCTION pgmq._recall_by_time_policy(keys text[])
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -609,6 +532,17 @@ BEGIN
         v_msg_ids := v_msg_ids || v_msg_id;
     END LOOP;
     RETURN v_msg_ids;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._receive_by_time_policy(seconds integer, quantity integer, alike anyelement)
+RETURNS SETOF anyelement
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY SELECT l.* FROM pgmq._lease('by_time_policy'::text, seconds, quantity, null) AS l;
 END
 $$;
 
@@ -663,6 +597,72 @@ BEGIN
         END IF;
     END LOOP;
     RETURN msg_ids;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._remove_by_time_policy(id bigint, receipt integer)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+AS $$
+BEGIN
+    IF receipt IS NOT NULL AND 'true'::boolean THEN
+        RETURN EXISTS (SELECT FROM pgmq._archivemany_by_time_policy(ARRAY[id], ARRAY[receipt]));
+    END IF;
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_by_time_policy');
+    END IF;
+    DELETE FROM pgmq.q_by_time_policy AS m
+    WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._time_front('pgmq.floor_mark_by_time_policy', '1 day', pgmq._last_time('pgmq.top_mark_by_time_policy')) AND m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
+        AND pgmq._may('DELETE', 'by_time_policy'::text, 'pgmq.q_by_time_policy');
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+    DELETE FROM pgmq.q_by_time_policy AS m
+    WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
+        AND pgmq._may('DELETE', 'by_time_policy'::text, 'pgmq.q_by_time_policy');
+    RETURN FOUND;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._removemany_by_time_policy(msg_ids bigint[], receipts integer[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_count integer;
+BEGIN
+    IF receipts IS NOT NULL AND 'true'::boolean THEN
+        RETURN QUERY SELECT * FROM pgmq._archivemany_by_time_policy(msg_ids, receipts);
+        RETURN;
+    END IF;
+    IF pgmq._keeps_snapshot() THEN
+        PERFORM pgmq._check_snapshot('pgmq.q_by_time_policy');
+    END IF;
+    RETURN QUERY
+        DELETE FROM pgmq.q_by_time_policy AS m
+        WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._time_front('pgmq.floor_mark_by_time_policy', '1 day', pgmq._last_time('pgmq.top_mark_by_time_policy')) AND m.msg_id = ANY (msg_ids)
+            AND m.tableoid IS DISTINCT FROM to_regclass('pgmq.q_by_time_policy_default')::oid
+            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
+            )) IS TRUE)
+            AND pgmq._may('DELETE', 'by_time_policy'::text, 'pgmq.q_by_time_policy')
+        RETURNING m.msg_id;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    IF v_count = pg_catalog.cardinality(msg_ids) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        DELETE FROM pgmq.q_by_time_policy AS m
+        WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND m.msg_id = ANY (msg_ids)
+            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
+            )) IS TRUE)
+            AND pgmq._may('DELETE', 'by_time_policy'::text, 'pgmq.q_by_time_policy')
+        RETURNING m.msg_id;
 END
 $$;
 

@@ -36,7 +36,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._archivebatch_fifo(msg_ids bigint[], receipts integer[])
+CREATE OR REPLACE FUNCTION pgmq._archivemany_fifo(msg_ids bigint[], receipts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
@@ -61,7 +61,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._claim_fifo(
+CREATE OR REPLACE FUNCTION pgmq._choose_fifo(
     as_of timestamptz,
     quantity integer,
     condition jsonb,
@@ -123,21 +123,8 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._delete_fifo(id bigint, receipt integer)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-AS $$
-BEGIN
-    DELETE FROM pgmq.q_fifo AS m
-    WHERE m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
-        AND pgmq._may('DELETE', 'fifo'::text, 'pgmq.q_fifo');
-    RETURN FOUND;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgmq._deletebatch_fifo(msg_ids bigint[], receipts integer[])
-RETURNS SETOF bigint
+CREATE OR REPLACE FUNCTION pgmq._consume_fifo(quantity integer, alike anyelement)
+RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
@@ -145,12 +132,29 @@ AS $$
 BEGIN
     RETURN QUERY
         DELETE FROM pgmq.q_fifo AS m
-        WHERE m.msg_id = ANY (msg_ids)
-            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
-                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
-            )) IS TRUE)
+        WHERE m.msg_id = ANY (ARRAY(
+                SELECT q.msg_id
+                FROM pgmq.q_fifo AS q
+                WHERE q.vt <= q.enqueued_at
+                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_fifo')
+                    AND NOT EXISTS (
+                        SELECT FROM pgmq.q_fifo AS d
+                        WHERE d.vt > d.enqueued_at
+                            AND d.vt >= pgmq._parked_mark('pgmq.parked_mark_fifo')
+                            AND d.vt <= pgmq._clock()
+                    )
+                ORDER BY q.msg_id
+                LIMIT quantity
+                FOR UPDATE SKIP LOCKED
+            ))
             AND pgmq._may('DELETE', 'fifo'::text, 'pgmq.q_fifo')
-        RETURNING m.msg_id;
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
+    IF NOT FOUND AND (
+        pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
+        OR pgmq._soonest_fifo(null, null, clock_timestamp()) IS NOT NULL
+    ) THEN
+        RETURN QUERY SELECT l.* FROM pgmq._remove('fifo'::text, quantity) AS l;
+    END IF;
 END
 $$;
 
@@ -174,7 +178,52 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._groupfront_fifo(
+CREATE OR REPLACE FUNCTION pgmq._findgroups_fifo(
+    as_of timestamptz,
+    wanted integer,
+    max_steps integer,
+    INOUT place bigint,
+    last_place bigint,
+    OUT heads bigint[],
+    OUT groups bigint[],
+    OUT steps integer
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    WITH RECURSIVE step (id, head, visible, number, found) AS (
+        SELECT place, null::bigint, false, 0, 0
+        UNION ALL
+        SELECT n.id, n.head, n.visible, s.number + 1, s.found + n.visible::integer
+        FROM step AS s
+        CROSS JOIN LATERAL (
+            SELECT
+                pgmq._group(q.headers) AS id,
+                q.msg_id AS head,
+                q.vt <= as_of OR q.vt <= q.enqueued_at AS visible
+            FROM pgmq.q_fifo AS q
+            WHERE pgmq._group(q.headers) > s.id
+                AND pgmq._group(q.headers) <= last_place
+                AND q.msg_id + 0 >= (SELECT pgmq._id_mark('pgmq.live_mark_fifo'))
+            ORDER BY pgmq._group(q.headers), q.msg_id + 0
+            LIMIT 1
+        ) AS n
+        WHERE s.number < max_steps AND s.found < wanted
+    )
+    SELECT
+        max(s.id),
+        coalesce(array_agg(s.head) FILTER (WHERE s.visible), '{}'),
+        coalesce(array_agg(s.id) FILTER (WHERE s.visible), '{}'),
+        max(s.number)
+    INTO place, heads, groups, steps
+    FROM step AS s;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._frontgroups_fifo(
     as_of timestamptz,
     breadth bigint,
     known bigint[],
@@ -246,7 +295,30 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._groupplan_fifo(
+CREATE OR REPLACE FUNCTION pgmq._park_fifo(
+    msg_ids bigint[],
+    visible_at timestamptz,
+    is_read boolean,
+    alike anyelement
+)
+RETURNS SETOF anyelement
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+        UPDATE pgmq.q_fifo AS m
+        SET read_ct = CASE WHEN is_read THEN pgmq._next_receipt(m.read_ct) ELSE m.read_ct END,
+            last_read_at = CASE WHEN is_read THEN clock_timestamp() ELSE m.last_read_at END,
+            vt = pgmq._parked_until(visible_at, m.enqueued_at)
+        WHERE m.msg_id = ANY (msg_ids)
+            AND pgmq._may('UPDATE', 'fifo'::text, 'pgmq.q_fifo')
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._plangroups_fifo(
     as_of timestamptz,
     heads bigint[],
     to_lock integer,
@@ -335,110 +407,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._groupsearch_fifo(
-    as_of timestamptz,
-    wanted integer,
-    max_steps integer,
-    INOUT place bigint,
-    last_place bigint,
-    OUT heads bigint[],
-    OUT groups bigint[],
-    OUT steps integer
-)
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
-AS $$
-BEGIN
-    WITH RECURSIVE step (id, head, visible, number, found) AS (
-        SELECT place, null::bigint, false, 0, 0
-        UNION ALL
-        SELECT n.id, n.head, n.visible, s.number + 1, s.found + n.visible::integer
-        FROM step AS s
-        CROSS JOIN LATERAL (
-            SELECT
-                pgmq._group(q.headers) AS id,
-                q.msg_id AS head,
-                q.vt <= as_of OR q.vt <= q.enqueued_at AS visible
-            FROM pgmq.q_fifo AS q
-            WHERE pgmq._group(q.headers) > s.id
-                AND pgmq._group(q.headers) <= last_place
-                AND q.msg_id + 0 >= (SELECT pgmq._id_mark('pgmq.live_mark_fifo'))
-            ORDER BY pgmq._group(q.headers), q.msg_id + 0
-            LIMIT 1
-        ) AS n
-        WHERE s.number < max_steps AND s.found < wanted
-    )
-    SELECT
-        max(s.id),
-        coalesce(array_agg(s.head) FILTER (WHERE s.visible), '{}'),
-        coalesce(array_agg(s.id) FILTER (WHERE s.visible), '{}'),
-        max(s.number)
-    INTO place, heads, groups, steps
-    FROM step AS s;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgmq._park_fifo(
-    msg_ids bigint[],
-    visible_at timestamptz,
-    is_read boolean,
-    alike anyelement
-)
-RETURNS SETOF anyelement
-LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
-AS $$
-BEGIN
-    RETURN QUERY
-        UPDATE pgmq.q_fifo AS m
-        SET read_ct = CASE WHEN is_read THEN pgmq._next_receipt(m.read_ct) ELSE m.read_ct END,
-            last_read_at = CASE WHEN is_read THEN clock_timestamp() ELSE m.last_read_at END,
-            vt = pgmq._parked_until(visible_at, m.enqueued_at)
-        WHERE m.msg_id = ANY (msg_ids)
-            AND pgmq._may('UPDATE', 'fifo'::text, 'pgmq.q_fifo')
-        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgmq._pop_fifo(quantity integer, alike anyelement)
-RETURNS SETOF anyelement
-LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
-AS $$
-BEGIN
-    RETURN QUERY
-        DELETE FROM pgmq.q_fifo AS m
-        WHERE m.msg_id = ANY (ARRAY(
-                SELECT q.msg_id
-                FROM pgmq.q_fifo AS q
-                WHERE q.vt <= q.enqueued_at
-                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_fifo')
-                    AND NOT EXISTS (
-                        SELECT FROM pgmq.q_fifo AS d
-                        WHERE d.vt > d.enqueued_at
-                            AND d.vt >= pgmq._parked_mark('pgmq.parked_mark_fifo')
-                            AND d.vt <= pgmq._clock()
-                    )
-                ORDER BY q.msg_id
-                LIMIT quantity
-                FOR UPDATE SKIP LOCKED
-            ))
-            AND pgmq._may('DELETE', 'fifo'::text, 'pgmq.q_fifo')
-        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND (
-        pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
-        OR pgmq._soonest_fifo(null, null, clock_timestamp()) IS NOT NULL
-    ) THEN
-        RETURN QUERY SELECT l.* FROM pgmq._remove('fifo'::text, quantity) AS l;
-    END IF;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgmq._read_fifo(seconds integer, quantity integer, alike anyelement)
+CREATE OR REPLACE FUNCTION pgmq._receive_fifo(seconds integer, quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
@@ -473,6 +442,37 @@ BEGIN
     ) THEN
         RETURN QUERY SELECT l.* FROM pgmq._lease('fifo'::text, seconds, quantity, null) AS l;
     END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._remove_fifo(id bigint, receipt integer)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+AS $$
+BEGIN
+    DELETE FROM pgmq.q_fifo AS m
+    WHERE m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
+        AND pgmq._may('DELETE', 'fifo'::text, 'pgmq.q_fifo');
+    RETURN FOUND;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._removemany_fifo(msg_ids bigint[], receipts integer[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+        DELETE FROM pgmq.q_fifo AS m
+        WHERE m.msg_id = ANY (msg_ids)
+            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
+            )) IS TRUE)
+            AND pgmq._may('DELETE', 'fifo'::text, 'pgmq.q_fifo')
+        RETURNING m.msg_id;
 END
 $$;
 

@@ -134,7 +134,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._archivebatch_limited(msg_ids bigint[], receipts integer[])
+CREATE OR REPLACE FUNCTION pgmq._archivemany_limited(msg_ids bigint[], receipts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
@@ -159,7 +159,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._claim_limited(
+CREATE OR REPLACE FUNCTION pgmq._choose_limited(
     as_of timestamptz,
     quantity integer,
     condition jsonb,
@@ -221,34 +221,14 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._delete_limited(id bigint, receipt integer)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-AS $$
-BEGIN
-    DELETE FROM pgmq.q_limited AS m
-    WHERE m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
-        AND pgmq._may('DELETE', 'limited'::text, 'pgmq.q_limited');
-    RETURN FOUND;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgmq._deletebatch_limited(msg_ids bigint[], receipts integer[])
-RETURNS SETOF bigint
+CREATE OR REPLACE FUNCTION pgmq._consume_limited(quantity integer, alike anyelement)
+RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
-    RETURN QUERY
-        DELETE FROM pgmq.q_limited AS m
-        WHERE m.msg_id = ANY (msg_ids)
-            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
-                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
-            )) IS TRUE)
-            AND pgmq._may('DELETE', 'limited'::text, 'pgmq.q_limited')
-        RETURNING m.msg_id;
+    RETURN QUERY SELECT l.* FROM pgmq._remove('limited'::text, quantity) AS l;
 END
 $$;
 
@@ -391,18 +371,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._pop_limited(quantity integer, alike anyelement)
-RETURNS SETOF anyelement
-LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
-AS $$
-BEGIN
-    RETURN QUERY SELECT l.* FROM pgmq._remove('limited'::text, quantity) AS l;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgmq._read_limited(seconds integer, quantity integer, alike anyelement)
+CREATE OR REPLACE FUNCTION pgmq._receive_limited(seconds integer, quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
@@ -410,6 +379,37 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
     RETURN QUERY SELECT l.* FROM pgmq._lease('limited'::text, seconds, quantity, null) AS l;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._remove_limited(id bigint, receipt integer)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+AS $$
+BEGIN
+    DELETE FROM pgmq.q_limited AS m
+    WHERE m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
+        AND pgmq._may('DELETE', 'limited'::text, 'pgmq.q_limited');
+    RETURN FOUND;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._removemany_limited(msg_ids bigint[], receipts integer[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+        DELETE FROM pgmq.q_limited AS m
+        WHERE m.msg_id = ANY (msg_ids)
+            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
+            )) IS TRUE)
+            AND pgmq._may('DELETE', 'limited'::text, 'pgmq.q_limited')
+        RETURNING m.msg_id;
 END
 $$;
 

@@ -140,7 +140,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._archivebatch_paused(msg_ids bigint[], receipts integer[])
+CREATE OR REPLACE FUNCTION pgmq._archivemany_paused(msg_ids bigint[], receipts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
@@ -165,7 +165,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._claim_paused(
+CREATE OR REPLACE FUNCTION pgmq._choose_paused(
     as_of timestamptz,
     quantity integer,
     condition jsonb,
@@ -227,34 +227,14 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._delete_paused(id bigint, receipt integer)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-AS $$
-BEGIN
-    DELETE FROM pgmq.q_paused AS m
-    WHERE m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
-        AND pgmq._may('DELETE', 'paused'::text, 'pgmq.q_paused');
-    RETURN FOUND;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgmq._deletebatch_paused(msg_ids bigint[], receipts integer[])
-RETURNS SETOF bigint
+CREATE OR REPLACE FUNCTION pgmq._consume_paused(quantity integer, alike anyelement)
+RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
-    RETURN QUERY
-        DELETE FROM pgmq.q_paused AS m
-        WHERE m.msg_id = ANY (msg_ids)
-            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
-                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
-            )) IS TRUE)
-            AND pgmq._may('DELETE', 'paused'::text, 'pgmq.q_paused')
-        RETURNING m.msg_id;
+    RETURN QUERY SELECT l.* FROM pgmq._remove('paused'::text, quantity) AS l;
 END
 $$;
 
@@ -402,18 +382,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._pop_paused(quantity integer, alike anyelement)
-RETURNS SETOF anyelement
-LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
-AS $$
-BEGIN
-    RETURN QUERY SELECT l.* FROM pgmq._remove('paused'::text, quantity) AS l;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgmq._read_paused(seconds integer, quantity integer, alike anyelement)
+CREATE OR REPLACE FUNCTION pgmq._receive_paused(seconds integer, quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
@@ -421,6 +390,37 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
     RETURN QUERY SELECT l.* FROM pgmq._lease('paused'::text, seconds, quantity, null) AS l;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._remove_paused(id bigint, receipt integer)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+AS $$
+BEGIN
+    DELETE FROM pgmq.q_paused AS m
+    WHERE m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
+        AND pgmq._may('DELETE', 'paused'::text, 'pgmq.q_paused');
+    RETURN FOUND;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._removemany_paused(msg_ids bigint[], receipts integer[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+        DELETE FROM pgmq.q_paused AS m
+        WHERE m.msg_id = ANY (msg_ids)
+            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
+            )) IS TRUE)
+            AND pgmq._may('DELETE', 'paused'::text, 'pgmq.q_paused')
+        RETURNING m.msg_id;
 END
 $$;
 

@@ -36,7 +36,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._archivebatch_scheduled(msg_ids bigint[], receipts integer[])
+CREATE OR REPLACE FUNCTION pgmq._archivemany_scheduled(msg_ids bigint[], receipts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
@@ -61,7 +61,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._claim_scheduled(
+CREATE OR REPLACE FUNCTION pgmq._choose_scheduled(
     as_of timestamptz,
     quantity integer,
     condition jsonb,
@@ -127,21 +127,8 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._delete_scheduled(id bigint, receipt integer)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-SET enable_seqscan = off
-AS $$
-BEGIN
-    DELETE FROM pgmq.q_scheduled AS m
-    WHERE m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
-        AND pgmq._may('DELETE', 'scheduled'::text, 'pgmq.q_scheduled');
-    RETURN FOUND;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgmq._deletebatch_scheduled(msg_ids bigint[], receipts integer[])
-RETURNS SETOF bigint
+CREATE OR REPLACE FUNCTION pgmq._consume_scheduled(quantity integer, alike anyelement)
+RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
@@ -149,12 +136,33 @@ AS $$
 BEGIN
     RETURN QUERY
         DELETE FROM pgmq.q_scheduled AS m
-        WHERE m.msg_id = ANY (msg_ids)
-            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
-                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
-            )) IS TRUE)
+        WHERE m.msg_id = ANY (ARRAY(
+                SELECT q.msg_id
+                FROM pgmq.q_scheduled AS q
+                WHERE q.vt <= q.enqueued_at
+                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_scheduled')
+                    AND NOT EXISTS (
+                        SELECT FROM pgmq.q_scheduled AS d
+                        WHERE d.vt > d.enqueued_at
+                            AND d.vt >= pgmq._parked_mark('pgmq.parked_mark_scheduled')
+                            AND d.vt <= pgmq._clock()
+                    )
+                ORDER BY q.msg_id
+                LIMIT quantity
+                FOR UPDATE SKIP LOCKED
+            ))
             AND pgmq._may('DELETE', 'scheduled'::text, 'pgmq.q_scheduled')
-        RETURNING m.msg_id;
+        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
+    IF NOT FOUND AND (
+        pgmq._is_sweep_due('pgmq.parked_mark_scheduled', 'pgmq.sweep_due_scheduled')
+        OR pgmq._is_tick_due('pgmq.tick_due_scheduled')
+        OR pgmq._soonest_scheduled(null, null, clock_timestamp()) IS NOT NULL
+    ) THEN
+        RETURN QUERY SELECT l.* FROM pgmq._remove('scheduled'::text, quantity) AS l;
+    END IF;
+    IF pgmq._is_tick_due('pgmq.tick_due_scheduled') THEN
+        PERFORM pgmq._fire('scheduled'::text);
+    END IF;
 END
 $$;
 
@@ -215,46 +223,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION pgmq._pop_scheduled(quantity integer, alike anyelement)
-RETURNS SETOF anyelement
-LANGUAGE plpgsql VOLATILE ROWS 10
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
-AS $$
-BEGIN
-    RETURN QUERY
-        DELETE FROM pgmq.q_scheduled AS m
-        WHERE m.msg_id = ANY (ARRAY(
-                SELECT q.msg_id
-                FROM pgmq.q_scheduled AS q
-                WHERE q.vt <= q.enqueued_at
-                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_scheduled')
-                    AND NOT EXISTS (
-                        SELECT FROM pgmq.q_scheduled AS d
-                        WHERE d.vt > d.enqueued_at
-                            AND d.vt >= pgmq._parked_mark('pgmq.parked_mark_scheduled')
-                            AND d.vt <= pgmq._clock()
-                    )
-                ORDER BY q.msg_id
-                LIMIT quantity
-                FOR UPDATE SKIP LOCKED
-            ))
-            AND pgmq._may('DELETE', 'scheduled'::text, 'pgmq.q_scheduled')
-        RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND (
-        pgmq._is_sweep_due('pgmq.parked_mark_scheduled', 'pgmq.sweep_due_scheduled')
-        OR pgmq._is_tick_due('pgmq.tick_due_scheduled')
-        OR pgmq._soonest_scheduled(null, null, clock_timestamp()) IS NOT NULL
-    ) THEN
-        RETURN QUERY SELECT l.* FROM pgmq._remove('scheduled'::text, quantity) AS l;
-    END IF;
-    IF pgmq._is_tick_due('pgmq.tick_due_scheduled') THEN
-        PERFORM pgmq._fire('scheduled'::text);
-    END IF;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION pgmq._read_scheduled(seconds integer, quantity integer, alike anyelement)
+CREATE OR REPLACE FUNCTION pgmq._receive_scheduled(seconds integer, quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
@@ -293,6 +262,37 @@ BEGIN
     IF pgmq._is_tick_due('pgmq.tick_due_scheduled') THEN
         PERFORM pgmq._fire('scheduled'::text);
     END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._remove_scheduled(id bigint, receipt integer)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+AS $$
+BEGIN
+    DELETE FROM pgmq.q_scheduled AS m
+    WHERE m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
+        AND pgmq._may('DELETE', 'scheduled'::text, 'pgmq.q_scheduled');
+    RETURN FOUND;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION pgmq._removemany_scheduled(msg_ids bigint[], receipts integer[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql VOLATILE ROWS 10
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+        DELETE FROM pgmq.q_scheduled AS m
+        WHERE m.msg_id = ANY (msg_ids)
+            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
+                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
+            )) IS TRUE)
+            AND pgmq._may('DELETE', 'scheduled'::text, 'pgmq.q_scheduled')
+        RETURNING m.msg_id;
 END
 $$;
 

@@ -163,40 +163,6 @@ def test_what_users_built_on_upstreams_helpers_and_settings_goes_on(
     ) == [0]
 
 
-def test_what_2_0_0_had_becomes_todays(db: psycopg.Connection, server: TestServer) -> None:
-    """Over an identity column of channels, and other functions of each queue."""
-    db.execute("SELECT pgmq.create('q'), pgmq.create('Mixed Case'), pgmq.create('batch')")
-    db.execute("SELECT pgmq.enable_notify_insert('q', 0), pgmq.open_channel('q')")
-    db.execute("SELECT pgmq.enable_notify_insert('Mixed Case', 60000)")
-    before = server.dump(db.info.dbname, "--exclude-table-data=pgmq.channel*")
-    number = ids(db, "SELECT number FROM pgmq.channel")
-    db.execute(
-        """
-        ALTER EXTENSION pgmq DROP SEQUENCE pgmq.channel_number_seq;
-        DROP SEQUENCE pgmq.channel_number_seq;
-        ALTER TABLE pgmq.channel ALTER number ADD GENERATED ALWAYS AS IDENTITY;
-        INSERT INTO pgmq.template VALUES ('notify', '-- of each queue'), ('send', '-- enqueue');
-        ALTER FUNCTION pgmq._enqueue_batch RENAME TO _send_batch;
-        ALTER FUNCTION pgmq._enqueue_q RENAME TO _send_q;
-        CREATE FUNCTION pgmq._notify_q() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END';
-        CREATE FUNCTION pgmq."_notify_mixed case"() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END';
-        CREATE OR REPLACE TRIGGER trigger_notify_queue_insert_listeners AFTER INSERT ON pgmq.q_q
-        REFERENCING NEW TABLE AS arrived FOR EACH STATEMENT EXECUTE FUNCTION pgmq._notify_q('0');
-        CREATE OR REPLACE TRIGGER trigger_notify_queue_insert_listeners
-        AFTER INSERT ON pgmq."q_mixed case"
-        REFERENCING NEW TABLE AS arrived
-        FOR EACH STATEMENT EXECUTE FUNCTION pgmq."_notify_mixed case"('60000');
-        """
-    )
-    db.execute((BUILD / "pgmq.sql").read_text().encode())
-    db.execute("ALTER EXTENSION pgmq ADD SEQUENCE pgmq.channel_number_seq")
-    assert server.dump(db.info.dbname, "--exclude-table-data=pgmq.channel*") == before
-    assert ids(db, "SELECT pgmq.send('batch', '1')") == [1]
-    assert ids(db, "SELECT pgmq._send_batch('batch', '{1,2}', NULL, now())") == [2, 3]
-    assert len(db.execute("SELECT pgmq.open_channel('q')").fetchall()) == 1
-    assert ids(db, "SELECT number FROM pgmq.channel ORDER BY 1") == [*number, number[0] + 1]
-
-
 def test_groups_of_an_adopted_queue_keep_their_order(
     old: tuple[psycopg.Connection, str],
 ) -> None:
@@ -358,7 +324,7 @@ def test_running_the_file_again_puts_right_what_somebody_has_changed(server: Tes
             "DROP TABLE pgmq.look",
             "DROP INDEX pgmq.ready_idx_q",
             "REVOKE SELECT (vt) ON pgmq.q_q FROM pg_monitor",
-            "DROP FUNCTION pgmq._pop_q",
+            "DROP FUNCTION pgmq._consume_q",
             "CREATE OR REPLACE FUNCTION pgmq.version() RETURNS text LANGUAGE sql AS 'SELECT null'",
         ):
             db.execute(change.encode())
@@ -391,10 +357,10 @@ def test_a_queue_whose_functions_were_lost_heals_or_says_how(
 def test_functions_that_an_older_version_compiled_are_replaced(db: psycopg.Connection) -> None:
     db.execute("SELECT pgmq.create('q')")
     # Another result, and another list of arguments beside which the new one would be ambiguous.
-    db.execute("DROP FUNCTION pgmq._read_q, pgmq._delete_q")
+    db.execute("DROP FUNCTION pgmq._receive_q, pgmq._remove_q")
     db.execute(
-        "CREATE FUNCTION pgmq._read_q(integer, integer, jsonb) RETURNS integer RETURN 1;"
-        "CREATE FUNCTION pgmq._delete_q(bigint, text) RETURNS boolean RETURN false;"
+        "CREATE FUNCTION pgmq._receive_q(integer, integer, jsonb) RETURNS integer RETURN 1;"
+        "CREATE FUNCTION pgmq._remove_q(bigint, text) RETURNS boolean RETURN false;"
     )
     db.execute("SELECT pgmq.recompile_all()")
     db.execute("SELECT pgmq.send('q', '1')")

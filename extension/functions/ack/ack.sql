@@ -7,11 +7,11 @@ DECLARE
 BEGIN
     -- A message that was never read has no lease.
     IF pgmq._pinned(queue_name) THEN
-        RETURN pgmq._pinned_delete(
+        RETURN pgmq._pinned_remove(
             queue_name, msg_id, CASE WHEN read_ct > 0 THEN read_ct ELSE -1 END
         );
     END IF;
-    EXECUTE pg_catalog.format('SELECT pgmq.%I($1, $2)', pgmq._compiled('delete', queue_name))
+    EXECUTE pg_catalog.format('SELECT pgmq.%I($1, $2)', pgmq._compiled('remove', queue_name))
     INTO v_done
     USING msg_id, CASE WHEN read_ct > 0 THEN read_ct ELSE -1 END;
     RETURN v_done;
@@ -31,12 +31,12 @@ AS $$
 BEGIN
     PERFORM pgmq._check_leases(msg_ids, read_cts);
     IF pgmq._pinned(queue_name) THEN
-        RETURN QUERY SELECT * FROM pgmq._pinned_deletebatch(
+        RETURN QUERY SELECT * FROM pgmq._pinned_removemany(
             queue_name, msg_ids, coalesce(read_cts, '{}')
         );
     ELSE
         RETURN QUERY EXECUTE pg_catalog.format(
-            'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('deletebatch', queue_name)
+            'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('removemany', queue_name)
         ) USING msg_ids, coalesce(read_cts, '{}');
     END IF;
 END

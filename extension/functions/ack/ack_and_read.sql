@@ -15,10 +15,10 @@ BEGIN
     END IF;
     PERFORM pgmq._check_leases(msg_ids, read_cts);
     IF pgmq._pinned(queue_name) THEN
-        PERFORM pgmq._pinned_deletebatch(queue_name, msg_ids, coalesce(read_cts, '{}'));
+        PERFORM pgmq._pinned_removemany(queue_name, msg_ids, coalesce(read_cts, '{}'));
     ELSE
         EXECUTE pg_catalog.format(
-            'SELECT FROM pgmq.%I($1, $2)', pgmq._compiled('deletebatch', queue_name)
+            'SELECT FROM pgmq.%I($1, $2)', pgmq._compiled('removemany', queue_name)
         ) USING msg_ids, coalesce(read_cts, '{}');
     END IF;
     RETURN QUERY SELECT * FROM pgmq.read(queue_name, vt, qty);

@@ -23,7 +23,7 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, null)', pgmq._compiled('archivebatch', queue_name)
+        'SELECT * FROM pgmq.%I($1, null)', pgmq._compiled('archivemany', queue_name)
     ) USING msg_ids;
 END
 $$;

@@ -6,9 +6,9 @@ DECLARE
     v_done boolean;
 BEGIN
     IF pgmq._pinned(queue_name) THEN
-        RETURN pgmq._pinned_delete(queue_name, msg_id, null);
+        RETURN pgmq._pinned_remove(queue_name, msg_id, null);
     END IF;
-    EXECUTE pg_catalog.format('SELECT pgmq.%I($1, null)', pgmq._compiled('delete', queue_name))
+    EXECUTE pg_catalog.format('SELECT pgmq.%I($1, null)', pgmq._compiled('remove', queue_name))
     INTO v_done
     USING msg_id;
     RETURN v_done;
@@ -25,7 +25,7 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
     RETURN QUERY EXECUTE pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, null)', pgmq._compiled('deletebatch', queue_name)
+        'SELECT * FROM pgmq.%I($1, null)', pgmq._compiled('removemany', queue_name)
     ) USING msg_ids;
 END
 $$;

@@ -3,7 +3,7 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('receive', queue_name);     -- an unknown queue is an error
     PERFORM pgmq._refuse_stream(queue_name);
     PERFORM pgmq._lay_out_turns(queue_name);
     IF pgmq._compiled('fairgroups', queue_name) IS NULL THEN

@@ -5,7 +5,7 @@ AS $$
 BEGIN
     PERFORM pgmq._compiled('enqueue', queue_name);      -- an unknown queue is an error
     PERFORM pgmq._lay_out_groups(queue_name);
-    IF pgmq._compiled('groupfront', queue_name) IS NULL THEN
+    IF pgmq._compiled('frontgroups', queue_name) IS NULL THEN
         PERFORM pgmq._compile(queue_name);
     END IF;
 END

@@ -51,24 +51,3 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._drop_compiled(text, text) IS
 'Drop the compiled functions of an operation for this queue.';
-
-CREATE OR REPLACE FUNCTION pgmq._shed(queue_name text, operations text[])
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_operation text;
-BEGIN
-    FOREACH v_operation IN ARRAY operations LOOP
-        BEGIN
-            PERFORM pgmq._drop_compiled(v_operation, queue_name);
-        EXCEPTION WHEN dependent_objects_still_exist THEN
-            NULL;       -- a trigger's
-        END;
-    END LOOP;
-    EXECUTE format('DROP TYPE IF EXISTS pgmq.%I', concat('_message_', pgmq._suffix(queue_name)));
-END
-$$;
-COMMENT ON FUNCTION pgmq._shed(text, text[]) IS
-'Drop what 2.0.0 compiled into a queue, used or not, and the type of its results.';

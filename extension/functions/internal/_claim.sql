@@ -101,7 +101,7 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     v_step CONSTANT text := pg_catalog.format(
-        'SELECT * FROM pgmq.%I($1, $2, $3, $4, $5)', pgmq._compiled('claim', queue_name)
+        'SELECT * FROM pgmq.%I($1, $2, $3, $4, $5)', pgmq._compiled('choose', queue_name)
     );
     v_now CONSTANT timestamptz := clock_timestamp();
     -- Look at some more than are wanted, unless a condition may make each expensive to find.

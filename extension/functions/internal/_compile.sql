@@ -215,7 +215,6 @@ BEGIN
             EXECUTE format('ALTER FUNCTION %s OWNER TO %s', v_function, v_owner::regrole);
         END IF;
     END LOOP;
-    PERFORM pgmq._clear_look_due(queue_name);
 END
 $$;
 COMMENT ON FUNCTION pgmq._compile(text) IS

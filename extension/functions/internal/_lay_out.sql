@@ -286,30 +286,3 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._lay_out_policy(pgmq.policy) IS
 'Give a queue the relations that its policy needs, and take away the others.';
-
-CREATE OR REPLACE FUNCTION pgmq._clear_look_due(queue_name text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_wanted CONSTANT text := current_setting('lock_timeout');
-    v_mark CONSTANT text := format('pgmq.%I', pgmq._relation_name('look_due', queue_name));
-BEGIN
-    IF to_regclass(v_mark) IS NULL THEN
-        RETURN;
-    END IF;
-    -- A session that still runs a function of 2.0.0 has locked the table first.
-    PERFORM set_config('lock_timeout', '100ms', true);
-    EXECUTE format(
-        'LOCK TABLE ONLY pgmq.%I IN SHARE ROW EXCLUSIVE MODE',
-        pgmq.format_table_name(queue_name, 'q')
-    );
-    EXECUTE format('DROP SEQUENCE %s', v_mark);
-    PERFORM set_config('lock_timeout', v_wanted, true);
-EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-    NULL;       -- it can be dropped another time, and does no harm
-END
-$$;
-COMMENT ON FUNCTION pgmq._clear_look_due(text) IS
-'Drop the sequence by which 2.0.0 spaced looks, unless the queue is in use.';

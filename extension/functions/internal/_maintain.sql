@@ -52,6 +52,17 @@ BEGIN
     -- A dump of an extension that was upgraded lacks grants on ctid.
     IF pg_has_role(pgmq._owner(pgmq._queue_table(queue_name)), 'USAGE') THEN
         PERFORM pgmq._show_state(queue_name);
+        -- Not while calls may be under way that began before an upgrade from 2.0.0.
+        IF pgmq._type_of_2_0_0(queue_name) IS NOT NULL
+            AND pgmq._finish_upgrade(queue_name, '100ms')
+            AND NOT EXISTS (
+                SELECT FROM pg_locks AS l
+                WHERE l.relation = pgmq._queue_table(_maintain.queue_name)
+                    AND l.pid IS DISTINCT FROM pg_backend_pid()
+            )
+        THEN
+            PERFORM pgmq._shed(queue_name);
+        END IF;
     END IF;
     FOREACH v_is_archive IN ARRAY CASE WHEN v_is_stream THEN '{f}' ELSE '{f,t}' END::boolean[] LOOP
         v_sum := v_sum + pgmq._maintain_partitions(queue_name, v_is_archive, thorough => true);

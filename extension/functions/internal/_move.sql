@@ -29,7 +29,7 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     -- Unknown queues are errors.
-    PERFORM pgmq._compiled('read', queue_name), pgmq._compiled('enqueue', to_queue);
+    PERFORM pgmq._compiled('receive', queue_name), pgmq._compiled('enqueue', to_queue);
     IF pgmq.format_table_name(queue_name, 'q') = pgmq.format_table_name(to_queue, 'q') THEN
         RAISE EXCEPTION 'messages of queue "%" cannot be moved to itself', queue_name
             USING ERRCODE = 'invalid_parameter_value',

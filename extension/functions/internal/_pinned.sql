@@ -51,14 +51,14 @@ BEGIN
                 )
             FROM (VALUES
                 ('enqueue', 'msg jsonb, headers jsonb, visible_at timestamptz', 'bigint'),
-                ('read', 'vt integer, quantity integer', 'SETOF pgmq.message_record'),
-                ('pop', 'quantity integer', 'SETOF pgmq.message_record'),
+                ('receive', 'vt integer, quantity integer', 'SETOF pgmq.message_record'),
+                ('consume', 'quantity integer', 'SETOF pgmq.message_record'),
                 (
                     'park', 'ids bigint[], visible_at timestamptz, is_read boolean',
                     'SETOF pgmq.message_record'
                 ),
-                ('delete', 'id bigint, receipt integer', 'boolean'),
-                ('deletebatch', 'ids bigint[], receipts integer[]', 'SETOF bigint'),
+                ('remove', 'id bigint, receipt integer', 'boolean'),
+                ('removemany', 'ids bigint[], receipts integer[]', 'SETOF bigint'),
                 ('archive', 'id bigint', 'boolean')
             ) AS o (operation, arguments, result)
         ) AS f

@@ -40,6 +40,7 @@ BEGIN
             EXECUTE format('DROP FUNCTION %s', v_function.id);
         END IF;
     END LOOP;
+    PERFORM pgmq._shed(queue_name);
 END
 $$;
 COMMENT ON FUNCTION pgmq._retire(text) IS

@@ -22,7 +22,7 @@ $$;
 COMMENT ON FUNCTION pgmq._queue_to_announce(text, text) IS
 'Lock and return the table of a queue; raise an error if the name is too long for a channel.';
 
-CREATE OR REPLACE FUNCTION pgmq._insert_throttle(relation regclass)
+CREATE OR REPLACE FUNCTION pgmq._insert_throttle(relation regclass, of_today boolean DEFAULT false)
 RETURNS integer
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -33,10 +33,13 @@ AS $$
     )::integer
     FROM pg_trigger AS t
     WHERE t.tgrelid = relation AND t.tgname = 'trigger_notify_queue_insert_listeners'
-        AND t.tgfoid = 'pgmq.notify_queue_listeners()'::regprocedure
-        AND t.tgnargs = 3 AND t.tgenabled IN ('O', 'A')
+        AND t.tgenabled IN ('O', 'A')
+        AND CASE t.tgnargs
+            WHEN 3 THEN t.tgfoid = 'pgmq.notify_queue_listeners()'::regprocedure
+            WHEN 1 THEN NOT of_today        -- of 2.0.0
+        END
 $$;
-COMMENT ON FUNCTION pgmq._insert_throttle(regclass) IS
+COMMENT ON FUNCTION pgmq._insert_throttle(regclass, boolean) IS
 'The interval that enable_notify_insert was called with for a table; null if it was not called.';
 
 CREATE OR REPLACE FUNCTION pgmq._drop_trigger(trigger_name text, queue_name text)

@@ -64,7 +64,7 @@ COMMENT ON FUNCTION pgmq._visible(text, timestamptz, bigint, jsonb) IS
 
 In a queue with priorities, those that come first by priority.
 
-Of many due messages only those that fell due first take part. The template claim, which locks,
+Of many due messages only those that fell due first take part. The template choose, which locks,
 makes the same choice.';
 
 CREATE OR REPLACE FUNCTION pgmq._message_columns(queue_name text)

@@ -27,7 +27,7 @@ BEGIN
     -- Consumers call this when they start. If everything is there already, the table is not locked:
     -- the lock would wait for producers and consumers, and others would wait behind it.
     v_table := pgmq._queue_table(queue_name);
-    IF pgmq._insert_throttle(v_table) = throttle_interval_ms
+    IF pgmq._insert_throttle(v_table, true) = throttle_interval_ms
         AND to_regclass(format('pgmq.%I', v_clock)) IS NOT NULL
     THEN
         IF NOT has_sequence_privilege(format('pgmq.%I', v_clock), 'UPDATE') THEN

@@ -12,8 +12,8 @@ DECLARE
     v_found jsonb;
 BEGIN
     FOREACH v_part IN ARRAY ARRAY[
-        'horizon', 'settings', 'tables', 'compiled', 'pinned', 'paused', 'relations', 'queues',
-        'archives', 'partitions', 'streams', 'channels', 'schedules', 'notifications',
+        'horizon', 'settings', 'tables', 'compiled', 'upgrade', 'pinned', 'paused', 'relations',
+        'queues', 'archives', 'partitions', 'streams', 'channels', 'schedules', 'notifications',
         'statistics'
     ] LOOP
         FOR v_attempt IN 1..10 LOOP
@@ -65,7 +65,8 @@ The findings are:
   pgmq.doctor_patience, 5 min unless set), dead rows and bloat, settings of autovacuum that will not
   keep up, and statistics that a crash or pg_upgrade has lost;
 - queues that are paused;
-- functions, tables, indexes and marks that are missing, stale or lag;
+- functions, tables, indexes and marks that are missing, stale or lag, and what an upgrade has left
+  to maintain();
 - channels that are dead or answer nothing, and a queue of notifications that fills up;
 - messages in default partitions or dropped unread by retention, partitions that are created or
   dropped too late, and the transactions that are in their way;

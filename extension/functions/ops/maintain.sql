@@ -50,6 +50,7 @@ BEGIN
             'Their owners call it, or a role without other rights that grant_maintain was called for.'
         );
     END IF;
+    PERFORM pgmq._shed_if_last();
     PERFORM pgmq._restore_search_path(v_path);
     PERFORM pgmq.close_dead_channels();
     RETURN v_count;
@@ -66,6 +67,7 @@ COMMENT ON FUNCTION pgmq.maintain(text) IS
 - Partitions of partitioned queues are added, filled and dropped.
 - Messages that are due by schedules are sent.
 - Dead channels are closed.
+- An upgrade from 2.0.0 is finished, if the queue was in use during it.
 
 Returns how many messages and keys were moved or removed, all in one transaction. If the locks do
 not suffice for all queues, as many as possible are done, in random order, with a warning. Then call

@@ -6,7 +6,7 @@ AS $$
 DECLARE
     v_trigger text;
 BEGIN
-    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('receive', queue_name);     -- an unknown queue is an error
     FOREACH v_trigger IN ARRAY ARRAY[
         'pgmq_push_sent', 'pgmq_push_removed', 'pgmq_push_returned', 'pgmq_push_slot'
     ] LOOP

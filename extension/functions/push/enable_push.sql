@@ -7,7 +7,7 @@ DECLARE
     v_table regclass;
     v_event record;
 BEGIN
-    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('receive', queue_name);     -- an unknown queue is an error
     queue_name := pgmq._lock_queue_name(queue_name);
     v_table := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass;
     IF pgmq._pushes(queue_name) THEN

@@ -9,7 +9,7 @@ AS $$
 DECLARE
     v_channel text;
 BEGIN
-    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('receive', queue_name);     -- an unknown queue is an error
     PERFORM pgmq._check_channel(maximum_messages, vt);
     IF NOT pgmq._pushes(queue_name) THEN
         PERFORM pgmq.enable_push(queue_name);

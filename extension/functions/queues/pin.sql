@@ -6,7 +6,7 @@ AS $$
 DECLARE
     v_most CONSTANT integer := 32;
 BEGIN
-    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('receive', queue_name);     -- an unknown queue is an error
     PERFORM pgmq._lock_queue(queue_name);
     PERFORM pgmq._lock_pinned(queue_name);
     INSERT INTO pgmq.pinned (queue_name)

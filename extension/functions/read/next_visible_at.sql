@@ -3,7 +3,7 @@ RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    PERFORM pgmq._compiled('read', queue_name);     -- an unknown queue is an error
+    PERFORM pgmq._compiled('receive', queue_name);     -- an unknown queue is an error
     RETURN pgmq._next(queue_name, 'infinity'::timestamptz);
 END
 $$;

@@ -10,10 +10,10 @@ BEGIN
         PERFORM pgmq._look_after(queue_name, qty);
     END IF;
     IF pgmq._pinned(queue_name) THEN
-        RETURN QUERY SELECT * FROM pgmq._pinned_pop(queue_name, coalesce(qty, 2147483647));
+        RETURN QUERY SELECT * FROM pgmq._pinned_consume(queue_name, coalesce(qty, 2147483647));
     ELSE
         RETURN QUERY EXECUTE pg_catalog.format(
-            'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('pop', queue_name)
+            'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('consume', queue_name)
         ) USING coalesce(qty, 2147483647), null::pgmq.message_record;
     END IF;
 END

@@ -19,10 +19,10 @@ BEGIN
             queue_name, vt, coalesce(qty, 2147483647), conditional
         );
     ELSIF pgmq._pinned(queue_name) THEN
-        RETURN QUERY SELECT * FROM pgmq._pinned_read(queue_name, vt, coalesce(qty, 2147483647));
+        RETURN QUERY SELECT * FROM pgmq._pinned_receive(queue_name, vt, coalesce(qty, 2147483647));
     ELSE
         RETURN QUERY EXECUTE pg_catalog.format(
-            'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('read', queue_name)
+            'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('receive', queue_name)
         ) USING vt, coalesce(qty, 2147483647), null::pgmq.message_record;
     END IF;
 END

@@ -12,7 +12,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an array of queue names.';
     END IF;
     -- An unknown queue is an error even if the queues before it have enough messages.
-    PERFORM pgmq._compiled('read', u.name) FROM pg_catalog.unnest(queue_names) AS u (name);
+    PERFORM pgmq._compiled('receive', u.name) FROM pg_catalog.unnest(queue_names) AS u (name);
     -- The marks can only be moved before this transaction has written anything: a later read of the
     -- same transaction cannot do that for its own queue.
     IF pgmq._chance(v_wanted::integer, 32) THEN

@@ -1,5 +1,5 @@
 --# for fair
--- Return the visible messages with the smallest msg_id, due and ready ones merged, as claim chooses
+-- Return the visible messages with the smallest msg_id, due and ready ones merged, as choose does
 -- them, and the group of each. Messages that others hold, or that were tried before, are left out.
 -- Nothing is locked.
 CREATE OR REPLACE FUNCTION pgmq._fairfront_$queue(

@@ -1,6 +1,6 @@
 --# for admission
--- Choose and lock as many messages as max_in_flight leaves room for, and return their ids: as claim
--- does, or, if a kind is given, as _fifo_choose() does.
+-- Choose and lock as many messages as max_in_flight leaves room for, and return their ids: as
+-- choose does, or, if a kind is given, as _fifo_choose() does.
 --
 -- In flight are the committed leases, counted through an index, and the leases of open
 -- transactions. For the second part each transaction holds a shared advisory lock until it ends,

@@ -18,7 +18,7 @@ DECLARE
         SELECT i.indexrelid FROM pg_index AS i
         WHERE i.indexrelid = to_regclass(format('pgmq.%I', concat('fifo_idx_', v_suffix)))::oid
             AND i.indisvalid
-            AND to_regproc(format('pgmq.%I', concat('_groupfront_', v_suffix))) IS NOT NULL
+            AND to_regproc(format('pgmq.%I', concat('_frontgroups_', v_suffix))) IS NOT NULL
     );
     v_now CONSTANT timestamptz := clock_timestamp();
     v_need CONSTANT integer := CASE kind
@@ -50,7 +50,7 @@ BEGIN
     -- too few groups (rounds need all of them at once), or if others hold them.
     LOOP
         IF v_index IS NOT NULL AND v_stage < 3 THEN
-            EXECUTE format('SELECT * FROM pgmq.%I($1, $2, $3)', concat('_groupfront_', v_suffix))
+            EXECUTE format('SELECT * FROM pgmq.%I($1, $2, $3)', concat('_frontgroups_', v_suffix))
             INTO v_found, v_remembered, v_crowded, v_complete
             USING v_now,
                 CASE
@@ -146,7 +146,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_search CONSTANT text := format(
-        'SELECT * FROM pgmq.%I($1, $2, $3, $4, $5)', concat('_groupsearch_', compiled)
+        'SELECT * FROM pgmq.%I($1, $2, $3, $4, $5)', concat('_findgroups_', compiled)
     );
     v_least CONSTANT bigint := -9223372036854775808;
     v_greatest CONSTANT bigint := 9223372036854775807;

@@ -19,7 +19,7 @@ AS $$
 DECLARE
     v_plan CONSTANT text := CASE
         WHEN compiled IS NOT NULL THEN format(
-            'SELECT * FROM pgmq.%I($1, $2, $3, $4, $5, $6, $7)', concat('_groupplan_', compiled)
+            'SELECT * FROM pgmq.%I($1, $2, $3, $4, $5, $6, $7)', concat('_plangroups_', compiled)
         )
         ELSE format('SELECT * FROM pgmq._fifo_scan_plan(%L, $1, $2, $3, $4, $5, $6, $7)', queue_name)
     END;

@@ -87,7 +87,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._fifo_scan_front(text, timestamptz, integer, text) IS
-'The oldest free groups, or the one of a name, by their heads: see templates/fifo/groupfront.sql.
+'The oldest free groups, or the one of a name, by their heads: see templates/fifo/frontgroups.sql.
 
 The oldest messages are read until there are enough groups among them. complete says that there are
 no more.';
@@ -181,6 +181,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._fifo_scan_plan(text, timestamptz, bigint[], integer, integer, boolean, bigint, text) IS
-'The messages that may be taken of the groups with these heads: see templates/fifo/groupplan.sql.
+'The messages that may be taken of the groups with these heads: see templates/fifo/plangroups.sql.
 
 The oldest messages are read until there are enough among them.';

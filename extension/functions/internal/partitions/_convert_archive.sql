@@ -22,7 +22,7 @@ BEGIN
     v_archive := pgmq.format_table_name(v_queue_name, 'a');
     v_relation := to_regclass(format('pgmq.%I', v_archive));
     IF v_relation IS NULL THEN
-        PERFORM pgmq._compiled('read', table_name);     -- an unknown queue is an error
+        PERFORM pgmq._compiled('receive', table_name);     -- an unknown queue is an error
         RAISE NOTICE 'Table %s does not exists', v_archive;
         RETURN;
     END IF;

@@ -6,7 +6,7 @@
 -- groups with the most messages at the front, and whether the front held all visible messages.
 -- Nothing is locked, so the result is only a hint. With a breadth of 0, return only the head of the
 -- one known group, visible or not.
-CREATE OR REPLACE FUNCTION pgmq._groupfront_$queue(
+CREATE OR REPLACE FUNCTION pgmq._frontgroups_$queue(
     as_of timestamptz,
     breadth bigint,
     known bigint[],

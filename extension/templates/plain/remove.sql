@@ -2,7 +2,7 @@
 -- Remove one message, and return whether it was there: leased or not, or (with a receipt, its
 -- read_ct) only if its lease is still the caller's. (A scalar function costs half of what one that
 -- returns rows does.)
-CREATE OR REPLACE FUNCTION pgmq._delete_$queue(id bigint, receipt integer)
+CREATE OR REPLACE FUNCTION pgmq._remove_$queue(id bigint, receipt integer)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
@@ -10,7 +10,7 @@ AS $$
 BEGIN
     --# if ack_archives
     IF receipt IS NOT NULL THEN
-        RETURN EXISTS (SELECT FROM pgmq._archivebatch_$queue(ARRAY[id], ARRAY[receipt]));
+        RETURN EXISTS (SELECT FROM pgmq._archivemany_$queue(ARRAY[id], ARRAY[receipt]));
     END IF;
     --# end
     DELETE FROM pgmq.q_$queue AS m

@@ -2,7 +2,7 @@
 -- Remove messages and return their ids: leased or not, or (with receipts, their read_cts) only
 -- those whose lease is still the caller's. (IS TRUE keeps the list of leases a hash table: see
 -- shift.)
-CREATE OR REPLACE FUNCTION pgmq._deletebatch_$queue(msg_ids bigint[], receipts integer[])
+CREATE OR REPLACE FUNCTION pgmq._removemany_$queue(msg_ids bigint[], receipts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
@@ -11,7 +11,7 @@ AS $$
 BEGIN
     --# if ack_archives
     IF receipts IS NOT NULL THEN
-        RETURN QUERY SELECT * FROM pgmq._archivebatch_$queue(msg_ids, receipts);
+        RETURN QUERY SELECT * FROM pgmq._archivemany_$queue(msg_ids, receipts);
         RETURN;
     END IF;
     --# end

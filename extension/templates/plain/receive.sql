@@ -1,17 +1,34 @@
 --# for plain
--- The quick way to pop: like read, but the ready messages are removed. The long way is _remove().
-CREATE OR REPLACE FUNCTION pgmq._pop_$queue(quantity integer, alike anyelement)
+-- The quick way to read: while no parked message is due, only ready messages are visible. Lease
+-- those with the smallest msg_id for some seconds, and return them in msg_id order. (The scan of
+-- the primary key for = ANY of an array is in that order, whatever the order of the array; a sort
+-- would cost a tenth of the call.) The long way, _lease(), is common to all queues. It follows if
+-- this finds nothing although there is something, if the marks need upkeep, or if admission has
+-- to be looked at first.
+--
+-- A lease never ends behind the clock, which is read under the table's lock: the parked mark may
+-- have passed an earlier time. Nor does it end where the message would count as ready again: the
+-- clock may have been set back. ARRAY() locks messages before the update looks them up, whatever
+-- the plan. The marks are read in the statement itself, after the table is locked. A drop of the
+-- queue locks the table first, too, so a read that comes too late learns that the queue is gone.
+--
+-- alike is a null of type message_record: the type of the rows. So the function does not depend on
+-- that type, which belongs to the extension, and DROP EXTENSION can drop the type.
+CREATE OR REPLACE FUNCTION pgmq._receive_$queue(seconds integer, quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
-    --# if rate_limit or priorities or paused_leases
-    RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
+    --# if admission or priorities
+    RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
     --# else
     RETURN QUERY
-        DELETE FROM pgmq.q_$queue AS m
+        UPDATE pgmq.q_$queue AS m
+        SET read_ct = pgmq._next_receipt(m.read_ct),
+            last_read_at = clock_timestamp(),
+            vt = pgmq._lease_end(seconds, m.enqueued_at)
         WHERE m.msg_id = ANY (ARRAY(
                 SELECT q.msg_id
                 FROM pgmq.q_$queue AS q
@@ -30,7 +47,7 @@ BEGIN
             --# if message_ttl
             AND pgmq._expires_at(m.enqueued_at, m.headers, message_ttl$policy) > pgmq._clock()
             --# end
-            AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
+            AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     --# if message_ttl
     DECLARE
@@ -53,7 +70,7 @@ BEGIN
         --# end
         OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
-        RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
+        RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
     END IF;
     --# end
     --# if schedules

@@ -3,7 +3,7 @@
 -- group to group, from the given place to the end, until it has found enough groups or looked at
 -- max_steps groups. Also return the place where it stopped, and how many steps it took. Nothing is
 -- locked.
-CREATE OR REPLACE FUNCTION pgmq._groupsearch_$queue(
+CREATE OR REPLACE FUNCTION pgmq._findgroups_$queue(
     as_of timestamptz,
     wanted integer,
     max_steps integer,

@@ -2,7 +2,7 @@
 -- Move messages to the archive and return their ids: leased or not, or (with receipts, their
 -- read_cts) only those whose lease is still the caller's. (IS TRUE keeps the list of leases a hash
 -- table: see shift.)
-CREATE OR REPLACE FUNCTION pgmq._archivebatch_$queue(msg_ids bigint[], receipts integer[])
+CREATE OR REPLACE FUNCTION pgmq._archivemany_$queue(msg_ids bigint[], receipts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan

@@ -5,7 +5,7 @@
 -- many due messages only those that fell due first take part. Also return whether the marks need
 -- upkeep: a sweep is due, or the clock was set back. This is a step of _claim(); while only ready
 -- messages are visible, read and pop take them in one statement of their own.
-CREATE OR REPLACE FUNCTION pgmq._claim_$queue(
+CREATE OR REPLACE FUNCTION pgmq._choose_$queue(
     as_of timestamptz,
     quantity integer,
     condition jsonb,

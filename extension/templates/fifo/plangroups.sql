@@ -9,7 +9,7 @@
 -- nobody else holds. They are returned as held, and only their groups count. If they are as many as
 -- expected, the messages that nobody else holds are locked, too, and returned as locked. Each of
 -- the three steps is a statement with a snapshot of its own; _fifo_claim() says why.
-CREATE OR REPLACE FUNCTION pgmq._groupplan_$queue(
+CREATE OR REPLACE FUNCTION pgmq._plangroups_$queue(
     as_of timestamptz,
     heads bigint[],
     to_lock integer,

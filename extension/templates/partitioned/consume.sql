@@ -1,21 +1,19 @@
 --# for partitioned
--- The quick way to read: lease for some seconds the messages that _front() finds in the first
--- partitions, and return them in msg_id order. The long way, _lease(), follows if they are too few,
--- or if the policy has to be looked at first. (The template for plain queues says where a lease may
--- end, and what alike is.)
-CREATE OR REPLACE FUNCTION pgmq._read_$queue(seconds integer, quantity integer, alike anyelement)
+-- The quick way to pop: like read, but the messages that are found are removed. The long way is
+-- _remove().
+CREATE OR REPLACE FUNCTION pgmq._consume_$queue(quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
---# unless admission or message_ttl or priorities
+--# unless rate_limit or priorities or paused_leases or message_ttl
 DECLARE
     v_ids bigint[];
 --# end
 BEGIN
-    --# if admission or message_ttl or priorities
-    RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
+    --# if rate_limit or priorities or paused_leases or message_ttl
+    RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
     --# else
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_$queue');
@@ -28,25 +26,21 @@ BEGIN
             --# end
             OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
         THEN
-            RETURN QUERY
-                SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
+            RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
         END IF;
         RETURN;
     END IF;
     RETURN QUERY
-        WITH leased AS (
-            UPDATE pgmq.q_$queue AS m
-            SET read_ct = pgmq._next_receipt(m.read_ct),
-                last_read_at = clock_timestamp(),
-                vt = pgmq._lease_end(seconds, m.enqueued_at)
+        WITH removed AS (
+            DELETE FROM pgmq.q_$queue AS m
             WHERE m.msg_id = ANY (v_ids)
                 --# if by_time
                 AND front$partitions(m)
                 --# end
-                AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
+                AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
             RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
         )
-        SELECT l.* FROM leased AS l ORDER BY l.msg_id;
+        SELECT r.* FROM removed AS r ORDER BY r.msg_id;
     IF pgmq._chance(quantity, 32) THEN
         PERFORM pgmq._tend_$queue();
     END IF;

@@ -1,7 +1,7 @@
 --# for priorities
 -- Lock as many visible messages as are wanted, as the template for other queues does, but those
 -- that come first by priority: see ranked. They are locked one after the other, in that order.
-CREATE OR REPLACE FUNCTION pgmq._claim_$queue(
+CREATE OR REPLACE FUNCTION pgmq._choose_$queue(
     as_of timestamptz,
     quantity integer,
     condition jsonb,
