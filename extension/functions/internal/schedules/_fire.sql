@@ -75,15 +75,9 @@ BEGIN
     THEN
         RETURN 0;
     END IF;
-    -- Nor does this call look again while it sends, or what it is about to send would come twice:
-    -- nobody else can take that, but this transaction can.
-    IF current_setting('pgmq.is_sending_ticks', true) = 'on' THEN
-        RETURN 0;
-    END IF;
     -- Meanwhile nobody looks, or few do: another session that looked before sets an earlier time.
     PERFORM setval(tick_due, pgmq._microseconds(v_now + interval '10 seconds'));
     BEGIN
-        PERFORM set_config('pgmq.is_sending_ticks', 'on', true);
         FOR v_schedule IN
             SELECT s.*
             FROM pgmq.schedule AS s
@@ -96,7 +90,6 @@ BEGIN
             v_sent := v_sent + pgmq._send_ticks(v_schedule, v_now, v_most - v_sent);
             EXIT WHEN v_sent >= v_most;
         END LOOP;
-        PERFORM set_config('pgmq.is_sending_ticks', '', true);
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
         PERFORM setval(tick_due, v_soon);
         IF SQLSTATE = '57014' THEN
@@ -139,6 +132,14 @@ DECLARE
     v_count integer := 0;
     v_msg_id bigint;
 BEGIN
+    -- Sending may look at the schedules again, and this transaction, which holds the row, would take
+    -- it once more.
+    UPDATE pgmq.schedule AS s
+    SET next_at = 'infinity'
+    WHERE s.schedule_name = schedule.schedule_name AND s.next_at <= until;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
     LOOP
         v_next := pgmq._next_tick(schedule, v_at);
         IF v_next <= until AND NOT schedule.catch_up THEN
