@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from pgmq._session import Session
 from support.sweeps import let_look, sweep_every
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pgmq import embedded
 
@@ -138,3 +140,29 @@ def test_marks_of_priorities_are_set_back_with_the_clock(
     assert queue.execute("SELECT msg_id FROM pgmq.read('q', 1, 3)").fetchall() == rows
     assert _late(queue, {row[0] for row in rows}, 1) < INTERVAL + 1
     assert queue.execute(ahead, (NOW,)).fetchall() == [(False,)]
+
+
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_a_consumer_that_waits_goes_by_no_difference_of_clocks(
+    queue: psycopg.Connection, clock: Clock, jump: int
+) -> None:
+    """It is not in the time between, neither asleep nor looking all the while."""
+    queue.execute("SELECT pgmq.enable_wakeups('q')")
+    stop, looks = threading.Event(), 0
+    found: Sequence[int] = ()
+    give_up = threading.Timer(10, stop.set)
+    with Session(queue.info.dsn, name="consumer", stop=stop) as session:
+
+        def read() -> list[int]:
+            nonlocal looks
+            looks += 1
+            return [message.msg_id for message in session.read_batch("q", vt=60)]
+
+        clock.move(jump)
+        queue.execute("SELECT pgmq.send('q', '1', 2)")
+        give_up.start()
+        while not found and not stop.is_set():
+            found = session.next_batch(["q"], read, 1)
+    give_up.cancel()
+    assert found
+    assert looks < 20

@@ -7,7 +7,6 @@ import itertools
 import logging
 import threading
 import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -24,7 +23,6 @@ from pgmq.sync_operations import SyncPGMQueueOperationsMixin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from datetime import timedelta
 
     from pgmq._statements import Statement
 
@@ -62,7 +60,6 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         self._pooled = False  # whether settings would be those of other clients too
         self._impatient = False  # whether a lock is an error
         self._stop = stop or threading.Event()
-        self._ahead: timedelta  # of our clock is the server's
         self._connection: psycopg.Connection[Any] | None = self._connect()
 
     @property
@@ -99,11 +96,9 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         try:
             if self._for_good and not self._pooled:
                 connection.execute(f"SET lock_timeout = {_LOCKED}".encode())
-            [(now,)] = connection.execute("SELECT clock_timestamp()").fetchall()
         except BaseException:
             connection.close()
             raise
-        self._ahead = now - datetime.now(timezone.utc)
         return connection
 
     def run(self, statement: Statement[T]) -> T:
@@ -189,11 +184,12 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         dues = []
         for queue in queues:
             with contextlib.suppress(psycopg.errors.ObjectNotInPrerequisiteState):
-                dues.append(self.run(statements.await_(queue, 5)))
+                due = self.run(statements.due({queue: 5})).seconds
+                dues.append(time.monotonic() + (poll if due is None else due))
         if dues and (found := read()):
             return found
-        now = self._ahead + datetime.now(timezone.utc)
-        waits = [(due - now).total_seconds() for due in dues]
+        now = time.monotonic()
+        waits = [due - now for due in dues]
         self._wait(min(waits if len(waits) == len(queues) else [*waits, poll]))
         return []
 
