@@ -18,7 +18,7 @@ import pytest
 
 from pgmq import relay
 from pgmq.relay import Relay, RelayError, _brokers
-from support.brokers import RABBITMQ, REDIS, RabbitMQ, free_ports
+from support.brokers import RABBITMQ, REDIS, RabbitMQ, free_ports, redis
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -703,6 +703,44 @@ def test_redis_has_what_was_sent(
         finally:
             process.terminate()
             process.wait()
+
+
+def test_redis_is_given_time_for_a_large_message_but_not_for_ever(
+    db: psycopg.Connection, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent again in the same time, it would arrive again and again."""
+    if REDIS is None:
+        pytest.skip("there is no redis-server here")
+    errors: Any = pytest.importorskip(
+        "redis.exceptions", reason="redis is missing: pip install 'pgmq[relay]'"
+    )
+    db.execute("SELECT pgmq.create('orders'), pgmq.send_batch('orders', '{99,5,0}')")
+    publish = _brokers._Kombu._publish
+    tries: list[str] = []
+
+    def slow(self: Any, message: Any) -> None:
+        answer = self._template.transport_options["socket_timeout"]
+        tries.append(message.body)
+        if answer < float(message.body):
+            raise errors.TimeoutError("Timeout reading from socket")
+        publish(self, message)
+
+    monkeypatch.setattr(_brokers._Kombu, "_publish", slow)
+    with (
+        redis(tmp_path) as (url, _),
+        _running(Relay(dsn, "orders", f"{url}?queue=out&socket_timeout=2", vt=12)),
+    ):
+        until(lambda: _length(db) == 1)
+        assert db.execute("SELECT message, headers FROM pgmq.q_orders").fetchall() == [
+            (99, {"x-pgmq-error": "Timeout reading from socket, for as long as the lease allows"})
+        ]
+        with kombu.Connection(url) as connection:
+            queue = connection.SimpleQueue("out")
+            assert [queue.get(timeout=5).body for _ in range(2)] == [b"5", b"0"]
+            with pytest.raises(queue.Empty):
+                queue.get(block=False)
+    # 2, 4 and 8 s were left for the first one.
+    assert tries[:5] == ["99", "99", "99", "5", "0"]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ class Relay:
         self._poll = poll
         self._stop = threading.Event()
         # A send that takes its whole time must not outlive the lease.
-        self._broker = broker(url, queue, min(5.0, vt / 6))
+        self._broker = broker(url, queue, min(5.0, vt / 6), 2 * vt / 3)
         self._leases: Leases
         self._settled: list[tuple[Outgoing, str | None]] = []
         self._leased_at = 0.0

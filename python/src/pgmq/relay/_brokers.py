@@ -92,8 +92,11 @@ class Broker(Protocol):
         """Close the connection, whatever state it is in."""
 
 
-def broker(url: str, queue: str, timeout: float) -> Broker:
-    """Make the broker that a URL names; timeout is for connecting and for each confirmation."""
+def broker(url: str, queue: str, timeout: float, longest: float) -> Broker:
+    """Make the broker that a URL names; timeout is for connecting and for each confirmation.
+
+    What takes longer is given up to `longest` seconds.
+    """
     base, _, query = url.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     scheme = urlsplit(base).scheme.partition("+")[0]
@@ -122,8 +125,8 @@ def broker(url: str, queue: str, timeout: float) -> Broker:
         return _RabbitMQ(connection, target, declared, timeout)
     if ours["exchange"]:
         raise RelayError(f"{scheme}:// has no exchanges: name a queue")
-    connection.transport_options = options
-    return _Kombu(connection, target, timeout)
+    connection.transport_options = {name: _value(text) for name, text in options.items()}
+    return _Kombu(connection, target, timeout, longest)
 
 
 def _load(module: str, extra: str) -> Any:
@@ -143,11 +146,12 @@ class _Target:
 class _Kombu:
     """What kombu makes of a store: Redis, SQS and others; each message waits for its answer."""
 
-    def __init__(self, connection: Any, target: _Target, timeout: float) -> None:
+    def __init__(self, connection: Any, target: _Target, timeout: float, longest: float) -> None:
         connection.transport_options = self._options(timeout) | connection.transport_options
         self._template = connection
         self._target = target
         self._timeout = timeout
+        self._longest = longest
         self._unreachable = _load("kombu.exceptions", "relay").OperationalError
         self._connection: Any = None
         self._producer: Any = None
@@ -196,14 +200,30 @@ class _Kombu:
             with self._errors():
                 try:
                     self._publish(message)
-                except self._template.connection_errors:
-                    raise
+                except self._template.connection_errors as error:
+                    # Redis has a TimeoutError of its own.
+                    if type(error).__name__ != "TimeoutError" or self._be_patient():
+                        raise
+                    # If it is there and has no time for this one alone, it is no outage.
+                    self.close()
+                    self.connect()
+                    progress.settled(message, f"{_reason(error)}, for as long as the lease allows")
                 except Exception as error:
                     if _is_full(error):
                         raise BrokerError(_reason(error)) from error
                     progress.settled(message, _reason(error))
                 else:
                     progress.settled(message)
+
+    def _be_patient(self) -> bool:
+        """Leave more time for the next answer: what is large takes longer, and again is a copy.
+
+        False when it is as much as may be.
+        """
+        options = self._template.transport_options
+        before = options["socket_timeout"]
+        options["socket_timeout"] = max(before, min(2 * before, self._longest))
+        return bool(options["socket_timeout"] > before)
 
     def _publish(self, message: Outgoing) -> None:
         self._producer.publish(
@@ -236,7 +256,7 @@ class _RabbitMQ(_Kombu):
     """AMQP 0-9-1 with publisher confirms: a batch is sent, then its confirmations are awaited."""
 
     def __init__(self, connection: Any, target: _Target, declared: str, timeout: float) -> None:
-        super().__init__(connection, target, timeout)
+        super().__init__(connection, target, timeout, timeout)
         self._declared = declared
         self._patience = _PATIENCE
         self._blocked: str | None = None
@@ -538,6 +558,15 @@ def _is_full(error: Exception) -> bool:
     if kind == "ResponseError":
         return code.isupper() and code not in {"ERR", "WRONGTYPE", "NOPERM"}
     return kind in {"OutOfMemoryError", "ReadOnlyError", "ClusterDownError", "MasterDownError"}
+
+
+def _value(text: str) -> Any:
+    """Read an option of a URL: kombu wants its numbers as numbers."""
+    with contextlib.suppress(ValueError):
+        value = json.loads(text)
+        if isinstance(value, int | float):  # true and false, too
+            return value
+    return text
 
 
 def _header(value: Any) -> bytes:
