@@ -82,6 +82,10 @@ class Ground:
         other.write_text(json.dumps(doors))
         other.rename(self.addresses)
 
+    @property
+    def log(self) -> Path:
+        return self.server.data_dir / "server.log"
+
     def doors(self) -> list[str]:
         return [*json.loads(self.addresses.read_text())]
 

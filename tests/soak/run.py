@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import multiprocessing
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -133,8 +134,7 @@ class Soak:
         try:
             self._run(seconds)
         except Exception as error:  # noqa: BLE001
-            log = (self.ground.server.data_dir / "server.log").read_text(errors="replace")
-            self.wrong.append(f"{error!r}\n{traceback.format_exc()}\n{log[-5000:]}")
+            self.wrong.append(f"{error!r}\n{traceback.format_exc()}")
         finally:
             for process in self.processes:
                 process.kill()
@@ -310,6 +310,10 @@ def soak(seconds: float, seed: str) -> int:
                     wrong.append("it was interrupted")  # which ends them
                     raise
             text = report(*runs)
+            for run in runs if wrong else ():
+                name = "steady" if run.is_steady else "suffering"
+                with contextlib.suppress(OSError):  # of a server that has just been removed
+                    shutil.copy(run.ground.log, servers.BUILD / f"soak-{name}.log")
     (servers.BUILD / "soak.md").write_text(text)
     print(text)
     return 1 if wrong else 0
