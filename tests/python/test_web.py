@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import html
 import math
 import re
@@ -10,26 +12,32 @@ import threading
 import time
 import tracemalloc
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from selenium.webdriver.common.by import By
 
+from pgmq import _statements as statements
 from pgmq._statements import Known
 from pgmq.messages import QueueMetrics, QueueStats
+from pgmq.web import _looks as looks
 from pgmq.web import application
-from pgmq.web._actions import ACTIONS
+from pgmq.web._actions import ACTIONS, Form, _with_each
+from pgmq.web._database import Database
 from pgmq.web._history import History
+from pgmq.web._looks import Wanted
+from pgmq.web._sweep import Sweep
 from support import queues
 from support.browser import Page, chromium
 from support.console import act, csrf_of, sampled, served
 from support.waiting import Waiting, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from selenium import webdriver
 
@@ -361,6 +369,79 @@ def test_what_is_done_with_messages_is_asked_first_and_accounted_for(
         assert act(web, "acted", "resume_schedule", schedule="s") == "Schedule s goes on."
         assert act(web, "acted", "unschedule", schedule="s") == "Schedule s was ended."
     assert "Message 1 was sent to acted." in web.get("/done").text
+
+
+@pytest.fixture(scope="module")
+def acted(server: TestServer, template: str) -> Iterator[str]:
+    """A database whose queues change; `taken` takes messages of all of them."""
+    with server.database(template) as dbname:
+        with psycopg.connect(server.dsn(dbname), autocommit=True) as session:
+            queues.fill(session)
+            session.execute("SELECT pgmq.create('taken')")
+        yield server.dsn(dbname)
+
+
+@pytest.mark.parametrize("kind", queues.LEASED)
+def test_messages_of_every_kind_of_queue_are_acted_upon(kind: str, acted: str) -> None:
+    # Without the forms, which do not know of kinds.
+    def visible(queue: str) -> dict[int, Any]:
+        return dict(session.execute("SELECT msg_id, message FROM pgmq.peek(%s, 9)", [queue]))
+
+    async def do(action: str, queue: str, *ids: str, **fields: str) -> str:
+        form = Form(queue=queue, ids=" ".join(ids), **fields)
+        async with connected(write=True) as database:
+            return await ACTIONS[action].do(database, form)
+
+    async def sweep(action: str, looked: Wanted) -> tuple[int, str]:
+        async with connected() as database:
+            [known] = await database.run(statements.known(kind))
+            last = await database.run(looks.last(known, archive=False))
+        of_messages = ACTIONS[action].of_messages
+        assert of_messages
+        each = functools.partial(_with_each, of_messages.each, Form(queue=kind))
+        found = Sweep(None, kind, False, action, looked, last, None, each)
+        ending = await found.run(functools.partial(connected, write=True))
+        return found.done, ending
+
+    @contextlib.asynccontextmanager
+    async def connected(*, write: bool = False) -> AsyncIterator[Database]:
+        database = await Database.connect(acted)
+        async with database.connection, database.transaction(write=write):
+            yield database
+
+    async def acts() -> None:
+        assert visible(kind) == {3: 3, 4: 4}
+        await do("postpone", kind, "5:0")
+        await do("postpone", kind, "4:0", delay="60")
+        assert visible(kind) == {3: 3, 5: 5}
+        done = await do("nack", kind, "2:1", "3:9", error="by hand")
+        assert done == (
+            f"1 message of {kind} was given back."
+            " 1 message of the selection was not there any more."
+        )
+        assert visible(kind) == {2: 2, 3: 3, 5: 5}
+        assert (
+            await do("move", kind, "3:1", to="taken") == f"1 message of {kind} was moved to taken."
+        )
+        [(taken, _)] = visible("taken").items()
+        await do("move", "taken", f"{taken}:0", to=kind)
+        assert await do("requeue", kind, "1:0", archive="1") == (
+            f"1 message of {kind} was taken out of the archive and sent again."
+        )
+        assert sorted(visible(kind).values()) == [1, 2, 3, 5]
+        assert await sweep("delete", Wanted(contains="3")) == (1, "all that the filter found")
+        assert await sweep("archive", Wanted(reads=1, state="visible")) == (
+            1,
+            "all that the filter found",
+        )
+        assert sorted(visible(kind).values()) == [1, 5]
+        assert await do("purge", kind) == f"3 messages of {kind} were deleted."
+
+    with psycopg.connect(acted, autocommit=True) as session:
+        asyncio.run(acts())
+        archive = sql.Identifier("pgmq", f"a_{kind.lower()}")
+        archived = sql.SQL("SELECT message, headers ->> 'x-pgmq-error' FROM {}").format(archive)
+        assert session.execute(archived).fetchall() == [(2, "by hand")]
 
 
 def test_all_that_a_filter_finds_is_done_in_batches_and_can_be_stopped(
