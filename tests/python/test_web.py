@@ -75,6 +75,7 @@ def test_the_overview_shows_sorts_and_finds_queues_and_names_are_text(web: httpx
     assert "<script>alert" not in page.text
     assert html.escape(HOSTILE).replace("&quot;", "&#34;") in page.text
     assert re.search(r">by_id</a>.*?partitioned.*?<td class=\"n\">4</td>", page.text, re.DOTALL)
+    assert ">5 min: in, out</th>" in page.text  # plots begin with the first figures
     assert re.search(r">paused</a> <span[^>]*>reads and sends paused<", page.text)
 
     rows = re.findall(r'<th scope="row"><a[^>]*>(.*?)</a>', web.get("/?search=L+%22STR").text)

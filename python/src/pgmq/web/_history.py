@@ -230,9 +230,9 @@ class Times:
         self._step = history.step
         self._past = past
         self.source, self.problem = past.source, past.problem
-        firsts = (_first(points) for points in past.lines.values())
-        oldest = past.step - POINTS + 1 + min(firsts, default=POINTS)
-        self.shown = min(max(history.shown, self._step - oldest + 1), POINTS)
+        older = [POINTS - _first(points) for points in past.lines.values()]
+        newer = self._step - past.step
+        self.shown = min(max(history.shown, max(older) + newer if older else 0), POINTS)
 
     @property
     def long(self) -> float:
