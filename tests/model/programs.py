@@ -113,7 +113,7 @@ QUANTITIES = [1, 1, 2, 3, 10, 0, None]
 SCHEDULES = ("early", "Late")
 # All are whole parts of the times by which programs move the clock. None is ever about to be due.
 INTERVALS = {"1 hour": 60, "00:30": 30, "2 minutes": 2, "0.5 days": 720}
-MINUTES = (10, 70, 190)
+MINUTES = (70, 190, 730)
 TICK_HEADERS = [
     None,
     '{"x-pgmq-group": "a", "x-pgmq-priority": 9}',
@@ -1033,12 +1033,12 @@ WEIGHTS = {
     "resume": 1,
     "discard": 0.3,
     "hour": 2,
-    "schedule": 0.7,
-    "unschedule": 0.2,
+    "schedule": 2,
+    "unschedule": 0.3,
     "pause_schedule": 0.3,
     "run_schedule": 0.5,
     "list_schedules": 1,
-    "late": 5,
+    "late": 12,
     "begin": 2,
     "savepoint": 2,
     "rollback_to": 1,
