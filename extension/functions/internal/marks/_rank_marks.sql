@@ -17,14 +17,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_ready_mark regclass;
-    v_ready bigint;
+    v_old_ready bigint;
     v_new_ready bigint;
     v_parked_mark regclass;
-    v_parked timestamptz;
+    v_old_parked timestamptz;
     v_new_parked timestamptz;
     v_moves boolean;
 BEGIN
-    FOR v_ready_mark, v_ready, v_new_ready, v_parked_mark, v_parked, v_new_parked IN EXECUTE format(
+    FOR v_ready_mark, v_old_ready, v_new_ready, v_parked_mark, v_old_parked, v_new_parked
+    IN EXECUTE format(
         $sql$
         SELECT
             p.ready_mark, p.ready, least($2, (
@@ -56,15 +57,15 @@ BEGIN
     LOOP
         -- Some messages, or a second, do not matter. And never forwards again if another session
         -- has just moved the mark back.
-        v_moves := v_new_ready > v_ready + 64;
-        IF v_moves AND v_ready = pgmq._id_mark(v_ready_mark) THEN
+        v_moves := v_new_ready > v_old_ready + 64;
+        IF v_moves AND v_old_ready = pgmq._id_mark(v_ready_mark) THEN
             PERFORM setval(v_ready_mark, v_new_ready);
         END IF;
         IF (
-            v_new_parked > v_parked + interval '1 second'
-            OR v_moves AND v_new_parked > v_parked
+            v_new_parked > v_old_parked + interval '1 second'
+            OR v_moves AND v_new_parked > v_old_parked
         )
-            AND v_parked = pgmq._parked_mark(v_parked_mark)
+            AND v_old_parked = pgmq._parked_mark(v_parked_mark)
         THEN
             PERFORM setval(v_parked_mark, pgmq._microseconds(v_new_parked));
         END IF;
