@@ -34,10 +34,10 @@
 -- creating and compiling queues
 \ir functions/internal/streams/_refuse_stream.sql
 \ir functions/internal/streams/_create_stream_tables.sql
-\ir functions/internal/_check_names.sql
-\ir functions/internal/_create_archive.sql
-\ir functions/internal/_add_relations.sql
-\ir functions/internal/_lay_out.sql
+\ir functions/internal/queues/_check_names.sql
+\ir functions/internal/queues/_create_archive.sql
+\ir functions/internal/queues/_add_relations.sql
+\ir functions/internal/queues/_lay_out.sql
 \ir functions/internal/partitions/_partman.sql
 \ir functions/internal/partitions/_change.sql
 \ir functions/internal/partitions/_set_up.sql
@@ -45,14 +45,14 @@
 \ir functions/internal/streams/_segments.sql
 \ir functions/internal/partitions/_maintain_partitions.sql
 \ir functions/internal/partitions/_at_commit.sql
-\ir functions/internal/_schedule.sql
-\ir functions/internal/_render.sql
-\ir functions/internal/_all_compiled.sql
-\ir functions/internal/_spares.sql
-\ir functions/internal/_compile.sql
-\ir functions/internal/_create.sql
-\ir functions/internal/_find_or_compile.sql
-\ir functions/internal/_compiled.sql
+\ir functions/internal/compile/_schedule.sql
+\ir functions/internal/compile/_render.sql
+\ir functions/internal/compile/_all_compiled.sql
+\ir functions/internal/compile/_spares.sql
+\ir functions/internal/compile/_compile.sql
+\ir functions/internal/queues/_create.sql
+\ir functions/internal/compile/_find_or_compile.sql
+\ir functions/internal/compile/_compiled.sql
 \ir functions/internal/_set_policy.sql
 
 -- schedules
@@ -101,7 +101,7 @@
 \ir functions/queues/create.sql
 \ir functions/queues/create_non_partitioned.sql
 \ir functions/queues/create_unlogged.sql
-\ir functions/internal/_pinned.sql
+\ir functions/internal/compile/_pinned.sql
 \ir functions/queues/pin.sql
 \ir functions/queues/unpin.sql
 \ir functions/queues/drop_queue.sql
