@@ -12,6 +12,8 @@ PLAIN := build/$(EXTENSION).sql
 TLE := build/$(EXTENSION).tle.sql
 VERSIONED := build/$(EXTENSION)--$(EXTVERSION).sql \
 	$(foreach v,$(UPGRADES),build/$(EXTENSION)--$(v)--$(EXTVERSION).sql)
+# Those of versions that this tree does not build.
+STALE = $(filter-out $(VERSIONED),$(wildcard build/$(EXTENSION)--*.sql))
 # What a release has beside what python/tools/dist.py makes.
 DIST := $(patsubst %,build/dist/$(EXTENSION)-$(EXTVERSION).%,sql tle.sql)
 SOURCES := $(shell find extension -type f -name '*.sql' 2>/dev/null)
@@ -104,6 +106,7 @@ export EXPAND
 .PHONY: help all build test test-matrix suites lint lint-sql lint-python sync bench plots docs rendered demo demo-stop soak clean
 
 build: $(PLAIN) $(TLE) $(VERSIONED) build/$(EXTENSION).control ## Write build/pgmq.sql, pgmq.tle.sql and the extension's scripts
+	@$(if $(STALE),rm -f $(STALE))
 
 $(PLAIN): START := extension/install.sql
 $(TLE): START := extension/tle.sql

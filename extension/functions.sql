@@ -266,6 +266,7 @@
 \ir functions/internal/doctor/_doctor_archives.sql
 \ir functions/internal/doctor/_doctor_partitions.sql
 \ir functions/internal/doctor/_doctor_streams.sql
+\ir functions/internal/doctor/_doctor_bindings.sql
 \ir functions/internal/doctor/_doctor_channels.sql
 \ir functions/internal/doctor/_doctor_schedules.sql
 \ir functions/ops/doctor.sql

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from support.prepared import prepared
-from support.waiting import never_wait
+from support.waiting import hold_snapshot, never_wait
 
 if TYPE_CHECKING:
     from conftest import Connect
@@ -95,6 +95,30 @@ def test_a_queue_that_is_dropped_meanwhile_cannot_be_bound(
         thread.join(10)
         assert [type(one) for one in found] == [error]
         routed.execute("SELECT pgmq.create('r')")
+
+
+@pytest.mark.parametrize("late", ["drop", "bind"])
+@pytest.mark.parametrize(
+    ("bind", "bound_to"),
+    [("bind('e', 'new', '#')", 'exchange "e"'), ("bind_topic('a', 'new')", 'topic "a"')],
+)
+def test_a_binding_that_an_old_snapshot_hides_from_a_drop_is_found_and_removed(
+    routed: psycopg.Connection, connect: Connect, bind: str, bound_to: str, late: str
+) -> None:
+    routed.execute("SELECT pgmq.create('new')")
+    calls = {"drop": "SELECT pgmq.drop_queue('new')", "bind": f"SELECT pgmq.{bind}"}
+    other = hold_snapshot(connect)
+    routed.execute(calls["bind" if late == "drop" else "drop"].encode())
+    other.execute(calls[late].encode())
+    other.commit()
+    findings = (
+        "SELECT severity, queue_name, finding, fix FROM pgmq.doctor() WHERE queue_name = 'new'"
+    )
+    ((severity, name, finding, fix),) = routed.execute(findings.encode()).fetchall()
+    assert (severity, name) == ("warning", "new")
+    assert finding == f"a queue that does not exist is bound to {bound_to}"
+    routed.execute(fix.encode())
+    assert routed.execute(findings.encode()).fetchall() == []
 
 
 def test_an_exchange_that_is_dropped_meanwhile_cannot_be_bound_to(

@@ -1,4 +1,4 @@
-"""`make install` where Postgres has no PGXS, which `make installcheck` needs."""
+"""What `make` builds, and `make install` where Postgres has no PGXS."""
 
 from __future__ import annotations
 
@@ -46,6 +46,20 @@ def test_the_files_are_copied_and_removed(pg_config: Path, tmp_path: Path) -> No
         assert path.stat().st_mode & 0o777 == 0o644
     assert _make("uninstall", pg_config, root).returncode == 0
     assert list(folder.iterdir()) == []
+
+
+def test_scripts_of_a_version_that_is_no_longer_built_are_removed(tmp_path: Path) -> None:
+    # In a copy: other tests install from the tree's own.
+    for name in ("Makefile", "pgmq.control", "extension"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "build").mkdir()
+    for name in ("pgmq--2.0.9.sql", "pgmq--1.13.0--2.0.9.sql"):
+        (tmp_path / "build" / name).touch()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    for _ in range(2):
+        subprocess.run(["make", "-s", "-C", tmp_path], check=True, env=environment)
+        found = {path.name for path in (tmp_path / "build").glob("*.sql")}
+        assert found == {path.name for path in BUILD.glob("*.sql")}
 
 
 def test_what_needs_more_names_the_package(pg_config: Path, tmp_path: Path) -> None:

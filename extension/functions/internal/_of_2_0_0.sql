@@ -1,6 +1,6 @@
 -- An upgrade from 2.0.0 must not wait until nobody uses a queue: consumers that poll hold its table
--- nearly always. So it adds functions, and leaves those of 2.0.0 to calls that began before it. What
--- these may need, and what needs the table's lock, is done later.
+-- nearly always. So it adds functions, and leaves those of 2.0.0 to calls that began before it.
+-- What these may need, and what needs the table's lock, is done later.
 CREATE OR REPLACE FUNCTION pgmq._functions_of_2_0_0(queue_name text DEFAULT null)
 RETURNS SETOF regprocedure
 LANGUAGE sql STABLE
@@ -98,7 +98,8 @@ $$;
 COMMENT ON FUNCTION pgmq._drop_unwanted(text) IS
 'Drop the functions of templates that are not for this queue.
 
-They would look as if something was enabled that is not. No other function of the queue calls them.';
+They would look as if something was enabled that is not, and no other function of the queue calls
+them.';
 
 CREATE OR REPLACE FUNCTION pgmq._has_company()
 RETURNS boolean

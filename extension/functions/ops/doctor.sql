@@ -13,8 +13,8 @@ DECLARE
 BEGIN
     FOREACH v_part IN ARRAY ARRAY[
         'horizon', 'settings', 'tables', 'compiled', 'upgrade', 'pinned', 'paused', 'relations',
-        'queues', 'archives', 'partitions', 'streams', 'channels', 'schedules', 'notifications',
-        'statistics'
+        'queues', 'archives', 'partitions', 'streams', 'bindings', 'channels', 'schedules',
+        'notifications', 'statistics'
     ] LOOP
         FOR v_attempt IN 1..10 LOOP
             BEGIN
@@ -72,7 +72,7 @@ The findings are:
   dropped too late, and the transactions that are in their way;
 - transactions that keep the groups of a stream from what was sent, and groups that keep old
   segments, fail again and again, or have lost their positions;
-- schedules whose messages are late or cannot be sent;
+- schedules whose messages are late or cannot be sent, and bindings of queues that are gone;
 - dead letters that pile up, messages whose msg_id is in the archive already, and archives that only
   grow.
 
