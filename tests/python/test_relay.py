@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from pgmq import relay
-from pgmq.relay import Relay, RelayError, _brokers
+from pgmq.relay import Relay, RelayError, _kombu
 from support.brokers import RABBITMQ, REDIS, RabbitMQ, free_ports, redis
 from support.waiting import until
 
@@ -35,7 +35,7 @@ kombu: Any = pytest.importorskip("kombu", reason="kombu is missing: pip install 
 def _kept_at_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Do not wait for a new queue where no broker is killed."""
     if not request.node.name.endswith("while_the_broker_is_killed"):
-        monkeypatch.setattr(_brokers, "_WRITTEN", 0.0)
+        monkeypatch.setattr(_kombu, "_WRITTEN", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_a_new_queue_gets_no_message_before_it_is_on_the_broker_s_disk(
     rabbitmq: RabbitMQ, db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed before that, RabbitMQ forgets the queue, with what it has confirmed."""
-    monkeypatch.setattr(_brokers, "_WRITTEN", 60.0)
+    monkeypatch.setattr(_kombu, "_WRITTEN", 60.0)
     db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '1')")
     state = "SELECT read_ct, vt > clock_timestamp() FROM pgmq.q_orders"
     url = f"{rabbitmq.url}?queue=young"
@@ -198,12 +198,12 @@ def test_what_a_killed_relay_had_in_hand_is_sent_by_the_next_one(
         assert members == sorted(members)
 
 
-@pytest.mark.parametrize("scheme", ["amqp", "kafka", "redis"])
+@pytest.mark.parametrize("scheme", ["amqp", "kafka", "nats", "redis"])
 def test_a_broker_that_is_down_costs_no_receipt_and_stop_gives_back_at_once(
     scheme: str, db: psycopg.Connection, dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if scheme == "kafka":
-        pytest.importorskip("confluent_kafka")
+    if module := {"kafka": "confluent_kafka", "nats": "nats"}.get(scheme):
+        pytest.importorskip(module)
     db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '1'), pgmq.send('orders', '2')")
     [port] = free_ports(1)
     state = "SELECT read_ct, vt > clock_timestamp() FROM pgmq.q_orders"
@@ -329,7 +329,7 @@ def test_a_connection_that_is_closed_for_a_message_is_no_outage(
     rabbitmq: RabbitMQ, db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What cannot be foreseen here, such as a smaller frame of a proxy, the broker says.
-    monkeypatch.setattr("pgmq.relay._brokers._RabbitMQ._check_size", lambda *_: None)
+    monkeypatch.setattr("pgmq.relay._kombu._RabbitMQ._check_size", lambda *_: None)
     db.execute(
         """
         SELECT pgmq.create('orders'), pgmq.send('orders', '1'),
@@ -355,7 +355,7 @@ def test_confirmations_that_come_late_are_waited_for(
     """Sent again, all would arrive twice; a broker without memory says that it is blocked."""
     amqp: Any = pytest.importorskip("amqp")
     drain, begin = amqp.Connection.drain_events, time.monotonic()
-    monkeypatch.setattr("pgmq.relay._brokers._PATIENCE", 0.4 if says else 15.0)
+    monkeypatch.setattr("pgmq.relay._kombu.PATIENCE", 0.4 if says else 15.0)
 
     def late(self: Any, timeout: float | None = None) -> Any:
         if time.monotonic() < begin + 2:
@@ -715,7 +715,7 @@ def test_redis_is_given_time_for_a_large_message_but_not_for_ever(
         "redis.exceptions", reason="redis is missing: pip install 'pgmq[relay]'"
     )
     db.execute("SELECT pgmq.create('orders'), pgmq.send_batch('orders', '{99,5,0}')")
-    publish = _brokers._Kombu._publish
+    publish = _kombu._Kombu._publish
     tries: list[str] = []
 
     def slow(self: Any, message: Any) -> None:
@@ -725,7 +725,7 @@ def test_redis_is_given_time_for_a_large_message_but_not_for_ever(
             raise errors.TimeoutError("Timeout reading from socket")
         publish(self, message)
 
-    monkeypatch.setattr(_brokers._Kombu, "_publish", slow)
+    monkeypatch.setattr(_kombu._Kombu, "_publish", slow)
     with (
         redis(tmp_path) as (url, _),
         _running(Relay(dsn, "orders", f"{url}?queue=out&socket_timeout=2", vt=12)),
@@ -752,6 +752,11 @@ def test_redis_is_given_time_for_a_large_message_but_not_for_ever(
         ("amqp://x?routingkey=k", "amqp:// has no option routingkey"),
         ("librabbitmq://x", "no broker for librabbitmq://"),
         ("kafka://", "needs a server"),
+        ("nats://", "needs a server: nats://HOST:4222"),
+        ("tls://x?topic=t", "tls:// has no option topic"),
+        ("nats://x?subject=a..b", "'a..b' is no subject"),
+        ("nats://x?creds=/no/such/file", "NATS: .*No such file"),
+        ("tls://x?ssl_ca_certs=/no/such/file", "TLS: .*No such file.*, of /no/such/file"),
         ("amqp://x?exchange=e&queue=q", "queue is for messages without exchange"),
         ("kafka://x?no.such.setting=1", 'Kafka: No such configuration property: "no.such.setting"'),
     ],
@@ -761,10 +766,12 @@ def test_a_url_that_cannot_work_is_refused_at_once(url: str, complaint: str) -> 
         Relay("", "orders", url)
 
 
-@pytest.mark.parametrize(("url", "extra"), [("amqp://x", "relay"), ("kafka://x", "kafka")])
+@pytest.mark.parametrize(
+    ("url", "extra"), [("amqp://x", "relay"), ("kafka://x", "kafka"), ("nats://x", "nats")]
+)
 def test_a_missing_extra_is_named(url: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "kombu", None)
-    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    for module in ("kombu", "confluent_kafka", "nats"):
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(RelayError, match=rf"is missing: pip install 'pgmq\[{extra}\]'"):
         Relay("", "orders", url)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 RABBITMQ = shutil.which("rabbitmq-server", path="/usr/lib/rabbitmq/bin:/usr/sbin:/usr/local/sbin")
 REDIS = shutil.which("redis-server")
+NATS = shutil.which("nats-server", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 def free_ports(count: int) -> list[int]:
@@ -137,6 +138,34 @@ class Tansu:
             [self._program, "broker", "--listener-url", url, "--advertised-listener-url", url],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+        )
+        until(lambda: _listens(self._port))
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class Nats:
+    """A server of JetStream's, or of a cluster's, which may be killed and started again."""
+
+    def __init__(self, folder: Path, *options: str, config: str = "") -> None:
+        [self._port] = free_ports(1)
+        self.address = f"127.0.0.1:{self._port}"
+        self.url = f"nats://{self.address}"
+        (folder / "nats.conf").write_text(config)
+        self._command = [
+            *(NATS or "", "--addr", "127.0.0.1", "--port", str(self._port)),
+            *("--config", str(folder / "nats.conf"), "--jetstream", "--store_dir", str(folder)),
+            *options,
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         until(lambda: _listens(self._port))
 

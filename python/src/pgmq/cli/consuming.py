@@ -119,19 +119,21 @@ def relay(options: Options) -> None:
     Every message at least once, and in the order of its FIFO group. With --group a stream, batch by
     batch, in the order of each key.
 
-    URL is amqp:// (RabbitMQ), redis://, sqs:// or another that kombu knows (extra relay), or
-    kafka:// (extra kafka). Where messages go there:
+    URL is amqp:// (RabbitMQ), redis://, sqs:// or another that kombu knows (extra relay), kafka://
+    (extra kafka), or nats:// and tls:// (NATS JetStream, extra nats). Where messages go there:
 
       amqp://HOST/VHOST?queue=NAME          a queue, created if missing (default: of the same name)
       amqp://HOST/VHOST?exchange=NAME&routing_key=KEY
       redis://HOST/0?queue=NAME             a queue of kombu's, and so for its other transports
       kafka://HOST:9092?topic=NAME          a topic; other options are librdkafka's
+      nats://HOST:4222?subject=NAME         a subject, which some stream must have
 
-    The header x-pgmq-routing-key of a message names another routing key, queue or topic. Headers
-    are passed on, with x-pgmq-message-id = QUEUE/MSG_ID to tell repetitions by. SIGTERM or Ctrl-C
-    ends it and gives back what is not sent.
+    The header x-pgmq-routing-key of a message names another routing key, queue, topic or subject.
+    Headers are passed on, with x-pgmq-message-id = QUEUE/MSG_ID to tell repetitions by. SIGTERM or
+    Ctrl-C ends it and gives back what is not sent.
 
     Example: pgmq relay orders 'amqp://guest:guest@localhost//?exchange=shop&routing_key=order.new'
+    Example: pgmq relay events 'nats://localhost:4222?subject=shop.events' --group nats
     """
     from pgmq.relay import Relay, RelayError
 

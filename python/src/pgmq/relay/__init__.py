@@ -16,7 +16,8 @@ from pgmq import _observing as observing
 from pgmq._session import Session, StoppedError
 from pgmq._wire import backoff
 from pgmq.messages import Message
-from pgmq.relay._brokers import BrokerError, Outgoing, RefusedError, RelayError, broker
+from pgmq.relay._broker import BrokerError, Outgoing, RefusedError, RelayError
+from pgmq.relay._brokers import broker
 from pgmq.relay._leases import GroupLease, QueueLeases
 
 if TYPE_CHECKING:

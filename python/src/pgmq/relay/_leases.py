@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pgmq._session import Session
     from pgmq.messages import Message, StreamMessage
-    from pgmq.relay._brokers import Outgoing
+    from pgmq.relay._broker import Outgoing
 
 __all__ = ["GroupLease", "Leases", "QueueLeases"]
 
