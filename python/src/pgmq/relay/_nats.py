@@ -240,7 +240,7 @@ class Nats:
         try:
             self._progress.settled(message, await self._refusal(message, answer))
             await self._send_first(line)
-        except Exception as error:  # which the client would keep to itself
+        except Exception as error:  # noqa: BLE001, the client would keep it to itself
             self._away = first_line(error)
         self._close_number(number)
 
