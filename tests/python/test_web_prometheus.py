@@ -267,7 +267,7 @@ class Fake(BaseHTTPRequestHandler):
         self.send_response({"elsewhere": 302, "broken": 500}.get(kind, 200))
         self.send_header("Location", "/other")
         self.end_headers()
-        said: Any = {"data": {"result": []}} if kind == "hangs" else {"data": 1}
+        said = {"data": {"result": [] if kind == "hangs" else [{"metric": ""}]}}
         self.wfile.write(json.dumps(said).encode() if kind != "garbage" else b"<html>")
 
     do_GET = do_POST  # noqa: N815
