@@ -17,7 +17,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgmq import AsyncWorker, Hooks, Worker
-from pgmq._worker import connection
+from pgmq import _wire as wire
+from pgmq.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,8 +197,8 @@ def proxy(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """Give a proxy, and make workers impatient."""
     if not str(conninfo_to_dict(dsn).get("host", "")).startswith("/"):
         pytest.skip("needs a server on a local socket")
-    monkeypatch.setattr(connection, "_SILENCE", 1)
-    monkeypatch.setattr(connection, "_SILENCE_STOPPING", 1)
+    monkeypatch.setattr(wire, "SILENCE", 1)
+    monkeypatch.setattr(wire, "SILENCE_STOPPING", 1)
     with tempfile.TemporaryDirectory(prefix="pgmq-") as folder:
         proxy = Proxy(dsn, Path(folder))
         yield proxy
@@ -229,6 +230,37 @@ def test_a_worker_stops_although_no_server_answers(proxy: Proxy, db: psycopg.Con
     thread.join(20)
     assert not thread.is_alive()
     assert _left(db) == (9, 1)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_relay_leaves_a_server_that_answers_no_more_and_stops_although_none_does(
+    stops: bool, proxy: Proxy, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does consume, whose session is the same."""
+    got: list[str] = []
+
+    class Frozen:
+        def close(self) -> None:
+            """Be gone."""
+
+        def send(self, messages: Any, progress: Any) -> None:
+            if not got:
+                proxy.freeze()
+            if stops:
+                proxy.refuses = True
+                relay.stop()
+            for message in messages:
+                got.append(message.body)
+                progress.settled(message)
+
+    monkeypatch.setattr("pgmq.relay.broker", lambda *_: Frozen())
+    relay = Relay(proxy.dsn, "jobs", "frozen://")
+    thread = threading.Thread(target=relay.run, kwargs={"until_empty": True}, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert sorted(got) == [str(i) for i in range(1, 10)]
+    assert _left(db) == ((9, 9) if stops else (0, 0))
 
 
 @pytest.mark.parametrize("options", [{"pooled": True, "listen": False}, {"transactional": True}])

@@ -18,7 +18,7 @@ from pgmq import _statements as statements
 from pgmq import _wire as wire
 from pgmq._connect import prepare
 from pgmq._wire import JSONText
-from pgmq.base import find_server
+from pgmq.base import find_server, lasting
 from pgmq.sync_operations import SyncPGMQueueOperationsMixin
 
 if TYPE_CHECKING:
@@ -40,6 +40,27 @@ class StoppedError(Exception):
     """Raised when stop was set while a server could not be reached, or a message was locked."""
 
 
+class _Connection(psycopg.Connection[Any]):
+    """A connection that can tell that the server is silent, where it is said when that matters."""
+
+    stopping: Callable[[], bool] | None = None
+    _since = 0.0
+
+    def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
+        """Wait for the server."""
+        if self.stopping is not None:
+            self._since = time.monotonic()
+            gen = wire.followed(gen, self._note)
+        return super().wait(gen, *arguments, **options)
+
+    def _note(self, heard: bool) -> None:
+        now = time.monotonic()
+        if heard:
+            self._since = now
+        elif self.stopping and now - self._since > wire.longest_silence(self.stopping()):
+            raise psycopg.OperationalError("the server does not answer")
+
+
 class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
     """Every call as a transaction of its own, on one connection.
 
@@ -53,7 +74,8 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
     ) -> None:
         self.vt = 30
         self.delay = 0
-        self._dsn = make_conninfo("", **find_server(dsn))
+        server = find_server(dsn)
+        self._dsn = make_conninfo("", **(server if stop is None else lasting(server)))
         self._name = name
         self._for_good = stop is not None
         self._served = False  # whether a call has succeeded
@@ -82,12 +104,14 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         self.close()
 
     def _connect(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(
+        connection = _Connection.connect(
             self._dsn,
             autocommit=True,
             row_factory=tuple_row,
             fallback_application_name=self._name,
         )
+        if self._for_good:
+            connection.stopping = self._stop.is_set
         prepare(connection)
         set_json_loads(_text, connection)
         connection.adapters.register_loader("timestamptz", wire.ClampedLoader)

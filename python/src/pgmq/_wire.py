@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SETTINGS",
+    "SILENCE",
+    "SILENCE_STOPPING",
     "UNDECODABLE",
     "ClampedLoader",
     "Dumps",
@@ -41,11 +43,13 @@ __all__ = [
     "decode_by",
     "dumps",
     "escaped",
+    "followed",
     "is_from",
     "is_passing",
     "kind",
     "lacks_character",
     "loads",
+    "longest_silence",
     "plain",
     "sqlstate",
     "without_jsonb",
@@ -60,6 +64,9 @@ SETTINGS = {
     "IntervalStyle": ("postgres", "SET intervalstyle TO postgres"),
     "client_encoding": ("UTF8", "SET client_encoding TO 'UTF8'"),
 }
+
+SILENCE = 60  # seconds until a server that does not answer is taken for dead
+SILENCE_STOPPING = 5  # the same, when who has asked is to stop
 
 # What psycopg raises for a value that it cannot decode.
 UNDECODABLE = (ValueError, RecursionError, psycopg.DataError)
@@ -163,6 +170,23 @@ def backoff(attempt: int, longest: float = 30.0) -> float:
     It is up to 0.1 s for number 0, and twice as long for each one after that.
     """
     return min(longest, 0.1 * 2.0 ** min(attempt, 30)) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def longest_silence(stopping: bool) -> float:
+    """Say after how many seconds without a word a server that is asked is taken for dead."""
+    return SILENCE_STOPPING if stopping else SILENCE
+
+
+def followed(gen: Any, note: Callable[[bool], None]) -> Any:
+    """Pass on what psycopg waits for, and note each time whether there was something."""
+    ready = None
+    while True:
+        try:
+            wanted = gen.send(ready)
+        except StopIteration as end:
+            return end.value
+        ready = yield wanted
+        note(bool(ready))
 
 
 def decode_by(

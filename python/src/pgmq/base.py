@@ -23,6 +23,7 @@ __all__ = [
     "ConnStringError",
     "PGMQConfig",
     "find_server",
+    "lasting",
     "resolve_pgmq_config",
     "where",
 ]
@@ -75,6 +76,21 @@ def find_server(conn_string: Any = None, **said: str) -> dict[str, str]:
     if found and not conn_string:
         found = _defaults() | found
     return found | given
+
+
+def lasting(given: Mapping[str, str]) -> dict[str, str]:
+    """Complete options for a connection that is kept: by default, a lost server is noticed late.
+
+    One that vanishes without a word is noticed in a minute instead of hours.
+    """
+    return {
+        "connect_timeout": os.environ.get("PGCONNECT_TIMEOUT", "10"),
+        "keepalives_idle": "30",
+        "keepalives_interval": "10",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "60000",  # milliseconds: also while it owes an answer
+        **given,
+    }
 
 
 def _environment(said: Mapping[str, str]) -> str | None:

@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from pgmq import _statements as statements
 from pgmq import _wire as wire
 from pgmq._async_connect import prepare
-from pgmq.base import find_server
+from pgmq.base import find_server, lasting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,6 @@ __all__ = ["Connection", "Connections", "conninfo"]
 
 T = TypeVar("T")
 
-_SILENCE = 60  # seconds until a server that does not answer is taken for dead
-_SILENCE_STOPPING = 5  # the same, when the worker is stopped
 _HEARD = 3.0  # seconds in which a notification arrives, if it does
 _BODY = statements.MESSAGE.split(", ").index("message")
 
@@ -122,20 +120,13 @@ class Connection(psycopg.AsyncConnection[Any]):
             return await super().wait(gen, *arguments, **options)
         self.asks, self.silence = True, 0
         try:
-            return await super().wait(self._heard(gen), *arguments, **options)
+            return await super().wait(wire.followed(gen, self._note), *arguments, **options)
         finally:
             self.asks = False
 
-    def _heard(self, gen: Any) -> Any:
-        ready = None
-        while True:
-            try:
-                wanted = gen.send(ready)
-            except StopIteration as end:
-                return end.value
-            ready = yield wanted
-            if ready:
-                self.silence = 0
+    def _note(self, heard: bool) -> None:
+        if heard:
+            self.silence = 0
 
     def cut(self) -> None:
         """Have what waits for an answer raise an OperationalError."""
@@ -175,7 +166,7 @@ class Connections:
         """
         while True:
             await asyncio.sleep(1)
-            longest = _SILENCE_STOPPING if stopping() else _SILENCE
+            longest = wire.longest_silence(stopping())
             for connection in [*self._opened]:
                 connection.silence += 1
                 if connection.asks and connection.silence > longest:
@@ -202,11 +193,6 @@ def conninfo(
     wanted = {
         "fallback_application_name": f"pgmq worker {queue}",
         "client_encoding": "UTF8",
-        "connect_timeout": os.environ.get("PGCONNECT_TIMEOUT", "10"),
-        # A server that vanishes without a word is noticed in a minute instead of hours.
-        "keepalives_idle": "30",
-        "keepalives_interval": "10",
-        "keepalives_count": "3",
-        "tcp_user_timeout": "60000",  # milliseconds: also while it owes an answer
     }
-    return make_conninfo("", **(wanted | given | ({"options": options} if options else {})))
+    given |= {"options": options} if options else {}
+    return make_conninfo("", **(wanted | lasting(given)))
