@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "first_line",
     "header",
     "load",
+    "still_wanted",
 ]
 
 # What a driver raises before it sends anything, for a header that the protocol cannot carry.
@@ -96,6 +97,14 @@ class Broker(Protocol):
 
     def close(self) -> None:
         """Close the connection, whatever state it is in."""
+
+
+def still_wanted(messages: Iterable[Outgoing], progress: Progress) -> Iterator[Outgoing]:
+    """Yield what is to be sent, with a moment for the relay before each."""
+    for message in messages:
+        progress.pause()
+        if progress.wanted(message):
+            yield message
 
 
 def load(module: str, extra: str) -> Any:

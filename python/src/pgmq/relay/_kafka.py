@@ -15,6 +15,7 @@ from pgmq.relay._broker import (
     first_line,
     header,
     load,
+    still_wanted,
 )
 
 if TYPE_CHECKING:
@@ -76,10 +77,7 @@ class Kafka:
             else:
                 failed.append((message, error))
 
-        for message in messages:
-            progress.pause()
-            if not progress.wanted(message):
-                continue
+        for message in still_wanted(messages, progress):
             waiting.add(message.msg_id)
             try:
                 self._produce(message, delivered)

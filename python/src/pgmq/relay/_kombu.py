@@ -20,6 +20,7 @@ from pgmq.relay._broker import (
     RelayError,
     first_line,
     load,
+    still_wanted,
 )
 
 if TYPE_CHECKING:
@@ -121,10 +122,7 @@ class _Kombu:
 
     def send(self, messages: Sequence[Outgoing], progress: Progress) -> None:
         self.connect()
-        for message in messages:
-            progress.pause()
-            if not progress.wanted(message):
-                continue
+        for message in still_wanted(messages, progress):
             with self._errors():
                 try:
                     self._publish(message)
@@ -230,10 +228,8 @@ class _RabbitMQ(_Kombu):
         with self._errors():
             try:
                 with self._gathered():
-                    for message in messages:
-                        progress.pause()
-                        if progress.wanted(message):
-                            self._send(message)
+                    for message in still_wanted(messages, progress):
+                        self._send(message)
                         if self._blocked is not None:
                             self._await(progress)
                 self._await(progress)
