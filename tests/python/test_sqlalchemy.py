@@ -317,6 +317,16 @@ def test_a_client_without_an_engine_makes_and_closes_its_own(dsn: str) -> None:
 # Beside pgmq-sqlalchemy 0.2
 
 
+@pytest.mark.parametrize("interval", [0, "-5", "soon", "1 fortnight", ""])
+def test_what_is_no_interval_of_partitions_is_refused(interval: Any, engine: Engine) -> None:
+    for pair in ((interval, "1 day"), ("1 day", interval)):
+        with (
+            Session(engine) as session,
+            pytest.raises(ValueError, match=r"(Numeric|Invalid time-based) partition interval"),
+        ):
+            op.create_partitioned_queue("q", *pair, session=session)
+
+
 def test_the_operations_have_the_signatures_of_pgmq_sqlalchemy() -> None:
     """As `inspect` shows those of 0.2.0, but for the types."""
     operations = {
