@@ -57,6 +57,22 @@ def test_psql_restores_every_kind_of_queue(
         _equal_and_working(original, server, restored)
 
 
+def test_what_is_there_is_replaced_by_a_dump_that_cleans(
+    original: psycopg.Connection, server: TestServer
+) -> None:
+    dump = server.dump(original.info.dbname, "--clean", "--if-exists")
+    with server.database() as restored:
+        done = server.run_psql(restored, stdin=server.dump(original.info.dbname))
+        assert "ERROR" not in done.stdout
+        with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
+            copy.execute("SELECT pgmq.purge_queue('plain'), pgmq.send('by_id', '9')")
+        done = server.run_psql(restored, stdin=dump)
+        errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR")]
+        # Postgres' own: they go with those of the whole tables.
+        assert [line for line in errors if "cannot drop inherited constraint" not in line] == []
+        _equal_and_working(original, server, restored)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_pg_restore_restores_every_kind_of_queue(
     way: str, original: psycopg.Connection, server: TestServer, tmp_path: Path

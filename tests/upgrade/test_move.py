@@ -61,6 +61,20 @@ def test_queues_move_from_plain_sql_to_the_extension_and_back(
         queues.works(session)
 
 
+def test_the_extension_takes_over_the_plain_sql_of_pgmq_1(
+    empty: psycopg.Connection, upstream_sql: str
+) -> None:
+    empty.execute(upstream_sql.encode())
+    empty.execute("SELECT pgmq.create('q'), pgmq.create_unlogged('U'), pgmq.bind_topic('x.#', 'q')")
+    empty.execute("SELECT pgmq.enable_notify_insert('q'), pgmq.send_batch('q', '{1,2,3}')")
+    empty.execute("SELECT pgmq.archive('q', 1::bigint)")
+    for step in (b"CREATE EXTENSION pgmq", (BUILD / "pgmq.sql").read_bytes(), LEAVE.read_bytes()):
+        empty.execute(step)
+        assert queries.ids(empty, "SELECT msg_id FROM pgmq.read('q', 0, 9)") == [2, 3]
+        assert queries.ids(empty, "SELECT finding FROM pgmq.doctor() WHERE queue_name <> ''") == []
+    assert queries.one(empty, "SELECT pgmq.send_topic('x.y', '4')") == 1
+
+
 def test_the_extension_takes_over_nothing_of_another_role(
     roles: Roles, empty: psycopg.Connection
 ) -> None:

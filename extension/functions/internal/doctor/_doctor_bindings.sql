@@ -3,12 +3,15 @@ RETURNS TABLE (severity text, queue_name text, finding text, fix text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT 'warning', b.queue_name, concat('a queue that does not exist is bound to ', b.bound_to), b.fix
+    SELECT
+        'warning', b.queue_name,
+        concat('a queue that does not exist is bound to ', b.bound_to), b.fix
     FROM (
         SELECT
             e.queue_name, format('exchange "%s"', e.exchange_name) AS bound_to,
             format(
-                'SELECT pgmq.unbind(%L, %L, %L, %L)', e.exchange_name, e.queue_name, e.pattern, e.kind
+                'SELECT pgmq.unbind(%L, %L, %L, %L)',
+                e.exchange_name, e.queue_name, e.pattern, e.kind
             ) AS fix
         FROM pgmq.binding AS e
         UNION ALL
