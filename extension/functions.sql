@@ -242,6 +242,7 @@
 -- metrics
 \ir functions/internal/_sample.sql
 \ir functions/metrics/metrics.sql
+\ir functions/internal/_measure.sql
 \ir functions/metrics/metrics_all.sql
 \ir functions/metrics/queue_stats.sql
 

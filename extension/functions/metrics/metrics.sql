@@ -3,9 +3,15 @@ RETURNS pgmq.metrics_result
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_relation CONSTANT regclass := pgmq._readable_table(queue_name);
 BEGIN
-    RETURN pgmq._metrics(
-        queue_name, pgmq._readable_table(queue_name), pgmq._policy_of(queue_name)
+    RETURN (
+        SELECT pgmq._metrics(
+            queue_name, l.total, l.visible, l.oldest, l.newest, l.last_id,
+            pgmq._default_length(v_relation)
+        )
+        FROM pgmq._lengths(queue_name, v_relation, pgmq._policy_of(queue_name)) AS l
     );
 END
 $$;
@@ -61,41 +67,27 @@ COMMENT ON FUNCTION pgmq._readable_table(text) IS
 
 CREATE OR REPLACE FUNCTION pgmq._metrics(
     queue_name text,
-    relation regclass,
-    policy pgmq.policy
+    total bigint,
+    visible bigint,
+    oldest timestamptz,
+    newest timestamptz,
+    last_id bigint,
+    default_partition_length bigint
 )
 RETURNS pgmq.metrics_result
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE
 AS $$
-DECLARE
-    v_is_partitioned CONSTANT boolean := (
-        SELECT c.relkind = 'p' FROM pg_class AS c WHERE c.oid = relation
-    );
-    v_lengths record;
-BEGIN
-    IF v_is_partitioned AND pgmq._is_stream(relation) THEN
-        RETURN pgmq._stream_metrics(queue_name);
-    END IF;
-    SELECT l.* INTO v_lengths FROM pgmq._lengths(queue_name, relation, policy) AS l;
-    RETURN ROW(
-        queue_name,
-        v_lengths.visible + v_lengths.dead + v_lengths.delayed + v_lengths.in_flight,
-        extract(epoch FROM now() - v_lengths.newest)::integer,
-        extract(epoch FROM now() - v_lengths.oldest)::integer,
-        v_lengths.last_id,
-        now(),
-        v_lengths.visible,
-        CASE
-            WHEN NOT v_is_partitioned THEN null
-            WHEN pgmq._default_partition(relation) IS NULL THEN 0
-            ELSE pgmq._default_rows(relation, 10000)
-        END
-    )::pgmq.metrics_result;
-END
+    -- One expression, so that it is inlined.
+    SELECT ROW(
+        queue_name, total, extract(epoch FROM now() - newest)::integer,
+        extract(epoch FROM now() - oldest)::integer, last_id, now(), visible,
+        default_partition_length
+    )::pgmq.metrics_result
 $$;
-COMMENT ON FUNCTION pgmq._metrics(text, regclass, pgmq.policy) IS
-'What metrics() says of a queue, by its table and policy.';
+COMMENT ON FUNCTION pgmq._metrics(
+    text, bigint, bigint, timestamptz, timestamptz, bigint, bigint
+) IS
+'What metrics() says of a queue, by its lengths and the times of its messages.';
 
 CREATE OR REPLACE FUNCTION pgmq._is_dead_row(relation regclass, policy pgmq.policy)
 RETURNS text
@@ -127,73 +119,67 @@ AS $$
     SELECT kind = 'r' AND size <= 64 * current_setting('block_size')::bigint
 $$;
 COMMENT ON FUNCTION pgmq._is_short(bigint, text) IS
-'Whether the messages of a table are counted: it has up to 64 pages, and no partitions.';
+'Whether the rows of a table are counted: it has up to 64 pages, and no partitions.';
 
 CREATE OR REPLACE FUNCTION pgmq._counting(
-    queue_name text,
     relation regclass,
     size bigint,
     policy pgmq.policy,
-    hidden boolean              -- whether to count hidden messages by their state, too
+    with_states boolean         -- whether to count hidden messages by their state, too
 )
 RETURNS text
-LANGUAGE sql VOLATILE
+LANGUAGE sql STABLE
 AS $$
-    -- One expression, so that it is inlined. One statement for table and sequence, and no column
-    -- more: with thousands of queues, to parse and plan makes the time.
+    -- One expression, so that it is inlined. No column and no word more: with thousands of queues,
+    -- to parse and plan makes the time.
+    SELECT CASE
+        -- Without pages, neither the table nor its indexes need to be opened.
+        WHEN size = 0 AND with_states THEN
+            'ROW(0::bigint, 0::bigint, null::timestamptz, null::timestamptz, 0::bigint, 0::bigint)'
+        WHEN size = 0 THEN 'ROW(0::bigint, 0::bigint, null::timestamptz, null::timestamptz)'
+        ELSE pg_catalog.format(
+            '(SELECT ROW(count(*), count(*) FILTER (WHERE (vt <= $1 OR vt <= enqueued_at)%2$s),'
+            ' min(enqueued_at), max(enqueued_at)%3$s) FROM %1$s AS q)',
+            relation,
+            CASE
+                WHEN (policy).max_receives IS NOT NULL OR (policy).message_ttl IS NOT NULL
+                    THEN pg_catalog.format(' AND NOT %s', pgmq._is_dead_row(relation, policy))
+            END,
+            CASE
+                WHEN with_states THEN
+                    ', count(*) FILTER ('
+                    'WHERE vt > $1 AND vt > enqueued_at AND last_read_at IS NULL),'
+                    ' count(last_read_at) FILTER (WHERE vt > $1 AND vt > enqueued_at)'
+            END
+        )
+    END
+$$;
+COMMENT ON FUNCTION pgmq._counting(regclass, bigint, pgmq.policy, boolean) IS
+'The expression that counts the messages of a short table of this size; a record.';
+
+CREATE OR REPLACE FUNCTION pgmq._drawing(relation regclass)
+RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    -- One expression, so that it is inlined. Like _sequence_value(), which is no subquery.
     SELECT pg_catalog.format(
-        CASE
-            -- Without pages, neither the table nor its indexes need to be opened.
-            WHEN size = 0 THEN
-                $sql$
-                SELECT
-                    %1$L AS queue_name, 0::bigint AS total, 0::bigint AS visible,
-                    null::timestamptz AS oldest, null::timestamptz AS newest,
-                    CASE WHEN s.is_called THEN s.last_value ELSE 0 END AS last_id
-                    %5$s
-                FROM %2$s AS s
-                $sql$
-            ELSE
-                $sql$
-                SELECT
-                    %1$L AS queue_name, count(*) AS total,
-                    count(*) FILTER (WHERE (q.vt <= $1 OR q.vt <= q.enqueued_at)%4$s) AS visible,
-                    min(q.enqueued_at) AS oldest, max(q.enqueued_at) AS newest,
-                    coalesce((SELECT s.last_value FROM %2$s AS s WHERE s.is_called), 0) AS last_id
-                    %5$s
-                FROM %3$s AS q
-                $sql$
-        END,
-        queue_name,
-        pg_catalog.pg_get_serial_sequence(relation::text, 'msg_id'::text),
-        relation,
-        CASE
-            WHEN (policy).max_receives IS NOT NULL OR (policy).message_ttl IS NOT NULL
-                THEN pg_catalog.format(' AND NOT %s', pgmq._is_dead_row(relation, policy))
-        END,
-        CASE
-            WHEN hidden AND size = 0 THEN ', 0, 0'
-            WHEN hidden THEN
-                $sql$,
-                count(*) FILTER (WHERE q.vt > $1 AND q.vt > q.enqueued_at),
-                count(q.last_read_at) FILTER (WHERE q.vt > $1 AND q.vt > q.enqueued_at)
-                $sql$
-        END
+        '(SELECT last_value FROM %s WHERE is_called)',
+        pg_catalog.pg_get_serial_sequence(relation::text, 'msg_id'::text)
     )
 $$;
-COMMENT ON FUNCTION pgmq._counting(text, regclass, bigint, pgmq.policy, boolean) IS
-'The statement that counts the messages of a short table of this size; $1 is the time.';
+COMMENT ON FUNCTION pgmq._drawing(regclass) IS
+'The expression for the last msg_id that a table has drawn; null: none.';
 
 CREATE OR REPLACE FUNCTION pgmq._lengths(
     queue_name text,
     relation regclass,
     policy pgmq.policy,
+    OUT total bigint,
     OUT visible bigint,
-    OUT dead bigint,            -- visible but for the policy: expired, or received too often
-    OUT delayed bigint,
-    OUT in_flight bigint,
     OUT oldest timestamptz,
     OUT newest timestamptz,
+    OUT delayed bigint,
+    OUT in_flight bigint,
     OUT last_id bigint
 )
 LANGUAGE plpgsql VOLATILE
@@ -202,26 +188,47 @@ SET jit = off
 AS $$
 DECLARE
     v_size CONSTANT bigint := pg_relation_size(relation);
-    v_name text;
-    v_total bigint;
-    v_hidden bigint;
+    v_kind CONSTANT text := (SELECT c.relkind FROM pg_class AS c WHERE c.oid = relation);
 BEGIN
-    IF NOT pgmq._is_short(
-        v_size, (SELECT c.relkind FROM pg_class AS c WHERE c.oid = relation)
-    ) THEN
-        SELECT l.* INTO visible, dead, delayed, in_flight, oldest, newest, last_id
+    IF pgmq._is_short(v_size, v_kind) THEN
+        EXECUTE format(
+            'SELECT c.*, coalesce(%s, 0) FROM unnest(ARRAY[%s]) AS c (total bigint, visible bigint,'
+            ' oldest timestamptz, newest timestamptz, delayed bigint, in_flight bigint)',
+            pgmq._drawing(relation), pgmq._counting(relation, v_size, policy, true)
+        ) INTO total, visible, oldest, newest, delayed, in_flight, last_id USING clock_timestamp();
+    ELSIF v_kind = 'p' AND pgmq._is_stream(relation) THEN
+        SELECT s.total, s.total, s.oldest, s.newest, 0, 0, pgmq._drawn(queue_name, relation)
+        INTO total, visible, oldest, newest, delayed, in_flight, last_id
+        FROM pgmq._stream_lengths(relation) AS s;
+    ELSE
+        SELECT
+            l.visible + l.dead + l.delayed + l.in_flight, l.visible, l.oldest, l.newest, l.delayed,
+            l.in_flight, l.last_id
+        INTO total, visible, oldest, newest, delayed, in_flight, last_id
         FROM pgmq._estimated_lengths(queue_name, relation, policy) AS l;
-        RETURN;
     END IF;
-    EXECUTE pgmq._counting(queue_name, relation, v_size, policy, true)
-    INTO v_name, v_total, visible, oldest, newest, last_id, v_hidden, in_flight
-    USING clock_timestamp();
-    dead := v_total - v_hidden - visible;
-    delayed := v_hidden - in_flight;
 END
 $$;
 COMMENT ON FUNCTION pgmq._lengths(text, regclass, pgmq.policy) IS
-'How many messages of a queue are in which state, and their ages: counted if few, else estimated.';
+'How many messages of a queue are in which state, and the times of the oldest and the newest.
+
+They are counted if few, else estimated.';
+
+CREATE OR REPLACE FUNCTION pgmq._default_length(relation regclass)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN (SELECT c.relkind FROM pg_class AS c WHERE c.oid = relation) <> 'p' THEN null
+        WHEN pgmq._default_partition(relation) IS NULL THEN 0
+        ELSE pgmq._default_rows(relation, 10000)
+    END;
+END
+$$;
+COMMENT ON FUNCTION pgmq._default_length(regclass) IS
+'How many messages the default partition of a queue has; null for a queue without partitions.';
 
 CREATE OR REPLACE FUNCTION pgmq._estimated_lengths(
     queue_name text,
@@ -386,18 +393,35 @@ $$;
 COMMENT ON FUNCTION pgmq._sequence_value(regclass) IS
 'The last value of a sequence, null if it has none; for callers that look at thousands of queues.';
 
-CREATE OR REPLACE FUNCTION pgmq._stream_metrics(queue_name text)
-RETURNS pgmq.metrics_result
+CREATE OR REPLACE FUNCTION pgmq._drawn(queue_name text, relation regclass)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN coalesce(
+        pgmq._sequence_value(pg_get_serial_sequence(relation::text, 'msg_id')::regclass), 0
+    ) - coalesce((
+        SELECT p.skipped_ids FROM pgmq.partitioning AS p
+        WHERE lower(p.queue_name) = lower(_drawn.queue_name) AND NOT p.is_archive
+    ), 0);
+END
+$$;
+COMMENT ON FUNCTION pgmq._drawn(text, regclass) IS
+'The last msg_id that a queue has drawn, without those that a stream has passed over.';
+
+CREATE OR REPLACE FUNCTION pgmq._stream_lengths(
+    relation regclass,
+    OUT total bigint,
+    OUT oldest timestamptz,
+    OUT newest timestamptz
+)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_exact CONSTANT bigint := 10000;
-    v_table CONSTANT regclass := pgmq._queue_table(queue_name);
-    v_oldest timestamptz;
-    v_newest timestamptz;
-    v_metrics pgmq.metrics_result;
 BEGIN
     EXECUTE format(
         $sql$
@@ -406,32 +430,16 @@ BEGIN
             SELECT q.msg_id, q.enqueued_at FROM %s AS q ORDER BY q.msg_id LIMIT $1 + 1
         ) AS m
         $sql$,
-        v_table
-    ) INTO v_metrics.queue_length, v_oldest USING v_exact;
-    EXECUTE format('SELECT q.enqueued_at FROM %s AS q ORDER BY q.msg_id DESC LIMIT 1', v_table)
-    INTO v_newest;
-    IF v_metrics.queue_length > v_exact THEN
-        v_metrics.queue_length := greatest(v_metrics.queue_length, (
-            SELECT s.total FROM pgmq._sample(v_table, null, '{false,false,false}', now()) AS s
+        relation
+    ) INTO total, oldest USING v_exact;
+    EXECUTE format('SELECT q.enqueued_at FROM %s AS q ORDER BY q.msg_id DESC LIMIT 1', relation)
+    INTO newest;
+    IF total > v_exact THEN
+        total := greatest(total, (
+            SELECT s.total FROM pgmq._sample(relation, null, '{false,false,false}', now()) AS s
         ));
     END IF;
-    v_metrics.queue_name := queue_name;
-    v_metrics.newest_msg_age_sec := extract(epoch FROM now() - v_newest);
-    v_metrics.oldest_msg_age_sec := extract(epoch FROM now() - v_oldest);
-    v_metrics.total_messages := coalesce(
-        pgmq._sequence_value(pg_get_serial_sequence(v_table::text, 'msg_id')::regclass), 0
-    ) - (
-        SELECT p.skipped_ids FROM pgmq.partitioning AS p
-        WHERE lower(p.queue_name) = lower(_stream_metrics.queue_name) AND NOT p.is_archive
-    );
-    v_metrics.scrape_time := now();
-    v_metrics.queue_visible_length := v_metrics.queue_length;
-    v_metrics.default_partition_length := CASE
-        WHEN pgmq._default_partition(v_table) IS NULL THEN 0
-        ELSE pgmq._default_rows(v_table, v_exact)
-    END;
-    RETURN v_metrics;
 END
 $$;
-COMMENT ON FUNCTION pgmq._stream_metrics(text) IS
-'The metrics of a stream: how many messages it keeps, whoever has read them, and their ages.';
+COMMENT ON FUNCTION pgmq._stream_lengths(regclass) IS
+'How many messages a stream keeps, whoever has read them, and the times of the two ends.';
