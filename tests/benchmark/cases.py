@@ -284,8 +284,9 @@ LAYERS = {
         Case(
             "set_vt_compiled",
             "compiled",
-            f"""{_ID}SELECT * FROM pgmq._setvt_bench(
-                    ARRAY[:id::bigint], clock_timestamp() + make_interval(secs => 60));""",
+            f"""{_ID}SELECT * FROM pgmq._park_bench(
+                    ARRAY[:id::bigint], clock_timestamp() + make_interval(secs => 60), false,
+                    NULL::pgmq.message_record);""",
             "",
         ),
         Case("set_vt_public", "public", SET_VT.api, ""),
@@ -295,7 +296,7 @@ LAYERS = {
         Case(
             "read_compiled",
             "compiled",
-            "SELECT * FROM pgmq._read_bench(30, 1, '{}') \\aset",
+            "SELECT * FROM pgmq._receive_bench(30, 1, NULL::pgmq.message_record) \\aset",
             "",
             1,
             -1,

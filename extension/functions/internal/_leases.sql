@@ -121,8 +121,8 @@ COMMENT ON FUNCTION pgmq._group_leases(regclass, bigint[]) IS
 Those of this transaction and of others; and how many locks this transaction has said it by. A lock
 counts only if its transaction has a lock on the table, too.';
 
--- What is newer than all that have ended (next_id is the first such id) has not ended. What seems to
--- be much newer is a lot older. (One expression, so that it is inlined.)
+-- What is newer than all that have ended (next_id is the first such id) has not ended. What seems
+-- to be much newer is a lot older. (One expression, so that it is inlined.)
 CREATE OR REPLACE FUNCTION pgmq._is_running(transaction_id xid, next_id bigint)
 RETURNS boolean
 LANGUAGE sql VOLATILE

@@ -14,7 +14,10 @@ AS $$
         SELECT pg_catalog.pg_relation_size(relation) AS size OFFSET 0
     ) AS s
     CROSS JOIN LATERAL (
-        SELECT c.relkind, c.relowner FROM pg_catalog.pg_class AS c WHERE c.oid = relation LIMIT 1
+        SELECT c.relkind, c.relowner
+        FROM pg_catalog.pg_class AS c
+        WHERE c.oid = relation::oid
+        LIMIT 1
     ) AS c
     WHERE s.size IS NOT NULL AND pgmq._may_measure(relation)
 $$;

@@ -395,7 +395,7 @@ COMMENT ON FUNCTION pgmq._sequence_value(regclass) IS
 
 CREATE OR REPLACE FUNCTION pgmq._drawn(queue_name text, relation regclass)
 RETURNS bigint
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN

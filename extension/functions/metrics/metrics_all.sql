@@ -49,7 +49,7 @@ AS $$
             m.queue_name::text,
             pg_catalog.row_number() OVER (ORDER BY m.queue_name) AS number
         FROM pgmq.meta AS m
-        WHERE (wanted IS NULL OR lower(m.queue_name) = lower(wanted))
+        WHERE (wanted IS NULL OR lower(m.queue_name::text) = lower(wanted))
             AND NOT (m.is_unlogged AND pg_catalog.pg_is_in_recovery())
     ) AS m
     GROUP BY (m.number - 1) / 20

@@ -1,7 +1,7 @@
--- What readers of a stream may rely on. A sender locks the table first, and then draws an id. So, in
--- this order: read the next id, then list the transactions that hold that lock. When all of those
--- have ended, every message below that id is committed, or never will be. (The messages are then to
--- be read with a newer snapshot: in a statement of its own.)
+-- What readers of a stream may rely on. A sender locks the table first, and then draws an id. So,
+-- in this order: read the next id, then list the transactions that hold that lock. When all of
+-- those have ended, every message below that id is committed, or never will be. (The messages are
+-- then to be read with a newer snapshot: in a statement of its own.)
 --
 -- A look is shared by all sessions, as that of _look_at() is, and in the same table. It is never
 -- taken from the caller's settings: who could forge one could hide messages. A transaction is known
