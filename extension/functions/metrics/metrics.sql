@@ -184,12 +184,13 @@ CREATE OR REPLACE FUNCTION pgmq._lengths(
 )
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET jit = off
+SET jit = off SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     v_size CONSTANT bigint := pg_relation_size(relation);
     v_kind CONSTANT text := (SELECT c.relkind FROM pg_class AS c WHERE c.oid = relation);
 BEGIN
+    -- No statement in here, or below, is worth parallel workers: not to think of them is quicker.
     IF pgmq._is_short(v_size, v_kind) THEN
         EXECUTE format(
             'SELECT c.*, coalesce(%s, 0) FROM unnest(ARRAY[%s]) AS c (total bigint, visible bigint,'
