@@ -123,7 +123,7 @@ class Ground:
         until(self._updates)
 
     def _updates(self) -> bool:
-        self.end_prepared()  # whose client was killed
+        self.end_prepared(older_than=5)  # whose client was killed, for others take no time
         # Else it gives up, for the sake of a transaction that does not end.
         with contextlib.suppress(psycopg.errors.LockNotAvailable), self.connect() as db:
             if one(db, "SELECT to_regclass('pgmq.installation') IS NOT NULL"):
@@ -186,9 +186,13 @@ class Ground:
             db.execute("SELECT pgmq.maintain()")
         self.move()
 
-    def end_prepared(self) -> None:
+    def end_prepared(self, older_than: float = 0) -> None:
+        query = (
+            "SELECT gid FROM pg_prepared_xacts"
+            " WHERE gid ~ '^soak' AND prepared <= clock_timestamp() - make_interval(secs => %s)"
+        )
         with self.connect() as db:
-            for name in ids(db, "SELECT gid FROM pg_prepared_xacts WHERE gid ~ '^soak'"):
+            for name in ids(db, query, older_than):
                 verdict = self.rng.choice(["COMMIT", "ROLLBACK"])
                 db.execute(f"{verdict} PREPARED '{name}'".encode())
 
