@@ -22,7 +22,7 @@ CASE = '<testcase classname="tests.x" name="{}">{}</testcase>'
         ({"a": "", "b[x]": "<failure/>", "c": "<error/>"}, False, "FAILED: c"),
         ({"a": "", "b[x]": "<skipped/>"}, True, "1 passed, 1 skipped, 0 differ"),
         ({"a": "", "b[x]": ""}, False, "PASSED, but is listed: b"),
-        ({"b[x]": "<failure/>", "b[y]": ""}, True, "differs: b[x]: why"),
+        ({"b[x]": "<failure/>", "b[y]": ""}, True, "differs: b: why"),
         ({}, False, "0 passed"),
     ],
 )

@@ -207,7 +207,7 @@ PROVOKED = {
         True,
     ),
     "newer template": (
-        "UPDATE pgmq.template SET body = concat(body, '\n') WHERE name = 'consume'",
+        "UPDATE pgmq.template SET body = replace(body, 'BEGIN', 'BEGIN ') WHERE name = 'consume'",
         "warning",
         "q",
         "not those of the templates and the policy: consume",

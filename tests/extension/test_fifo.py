@@ -168,7 +168,7 @@ def test_the_index_is_made_once_and_replaces_upstreams(db: psycopg.Connection) -
 def test_only_a_queue_with_the_index_has_functions_for_groups(db: psycopg.Connection) -> None:
     functions = """
         SELECT proname FROM pg_proc
-        WHERE pronamespace = 'pgmq'::regnamespace AND proname ~ '^_(group|fifo).*_q$' ORDER BY 1
+        WHERE pronamespace = 'pgmq'::regnamespace AND proname ~ '^_.*groups_q$' ORDER BY 1
     """
     read = "SELECT msg_id FROM pgmq.read_grouped_rr('q', 0, 9)"
     order = [1, 3, 4, 2, 5]
@@ -177,7 +177,7 @@ def test_only_a_queue_with_the_index_has_functions_for_groups(db: psycopg.Connec
     assert not ids(db, functions)
     assert ids(db, read) == order
     db.execute("SELECT pgmq.create_fifo_index('q')")
-    names: list[Any] = [f"_group{name}_q" for name in ("front", "plan", "search")]
+    names: list[Any] = [f"_{name}groups_q" for name in ("find", "front", "plan")]
     assert ids(db, functions) == names
     assert ids(db, read) == order
     db.execute("DROP INDEX pgmq.fifo_idx_q")

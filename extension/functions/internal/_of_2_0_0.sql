@@ -73,7 +73,11 @@ RETURNS regtype
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT to_regtype(format('pgmq.%I', concat('_message_', pgmq._suffix(queue_name))))
+    -- For a queue called "record", the name is also that of the arrays of pgmq.message_record.
+    SELECT t.oid::regtype
+    FROM pg_type AS t
+    WHERE t.oid = to_regtype(format('pgmq.%I', concat('_message_', pgmq._suffix(queue_name))))
+        AND t.typtype = 'c'
 $$;
 COMMENT ON FUNCTION pgmq._type_of_2_0_0(text) IS
 'The type of the results of a queue''s functions of 2.0.0; null if it has none of these.';
