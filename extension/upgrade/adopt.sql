@@ -4,10 +4,9 @@ FROM pgmq.meta AS m
 WHERE pgmq._type_of_2_0_0(m.queue_name) IS NOT null;
 DELETE FROM pgmq.template
 WHERE name IN (
-    'ack', 'ackbatch', 'ackread', 'archivebatch', 'claim', 'delete', 'deletebatch', 'extend',
-    'groupchoose', 'groupclaim', 'grouped', 'groupfront', 'groupplan', 'groupsearch', 'nack',
-    'next', 'notify', 'peek', 'pop', 'read', 'redrive', 'reserve', 'send', 'setvt', 'upkeep',
-    'visible'
+    SELECT p.name
+    FROM pgmq._parts_of_2_0_0() AS p
+    WHERE p.is_compiled
 );
 
 -- Bring the tables of queues from an older layout (upstream 1.13, an earlier 2.x) to today's.

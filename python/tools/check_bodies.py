@@ -101,8 +101,6 @@ ACCEPTED = (
     ("pgmq._fairlock_", "should be STABLE", "it locks"),
     ("pgmq._fifo_", "text type variable is not sanitized", "made by format()"),
     ("pgmq._lengths(", "text type variable is not sanitized", "made by format()"),
-    ("pgmq._lengths(", 'never read variable "v_name"', "it comes first for _count_together()"),
-    ("pgmq._count_together(", 'never read variable "v_leased"', "metrics do not have it"),
     ("pgmq._sample(", "text type variable is not sanitized", "conditions of our own"),
     ("pgmq.doctor(", "should be STABLE", "locks and marks are looked at as they are now"),
     ("pgmq.enable_push(", "text type variable is not sanitized", "words of its own, and format()"),

@@ -1,5 +1,5 @@
--- The long way to read and to pop, for calls that the quick way (the templates read and pop) cannot
--- serve.
+-- The long way to read and to pop, for calls that the quick way (the templates receive and
+-- consume) cannot serve.
 CREATE OR REPLACE FUNCTION pgmq._lease(
     queue_name text,
     vt integer,

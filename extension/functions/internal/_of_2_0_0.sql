@@ -1,6 +1,57 @@
 -- An upgrade from 2.0.0 must not wait until nobody uses a queue: consumers that poll hold its table
 -- nearly always. So it adds functions, and leaves those of 2.0.0 to calls that began before it.
 -- What these may need, and what needs the table's lock, is done later.
+CREATE OR REPLACE FUNCTION pgmq._parts_of_2_0_0()
+RETURNS TABLE (is_compiled boolean, name text, arguments text)
+LANGUAGE sql IMMUTABLE
+AS $$
+    VALUES
+    (true, 'ack', 'bigint, integer'),
+    (true, 'ackbatch', 'bigint[], integer[]'),
+    (true, 'ackread', 'integer, integer, bigint[], integer[]'),
+    (true, 'archivebatch', 'bigint[]'),
+    (true, 'claim', 'integer, jsonb, integer'),
+    (true, 'delete', 'bigint'),
+    (true, 'deletebatch', 'bigint[]'),
+    (true, 'extend', 'bigint[], integer[], integer'),
+    (true, 'groupchoose', 'integer, text, text, integer'),
+    (true, 'groupclaim', 'timestamptz, bigint[], integer, text, text, boolean'),
+    (true, 'grouped', 'integer, integer, text, text'),
+    (true, 'groupfront', 'timestamptz, integer, bigint[], boolean'),
+    (true, 'groupplan', 'timestamptz, bigint[], integer, text, text, boolean'),
+    (true, 'groupsearch', 'timestamptz, integer, integer, bigint[], bigint'),
+    (true, 'nack', 'bigint[], integer[], integer, text'),
+    (true, 'next', ''),
+    (true, 'notify', ''),
+    (true, 'peek', 'integer, jsonb'),
+    (true, 'pop', 'integer'),
+    (true, 'read', 'integer, integer, jsonb'),
+    (true, 'redrive', 'text, bigint'),
+    (true, 'reserve', 'text[]'),
+    (true, 'send', 'jsonb, jsonb, timestamptz'),
+    (true, 'setvt', 'bigint[], timestamptz'),
+    (true, 'upkeep', ''),
+    (true, 'visible', 'timestamptz, bigint, jsonb'),
+    (false, '_add_index', 'text, text'),
+    (false, '_add_mark', 'text, text'),
+    (false, '_close', 'text'),
+    (false, '_close_dead', 'text'),
+    (false, '_dead_letter_queue', 'text, text'),
+    (false, '_estimated_rows', 'regclass'),
+    (false, '_has_fifo_index', 'text, text'),
+    (false, '_lease_to_push', 'text, integer'),
+    (false, '_meet', 'text, boolean'),
+    (false, '_missing', 'text, text'),
+    (false, '_move', 'text, bigint[], text, boolean'),
+    (false, '_partition', 'text, boolean, text, text, integer'),
+    (false, '_planned_rows', 'text'),
+    (false, '_push', 'text'),
+    (false, '_render', 'text, text, pgmq.policy'),
+    (false, '_writers', 'regclass')
+$$;
+COMMENT ON FUNCTION pgmq._parts_of_2_0_0() IS
+'The templates and internal functions of 2.0.0 that have other names or arguments now.';
+
 CREATE OR REPLACE FUNCTION pgmq._functions_of_2_0_0(queue_name text DEFAULT null)
 RETURNS SETOF regprocedure
 LANGUAGE sql STABLE
@@ -16,50 +67,7 @@ AS $$
         END,
         f.arguments
     )) AS id
-    FROM (VALUES
-        (true, 'ack', 'bigint, integer'),
-        (true, 'ackbatch', 'bigint[], integer[]'),
-        (true, 'ackread', 'integer, integer, bigint[], integer[]'),
-        (true, 'archivebatch', 'bigint[]'),
-        (true, 'claim', 'integer, jsonb, integer'),
-        (true, 'delete', 'bigint'),
-        (true, 'deletebatch', 'bigint[]'),
-        (true, 'extend', 'bigint[], integer[], integer'),
-        (true, 'groupchoose', 'integer, text, text, integer'),
-        (true, 'groupclaim', 'timestamptz, bigint[], integer, text, text, boolean'),
-        (true, 'grouped', 'integer, integer, text, text'),
-        (true, 'groupfront', 'timestamptz, integer, bigint[], boolean'),
-        (true, 'groupplan', 'timestamptz, bigint[], integer, text, text, boolean'),
-        (true, 'groupsearch', 'timestamptz, integer, integer, bigint[], bigint'),
-        (true, 'nack', 'bigint[], integer[], integer, text'),
-        (true, 'next', ''),
-        (true, 'notify', ''),
-        (true, 'peek', 'integer, jsonb'),
-        (true, 'pop', 'integer'),
-        (true, 'read', 'integer, integer, jsonb'),
-        (true, 'redrive', 'text, bigint'),
-        (true, 'reserve', 'text[]'),
-        (true, 'send', 'jsonb, jsonb, timestamptz'),
-        (true, 'setvt', 'bigint[], timestamptz'),
-        (true, 'upkeep', ''),
-        (true, 'visible', 'timestamptz, bigint, jsonb'),
-        (false, '_add_index', 'text, text'),
-        (false, '_add_mark', 'text, text'),
-        (false, '_close', 'text'),
-        (false, '_close_dead', 'text'),
-        (false, '_dead_letter_queue', 'text, text'),
-        (false, '_estimated_rows', 'regclass'),
-        (false, '_has_fifo_index', 'text, text'),
-        (false, '_lease_to_push', 'text, integer'),
-        (false, '_meet', 'text, boolean'),
-        (false, '_missing', 'text, text'),
-        (false, '_move', 'text, bigint[], text, boolean'),
-        (false, '_partition', 'text, boolean, text, text, integer'),
-        (false, '_planned_rows', 'text'),
-        (false, '_push', 'text'),
-        (false, '_render', 'text, text, pgmq.policy'),
-        (false, '_writers', 'regclass')
-    ) AS f (is_compiled, name, arguments)
+    FROM pgmq._parts_of_2_0_0() AS f
     WHERE f.is_compiled = (queue_name IS NOT NULL)
 $$;
 COMMENT ON FUNCTION pgmq._functions_of_2_0_0(text) IS
