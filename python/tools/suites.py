@@ -23,6 +23,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -235,10 +236,9 @@ def run(name: str, project: Path, python: str, client: str, sql: str) -> bool:
                     and not (synchronous and test.endswith("_async"))
                 }
                 title = f"{name} {' '.join(options)}".rstrip()
-                as_listed = show(f"{title} (client {client}, SQL {sql})", report, listed)
-                if not as_listed:
+                if not report.exists():
                     print(done.stdout)
-                good &= as_listed
+                good &= show(f"{title} (client {client}, SQL {sql})", report, listed)
     return good
 
 
@@ -248,25 +248,26 @@ def show(title: str, report: Path, listed: Mapping[str, str]) -> bool:
         print(f"{title}: did not come to its end")
         return False
     passed: list[str] = []
-    failed: list[str] = []
+    failed: list[tuple[str, str]] = []
     skipped = 0
     for case in ET.parse(report).iter("testcase"):  # noqa: S314, our own
         name = case.get("name", "")
-        if case.find("failure") is not None or case.find("error") is not None:
-            failed.append(name)
+        wrong = [*case.iter("failure"), *case.iter("error")]
+        if wrong:
+            failed.append((name, wrong[0].text or ""))
         elif case.find("skipped") is not None:
             skipped += 1
         else:
             passed.append(name)
-    differ = [name for name in failed if _test(name) in listed]
-    failed = [name for name in failed if _test(name) not in listed]
+    differ = [name for name, _ in failed if _test(name) in listed]
+    failed = [(name, text) for name, text in failed if _test(name) not in listed]
     stale = sorted({_test(name) for name in passed} & listed.keys() - set(map(_test, differ)))
     print(f"{title}: {len(passed)} passed, {skipped} skipped, {len(differ)} differ as listed, "
           f"{len(failed)} failed")  # fmt: skip
     for name in sorted(set(map(_test, differ))):
         print(f"  differs: {name}: {listed[name]}")
-    for name in failed:
-        print(f"  FAILED: {name}")
+    for name, text in failed:
+        print(f"  FAILED: {name}\n{textwrap.indent(text, '    ')}")
     for name in stale:
         print(f"  PASSED, but is listed: {name}")
     return bool(passed) and not failed and not stale

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from psycopg import errors
 
-from support.waiting import never_wait
+from support.waiting import Waiting, never_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,7 @@ READERS = [
 ]
 ONLOOKERS = [
     "SELECT * FROM pgmq.metrics_all()",
+    "SELECT * FROM pgmq.queue_stats()",
     "SELECT * FROM pgmq.list_queues()",
     "SELECT * FROM pgmq.list_groups()",
     "SELECT * FROM pgmq.doctor()",
@@ -123,8 +125,17 @@ def test_who_looks_at_all_queues_is_not_disturbed_by_what_comes_and_goes(
         session.execute("SELECT pgmq.drop_queue('p')")
         session.execute("SELECT pgmq.drop_queue('q')")
 
-    raised = _all_at_once(connect, [come_and_go, *map(_call, ONLOOKERS)])
-    assert not raised
+    def come_and_go_quickly(session: psycopg.Connection) -> None:
+        pid = session.info.backend_pid
+        names = [f"q{pid}{number}" for number in range(3)]
+        for name in names:
+            session.execute("SELECT pgmq.create(%s), pgmq.send(%s, '1')", [name, name])
+        for name in names:
+            session.execute("SELECT pgmq.drop_queue(%s)", [name])
+
+    assert not _all_at_once(connect, [come_and_go, *map(_call, ONLOOKERS)])
+    measuring = map(_call, ONLOOKERS[:2])  # these are quick, and have asked before they look
+    assert not _all_at_once(connect, [*[come_and_go_quickly] * 3, *measuring])
     assert db.execute("SELECT queue_name FROM pgmq.metrics_all() ORDER BY 1").fetchall() == [
         (name,) for name in "abc"
     ]
@@ -165,14 +176,61 @@ def test_a_drop_that_is_not_to_wait_gives_up_and_leaves_the_queue(
     assert db.execute("SHOW lock_timeout").fetchone() == ("50ms",)
 
 
-def test_doctor_waits_for_a_lock_once(db: psycopg.Connection, connect: Connect) -> None:
+@pytest.mark.parametrize(
+    ("look", "create", "lock"),
+    [
+        ("* FROM pgmq.metrics_all()", "create('{}')", "ALTER SEQUENCE pgmq.q_{}_msg_id_seq {}"),
+        ("* FROM pgmq.queue_stats()", "create('{}')", "ALTER SEQUENCE pgmq.q_{}_msg_id_seq {}"),
+        ("* FROM pgmq.doctor()", "create_partitioned('{}', '10')",
+         "ALTER SEQUENCE pgmq.q_{}_msg_id_seq {}"),
+        ("pgmq.maintain()", "create('{}')", "ALTER TABLE pgmq.q_{} {}"),
+    ],
+)  # fmt: skip
+def test_who_looks_at_all_queues_does_not_wait_with_the_locks_of_some(
+    db: psycopg.Connection, connect: Connect, look: str, create: str, lock: str
+) -> None:
+    """Else whoever has locked one queue, and locks another next, would be in a deadlock."""
+    names = [f"q{number}" for number in range(5)]
+    for name in names:
+        db.execute(f"SELECT pgmq.{create.format(name)}, pgmq.send('{name}', '1')".encode())
+    locker, looker = connect(autocommit=False), connect()
+    locker.execute(lock.format("q4", "RENAME TO taken").encode())
+    with ThreadPoolExecutor() as pool:
+        looking = pool.submit(looker.execute, f"SELECT {look}".encode())
+        wait([looking], 0.7)
+        for name in names[:4]:
+            locker.execute(f"LOCK TABLE pgmq.q_{name}".encode())
+            locker.execute(lock.format(name, f"RENAME TO taken_{name}").encode())
+        locker.rollback()
+        looking.result(20)
+
+
+def test_a_drop_that_would_be_a_deadlock_is_refused(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.create('other'), pgmq.send('q', '1')")
+    user, dropper = connect(autocommit=False), connect(autocommit=False)
+    user.execute("SET deadlock_timeout = '1min'")  # or Postgres might see it at the right moment
+    user.execute("SELECT FROM pgmq.a_q")
+    dropper.execute("SELECT pgmq.drop_queue('other')")
+    using = Waiting(user, "SELECT pgmq.send('other', '1')").until_it_waits(db)
+    with pytest.raises(errors.DeadlockDetected, match='"q" cannot be dropped: who uses it'):
+        dropper.execute("SELECT pgmq.drop_queue('q')")
+    dropper.rollback()
+    assert using.result() == [(1,)]
+
+
+def test_doctor_says_who_has_locked_what_it_cannot_look_at(
+    db: psycopg.Connection, connect: Connect
+) -> None:
     db.execute("SELECT pgmq.create('q')")
-    other = connect()
-    other.autocommit = False
+    other = connect(autocommit=False)
     other.execute("LOCK TABLE pgmq.q_q")
-    # Had it tried again, as it does beside queues that are dropped, the statement would time out.
-    db.execute("SET lock_timeout = '1s'; SET statement_timeout = '9s'")
-    with pytest.raises(errors.LockNotAvailable):
-        db.execute("SELECT * FROM pgmq.doctor()")
+    found = db.execute("SELECT finding, fix FROM pgmq.doctor() WHERE finding ~ 'locked'").fetchall()
+    pid = other.info.backend_pid
+    assert found
+    for finding, fix in found:
+        assert f"a table is locked: pgmq.q_q, by process {pid} since" in finding
+        assert fix.endswith(f"SELECT pg_terminate_backend({pid})")
     other.rollback()
     assert db.execute("SELECT * FROM pgmq.doctor() WHERE queue_name = 'q'").fetchall() == []

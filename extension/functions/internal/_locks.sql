@@ -73,6 +73,51 @@ $$;
 COMMENT ON FUNCTION pgmq._lock_out_all(regclass) IS
 'Before DDL that locks everybody out: raise an error if waiting for the lock might be a deadlock.';
 
+CREATE OR REPLACE FUNCTION pgmq._short_lock_timeout()
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ceil(min(s.setting::integer) / 20.0)::text
+    FROM pg_settings AS s
+    WHERE s.name = 'deadlock_timeout' OR s.name = 'lock_timeout' AND s.setting <> '0'
+$$;
+COMMENT ON FUNCTION pgmq._short_lock_timeout() IS
+'A lock_timeout that ends a wait well before Postgres would look for a deadlock.';
+
+CREATE OR REPLACE FUNCTION pgmq._is_awaited_by_users(queue_name text)
+RETURNS boolean
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE
+    waiting (pid) AS (
+        SELECT pg_backend_pid()
+        UNION
+        SELECT l.pid
+        FROM waiting AS w
+        INNER JOIN pg_locks AS l ON NOT l.granted AND w.pid = ANY (pg_blocking_pids(l.pid))
+    ),
+    relations (relation) AS (
+        SELECT to_regclass(format('pgmq.%I', r.name))::oid FROM pgmq._relations(queue_name) AS r
+    )
+    SELECT EXISTS (
+        SELECT
+        FROM waiting AS w
+        INNER JOIN pg_locks AS l ON w.pid = l.pid
+        WHERE l.locktype = 'relation' AND l.granted AND w.pid <> pg_backend_pid()
+            AND l.relation IN (
+                SELECT r.relation FROM relations AS r
+                UNION ALL
+                SELECT i.inhrelid
+                FROM relations AS r
+                INNER JOIN pg_inherits AS i ON r.relation = i.inhparent
+            )
+    )
+$$;
+COMMENT ON FUNCTION pgmq._is_awaited_by_users(text) IS
+'Whether a session that waits for this transaction, or for one that does, has locked the queue.';
+
 CREATE OR REPLACE FUNCTION pgmq._room_for_locks()
 RETURNS bigint
 LANGUAGE sql STABLE

@@ -45,7 +45,6 @@ CREATE OR REPLACE FUNCTION pgmq._stats(
     queue_name text,
     relation regclass,
     kind text,
-    dead_letter_queue text,
     callers oid[],
     is_wanted boolean
 )
@@ -55,16 +54,6 @@ AS $$
     -- Plain SQL, so that it is inlined.
     SELECT
         pg_catalog.concat(
-            CASE
-                WHEN NOT d.is_safe OR d.is_safe IS NULL THEN 'null::bigint'
-                WHEN d.size = 0 AND d.kind = 'r' THEN '0::bigint'
-                WHEN pgmq._is_short(d.size, d.kind)
-                    THEN pg_catalog.format('(SELECT count(*) FROM %s)', t.dead_letters)
-                ELSE pgmq._apart(t.dead_letters, d.kind, pg_catalog.format(
-                    '(SELECT m.queue_length FROM pgmq.metrics(%L) AS m)', dead_letter_queue
-                ))
-            END,
-            ', ',
             CASE
                 WHEN NOT a.is_safe OR a.is_safe IS NULL THEN 'null::bigint'
                 WHEN a.size = 0 AND a.kind = 'r' THEN '0::bigint'
@@ -82,21 +71,12 @@ AS $$
                 ELSE pg_catalog.format('pg_stat_get_tuples_deleted(%s)', relation::oid)
             END
         ),
-        d.kind = 'p' OR a.kind = 'p'
-    FROM (
-        SELECT
-            CASE
-                WHEN dead_letter_queue IS NOT NULL THEN pgmq._queue_table(dead_letter_queue)
-            END AS dead_letters,
-            pgmq._queue_table(queue_name, true) AS archive
-        WHERE is_wanted
-        OFFSET 0
-    ) AS t
-    LEFT JOIN LATERAL pgmq._state_of(t.dead_letters, callers) AS d ON true
+        a.kind = 'p'
+    FROM (SELECT pgmq._queue_table(queue_name, true) AS archive WHERE is_wanted OFFSET 0) AS t
     LEFT JOIN LATERAL pgmq._state_of(t.archive, callers) AS a ON true
     OFFSET 0
 $$;
-COMMENT ON FUNCTION pgmq._stats(text, regclass, text, text, oid[], boolean) IS
+COMMENT ON FUNCTION pgmq._stats(text, regclass, text, oid[], boolean) IS
 'The expressions of what queue_stats() says besides.';
 
 CREATE OR REPLACE FUNCTION pgmq._measure(
@@ -114,7 +94,7 @@ RETURNS TABLE (
     delayed bigint,
     in_flight bigint,
     last_id bigint,
-    dead_letters bigint,
+    dead_letter_queue text,     -- null without one
     archive_length bigint,
     removed bigint,
     default_partition_length bigint     -- null with stats
@@ -124,107 +104,124 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET jit = off SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
+    v_first CONSTANT regclass := pgmq._queue_table(queue_names[1]);
+    v_left text[] := queue_names;
     v_queues record;
 BEGIN
-    FOR v_queues IN
-        SELECT
-            array_agg(q.queue_name) AS names,
-            array_agg(q.relation) AS relations,
-            array_agg(q.counting) AS countings,
-            array_agg(q.numbers) AS numbers
-        FROM (
+    BEGIN
+        FOR v_queues IN
             SELECT
-                n.queue_name, n.relation,
-                CASE
-                    WHEN NOT t.is_safe THEN 'null::record'
-                    WHEN pgmq._is_short(t.size, t.kind)
-                        THEN pgmq._counting(n.relation, t.size, p.policy, with_stats)
-                    ELSE pgmq._apart(n.relation, t.kind, format(
-                        '(SELECT ROW(l.total, l.visible, l.oldest, l.newest%3$s)'
-                        ' FROM pgmq._lengths(%1$L, %2$L, pgmq._policy_of(%1$L)) AS l)',
-                        n.queue_name, n.relation,
-                        CASE WHEN with_stats THEN ', l.delayed, l.in_flight' END
-                    ))
-                END AS counting,
-                concat_ws(
-                    ', ',
-                    CASE
-                        WHEN NOT t.is_safe THEN 'null::bigint'
-                        WHEN t.kind = 'p' THEN pgmq._apart(n.relation, t.kind, format(
-                            'pgmq._drawn(%L, %L)', n.queue_name, n.relation
-                        ))
-                        ELSE pgmq._drawing(n.relation)
-                    END,
-                    s.expressions,
-                    CASE
-                        WHEN t.kind = 'p' AND t.is_safe AND NOT with_stats
-                            THEN concat('null, null, null, ', pgmq._apart(
-                                n.relation, t.kind,
-                                format('pgmq._default_length(%L)', n.relation)
-                            ))
-                    END
-                ) AS numbers,
-                t.kind = 'p' OR s.has_partitions AS has_partitions
+                array_agg(q.queue_name) AS names,
+                array_agg(q.dead_letter_queue) AS dead_letter_queues,
+                array_agg(q.counting) AS countings,
+                array_agg(q.numbers) AS numbers
             FROM (
-                SELECT n.queue_name, pgmq._queue_table(n.queue_name) AS relation
-                FROM unnest(_measure.queue_names) AS n (queue_name)
-                OFFSET 0
-            ) AS n
-            CROSS JOIN LATERAL pgmq._state_of(n.relation, callers) AS t
-            LEFT JOIN LATERAL (
-                SELECT p AS policy FROM pgmq.policy AS p WHERE p.queue_name = n.queue_name LIMIT 1
-            ) AS p ON true
-            LEFT JOIN LATERAL pgmq._stats(
-                n.queue_name, n.relation, t.kind, (p.policy).dead_letter_queue, callers, with_stats
-            ) AS s ON true
-        ) AS q
-        -- Partitions take many locks.
-        GROUP BY CASE WHEN q.has_partitions THEN q.queue_name END
-    LOOP
-        BEGIN
-            -- What is returned stays so. If this fails, it has returned nothing: all is counted
-            -- before the first row.
-            -- Scalar subqueries, none within another: a UNION ALL takes longer to parse and to plan.
-            RETURN QUERY EXECUTE format(
-                $sql$
                 SELECT
-                    ($3)[c.ordinality], c.total IS NOT NULL, c.total, c.visible, c.oldest, c.newest,
-                    %4$s, coalesce(n.numbers[c.ordinality][1], 0),
-                    n.numbers[c.ordinality][2], n.numbers[c.ordinality][3],
-                    n.numbers[c.ordinality][4], n.numbers[c.ordinality][5]
-                FROM (SELECT ARRAY[[%2$s]] AS numbers OFFSET 0) AS n
-                CROSS JOIN ROWS FROM (
-                    unnest(ARRAY[%1$s]) AS (
-                        total bigint, visible bigint, oldest timestamptz, newest timestamptz %3$s
-                    )
-                ) WITH ORDINALITY AS c
-                $sql$,
-                array_to_string(v_queues.countings, ', '),
-                array_to_string(v_queues.numbers, '], ['),
-                CASE WHEN with_stats THEN ', delayed bigint, in_flight bigint' END,
-                CASE
-                    WHEN with_stats THEN 'c.delayed, c.in_flight'
-                    ELSE 'null::bigint, null::bigint'
-                END
-            ) USING clock_timestamp(), callers, v_queues.names;
-            -- The rollback releases the locks: those of thousands of queues would fill the lock
-            -- table.
-            RAISE EXCEPTION 'measured' USING ERRCODE = 'PGMQ0';
-        EXCEPTION
-            WHEN SQLSTATE 'PGMQ0' THEN
-                null;
-            WHEN undefined_table OR undefined_function OR undefined_object OR internal_error THEN
-                -- A queue may have been dropped meanwhile; any other failure is raised again.
+                    n.queue_name,
+                    (p.policy).dead_letter_queue,
+                    CASE
+                        WHEN NOT t.is_safe THEN 'null::record'
+                        WHEN pgmq._is_short(t.size, t.kind)
+                            THEN pgmq._counting(n.relation, t.size, p.policy, with_stats)
+                        ELSE pgmq._apart(n.relation, t.kind, format(
+                            '(SELECT ROW(l.total, l.visible, l.oldest, l.newest%3$s)'
+                            ' FROM pgmq._lengths(%1$L, %2$L, pgmq._policy_of(%1$L)) AS l)',
+                            n.queue_name, n.relation,
+                            CASE WHEN with_stats THEN ', l.delayed, l.in_flight' END
+                        ))
+                    END AS counting,
+                    concat_ws(
+                        ', ',
+                        CASE
+                            WHEN NOT t.is_safe THEN 'null::bigint'
+                            WHEN t.kind = 'p' THEN pgmq._apart(n.relation, t.kind, format(
+                                'pgmq._drawn(%L, %L)', n.queue_name, n.relation
+                            ))
+                            ELSE pgmq._drawing(n.relation)
+                        END,
+                        s.expressions,
+                        CASE
+                            WHEN t.kind = 'p' AND t.is_safe AND NOT with_stats
+                                THEN concat('null, null, ', pgmq._apart(
+                                    n.relation, t.kind,
+                                    format('pgmq._default_length(%L)', n.relation)
+                                ))
+                        END
+                    ) AS numbers,
+                    t.kind = 'p' OR s.has_partitions AS has_partitions
+                FROM (
+                    SELECT n.queue_name, pgmq._queue_table(n.queue_name) AS relation
+                    FROM unnest(_measure.queue_names) AS n (queue_name)
+                    OFFSET 0
+                ) AS n
+                CROSS JOIN LATERAL pgmq._state_of(n.relation, callers) AS t
+                LEFT JOIN LATERAL (
+                    SELECT p AS policy
+                    FROM pgmq.policy AS p
+                    WHERE p.queue_name = n.queue_name
+                    LIMIT 1
+                ) AS p ON true
+                LEFT JOIN LATERAL pgmq._stats(
+                    n.queue_name, n.relation, t.kind, callers, with_stats
+                ) AS s ON true
+            ) AS q
+            -- Partitions take many locks.
+            GROUP BY CASE WHEN q.has_partitions THEN q.queue_name END
+        LOOP
+            BEGIN
+                -- Who has locked one of these queues may want another of them next: a call that
+                -- waits with the locks of some would be his deadlock.
                 IF cardinality(v_queues.names) > 1 THEN
-                    RETURN QUERY
-                    SELECT m.*
-                    FROM unnest(v_queues.names) AS n (queue_name)
-                    CROSS JOIN LATERAL pgmq._measure(ARRAY[n.queue_name], callers, with_stats) AS m;
-                ELSIF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = v_queues.relations[1]) THEN
-                    RAISE;
+                    PERFORM set_config('lock_timeout', '10ms', true);
                 END IF;
-        END;
-    END LOOP;
+                -- What is returned stays so. If this fails, it has returned nothing: all is counted
+                -- before the first row.
+                -- Scalar subqueries, none within another: a UNION ALL takes longer to parse and to
+                -- plan.
+                RETURN QUERY EXECUTE format(
+                    $sql$
+                    SELECT
+                        ($3)[c.ordinality], c.total IS NOT NULL, c.total, c.visible, c.oldest,
+                        c.newest, %4$s, coalesce(n.numbers[c.ordinality][1], 0),
+                        ($4)[c.ordinality], n.numbers[c.ordinality][2],
+                        n.numbers[c.ordinality][3], n.numbers[c.ordinality][4]
+                    FROM (SELECT ARRAY[[%2$s]] AS numbers OFFSET 0) AS n
+                    CROSS JOIN ROWS FROM (
+                        unnest(ARRAY[%1$s]) AS (
+                            total bigint, visible bigint, oldest timestamptz, newest timestamptz %3$s
+                        )
+                    ) WITH ORDINALITY AS c
+                    $sql$,
+                    array_to_string(v_queues.countings, ', '),
+                    array_to_string(v_queues.numbers, '], ['),
+                    CASE WHEN with_stats THEN ', delayed bigint, in_flight bigint' END,
+                    CASE
+                        WHEN with_stats THEN 'c.delayed, c.in_flight'
+                        ELSE 'null::bigint, null::bigint'
+                    END
+                ) USING clock_timestamp(), callers, v_queues.names, v_queues.dead_letter_queues;
+                v_left := ARRAY(
+                    SELECT n.name FROM unnest(v_left) AS n (name) WHERE n.name <> ALL (v_queues.names)
+                );
+                -- The rollback releases the locks: those of thousands of queues would fill the lock
+                -- table.
+                RAISE EXCEPTION 'measured' USING ERRCODE = 'PGMQ0';
+            EXCEPTION WHEN SQLSTATE 'PGMQ0' THEN
+                null;
+            END;
+        END LOOP;
+    EXCEPTION WHEN OTHERS THEN
+        -- Postgres has many words for a table that was dropped meanwhile.
+        IF cardinality(queue_names) > 1 THEN
+            RETURN QUERY
+            SELECT m.*
+            FROM unnest(v_left) AS n (queue_name)
+            CROSS JOIN LATERAL pgmq._measure(ARRAY[n.queue_name], callers, with_stats) AS m;
+        -- The size is asked of whoever drops it just now. A snapshot might be too old.
+        ELSIF pg_relation_size(v_first) IS NOT NULL THEN
+            RAISE;
+        END IF;
+    END;
 END
 $$;
 COMMENT ON FUNCTION pgmq._measure(text[], oid[], boolean) IS

@@ -53,6 +53,22 @@ $$;
 COMMENT ON FUNCTION pgmq._ids_name(text) IS
 'The name of the sequence of a queue''s msg_ids, not quoted; Postgres creates it with the table.';
 
+CREATE OR REPLACE FUNCTION pgmq._sequence_value(sequence regclass)
+RETURNS bigint
+LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_value bigint;
+BEGIN
+    -- Not pg_sequence_last_value(): its lock stays even when a savepoint is rolled back.
+    EXECUTE format('SELECT s.last_value FROM %s AS s WHERE s.is_called', sequence) INTO v_value;
+    RETURN v_value;
+END
+$$;
+COMMENT ON FUNCTION pgmq._sequence_value(regclass) IS
+'The last value of a sequence, null if it has none; for callers that look at thousands of queues.';
+
 CREATE OR REPLACE FUNCTION pgmq._owner(relation regclass)
 RETURNS regrole
 LANGUAGE plpgsql STABLE

@@ -378,22 +378,6 @@ $$;
 COMMENT ON FUNCTION pgmq._estimated_lengths(text, regclass, pgmq.policy) IS
 'What _lengths() says of a long table: counted from the ends of the indexes, or by a sample.';
 
-CREATE OR REPLACE FUNCTION pgmq._sequence_value(sequence regclass)
-RETURNS bigint
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_value bigint;
-BEGIN
-    -- Not pg_sequence_last_value(): its lock stays even when a savepoint is rolled back.
-    EXECUTE format('SELECT s.last_value FROM %s AS s WHERE s.is_called', sequence) INTO v_value;
-    RETURN v_value;
-END
-$$;
-COMMENT ON FUNCTION pgmq._sequence_value(regclass) IS
-'The last value of a sequence, null if it has none; for callers that look at thousands of queues.';
-
 CREATE OR REPLACE FUNCTION pgmq._drawn(queue_name text, relation regclass)
 RETURNS bigint
 LANGUAGE plpgsql STABLE

@@ -26,10 +26,15 @@ BEGIN
         PERFORM pgmq._readable_table(queue_name);
     END IF;
     FOR v_queue IN
-        SELECT s.*, m.created_at
-        FROM pgmq._batches(v_wanted) AS t
-        CROSS JOIN LATERAL pgmq._measure(t.queue_names, v_callers, true) AS s
+        WITH measured AS MATERIALIZED (
+            SELECT s.*
+            FROM pgmq._batches(v_wanted) AS t
+            CROSS JOIN LATERAL pgmq._measure(t.queue_names, v_callers, true) AS s
+        )
+        SELECT s.*, m.created_at, d.total AS dead_letters
+        FROM measured AS s
         INNER JOIN pgmq.meta AS m ON s.queue_name = m.queue_name
+        LEFT JOIN measured AS d ON lower(s.dead_letter_queue) = lower(d.queue_name)
         ORDER BY m.queue_name
     LOOP
         IF NOT v_queue.is_safe THEN
@@ -40,7 +45,13 @@ BEGIN
         visible := v_queue.visible;
         delayed := v_queue.delayed;
         in_flight := v_queue.in_flight;
-        dead_letters := v_queue.dead_letters;
+        dead_letters := CASE
+            WHEN v_wanted IS NULL THEN v_queue.dead_letters
+            WHEN v_queue.dead_letter_queue IS NOT NULL THEN (
+                SELECT d.total
+                FROM pgmq._measure(ARRAY[v_queue.dead_letter_queue], v_callers, false) AS d
+            )
+        END;
         archive_length := v_queue.archive_length;
         sent_total := v_queue.last_id;
         removed_total := v_queue.removed;

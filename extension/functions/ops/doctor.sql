@@ -5,9 +5,11 @@ RETURNS TABLE (severity text, queue_name text, finding text, fix text)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+SET lock_timeout = '100ms'
 AS $$
 DECLARE
     v_part text;
+    v_waits integer := 0;
     v_all jsonb := '[]'::jsonb;
     v_found jsonb;
 BEGIN
@@ -36,7 +38,14 @@ BEGIN
                     ));
                     EXIT;
                 WHEN lock_not_available THEN
-                    RAISE;      -- the caller's lock_timeout, which ten attempts would make ten
+                    -- Who has locked this queue may want next what a part has looked at: so it does
+                    -- not wait, but comes again, if not too often.
+                    v_waits := v_waits + 1;
+                    IF v_waits >= 10 THEN
+                        v_found := pgmq._locked_out(v_part);
+                        EXIT;
+                    END IF;
+                    PERFORM pg_sleep(0.1);
                 WHEN OTHERS THEN
                     -- A queue may have been dropped meanwhile; any other failure comes again.
                     IF v_attempt = 10 THEN
@@ -76,5 +85,36 @@ The findings are:
 - dead letters that pile up, messages whose msg_id is in the archive already, and archives that only
   grow.
 
-Meant for members of pg_monitor. A finding says what was left out because the caller may not see it.
-Changes nothing.';
+Meant for members of pg_monitor. A finding says what was left out because the caller may not see it,
+or because a table was locked for longer than some tenths of a second. Changes nothing.';
+
+CREATE OR REPLACE FUNCTION pgmq._locked_out(part text)
+RETURNS jsonb
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_build_array(jsonb_build_object(
+        'severity', 'warning',
+        'finding', concat(part, ': not looked at, for a table is locked', b.name),
+        'fix', concat('Call it again when that has ended', b.fix)
+    ))
+    FROM (VALUES (part)) AS p (part)
+    LEFT JOIN LATERAL (
+        SELECT
+            format(
+                ': %s, by process %s since %s',
+                c.oid::regclass, l.pid, to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS TZ')
+            ) AS name,
+            format(', or SELECT pg_terminate_backend(%s)', l.pid) AS fix
+        FROM pg_locks AS l
+        INNER JOIN pg_class AS c ON l.relation = c.oid
+        INNER JOIN pg_stat_activity AS a ON l.pid = a.pid
+        WHERE l.locktype = 'relation' AND l.granted AND l.mode = 'AccessExclusiveLock'
+            AND c.relnamespace = 'pgmq'::regnamespace AND c.relkind IN ('r', 'p', 'S')
+            AND l.pid <> pg_backend_pid() AND a.datname = current_database()
+        ORDER BY a.xact_start, c.oid
+        LIMIT 1
+    ) AS b ON true
+$$;
+COMMENT ON FUNCTION pgmq._locked_out(text) IS
+'What doctor() says of a part that was not done, and who is in its way.';

@@ -9,6 +9,7 @@ DECLARE
     v_moved bigint;
     v_count bigint := 0;
     v_done integer := 0;
+    v_wanted CONSTANT text := pg_catalog.current_setting('lock_timeout'::text);
 BEGIN
     IF queue_name IS NOT NULL THEN
         PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
@@ -23,6 +24,9 @@ BEGIN
                     );
         END IF;
     ELSE
+        -- It keeps the locks of those that it is through with. Who waits for these and has locked
+        -- another, to drop both, would find a deadlock.
+        PERFORM pg_catalog.set_config('lock_timeout'::text, pgmq._short_lock_timeout(), true);
         -- In random order: if there are too many queues for one call, each still gets its turn.
         FOR v_queue_name IN SELECT m.queue_name FROM pgmq.meta AS m ORDER BY random() LOOP
             IF v_done % 20 = 19 AND pgmq._locks_run_short() THEN
@@ -44,6 +48,7 @@ BEGIN
                 RAISE WARNING 'maintenance of queue "%" failed: %', v_queue_name, SQLERRM;
             END;
         END LOOP;
+        PERFORM pg_catalog.set_config('lock_timeout'::text, v_wanted, true);
         PERFORM pgmq._warn_of_others(
             'maintain()',
             ARRAY(SELECT o.name FROM pg_catalog.unnest(v_others) AS o (name) ORDER BY o.name),
@@ -76,7 +81,8 @@ maintain for each queue, and commit after each. If one of all queues fails, that
 Call it from a scheduler such as pg_cron. Reads go on meanwhile, except on a partitioned queue: if
 partitions are added or dropped, or messages moved out of the default one, it is locked until the
 transaction ends. Adding a partition locks out only writers, and adding one for later times nobody.
-What cannot be locked within half a second is left, with a warning.
+What cannot be locked within half a second is left, with a warning; and, of all queues, one that is
+locked for longer than a twentieth of deadlock_timeout (1 s unless set).
 
 The owner of a queue and members of that role may call it, and roles that grant_maintain was called
 for. Queues of others are left out, with a warning that names them; asking for one by name is an

@@ -6,11 +6,7 @@ AS $$
 DECLARE
     v_table text := pgmq.format_table_name(queue_name, 'q');
     v_wanted CONSTANT text := current_setting('lock_timeout');
-    v_short CONSTANT integer := (
-        SELECT ceil(min(s.setting::integer) / 20.0)
-        FROM pg_settings AS s
-        WHERE s.name = 'deadlock_timeout' OR s.name = 'lock_timeout' AND s.setting <> '0'
-    );
+    v_short CONSTANT text := pgmq._short_lock_timeout();
     v_has_table boolean;
     v_attempts integer := 0;
 BEGIN
@@ -35,7 +31,7 @@ BEGIN
                 EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', v_table);
             END IF;
             v_has_table := true;
-            PERFORM set_config('lock_timeout', v_short::text, true);
+            PERFORM set_config('lock_timeout', v_short, true);
             PERFORM pgmq._drop_queue(queue_name);
             EXIT;
         EXCEPTION
@@ -49,6 +45,13 @@ BEGIN
                         HINT = 'A transaction keeps the locks of all that it drops. Commit after each'
                             ' queue, or raise max_locks_per_transaction and restart the server.';
         END;
+        -- Nor does Postgres see a deadlock with what this transaction has locked before.
+        IF v_attempts % 20 = 0 AND pgmq._is_awaited_by_users(queue_name) THEN
+            RAISE EXCEPTION 'queue "%" cannot be dropped: who uses it waits for this transaction',
+                queue_name
+                USING ERRCODE = 'deadlock_detected',
+                    HINT = 'Drop each queue in a transaction of its own.';
+        END IF;
         PERFORM pg_sleep(least(0.01 * v_attempts, 0.5));
     END LOOP;
     PERFORM set_config('lock_timeout', v_wanted, true);

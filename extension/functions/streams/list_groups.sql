@@ -41,13 +41,13 @@ BEGIN
     LOOP
         v_lane_table := pgmq._relation('lane', v_group.queue_name);
         CONTINUE WHEN has_table_privilege(v_lane_table, 'SELECT') IS NOT true;
-        IF NOT pgmq._is_safe_to_touch(v_lane_table, v_callers)
-            OR NOT pgmq._is_safe_to_touch(pgmq._queue_table(v_group.queue_name), v_callers)
-        THEN
-            v_others := array_remove(v_others, v_group.queue_name) || v_group.queue_name;
-            CONTINUE;
-        END IF;
         BEGIN
+            IF NOT pgmq._is_safe_to_touch(v_lane_table, v_callers)
+                OR NOT pgmq._is_safe_to_touch(pgmq._queue_table(v_group.queue_name), v_callers)
+            THEN
+                v_others := array_remove(v_others, v_group.queue_name) || v_group.queue_name;
+                CONTINUE;
+            END IF;
             SELECT
                 array_agg(l.done ORDER BY l.lane) AS done,
                 count(*) FILTER (WHERE l.leased > l.done AND l.vt > clock_timestamp()) AS leased,
@@ -82,11 +82,16 @@ BEGIN
             keep_unread := v_group.keep_unread;
             created_at := v_group.created_at;
             RETURN NEXT;
+            -- The rollback releases the locks: to wait for a stream with those of others would be a
+            -- deadlock with whoever drops both.
+            RAISE EXCEPTION 'looked' USING ERRCODE = 'PGMQ0';
         EXCEPTION
-            WHEN undefined_table OR undefined_function OR internal_error THEN
+            WHEN SQLSTATE 'PGMQ0' THEN
+                null;
+            WHEN OTHERS THEN
                 -- The stream may have been dropped meanwhile; any other failure is raised again.
                 IF stream_name IS NOT NULL
-                    OR EXISTS (SELECT FROM pg_class AS c WHERE c.oid = v_lane_table)
+                    OR pg_relation_size(v_lane_table) IS NOT NULL
                 THEN
                     RAISE;
                 END IF;

@@ -53,8 +53,8 @@ BEGIN
     IF partition_column <> 'msg_id' THEN
         RETURN pgmq._microseconds(clock_timestamp());
     END IF;
-    RETURN coalesce(pg_sequence_last_value(
-        pg_get_serial_sequence(pgmq._queue_table(queue_name)::text, 'msg_id')
+    RETURN coalesce(pgmq._sequence_value(
+        pg_get_serial_sequence(pgmq._queue_table(queue_name)::text, 'msg_id')::regclass
     ), 0);
 END
 $$;

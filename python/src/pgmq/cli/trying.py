@@ -44,8 +44,8 @@ def bench(options: Options) -> None:
             other.drop_queue(queue)
 
     with on_signal(_interrupt), session_of(options) as session, contextlib.ExitStack() as stack:
+        stack.callback(drop)  # first: an interrupt may come when the queue is there
         session.create_queue(queue)
-        stack.callback(drop)
 
         def measure(name: str, call: Callable[[], int]) -> None:
             taken: list[float] = []
