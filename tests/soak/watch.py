@@ -25,6 +25,9 @@ MOST_OF_SECOND = MB // 4 / 5
 # Of a queue's table with its indexes: so much in any case, and for each message that it has had at
 # a time. Updates and held snapshots leave several versions of a message until vacuum can go by.
 LEAST_OF_TABLE, MOST_OF_MESSAGE = 4 * MB, 8 << 10
+# A partition that had any message has a page or two of itself and of each index. "by_time" keeps
+# 120 of them, 5 seconds each.
+MOST_OF_PARTITION, MOST_PARTITIONS = 96 << 10, 200
 MOST_OF_CATALOGS = 96 * MB
 
 SIZES = """
@@ -38,7 +41,7 @@ SIZES = """
         (SELECT count(*) FROM pg_class WHERE relnamespace = 'pgmq'::regnamespace)
 """
 TABLES = """
-    SELECT c.relname, sum(pg_total_relation_size(t.relid))
+    SELECT c.relname, sum(pg_total_relation_size(t.relid))::bigint, count(*)
     FROM pg_class AS c, pg_partition_tree(c.oid) AS t
     WHERE c.relnamespace = 'pgmq'::regnamespace AND c.relname ~ '^q_' AND NOT c.relispartition
         AND c.relkind IN ('r', 'p')
@@ -74,7 +77,7 @@ class Watch:
         """Measure, and say what is too large."""
         with ground.connect() as db:
             tables, indexes, catalogs, relations = db.execute(SIZES).fetchone() or (0, 0, 0, 0)
-            of_each = dict(db.execute(TABLES).fetchall())
+            of_each = db.execute(TABLES).fetchall()
             messages = one(db, "SELECT sum(queue_length) FROM pgmq.metrics_all()")
         memory = {paused.pid: _memory(paused.pid) for paused in sessions}
         allowed = {
@@ -94,10 +97,13 @@ class Watch:
         for pid, size in memory.items():
             if size > allowed[pid]:
                 yield f"session {pid} has {size / MB:.0f} MB, more than {allowed[pid] / MB:.0f}"
-        for table, size in of_each.items():
-            self.most[table] = max(self.most.get(table, 0), counts.get(table, 0))
-            if table in counts and size > LEAST_OF_TABLE + MOST_OF_MESSAGE * self.most[table]:
-                yield f"{table} has {size / MB:.1f} MB, and had {self.most[table]} messages at most"
+        for table, size, parts in of_each:
+            most = self.most[table] = max(self.most.get(table, 0), counts.get(table, 0))
+            bound = LEAST_OF_TABLE + MOST_OF_MESSAGE * most + MOST_OF_PARTITION * (parts - 1)
+            if table in counts and size > bound:
+                yield f"{table} has {size / MB:.1f} MB, and had {most} messages at most"
+            if parts > MOST_PARTITIONS:
+                yield f"{table} has {parts} tables"
         if catalogs > MOST_OF_CATALOGS:
             yield f"the catalogs have {catalogs / MB:.0f} MB"
 
