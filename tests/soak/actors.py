@@ -274,9 +274,10 @@ def consume_from(c: Client, name: str, queue: Queue, faults: float = 1.0) -> int
     rng = c.rng
     how = rng.choice(queue.reads)
     vt, qty = rng.choice([1, 2, 4]), rng.choice([1, 5, 20, 50]) if faults else 100
-    level = (
-        rng.choice(LEVELS) if faults and how == "read" and queue is QUEUES.get(name) else LEVELS[0]
-    )
+    # An old snapshot does not see what was leased since: caps hold for READ COMMITTED.
+    capped = queue.cap or queue.cap_of_group
+    any_level = faults and how == "read" and queue is QUEUES.get(name) and not capped
+    level = rng.choice(LEVELS) if any_level else LEVELS[0]
     if how == "pop":
         with c.deed(name, level, rolled_back=0.05 * faults) as deed:
             found = c.see(deed, "pop", "pop", name, qty)
@@ -361,26 +362,29 @@ def amend(c: Client) -> None:
             number = c.number_of_message()
             send = Call("send", 0)
             group = _group(c)
+            given = _headers(c, group)
             query = "SELECT pgmq.send(%s, %s::jsonb, %s::jsonb, 0)"
-            rows = c.call(deed, send, query, name, _body(number), _headers(c, group))
+            rows = c.call(deed, send, query, name, _body(number), given)
             send.sent = {rows[0][0]: (number, group)}
-            found = [(rows[0][0], number)]
+            found = [(rows[0][0], number, json.loads(given))]
         elif c.forgotten and rng.random() < 0.3:
             name, leases = rng.choice(c.forgotten)
             deed.queue = name
-            found = [(lease.msg_id, lease.number) for lease in leases]
+            found = [(lease.msg_id, lease.number, None) for lease in leases]
         else:
-            query = "SELECT msg_id, (message ->> 'n')::bigint FROM pgmq.peek(%s, 20)"
+            query = "SELECT msg_id, (message ->> 'n')::bigint, headers FROM pgmq.peek(%s, 20)"
             found = c.session.execute(query, [name]).fetchall()
         if not found:
             return
-        msg_id, number = rng.choice(found)
+        msg_id, number, known = rng.choice(found)
         version = c.number_of_message() if c.owns and rng.random() < 0.8 else 0
+        if known is None and not version:
+            return
         call = Call("amend", 0, asked=[msg_id], version=version)
         payload = _body(number, v=version) if version else None
         headers = None
-        if not version or rng.random() < 0.5:
-            headers = json.dumps({"x-pgmq-priority": rng.randrange(10)})
+        if known is not None and (not version or rng.random() < 0.5):
+            headers = json.dumps(known | {"x-pgmq-priority": rng.randrange(10)})  # of its group
         query = "SELECT pgmq.amend(%s, %s, %s::jsonb, %s::jsonb)"
         if c.call(deed, call, query, name, msg_id, payload, headers)[0][0]:
             call.done = [msg_id]
