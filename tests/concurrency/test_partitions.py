@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -222,6 +223,22 @@ def test_doctor_names_the_transaction_that_is_in_the_way_of_upkeep(
     assert "keeps more than retention says" in found[1]
     producer.rollback()
     assert queries.ids(db, query) == []
+
+
+def test_upkeep_does_not_wait_for_whoever_waits_for_it(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    """Else his call would fail, if he looks for a deadlock just then: a second after it began."""
+    _send(queue, 40)  # some in the default partition
+    upkeep, reader = connect(autocommit=False), connect(autocommit=False)
+    upkeep.execute("LOCK TABLE ONLY pgmq.q_q IN EXCLUSIVE MODE")  # as it adds a partition
+    reader.execute("SELECT pgmq.peek('q', 1)")
+    reading = Waiting(reader, "SELECT msg_id FROM pgmq.read('q', 0, 1)").until_it_waits(queue)
+    time.sleep(0.7)
+    assert "could not obtain lock" in _maintain(upkeep)[0]
+    time.sleep(0.5)
+    upkeep.rollback()
+    assert reading.result() == [(1,)]
 
 
 def test_two_upkeeps_at_once_add_each_partition_once(

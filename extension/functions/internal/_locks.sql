@@ -73,6 +73,29 @@ $$;
 COMMENT ON FUNCTION pgmq._lock_out_all(regclass) IS
 'Before DDL that locks everybody out: raise an error if waiting for the lock might be a deadlock.';
 
+CREATE OR REPLACE FUNCTION pgmq._lock_soon(relation regclass, mode text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_is_awaited CONSTANT boolean := EXISTS (
+        SELECT FROM pg_locks AS l
+        WHERE NOT l.granted AND pg_backend_pid() = ANY (pg_blocking_pids(l.pid))
+    );
+BEGIN
+    EXECUTE format(
+        'LOCK TABLE ONLY %s IN %s MODE %s', relation, mode, CASE WHEN v_is_awaited THEN 'NOWAIT' END
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq._lock_soon(regclass, text) IS
+'Lock a table, under a lock_timeout below deadlock_timeout, without being anybody''s deadlock.
+
+Whoever waits for this transaction looks for a deadlock once, when he has waited for deadlock_timeout.
+If this transaction then waited for him, his call would fail. So it does not wait while anybody waits
+for it. Who comes later looks when this wait is over.';
+
 CREATE OR REPLACE FUNCTION pgmq._short_lock_timeout()
 RETURNS text
 LANGUAGE sql STABLE

@@ -41,7 +41,7 @@ BEGIN
                     -- Who has locked this queue may want next what a part has looked at: so it does
                     -- not wait, but comes again, if not too often.
                     v_waits := v_waits + 1;
-                    IF v_waits >= 10 THEN
+                    IF v_waits >= 10 OR v_attempt = 10 THEN
                         v_found := pgmq._locked_out(v_part);
                         EXIT;
                     END IF;

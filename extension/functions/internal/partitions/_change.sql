@@ -78,7 +78,7 @@ DECLARE
     v_locks_writers boolean;
 BEGIN
     -- One session at a time. Another may have added the partition already.
-    EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
+    PERFORM pgmq._lock_soon(relation, 'SHARE UPDATE EXCLUSIVE');
     IF EXISTS (
         SELECT FROM pgmq._partitions(relation) AS p
         WHERE _add_partition.key >= p.first_key AND _add_partition.key < p.end_key
@@ -113,17 +113,17 @@ BEGIN
         OR v_keys.first_key < pgmq._microseconds(clock_timestamp() + interval '1 minute');
     IF v_locks_writers THEN
         -- EXCLUSIVE waits also for a reader that has locked messages and is about to update them.
-        EXECUTE format(
-            'LOCK TABLE ONLY %s IN %s MODE', relation,
-            CASE WHEN v_count > 0 THEN 'ACCESS EXCLUSIVE' ELSE 'EXCLUSIVE' END
+        PERFORM pgmq._lock_soon(
+            relation, CASE WHEN v_count > 0 THEN 'ACCESS EXCLUSIVE' ELSE 'EXCLUSIVE' END
         );
     END IF;
     IF v_default IS NOT NULL THEN
-        -- A transaction that uses the default partition may be waiting for the lock above.
-        EXECUTE format(
-            'LOCK TABLE %s IN ACCESS EXCLUSIVE MODE %s', v_default,
-            CASE WHEN v_locks_writers THEN 'NOWAIT' END
-        );
+        IF v_locks_writers THEN
+            -- A transaction that uses the default partition may be about to wait for the lock above.
+            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', v_default);
+        ELSE
+            PERFORM pgmq._lock_soon(v_default, 'ACCESS EXCLUSIVE');
+        END IF;
         IF v_count = 0 THEN
             EXECUTE format(
                 'SELECT count(*) FROM (SELECT FROM %s WHERE %s LIMIT 1) AS m', v_default, v_in_range
@@ -190,7 +190,7 @@ DECLARE
     v_messages bigint;
     v_unread bigint;
 BEGIN
-    EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
+    PERFORM pgmq._lock_soon(relation, 'SHARE UPDATE EXCLUSIVE');
     IF NOT EXISTS (
         SELECT FROM pg_inherits AS i WHERE i.inhparent = relation AND i.inhrelid = partition
     )
@@ -198,7 +198,7 @@ BEGIN
         RETURN;     -- another has done it
     END IF;
     -- The messages were counted before everybody is locked out; nobody changes them any more.
-    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', partition);
+    PERFORM pgmq._lock_soon(partition, 'ACCESS EXCLUSIVE');
     EXECUTE format(
         'SELECT count(*), count(*) FILTER (WHERE %s) FROM %s',
         CASE
@@ -209,7 +209,7 @@ BEGIN
         END,
         partition
     ) INTO v_messages, v_unread;
-    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation);
+    PERFORM pgmq._lock_soon(relation, 'ACCESS EXCLUSIVE');
     IF NOT is_archive AND v_messages > 0 THEN
         RAISE LOG 'retention drops partition % of queue "%" with % messages, % of them never read',
             partition, queue_name, v_messages, v_unread;

@@ -32,9 +32,7 @@ BEGIN
         RETURN 0;
     END IF;
     IF thorough THEN
-        -- Another transaction that has looked at the queue may wait for locks of this one, and this
-        -- one for it. So this must give up well within deadlock_timeout, or the other would fail.
-        PERFORM set_config('lock_timeout', '500ms', true);
+        PERFORM set_config('lock_timeout', '500ms', true);      -- see _lock_soon
     END IF;
     IF pgmq._partman_keeps(v_relation) THEN
         RETURN CASE WHEN thorough THEN pgmq._partman_empty_default(v_relation) ELSE 0 END;
@@ -111,7 +109,7 @@ BEGIN
         pgmq._default_partition(relation)
     ) INTO v_is_needed USING relation, drop_before;
     IF v_is_needed THEN
-        EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation);
+        PERFORM pgmq._lock_soon(relation, 'ACCESS EXCLUSIVE');
     END IF;
     RETURN true;
 EXCEPTION

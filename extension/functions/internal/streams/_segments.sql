@@ -83,7 +83,7 @@ BEGIN
             RETURN false;
         END IF;
     END IF;
-    EXECUTE format('LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE', queue);
+    PERFORM pgmq._lock_soon(queue, 'SHARE ROW EXCLUSIVE');
     IF coalesce(pg_sequence_last_value(v_ids), 0) < next_id - 1 THEN
         PERFORM setval(v_ids, next_id - 1);
     END IF;
