@@ -225,20 +225,34 @@ def test_doctor_names_the_transaction_that_is_in_the_way_of_upkeep(
     assert queries.ids(db, query) == []
 
 
+@pytest.mark.parametrize(
+    ("held", "first"),
+    [("q_q", True), ("q_q_p0", True), ("q_q", False)],
+    ids=["who waits already", "who waits for a partition", "who is about to wait"],
+)
 def test_upkeep_does_not_wait_for_whoever_waits_for_it(
-    queue: psycopg.Connection, connect: Connect
+    queue: psycopg.Connection, connect: Connect, held: str, first: bool
 ) -> None:
-    """Else his call would fail, if he looks for a deadlock just then: a second after it began."""
+    """Else his call would fail, at once or a second after it began."""
     _send(queue, 40)  # some in the default partition
     upkeep, reader = connect(autocommit=False), connect(autocommit=False)
-    upkeep.execute("LOCK TABLE ONLY pgmq.q_q IN EXCLUSIVE MODE")  # as it adds a partition
+    upkeep.execute(f"LOCK TABLE ONLY pgmq.{held} IN EXCLUSIVE MODE".encode())
     reader.execute("SELECT pgmq.peek('q', 1)")
-    reading = Waiting(reader, "SELECT msg_id FROM pgmq.read('q', 0, 1)").until_it_waits(queue)
-    time.sleep(0.7)
-    assert "could not obtain lock" in _maintain(upkeep)[0]
+    query = "SELECT msg_id FROM pgmq.read('q', 0, 1)"
+    if first:
+        reading = Waiting(reader, query).until_it_waits(queue)
+        time.sleep(0.7)
+        said = _maintain(upkeep)
+    else:
+        maintaining = Waiting(upkeep, "SELECT pgmq.maintain('q')")
+        time.sleep(0.2)
+        reading = Waiting(reader, query)
+        maintaining.result()
+        said = []
     time.sleep(0.5)
     upkeep.rollback()
     assert reading.result() == [(1,)]
+    assert "could not obtain lock" in "".join(said) or not first
 
 
 def test_two_upkeeps_at_once_add_each_partition_once(

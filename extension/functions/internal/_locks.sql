@@ -73,28 +73,23 @@ $$;
 COMMENT ON FUNCTION pgmq._lock_out_all(regclass) IS
 'Before DDL that locks everybody out: raise an error if waiting for the lock might be a deadlock.';
 
-CREATE OR REPLACE FUNCTION pgmq._lock_soon(relation regclass, mode text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
+CREATE OR REPLACE FUNCTION pgmq._must_not_wait(relation regclass)
+RETURNS boolean
+LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_is_awaited CONSTANT boolean := EXISTS (
+    SELECT pgmq._holds_up_writers(relation) OR EXISTS (
         SELECT FROM pg_locks AS l
         WHERE NOT l.granted AND pg_backend_pid() = ANY (pg_blocking_pids(l.pid))
-    );
-BEGIN
-    EXECUTE format(
-        'LOCK TABLE ONLY %s IN %s MODE %s', relation, mode, CASE WHEN v_is_awaited THEN 'NOWAIT' END
-    );
-END
+    )
 $$;
-COMMENT ON FUNCTION pgmq._lock_soon(regclass, text) IS
-'Lock a table, under a lock_timeout below deadlock_timeout, without being anybody''s deadlock.
+COMMENT ON FUNCTION pgmq._must_not_wait(regclass) IS
+'Whether to wait for a lock of this table could be the deadlock of somebody else, and so his error.
 
-Whoever waits for this transaction looks for a deadlock once, when he has waited for deadlock_timeout.
-If this transaction then waited for him, his call would fail. So it does not wait while anybody waits
-for it. Who comes later looks when this wait is over.';
+Who waits for this transaction looks for a deadlock once, when he has waited for deadlock_timeout. If
+this transaction then waits for him, his call fails. Who comes when it waits already looks later, when
+that wait is over, if lock_timeout is below deadlock_timeout. But he looks at once if both are in the
+locks of one table, which this transaction has locked against him and wants to lock against all.';
 
 CREATE OR REPLACE FUNCTION pgmq._short_lock_timeout()
 RETURNS text

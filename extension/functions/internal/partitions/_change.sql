@@ -78,7 +78,10 @@ DECLARE
     v_locks_writers boolean;
 BEGIN
     -- One session at a time. Another may have added the partition already.
-    PERFORM pgmq._lock_soon(relation, 'SHARE UPDATE EXCLUSIVE');
+    EXECUTE format(
+        'LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE %s', relation,
+        CASE WHEN pgmq._must_not_wait(relation) THEN 'NOWAIT' END
+    );
     IF EXISTS (
         SELECT FROM pgmq._partitions(relation) AS p
         WHERE _add_partition.key >= p.first_key AND _add_partition.key < p.end_key
@@ -113,17 +116,18 @@ BEGIN
         OR v_keys.first_key < pgmq._microseconds(clock_timestamp() + interval '1 minute');
     IF v_locks_writers THEN
         -- EXCLUSIVE waits also for a reader that has locked messages and is about to update them.
-        PERFORM pgmq._lock_soon(
-            relation, CASE WHEN v_count > 0 THEN 'ACCESS EXCLUSIVE' ELSE 'EXCLUSIVE' END
+        EXECUTE format(
+            'LOCK TABLE ONLY %s IN %s MODE %s', relation,
+            CASE WHEN v_count > 0 THEN 'ACCESS EXCLUSIVE' ELSE 'EXCLUSIVE' END,
+            CASE WHEN pgmq._must_not_wait(relation) THEN 'NOWAIT' END
         );
     END IF;
     IF v_default IS NOT NULL THEN
-        IF v_locks_writers THEN
-            -- A transaction that uses the default partition may be about to wait for the lock above.
-            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', v_default);
-        ELSE
-            PERFORM pgmq._lock_soon(v_default, 'ACCESS EXCLUSIVE');
-        END IF;
+        -- A transaction that uses the default partition may be waiting for the lock above.
+        EXECUTE format(
+            'LOCK TABLE %s IN ACCESS EXCLUSIVE MODE %s', v_default,
+            CASE WHEN v_locks_writers OR pgmq._must_not_wait(v_default) THEN 'NOWAIT' END
+        );
         IF v_count = 0 THEN
             EXECUTE format(
                 'SELECT count(*) FROM (SELECT FROM %s WHERE %s LIMIT 1) AS m', v_default, v_in_range
@@ -190,7 +194,10 @@ DECLARE
     v_messages bigint;
     v_unread bigint;
 BEGIN
-    PERFORM pgmq._lock_soon(relation, 'SHARE UPDATE EXCLUSIVE');
+    EXECUTE format(
+        'LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE %s', relation,
+        CASE WHEN pgmq._must_not_wait(relation) THEN 'NOWAIT' END
+    );
     IF NOT EXISTS (
         SELECT FROM pg_inherits AS i WHERE i.inhparent = relation AND i.inhrelid = partition
     )
@@ -198,7 +205,10 @@ BEGIN
         RETURN;     -- another has done it
     END IF;
     -- The messages were counted before everybody is locked out; nobody changes them any more.
-    PERFORM pgmq._lock_soon(partition, 'ACCESS EXCLUSIVE');
+    EXECUTE format(
+        'LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE %s', partition,
+        CASE WHEN pgmq._must_not_wait(partition) THEN 'NOWAIT' END
+    );
     EXECUTE format(
         'SELECT count(*), count(*) FILTER (WHERE %s) FROM %s',
         CASE
@@ -209,7 +219,10 @@ BEGIN
         END,
         partition
     ) INTO v_messages, v_unread;
-    PERFORM pgmq._lock_soon(relation, 'ACCESS EXCLUSIVE');
+    EXECUTE format(
+        'LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE %s', relation,
+        CASE WHEN pgmq._must_not_wait(relation) THEN 'NOWAIT' END
+    );
     IF NOT is_archive AND v_messages > 0 THEN
         RAISE LOG 'retention drops partition % of queue "%" with % messages, % of them never read',
             partition, queue_name, v_messages, v_unread;

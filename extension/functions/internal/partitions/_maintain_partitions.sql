@@ -32,7 +32,7 @@ BEGIN
         RETURN 0;
     END IF;
     IF thorough THEN
-        PERFORM set_config('lock_timeout', '500ms', true);      -- see _lock_soon
+        PERFORM set_config('lock_timeout', '500ms', true);      -- see _must_not_wait
     END IF;
     IF pgmq._partman_keeps(v_relation) THEN
         RETURN CASE WHEN thorough THEN pgmq._partman_empty_default(v_relation) ELSE 0 END;
@@ -109,7 +109,10 @@ BEGIN
         pgmq._default_partition(relation)
     ) INTO v_is_needed USING relation, drop_before;
     IF v_is_needed THEN
-        PERFORM pgmq._lock_soon(relation, 'ACCESS EXCLUSIVE');
+        EXECUTE format(
+            'LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE %s', relation,
+            CASE WHEN pgmq._must_not_wait(relation) THEN 'NOWAIT' END
+        );
     END IF;
     RETURN true;
 EXCEPTION

@@ -131,7 +131,10 @@ BEGIN
     IF v_default IS NULL OR NOT v_left THEN
         RETURN 0;
     END IF;
-    PERFORM pgmq._lock_soon(relation, 'ACCESS EXCLUSIVE');
+    EXECUTE format(
+        'LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE %s', relation,
+        CASE WHEN pgmq._must_not_wait(relation) THEN 'NOWAIT' END
+    );
     -- A lease does not end by being moved, as the triggers of push delivery would think.
     EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', v_default);
     EXECUTE format(

@@ -83,7 +83,10 @@ BEGIN
             RETURN false;
         END IF;
     END IF;
-    PERFORM pgmq._lock_soon(queue, 'SHARE ROW EXCLUSIVE');
+    EXECUTE format(
+        'LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE %s', queue,
+        CASE WHEN pgmq._must_not_wait(queue) THEN 'NOWAIT' END
+    );
     IF coalesce(pg_sequence_last_value(v_ids), 0) < next_id - 1 THEN
         PERFORM setval(v_ids, next_id - 1);
     END IF;
