@@ -19,9 +19,14 @@ BEGIN
         );
     END IF;
     -- 2.0.0 had none of these.
-    ALTER TABLE pgmq.look
-    ADD COLUMN IF NOT EXISTS next_at bigint,
-    ADD COLUMN IF NOT EXISTS server_start timestamptz;
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = 'pgmq.look'::regclass AND a.attname = 'server_start'
+    ) THEN
+        ALTER TABLE pgmq.look
+        ADD COLUMN IF NOT EXISTS next_at bigint,
+        ADD COLUMN IF NOT EXISTS server_start timestamptz;
+    END IF;
     -- Not owned by the column, so that each member of the extension can change its owner alone.
     IF to_regclass('pgmq.look_epoch') IS NULL THEN
         CREATE SEQUENCE pgmq.look_epoch;

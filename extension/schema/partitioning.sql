@@ -16,11 +16,16 @@ BEGIN
         );
     END IF;
     -- Of streams: 2.0.0 had none.
-    ALTER TABLE pgmq.partitioning
-    -- A segment ends after this time; null: when it is full.
-    ADD COLUMN IF NOT EXISTS segment_interval text,
-    -- The ids that were passed over when segments ended.
-    ADD COLUMN IF NOT EXISTS skipped_ids bigint NOT NULL DEFAULT 0;
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = 'pgmq.partitioning'::regclass AND a.attname = 'skipped_ids'
+    ) THEN
+        ALTER TABLE pgmq.partitioning
+        -- A segment ends after this time; null: when it is full.
+        ADD COLUMN IF NOT EXISTS segment_interval text,
+        -- The ids that were passed over when segments ended.
+        ADD COLUMN IF NOT EXISTS skipped_ids bigint NOT NULL DEFAULT 0;
+    END IF;
 END
 $$;
 COMMENT ON TABLE pgmq.partitioning IS

@@ -16,8 +16,12 @@ BEGIN
         );
         CREATE INDEX policy_dead_letter_queue_idx ON pgmq.policy (dead_letter_queue);
     END IF;
-    -- Options that 2.0.0 did not have.
-    ALTER TABLE pgmq.policy
+    -- Options that 2.0.0 did not have. (To add a column IF NOT EXISTS locks the table first.)
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = 'pgmq.policy'::regclass AND a.attname = 'priority_ageing'
+    ) THEN
+        ALTER TABLE pgmq.policy
         ADD COLUMN IF NOT EXISTS rate_limit integer,
         ADD COLUMN IF NOT EXISTS rate_interval interval,
         ADD COLUMN IF NOT EXISTS rate_burst integer,
@@ -25,6 +29,7 @@ BEGIN
         ADD COLUMN IF NOT EXISTS dedup_scope text,
         ADD COLUMN IF NOT EXISTS priorities boolean NOT NULL DEFAULT false,
         ADD COLUMN IF NOT EXISTS priority_ageing interval;
+    END IF;
 END
 $$;
 COMMENT ON TABLE pgmq.policy IS 'The policies of queues, one row for each; pgmq.set_policy() writes and compiles it.

@@ -7,10 +7,15 @@ BEGIN
             body text NOT NULL
         );
     END IF;
-    ALTER TABLE pgmq.template
-    ADD COLUMN IF NOT EXISTS plain text,    -- rendered, for a queue without a policy
-    -- "a or b" means queues with one of these features; an empty text means every queue.
-    ADD COLUMN IF NOT EXISTS features text NOT NULL DEFAULT '';
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = 'pgmq.template'::regclass AND a.attname = 'features'
+    ) THEN
+        ALTER TABLE pgmq.template
+        ADD COLUMN IF NOT EXISTS plain text,    -- rendered, for a queue without a policy
+        -- "a or b" means queues with one of these features; an empty text means every queue.
+        ADD COLUMN IF NOT EXISTS features text NOT NULL DEFAULT '';
+    END IF;
     IF NOT EXISTS (
         SELECT FROM pg_constraint AS c
         WHERE c.conrelid = 'pgmq.template'::regclass AND c.contype = 'p'

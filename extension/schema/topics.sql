@@ -52,10 +52,16 @@ $$;
 -- The literal text that a matching routing key must begin with. For a pattern that begins with a
 -- wildcard: a star, and the text that a matching key must end with. pgmq._matching_topics() uses
 -- the same expression to search.
-CREATE INDEX IF NOT EXISTS topic_bindings_literal_idx ON pgmq.topic_bindings ((
-    CASE
-        WHEN pattern ~ '^[*#]' THEN '*' || substring(pattern, '[^*#]*$')
-        ELSE substring(pattern, '^[^*#]*')
-    END COLLATE "C"
-));
+DO $$
+BEGIN
+    IF to_regclass('pgmq.topic_bindings_literal_idx') IS NULL THEN
+        CREATE INDEX topic_bindings_literal_idx ON pgmq.topic_bindings ((
+            CASE
+                WHEN pattern ~ '^[*#]' THEN '*' || substring(pattern, '[^*#]*$')
+                ELSE substring(pattern, '^[^*#]*')
+            END COLLATE "C"
+        ));
+    END IF;
+END
+$$;
 COMMENT ON TABLE pgmq.topic_bindings IS 'Which queues pgmq.send_topic() sends to: one row for each pattern of each queue.';

@@ -59,3 +59,19 @@ def test_what_fails_changes_nothing_though_the_program_goes_on(
     assert server.dump(dbname) == before
     assert upstream.execute("SHOW search_path").fetchone() == ('"$user", public',)
     assert upstream.execute("SHOW client_min_messages").fetchone() == ("notice",)
+
+
+def test_running_the_text_over_its_own_tables_locks_nobody_out(db: psycopg.Connection) -> None:
+    """As the next version does, which finds most of them as they have to be."""
+    db.execute("SELECT pgmq.create('q'), pgmq.create_stream('s'), pgmq.bind_topic('x.#', 'q')")
+    db.execute("DELETE FROM pgmq.installation")  # so that it looks at everything
+    with db.transaction():
+        db.execute(PLAIN.read_bytes())
+        locked = db.execute(
+            "SELECT c.relname, l.mode FROM pg_locks AS l"
+            " INNER JOIN pg_class AS c ON c.oid = l.relation AND c.relkind IN ('r', 'p', 'i', 'S')"
+            " WHERE l.pid = pg_backend_pid() AND c.relnamespace = 'pgmq'::regnamespace"
+            "    AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',"
+            "        'AccessExclusiveLock')"
+        ).fetchall()
+    assert locked == []
