@@ -67,6 +67,15 @@ def test_a_standby_answers_what_only_looks_and_refuses_the_rest(
             ]
             assert found, look
             assert copy.execute(look.encode()).fetchall() == found, look
+        # Dead letters that it does not have are not counted.
+        with db.transaction():
+            db.execute("SELECT pgmq.create('to fleeting')")
+            db.execute(
+                "SELECT pgmq.set_policy('to fleeting', max_receives => 1,"
+                " dead_letter_queue => 'fleeting')"
+            )
+        letters = "SELECT dead_letters FROM pgmq.queue_stats('to fleeting')"
+        assert copy.execute(letters).fetchall() == [(None,)]
         # It has no channels; what is wrong with the queues that it has is found there as well.
         db.execute("SELECT pgmq.open_channel('plain', 1, 60)")
         db.execute("DROP INDEX pgmq.parked_idx_plain")

@@ -39,7 +39,7 @@ AS $$
     END
 $$;
 COMMENT ON FUNCTION pgmq._apart(regclass, text, text) IS
-'An expression that touches a table, for _counted(): null if a partition is not safe to touch.';
+'An expression that touches a table, for _measure(): null if a partition is not safe to touch.';
 
 CREATE OR REPLACE FUNCTION pgmq._stats(
     queue_name text,

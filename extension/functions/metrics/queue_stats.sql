@@ -49,7 +49,8 @@ BEGIN
             WHEN v_wanted IS NULL THEN v_queue.dead_letters
             WHEN v_queue.dead_letter_queue IS NOT NULL THEN (
                 SELECT d.total
-                FROM pgmq._measure(ARRAY[v_queue.dead_letter_queue], v_callers, false) AS d
+                FROM pgmq._batches(v_queue.dead_letter_queue) AS t
+                CROSS JOIN LATERAL pgmq._measure(t.queue_names, v_callers, false) AS d
             )
         END;
         archive_length := v_queue.archive_length;
