@@ -184,6 +184,8 @@ def test_a_drop_that_is_not_to_wait_gives_up_and_leaves_the_queue(
         ("* FROM pgmq.doctor()", "create_partitioned('{}', '10')",
          "ALTER SEQUENCE pgmq.q_{}_msg_id_seq {}"),
         ("pgmq.maintain()", "create('{}')", "ALTER TABLE pgmq.q_{} {}"),
+        ("pgmq.close_dead_channels()", "create('{0}'), pgmq.open_channel('{0}', 2)",
+         "ALTER TABLE pgmq.q_{} {}"),
     ],
 )  # fmt: skip
 def test_who_looks_at_all_queues_does_not_wait_with_the_locks_of_some(

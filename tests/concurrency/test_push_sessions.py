@@ -116,6 +116,35 @@ def test_close_dead_channels_hands_a_killed_consumers_messages_to_the_others(
     assert queue.execute("SELECT pgmq.close_dead_channels()").fetchone() == (0,)
 
 
+def test_close_dead_channels_leaves_out_a_queue_that_is_dropped_or_fails(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer, dropper = connect(), connect(autocommit=False)
+    for name in ("broken", "dropped", "q"):
+        queue.execute("SELECT pgmq.create(%s)", (name,))
+        open_channel(consumer, queue=name)
+    queue.execute(
+        """
+        CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+        CREATE TRIGGER fail BEFORE UPDATE ON pgmq.q_broken FOR EACH ROW EXECUTE FUNCTION fail();
+        SET session_replication_role = replica;
+        """
+    )
+    for message, name in enumerate(("broken", "dropped", "q")):
+        send(queue, message, queue=name)
+    queue.execute("RESET session_replication_role")
+    dropper.execute("SELECT pgmq.drop_queue('dropped')")
+    said: list[str | None] = []
+    queue.add_notice_handler(lambda notice: said.append(notice.message_primary))
+    queue.execute("SELECT pgmq.close_dead_channels()")
+    assert said == ['channels of queue "broken" were left as they are: no']
+    assert pushed(consumer) == [2]
+    assert queue.execute("SHOW lock_timeout").fetchone() == ("2s",)
+    dropper.rollback()
+    queue.execute("SELECT pgmq.close_dead_channels()")
+    assert pushed(consumer) == [1]
+
+
 def test_a_lost_notification_costs_one_vt(queue: psycopg.Connection, connect: Connect) -> None:
     consumer = connect()
     channel = open_channel(consumer, vt=1)
