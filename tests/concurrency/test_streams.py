@@ -360,6 +360,26 @@ def test_a_group_that_begins_beside_producers_misses_nothing_later(
         assert ids(stream, "SELECT msg_id FROM pgmq.fetch('s', %s, 60, 9)", group) == expected
 
 
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_an_old_snapshot_sends_and_begins_a_group_whoever_looks_meanwhile(
+    stream: psycopg.Connection, other: psycopg.Connection, level: str
+) -> None:
+    newest = "SELECT max(epoch) FROM pgmq.look"
+    stream.execute("SELECT pgmq.send('s', '1')")
+    assert _all(stream) == [1]
+    other.autocommit = False
+    other.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+    before = one(other, newest)
+    stream.execute("SELECT pgmq.send('s', '2')")
+    while one(stream, newest) == before:
+        _all(stream)
+    other.execute("SELECT pgmq.create_group('s', 'h', 'latest')")
+    other.execute("SELECT pgmq.send('s', to_jsonb(i)) FROM generate_series(3, 1000) AS i")
+    other.commit()
+    assert _all(stream) == list(range(3, 1001))
+    assert ids(stream, "SELECT msg_id FROM pgmq.fetch('s', 'h', 60, 1)") == [3]
+
+
 def test_an_old_snapshot_makes_no_call_look_at_more_rows(
     stream: psycopg.Connection, connect: Connect
 ) -> None:

@@ -407,9 +407,11 @@ DECLARE
     v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
     v_due CONSTANT bigint := coalesce(pg_sequence_last_value('pgmq.tend_due_stream'), 0);
 BEGIN
+    IF pgmq._keeps_snapshot() THEN
+        RETURN;
+    END IF;
     PERFORM pgmq._settled('pgmq.q_stream', 9223372036854775806);
     IF v_now NOT BETWEEN v_due - 60000000 AND v_due - 1
-        AND current_setting('transaction_isolation') = 'read committed'
         AND pgmq._may_tend('pgmq.q_stream')     -- anybody else could put it off
     THEN
         PERFORM setval('pgmq.tend_due_stream', v_now + 1000000);    -- others need not

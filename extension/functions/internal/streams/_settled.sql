@@ -68,8 +68,9 @@ BEGIN
             v_settled := greatest(v_settled, v_last.next_id);
         END IF;
     END IF;
-    -- As long as somebody of then is still at it, a newer look would only take longer to end.
-    IF NOT v_is_open AND pgmq._is_stream(stream) THEN
+    -- As long as somebody of then is still at it, a newer look would only take longer to end. An old
+    -- snapshot shows looks that are gone: to clear one would be a serialization failure.
+    IF NOT v_is_open AND NOT pgmq._keeps_snapshot() AND pgmq._is_stream(stream) THEN
         v_new.queue := stream;
         v_new.epoch := nextval('pgmq.look_epoch');
         v_new.ids_file := v_file;
