@@ -326,6 +326,16 @@ def test_a_call_leases_a_thousand_messages_at_most(db: psycopg.Connection) -> No
             assert len(ids(db, FAIR, None)) == 100
 
 
+def test_a_read_without_a_limit_takes_what_very_many_groups_have(db: psycopg.Connection) -> None:
+    """More groups than are looked at in one step, so that the front of the queue is next."""
+    with _queue(db, "plain"):
+        db.execute(
+            "INSERT INTO pgmq.q_q (vt, headers) SELECT now(), jsonb_build_object('x-pgmq-group', i)"
+            " FROM generate_series(1, 11500) AS i"
+        )
+        assert one(db, "SELECT count(*) FROM pgmq.read_fair('q', 60, null)") == 11500
+
+
 def test_the_work_of_a_call_depends_on_nothing_but_what_it_hands_out(
     db: psycopg.Connection, connect: Connect
 ) -> None:

@@ -452,6 +452,16 @@ def test_keys_of_an_earlier_window_are_removed(queue: psycopg.Connection) -> Non
     assert one(queue, "SELECT min(msg_id) FROM pgmq.dedup_q") == 251
 
 
+@pytest.mark.parametrize("call", ["read('q', 0, null)", "pop('q', null)"])
+def test_a_call_without_a_limit_does_upkeep_as_one_for_many_messages(
+    queue: psycopg.Connection, call: str
+) -> None:
+    _policy(queue, "dedup_window => '1 ms'")
+    queue.execute("SELECT pgmq.send_once('q', '1', 'key'), pg_sleep(0.01)")
+    queue.execute(f"SELECT pgmq.{call}".encode())
+    assert one(queue, "SELECT count(*) FROM pgmq.dedup_q") == 0
+
+
 def test_upkeep_that_fails_does_not_fail_the_call(queue: psycopg.Connection) -> None:
     _policy(queue, "archive_retention => '1 ms'")
     queue.execute("SELECT pgmq.send_batch('q', '{1,2}'); SELECT pgmq.archive('q', 1)")

@@ -9,6 +9,7 @@ RETURNS SETOF pgmq.message_record
 LANGUAGE plpgsql VOLATILE ROWS 10
 AS $$
 BEGIN
+    qty := coalesce(qty, 2147483647);
     -- The marks can only be moved before this transaction has written anything.
     IF pgmq._chance(qty, 32) THEN
         PERFORM pgmq._look_after(queue_name, qty);

@@ -6,15 +6,16 @@ BEGIN
     IF qty < 0 THEN
         PERFORM pgmq._check_read(0, qty);
     END IF;
+    qty := coalesce(qty, 2147483647);
     IF pgmq._chance(qty, 32) THEN
         PERFORM pgmq._look_after(queue_name, qty);
     END IF;
     IF pgmq._pinned(queue_name) THEN
-        RETURN QUERY SELECT * FROM pgmq._pinned_consume(queue_name, coalesce(qty, 2147483647));
+        RETURN QUERY SELECT * FROM pgmq._pinned_consume(queue_name, qty);
     ELSE
         RETURN QUERY EXECUTE pg_catalog.format(
             'SELECT * FROM pgmq.%I($1, $2)', pgmq._compiled('consume', queue_name)
-        ) USING coalesce(qty, 2147483647), null::pgmq.message_record;
+        ) USING qty, null::pgmq.message_record;
     END IF;
 END
 $$;

@@ -11,19 +11,18 @@ BEGIN
     IF vt IS NULL OR qty < 0 THEN
         PERFORM pgmq._check_read(vt, qty);
     END IF;
+    qty := coalesce(qty, 2147483647);
     IF pgmq._chance(qty, 32) THEN
         PERFORM pgmq._look_after(queue_name, qty);
     END IF;
     IF conditional <> '{}' THEN
-        RETURN QUERY SELECT * FROM pgmq._lease(
-            queue_name, vt, coalesce(qty, 2147483647), conditional
-        );
+        RETURN QUERY SELECT * FROM pgmq._lease(queue_name, vt, qty, conditional);
     ELSIF pgmq._pinned(queue_name) THEN
-        RETURN QUERY SELECT * FROM pgmq._pinned_receive(queue_name, vt, coalesce(qty, 2147483647));
+        RETURN QUERY SELECT * FROM pgmq._pinned_receive(queue_name, vt, qty);
     ELSE
         RETURN QUERY EXECUTE pg_catalog.format(
             'SELECT * FROM pgmq.%I($1, $2, $3)', pgmq._compiled('receive', queue_name)
-        ) USING vt, coalesce(qty, 2147483647), null::pgmq.message_record;
+        ) USING vt, qty, null::pgmq.message_record;
     END IF;
 END
 $$;

@@ -65,8 +65,8 @@ BEGIN
             IF v_way = 'front' THEN
                 EXECUTE format('SELECT * FROM pgmq.%I($1, $2, $3, $4)', concat('_fairfront_', v_suffix))
                 INTO v_found, v_owners
-                USING v_now, v_effort * (quantity + 20), condition, v_tried;
-                v_complete := cardinality(v_found) < v_effort * (quantity + 20);
+                USING v_now, v_effort * (quantity + 20::bigint), condition, v_tried;
+                v_complete := cardinality(v_found) < v_effort * (quantity + 20::bigint);
                 IF is_limited THEN
                     v_groups := ARRAY(SELECT DISTINCT o FROM unnest(v_owners) AS o);
                     EXECUTE v_count INTO v_room USING v_groups, v_held;
@@ -125,11 +125,12 @@ BEGIN
                 SELECT f.owner FROM unnest(v_found, v_owners) AS f (id, owner)
                 WHERE f.id IN (SELECT l FROM unnest(v_locked) AS l)
             );
-            v_effort := least(6 * v_effort, 10000000000);
+            -- So much times a quantity without a limit is still a bigint.
+            v_effort := least(6 * v_effort, 4000000000);
             IF v_way = 'front' THEN
                 EXIT WHEN v_effort > 36 AND (condition IS NULL OR v_effort > 1000000000);
             ELSIF v_complete THEN
-                v_depth := v_effort * (v_left / cardinality(v_groups) + 1);
+                v_depth := v_effort * (v_left / cardinality(v_groups) + 1::bigint);
                 v_vain := v_vain + cardinality(v_found) - cardinality(v_locked);
                 EXIT WHEN v_vain >= 1000;
             ELSE
