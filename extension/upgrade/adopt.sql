@@ -31,7 +31,6 @@ DO $$
 DECLARE
     v_queue record;
     v_view record;
-    v_grant record;
 BEGIN
     FOR v_queue IN
         SELECT t.tgrelid::regclass AS name
@@ -78,19 +77,7 @@ BEGIN
         END IF;
     END LOOP;
     -- Rights to the table become rights to the view.
-    FOR v_grant IN
-        SELECT a.grantee, a.privilege_type, a.is_grantable
-        FROM pg_class AS c
-        CROSS JOIN aclexplode(c.relacl) AS a
-        WHERE c.oid = 'pgmq.notify_insert_throttle_of_1'::regclass AND a.grantee <> c.relowner
-            AND a.privilege_type IN ('SELECT', 'UPDATE', 'DELETE')
-    LOOP
-        EXECUTE format(
-            'GRANT %s ON pgmq.notify_insert_throttle TO %s%s', v_grant.privilege_type,
-            CASE v_grant.grantee WHEN 0 THEN 'public' ELSE v_grant.grantee::regrole::text END,
-            CASE WHEN v_grant.is_grantable THEN ' WITH GRANT OPTION' END
-        );
-    END LOOP;
+    PERFORM pgmq._copy_grants('pgmq.notify_insert_throttle_of_1', 'pgmq.notify_insert_throttle');
     DROP TABLE pgmq.notify_insert_throttle_of_1;
 END
 $$;

@@ -135,10 +135,19 @@ def test_what_users_built_on_upstreams_helpers_and_settings_goes_on(
         FOR EACH ROW EXECUTE FUNCTION pgmq.notify_queue_listeners();
         """
     )
-    session.execute(f"GRANT SELECT, UPDATE ON pgmq.notify_insert_throttle TO {role}")
+    session.execute(
+        "GRANT SELECT, UPDATE (throttle_interval_ms)"
+        f" ON pgmq.notify_insert_throttle TO {role} WITH GRANT OPTION"
+    )
     session.execute(f'GRANT SELECT ON public."my settings" TO {role}')
     granted = """
-        SELECT c.relname::text, c.relowner, c.relacl::text, c.reloptions FROM pg_class AS c
+        SELECT
+            c.relname::text, c.relowner,
+            concat(c.relacl, (
+                SELECT max(a.attacl::text) FROM pg_attribute AS a WHERE a.attrelid = c.oid
+            )),
+            c.reloptions
+        FROM pg_class AS c
         WHERE c.relname IN ('notify_insert_throttle', 'my settings') ORDER BY 1
     """
     before = session.execute(granted).fetchall()

@@ -110,6 +110,39 @@ $$;
 COMMENT ON FUNCTION pgmq._granted(oid) IS
 'The objects in the schema that a role has been given rights to, and does not own.';
 
+CREATE OR REPLACE FUNCTION pgmq._copy_grants(source regclass, target regclass)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_grant record;
+BEGIN
+    FOR v_grant IN
+        SELECT
+            concat(a.privilege_type, ' ' || s.part) AS privilege,
+            CASE a.grantee WHEN 0 THEN 'public' ELSE a.grantee::regrole::text END AS grantee,
+            CASE WHEN a.is_grantable THEN 'WITH GRANT OPTION' END AS addition
+        FROM (
+            SELECT null AS part, c.relacl AS acl FROM pg_class AS c WHERE c.oid = source
+            UNION ALL
+            SELECT format('(%I)', o.attname), o.attacl
+            FROM pg_attribute AS o
+            INNER JOIN pg_attribute AS n ON o.attname = n.attname       -- also ctid and its like
+            WHERE o.attrelid = source AND n.attrelid = target
+        ) AS s
+        CROSS JOIN aclexplode(s.acl) AS a
+        WHERE a.grantee <> pgmq._owner(source)::oid
+    LOOP
+        EXECUTE format(
+            'GRANT %s ON %s TO %s %s', v_grant.privilege, target, v_grant.grantee, v_grant.addition
+        );
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._copy_grants(regclass, regclass) IS
+'Give everybody the rights to a relation, and to its columns, that they have to another one.';
+
 CREATE OR REPLACE FUNCTION pgmq._revoke_schema(role_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE

@@ -85,7 +85,8 @@ AS $$
     FROM pg_catalog.pg_class AS c
     WHERE c.oid = relation
 $$;
-COMMENT ON FUNCTION pgmq._partition_name(regclass, text) IS 'The name of a partition of a table.';
+COMMENT ON FUNCTION pgmq._partition_name(regclass, text) IS
+'The name of a partition of a table, or of an index that is put aside.';
 
 CREATE OR REPLACE FUNCTION pgmq._keys_between(
     partition_column text,

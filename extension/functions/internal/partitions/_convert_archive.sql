@@ -13,7 +13,7 @@ DECLARE
     v_relation regclass;
     v_queue_name text;
     v_old regclass;
-    v_grant record;
+    v_index regclass;
 BEGIN
     IF table_name IS NULL THEN
         PERFORM pgmq._raise_null('table_name', 'Give the name of the queue.');
@@ -33,36 +33,21 @@ BEGIN
     PERFORM pgmq._check_partitioning(partition_interval, retention_interval, leading_partition);
     IF octet_length(v_archive || '_old') > 63 THEN
         RAISE EXCEPTION 'queue name "%" is too long in bytes to rename its archive: %, maximum is 57',
-            v_queue_name, octet_length(v_queue_name)
+            v_queue_name, octet_length(v_archive) - 2
             USING ERRCODE = 'name_too_long', HINT = 'The archive gets a name with _old at the end.';
     END IF;
 
     EXECUTE format('ALTER TABLE %s RENAME TO %I', v_relation, v_archive || '_old');
     v_old := v_relation;
-    EXECUTE format(
-        'ALTER INDEX IF EXISTS pgmq.%I RENAME TO %I',
-        pgmq._relation_name('archived_at_idx', v_queue_name),
-        format('archived_at_idx_%s_old', left(pgmq._suffix(v_queue_name), 43))
-    );
+    v_index := pgmq._relation('archived_at_idx', v_queue_name);
+    IF v_index IS NOT NULL THEN
+        EXECUTE format('ALTER INDEX %s RENAME TO %I', v_index, pgmq._partition_name(v_index, '_old'));
+    END IF;
     PERFORM pgmq._create_archive(v_queue_name, partition_interval);
     -- The new archive gets the owner and the grants of the old one.
     v_relation := format('pgmq.%I', v_archive)::regclass;
     EXECUTE format('ALTER TABLE %s OWNER TO %s', v_relation, pgmq._owner(v_old));
-    FOR v_grant IN
-        SELECT
-            lower(g.privilege_type) AS privilege_type,
-            coalesce(r.rolname, 'public') AS grantee,
-            g.is_grantable
-        FROM pg_class AS c
-        CROSS JOIN aclexplode(c.relacl) AS g
-        LEFT JOIN pg_roles AS r ON g.grantee = r.oid
-        WHERE c.oid = v_old AND g.grantee <> c.relowner
-    LOOP
-        EXECUTE format(
-            'GRANT %I ON %s TO %I %s', v_grant.privilege_type, v_relation, v_grant.grantee,
-            CASE WHEN v_grant.is_grantable THEN 'WITH GRANT OPTION' END
-        );
-    END LOOP;
+    PERFORM pgmq._copy_grants(v_old, v_relation);
     PERFORM pgmq._start_partitioning(
         v_queue_name, true, partition_interval, retention_interval, leading_partition
     );
