@@ -17,6 +17,7 @@ import pytest
 from pgmq.relay import Relay
 from support import pages
 from support.brokers import NATS, Nats, free_ports
+from support.relays import running
 from support.server import ROOT
 from support.waiting import until
 
@@ -83,18 +84,6 @@ def _messages(url: str) -> list[Any]:
             return got
 
     return asyncio.run(read())
-
-
-@contextlib.contextmanager
-def _running(relay: Relay) -> Iterator[None]:
-    thread = threading.Thread(target=relay.run)
-    thread.start()
-    try:
-        yield
-    finally:
-        relay.stop()
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 def _send(db: psycopg.Connection, count: int, groups: int) -> None:
@@ -173,7 +162,7 @@ def test_nothing_is_lost_or_there_twice_and_groups_keep_their_order_while_the_br
         [(count,)] = db.execute(length).fetchall()
         return int(count)
 
-    with _running(Relay(dsn, "orders", broker.url, vt=3)):
+    with running(Relay(dsn, "orders", broker.url, vt=3)):
         for below in (2500, 1500):
             until(lambda below=below: left() < below)  # type: ignore[misc]
             broker.kill()
@@ -200,7 +189,7 @@ def test_a_stream_arrives_whole_and_once_and_each_key_in_order_while_the_broker_
         [(lag,)] = db.execute("SELECT lag FROM pgmq.list_groups('orders')").fetchall()
         return int(lag)
 
-    with _running(Relay(dsn, "orders", broker.url, group="out", batch=500, vt=3)):
+    with running(Relay(dsn, "orders", broker.url, group="out", batch=500, vt=3)):
         until(lambda: behind() < 4000)
         broker.kill()
         assert behind() > 0
@@ -246,7 +235,7 @@ def test_what_nats_does_not_take_comes_back_with_the_reason_and_the_rest_goes_ou
         " pgmq.set_policy('orders', max_receives => 1, dead_letter_queue => 'dead')"
     )
     _send_bad(db)
-    with _running(Relay(dsn, "orders", broker.url, poll=0.1)):
+    with running(Relay(dsn, "orders", broker.url, poll=0.1)):
         until(lambda: _left(db) == [], 60)
     dead = db.execute(
         "SELECT message, headers ->> 'x-pgmq-error' FROM pgmq.q_dead ORDER BY message"
@@ -288,7 +277,7 @@ def test_what_is_not_confirmed_is_not_acknowledged_and_sent_again_it_is_there_on
     # Stores messages, and does not say so.
     _stream(broker.url, "orders", no_ack=True)
     db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '1'), pgmq.send('orders', '2')")
-    with _running(Relay(dsn, "orders", broker.url)):
+    with running(Relay(dsn, "orders", broker.url)):
         until(lambda: caplog.text.count("no confirmation; again") > 1)
         assert [message.data for message in _messages(broker.url)] == [b"1", b"2"]
         assert _left(db) == [(1, 1, None), (2, 1, None)]
@@ -305,7 +294,7 @@ def test_the_next_message_of_a_key_is_sent_when_the_one_before_is_confirmed(
     db.execute("SELECT pgmq.create_stream('orders')")
     db.execute("SELECT pgmq.create_group('orders', 'out', 'earliest')")
     _send(db, 9, 3)
-    with _running(Relay(dsn, "orders", broker.url, group="out", vt=3)):
+    with running(Relay(dsn, "orders", broker.url, group="out", vt=3)):
         until(lambda: len(_messages(broker.url)) >= 3)
     assert [message.data for message in _messages(broker.url)] == [b"0", b"1", b"2"]
 
@@ -314,7 +303,7 @@ def test_a_stream_that_is_missing_is_waited_for(
     broker: Nats, db: psycopg.Connection, dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '1')")
-    with _running(Relay(dsn, "orders", f"{broker.url}?subject=shop.new")):
+    with running(Relay(dsn, "orders", f"{broker.url}?subject=shop.new")):
         until(lambda: "no stream has subject 'shop.new': create one" in caplog.text)
         _stream(broker.url, "shop.*")
         until(lambda: _left(db) == [])
@@ -359,7 +348,7 @@ def test_a_stream_whose_server_is_away_is_waited_for_whatever_names_its_subject(
         db.execute(
             "SELECT pgmq.send('orders', '1', '{\"x-pgmq-routing-key\": \"orders.new\"}'::jsonb)"
         )
-        with _running(Relay(dsn, "orders", relay_to.url)):
+        with running(Relay(dsn, "orders", relay_to.url)):
             until(lambda: "again in" in caplog.text, 60)
             assert _left(db) == [(1, 1, None)]
             servers[leader].start()
@@ -389,7 +378,7 @@ def test_users_may_send_what_they_are_allowed_to(
             ("re%3Alay:wrong", "_RELAY", "authorization violation"),
             ("re%3Alay:s%40cret", "_INBOX", "permissions violation for subscription"),
         ):
-            with _running(Relay(dsn, "orders", f"nats://{user}@{server.address}?inbox={inbox}")):
+            with running(Relay(dsn, "orders", f"nats://{user}@{server.address}?inbox={inbox}")):
                 until(lambda complaint=complaint: complaint in caplog.text.lower())  # type: ignore[misc]
             assert "s@cret" not in caplog.text
             assert "s%40cret" not in caplog.text
@@ -430,10 +419,10 @@ def test_tls_is_used_with_the_certificate_that_is_given(
     options = ("--tls", "--tlscert", str(certificate), "--tlskey", str(key))
     db.execute("SELECT pgmq.create('orders'), pgmq.send('orders', '1')")
     with _started(Nats(tmp_path, *options)) as server:
-        with _running(Relay(dsn, "orders", f"tls://{server.address}")):
+        with running(Relay(dsn, "orders", f"tls://{server.address}")):
             until(lambda: "certificate verify failed" in caplog.text)
         url = f"tls://{server.address}?ssl_ca_certs={certificate}"
-        with _running(Relay(dsn, "orders", url)):
+        with running(Relay(dsn, "orders", url)):
             until(lambda: "no stream has subject" in caplog.text)
 
 
@@ -454,7 +443,7 @@ def test_a_server_without_tls_is_told_nothing(
         thread = threading.Thread(target=serve)
         thread.start()
         port = listener.getsockname()[1]
-        with _running(Relay(dsn, "orders", f"tls://me:secret@127.0.0.1:{port}")):
+        with running(Relay(dsn, "orders", f"tls://me:secret@127.0.0.1:{port}")):
             thread.join(30)
             until(lambda: "the server does not ask for TLS; again" in caplog.text)
     assert heard == [b""]

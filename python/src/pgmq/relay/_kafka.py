@@ -25,6 +25,30 @@ if TYPE_CHECKING:
 
 __all__ = ["Kafka"]
 
+# Errors, of librdkafka itself (with _) and of brokers, that are no message's fault, even when
+# others of the batch have arrived: an outage may begin in the middle of it.
+_OUTAGE = {
+    "_ALL_BROKERS_DOWN",
+    "_FATAL",
+    "_MSG_TIMED_OUT",
+    "_PURGE_INFLIGHT",
+    "_PURGE_QUEUE",
+    "_TIMED_OUT",
+    "_TIMED_OUT_QUEUE",
+    "_TRANSPORT",
+    "CLUSTER_AUTHORIZATION_FAILED",
+    "INVALID_PRODUCER_EPOCH",
+    "KAFKA_STORAGE_ERROR",
+    "LEADER_NOT_AVAILABLE",
+    "NETWORK_EXCEPTION",
+    "NOT_ENOUGH_REPLICAS",
+    "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+    "NOT_LEADER_FOR_PARTITION",
+    "OUT_OF_ORDER_SEQUENCE_NUMBER",
+    "REQUEST_TIMED_OUT",
+    "UNKNOWN_PRODUCER_ID",
+}
+
 
 class Kafka:
     """Kafka by librdkafka: the group is the key, so that it stays in one partition."""
@@ -66,13 +90,10 @@ class Kafka:
         self.connect()
         waiting: set[int] = set()
         failed: list[tuple[Outgoing, Any]] = []
-        arrived = False
 
         def delivered(message: Outgoing, error: Any) -> None:
-            nonlocal arrived
             waiting.discard(message.msg_id)
             if error is None:
-                arrived = True
                 progress.settled(message)
             else:
                 failed.append((message, error))
@@ -81,24 +102,28 @@ class Kafka:
             waiting.add(message.msg_id)
             try:
                 self._produce(message, delivered)
-            except (*NOT_ENCODABLE, self._kafka.KafkaException) as error:
+            except NOT_ENCODABLE as error:
                 waiting.discard(message.msg_id)
                 progress.settled(message, first_line(error))
+            except self._kafka.KafkaException as error:
+                delivered(message, error.args[0])
         # The producer gives up what is not confirmed in time.
         deadline = time.monotonic() + self._timeout
         while self._producer.flush(min(self._timeout, STEP)):
             progress.pause()
             if not progress.patient() and time.monotonic() > deadline:
                 break
-        # What one topic or partition cannot take must not keep the others waiting.
-        lost = [error for _, error in failed if self._unreachable(error, arrived)]
-        if waiting or lost:
+        lost = [problem.str() for _, problem in failed if problem.name() in _OUTAGE]
+        if waiting:
+            lost.append("no confirmation")
+        if lost:
+            # What is still on its way comes to delivered() as purged.
             self.close()
         for message, problem in failed:
-            if problem not in lost:
+            if problem.name() not in _OUTAGE:
                 progress.settled(message, problem.str())
-        if waiting or lost:
-            raise BrokerError(lost[0].str() if lost else "no confirmation")
+        if lost:
+            raise BrokerError(lost[0])
 
     def _produce(self, message: Outgoing, delivered: Callable[[Outgoing, Any], None]) -> None:
         deadline = time.monotonic() + self._timeout
@@ -116,20 +141,11 @@ class Kafka:
                 )
             except BufferError as error:  # noqa: PERF203, librdkafka's own queue is full
                 if time.monotonic() > deadline:
+                    self.close()  # or what is in it would be sent twice
                     raise BrokerError(first_line(error)) from error
                 self._producer.poll(0.1)
             else:
                 return
-
-    def _unreachable(self, error: Any, arrived: bool) -> bool:
-        """Tell an outage from what is wrong with one message, or with where it goes."""
-        codes = self._kafka.KafkaError
-        if error.fatal():
-            return True
-        if arrived or error.code() in (codes.UNKNOWN_TOPIC_OR_PART, codes.MSG_SIZE_TOO_LARGE):
-            return False
-        local = (codes._MSG_TIMED_OUT, codes._TIMED_OUT, codes._TRANSPORT, codes._ALL_BROKERS_DOWN)
-        return bool(error.code() in local or error.retriable())
 
     def close(self) -> None:
         if self._producer is not None:

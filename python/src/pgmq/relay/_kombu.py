@@ -81,6 +81,7 @@ class _Kombu:
         self._target = target
         self._timeout = timeout
         self._longest = longest
+        self._usual = connection.transport_options.get("socket_timeout")
         self._unreachable = load("kombu.exceptions", "relay").OperationalError
         self._connection: Any = None
         self._producer: Any = None
@@ -141,6 +142,8 @@ class _Kombu:
                     progress.settled(message, first_line(error))
                 else:
                     progress.settled(message)
+                    # Or the next timeout, for whatever reason, would refuse a message.
+                    self._template.transport_options["socket_timeout"] = self._usual
 
     def _be_patient(self) -> bool:
         """Leave more time for the next answer: what is large takes longer, and again is a copy.
