@@ -434,20 +434,42 @@ def test_nobody_waits_for_a_reader_who_has_not_ended(
     assert _partitions(queue) == [10, 20, 30, 60, 70, 80]
 
 
+READ = "BEGIN; SELECT pgmq.read('q', 60, 32)"
+# Ways to prepare a transaction that has read.
+PREPARED = {
+    "a statement": [READ, "PREPARE TRANSACTION 'reading'"],
+    "behind a comment": [READ, "/* app:x */ prepare transaction 'reading'"],
+    "comments between": [READ, "-- x\nPREPARE -- y\n/* /* z */ */TRANSACTION 'reading'"],
+    "one message": [f"{READ}; PREPARE TRANSACTION 'reading'; SELECT 1"],
+}
+
+
+@pytest.mark.parametrize("way", [*PREPARED, "the extended protocol"])
 def test_a_prepared_transaction_locks_nothing_more(
-    queue: psycopg.Connection, connect: Connect
+    queue: psycopg.Connection, connect: Connect, way: str
 ) -> None:
     _send(queue, 35)
     reader = connect()
     reader.execute("SELECT setval('pgmq.tend_due_q', 0)")
-    reader.execute("BEGIN; SELECT pgmq.read('q', 60, 32)")
-    reader.execute("PREPARE TRANSACTION 'reading'")
+    for statement in PREPARED.get(way, PREPARED["behind a comment"]):
+        reader.execute(statement.encode(), prepare=way not in PREPARED and statement != READ)
     try:
         assert queries.ids(queue, "SELECT msg_id FROM pgmq.read('q', 60, 99)") == [33, 34, 35]
         assert queries.ids(queue, "SELECT default_partition_length FROM pgmq.metrics('q')") == [6]
     finally:
         queue.execute("COMMIT PREPARED 'reading'")
     assert _partitions(queue) == [0, 10, 20]
+
+
+def test_words_like_those_that_prepare_a_transaction_put_no_upkeep_off(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    _send(queue, 35)
+    reader = connect()
+    reader.execute("SELECT setval('pgmq.tend_due_q', 0)")
+    reader.execute(READ.encode())
+    reader.execute("COMMIT; SELECT 'Prepare the transaction, unprepare transactions'")
+    assert _partitions(queue) == [0, 10, 20, 30, 40, 50]
 
 
 def test_push_is_disabled_beside_a_reader_who_has_come_as_far_as_the_table(

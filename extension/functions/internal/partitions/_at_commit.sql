@@ -47,6 +47,22 @@ $$;
 COMMENT ON FUNCTION pgmq._defer_upkeep(text) IS
 'Let the commit of this transaction maintain the partitions of a queue.';
 
+-- A prepared transaction would keep the locks of an upkeep until somebody ends it. The text is all
+-- that the client has sent at once: there may be comments and other statements around the words,
+-- and comments between them. A message with these words in it only puts the upkeep off.
+CREATE OR REPLACE FUNCTION pgmq._may_be_preparing()
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- A commit without a statement has no text.
+    SELECT coalesce(
+        current_query() ~* '\mprepare(\s|--[^\n\r]*|/\*.*\*/)+transaction\M', false
+    )
+$$;
+COMMENT ON FUNCTION pgmq._may_be_preparing() IS
+'Whether this transaction may be about to be prepared, rather than committed.';
+
 -- Not SECURITY DEFINER: it calls functions that belong to the queue's owner.
 CREATE OR REPLACE FUNCTION pgmq._do_deferred_upkeep()
 RETURNS trigger
@@ -62,11 +78,8 @@ BEGIN
         RETURN null;
     END IF;
     v_function := format('pgmq.%I', pgmq._function_name('keep', new.queue_name));
-    -- Not in a prepared transaction, which would keep the locks. (A commit without a statement has
-    -- no text.) Also, the queue may have been dropped.
-    IF (current_query() ~* '^\s*prepare\M') IS NOT TRUE
-        AND to_regproc(v_function) IS NOT NULL
-    THEN
+    -- Also, the queue may have been dropped.
+    IF NOT pgmq._may_be_preparing() AND to_regproc(v_function) IS NOT NULL THEN
         EXECUTE format('SELECT %s()', v_function);
     END IF;
     RETURN null;
