@@ -161,6 +161,49 @@ def test_a_lost_notification_costs_one_vt(queue: psycopg.Connection, connect: Co
     assert pushed(consumer) == [1]
 
 
+_LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+
+
+@pytest.mark.parametrize(
+    "rolled_back",
+    [
+        "BEGIN; SELECT pgmq.close_channel(); ROLLBACK",
+        "BEGIN; SELECT pgmq.close_channel(); SELECT pgmq.close_channel(); ROLLBACK",
+        "BEGIN; SELECT pgmq.close_channel(), pgmq.open_channel('q', 2, 600); ROLLBACK",
+        "BEGIN; SAVEPOINT s; SELECT pgmq.close_channel(); ROLLBACK TO s; COMMIT",
+    ],
+)
+def test_a_channel_whose_closing_is_rolled_back_lives_on(
+    queue: psycopg.Connection, connect: Connect, rolled_back: str
+) -> None:
+    consumer, other = connect(), connect()
+    open_channel(consumer, slots=2)
+    send(queue, 1)
+    consumer.execute(rolled_back.encode())
+    open_channel(other)
+    send(queue, 2, 3)
+    assert queue.execute("SELECT pgmq.close_dead_channels()").fetchone() == (0,)
+    assert pushed(consumer) == [1, 3]
+    assert pushed(other) == [2]
+    # Nothing of it is left when all is closed.
+    consumer.execute("SELECT pgmq.close_channel()")
+    consumer.execute("SELECT pgmq.close_channel()")
+    assert consumer.execute(_LOCKS.encode()).fetchone() == (0,)
+
+
+def test_channels_whose_opening_is_rolled_back_leave_one_lock_at_most(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    for _ in range(3):
+        consumer.execute("BEGIN; SELECT pgmq.open_channel('q'); ROLLBACK")
+    assert consumer.execute(_LOCKS.encode()).fetchone() == (1,)
+    open_channel(consumer)
+    assert consumer.execute(_LOCKS.encode()).fetchone() == (1,)
+    send(queue, 1)
+    assert pushed(consumer) == [1]
+
+
 def test_what_is_rolled_back_pushes_nothing_and_frees_nothing(
     queue: psycopg.Connection, connect: Connect
 ) -> None:

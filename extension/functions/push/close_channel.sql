@@ -7,6 +7,7 @@ DECLARE
     v_channel pgmq.channel;
     v_count integer := 0;
 BEGIN
+    PERFORM pgmq._release_closed();
     FOR v_channel IN
         SELECT c.* FROM pgmq.channel AS c
         WHERE c.channel = close_channel.channel
@@ -18,9 +19,10 @@ BEGIN
                 USING ERRCODE = 'object_in_use',
                     HINT = 'It is closed when that session ends; pg_terminate_backend ends it.';
         END IF;
+        -- The channel's lock stays: a rollback opens the channel again. See _release_closed.
+        PERFORM pg_advisory_xact_lock_shared(pgmq._channel_locks(), v_channel.number);
         EXECUTE format('UNLISTEN %I', v_channel.channel);
         PERFORM pgmq._close(v_channel.channel, true);
-        PERFORM pg_advisory_unlock(pgmq._channel_locks(), v_channel.number);
         v_count := v_count + 1;
     END LOOP;
     RETURN v_count;

@@ -6,6 +6,33 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgmq._channel_locks() IS 'The first of the two keys of channels'' advisory locks.';
 
+-- A rollback takes back that a channel was opened or closed, but not what was done to a lock of the
+-- session. So nothing unlocks at once, and what was left locked is released later. A transaction
+-- that closes a channel has the lock shared as well: while it may roll back, the lock stays.
+CREATE OR REPLACE FUNCTION pgmq._release_closed()
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_advisory_unlock(pgmq._channel_locks(), l.number)
+    FROM (
+        SELECT l.objid::bigint::integer AS number
+        FROM pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.pid = pg_backend_pid()
+            AND l.classid = (pgmq._channel_locks()::bigint & 4294967295)::oid
+            AND l.database = (
+                SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
+            )
+        GROUP BY l.objid
+        HAVING bool_and(l.mode = 'ExclusiveLock')
+    ) AS l
+    WHERE NOT EXISTS (SELECT FROM pgmq.channel AS c WHERE c.number = l.number);
+END
+$$;
+COMMENT ON FUNCTION pgmq._release_closed() IS
+'Release the locks of this session''s channels that are closed, or whose opening was rolled back.';
+
 CREATE OR REPLACE FUNCTION pgmq._is_open(channel text)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE

@@ -50,6 +50,7 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege',
                 HINT = 'Messages are pushed with the rights of the extension''s owner, and triggers of the queue would have them.';
     END IF;
+    PERFORM pgmq._release_closed();
     v_number := nextval('pgmq.channel_number_seq');
     -- NOTIFY has no privileges: anyone who knows the name can listen.
     v_channel := format('pgmq.c_%s_%s', v_number, replace(gen_random_uuid()::text, '-', ''));
