@@ -226,6 +226,36 @@ def test_a_failing_batch_comes_in_pieces_down_to_the_message_that_fails(
     assert one(db, "SELECT message FROM pgmq.read('dead \"letters\"', 60, 9)") == "crash"
 
 
+def test_what_was_rolled_back_makes_batches_smaller_and_is_no_message(
+    stream: psycopg.Connection,
+) -> None:
+    def roll_back(count: int) -> None:
+        with stream.transaction(force_rollback=True):
+            send(stream, range(count))
+
+    first = send(stream, [1, 2])
+    roll_back(3)
+    rest = send(stream, [3, 4, 5])
+    assert msg_ids(batch := fetch(stream, 4)) == first
+    assert release(stream, batch, None)
+    assert msg_ids(batch := fetch(stream, 6)) == [*first, rest[0]]
+    assert commit(stream, batch)
+    assert msg_ids(batch := fetch(stream, 4)) == rest[1:]
+    assert commit(stream, batch)
+    # A batch that ends in the gap, and fails, is known by its last message.
+    stream.execute("SELECT pgmq.alter_group('s', 'g', 1, 'dead')")
+    last = send(stream, ["last"])
+    roll_back(20)
+    batch = fetch(stream, 10)
+    assert msg_ids(batch) == last
+    assert release(stream, batch)
+    assert ids(stream, "SELECT message FROM pgmq.q_dead") == ["last"]
+    # A gap that is longer than a batch.
+    assert fetch(stream, 10) == []
+    new = send(stream, ["new"])
+    assert msg_ids(fetch(stream, 10)) == new
+
+
 def test_a_rejected_message_is_copied_and_the_rest_goes_on(stream: psycopg.Connection) -> None:
     headers = json.dumps({"x-pgmq-dedup-id": "the same"})
     for number in range(1, 5):

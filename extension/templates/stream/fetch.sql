@@ -141,63 +141,64 @@ BEGIN
         v_end := least(v_bound, ((v_state.done + 1) / span$segments + 1) * span$segments);
         v_place := v_state.done;
         v_looked := 0;
+        v_epoch := null;
+        -- Mostly ids follow each other without a gap, so that no search is needed.
+        v_last := CASE WHEN v_lanes = 1 THEN least(v_place + v_limit, v_end - 1) END;
         LOOP
-            v_window := CASE WHEN v_lanes = 1 THEN v_limit ELSE 1000 + 2 * v_lanes * v_limit END;
-            SELECT max(b.msg_id), count(*) INTO v_last, v_size
-            FROM (
-                SELECT w.msg_id
-                FROM (
-                    SELECT m.msg_id, m.key_hash
-                    FROM pgmq.q_$queue AS m
-                    WHERE m.msg_id > v_place AND m.msg_id < v_end
-                    ORDER BY m.msg_id
-                    LIMIT v_window
-                ) AS w
-                WHERE v_lanes = 1 OR pgmq._lane_of(w.key_hash, w.msg_id, v_lanes) = v_number
-                LIMIT v_limit
-            ) AS b;
-            EXIT WHEN v_size > 0;
-            v_place := coalesce(
-                (
-                    SELECT max(w.msg_id)
+            WHILE v_last IS NULL LOOP
+                v_window := CASE WHEN v_lanes = 1 THEN v_limit ELSE 1000 + 2 * v_lanes * v_limit END;
+                v_last := (
+                    SELECT max(b.msg_id)
                     FROM (
-                        SELECT m.msg_id
-                        FROM pgmq.q_$queue AS m
-                        WHERE v_lanes > 1 AND m.msg_id > v_place AND m.msg_id < v_end
-                        ORDER BY m.msg_id
-                        LIMIT v_window
-                    ) AS w
-                ),
-                v_end - 1
-            );
-            v_looked := v_looked + v_window;
-            IF v_place >= v_end - 1 AND v_end < v_bound THEN
-                v_end := v_bound;
-            ELSIF v_place >= v_end - 1 AND v_bound < v_settled THEN
-                -- What has failed is there no more.
-                v_limit := quantity;
-                v_bound := v_settled;
-                v_end := v_settled;
-                v_failures := 0;
-                v_state.failed := '{}';
-                v_state.error := null;
-            ELSIF v_place >= v_end - 1 AND v_settled < v_next AND NOT v_is_fresh THEN
-                -- What was known to be settled has nothing for this lane: look who writes now.
-                v_settled := pgmq._settled('pgmq.q_$queue', v_settled - 1);
-                v_is_fresh := true;
-                v_bound := v_settled;
-                v_end := v_settled;
-            END IF;
-            EXIT WHEN v_place >= v_end - 1 OR v_looked > 100000;
-        END LOOP;
-        IF v_size > 0 THEN
-            v_epoch := nextval('pgmq.epoch_$queue'::regclass);
-            INSERT INTO pgmq.lane_$queue
-            VALUES (
-                reader, v_number, v_epoch, v_lanes, v_state.done, v_last, v_epoch,
-                clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
-                v_size, pg_backend_pid(), clock_timestamp(), v_state.failed, v_state.error
-            );
+                        SELECT w.msg_id
+                        FROM (
+                            SELECT m.msg_id, m.key_hash
+                            FROM pgmq.q_$queue AS m
+                            WHERE m.msg_id > v_place AND m.msg_id < v_end
+                            ORDER BY m.msg_id
+                            LIMIT v_window
+                        ) AS w
+                        WHERE v_lanes = 1 OR pgmq._lane_of(w.key_hash, w.msg_id, v_lanes) = v_number
+                        LIMIT v_limit
+                    ) AS b
+                );
+                EXIT WHEN v_last IS NOT NULL;
+                v_place := coalesce(
+                    (
+                        SELECT max(w.msg_id)
+                        FROM (
+                            SELECT m.msg_id
+                            FROM pgmq.q_$queue AS m
+                            WHERE v_lanes > 1 AND m.msg_id > v_place AND m.msg_id < v_end
+                            ORDER BY m.msg_id
+                            LIMIT v_window
+                        ) AS w
+                    ),
+                    v_end - 1
+                );
+                v_looked := v_looked + v_window;
+                IF v_place >= v_end - 1 AND v_end < v_bound THEN
+                    v_end := v_bound;
+                ELSIF v_place >= v_end - 1 AND v_bound < v_settled THEN
+                    -- What has failed is there no more.
+                    v_limit := quantity;
+                    v_bound := v_settled;
+                    v_end := v_settled;
+                    v_failures := 0;
+                    v_state.failed := '{}';
+                    v_state.error := null;
+                ELSIF v_place >= v_end - 1 AND v_settled < v_next AND NOT v_is_fresh THEN
+                    -- What was known to be settled has nothing for this lane: look who writes now.
+                    v_settled := pgmq._settled('pgmq.q_$queue', v_settled - 1);
+                    v_is_fresh := true;
+                    v_bound := v_settled;
+                    v_end := v_settled;
+                END IF;
+                EXIT WHEN v_place >= v_end - 1 OR v_looked > 100000;
+            END LOOP;
+            v_size := 0;
+            EXIT WHEN v_last IS NULL;
+            v_epoch := coalesce(v_epoch, nextval('pgmq.epoch_$queue'::regclass));
             RETURN QUERY
                 SELECT
                     v_number, v_epoch, m.msg_id, v_failures + 1, m.enqueued_at, m.message, m.headers
@@ -205,6 +206,26 @@ BEGIN
                 WHERE m.msg_id > v_place AND m.msg_id <= v_last
                     AND (v_lanes = 1 OR pgmq._lane_of(m.key_hash, m.msg_id, v_lanes) = v_number)
                 ORDER BY m.msg_id;
+            GET DIAGNOSTICS v_size = ROW_COUNT;
+            EXIT WHEN v_size > 0;
+            v_last := null;
+        END LOOP;
+        IF v_size > 0 THEN
+            IF v_lanes = 1 AND v_size < v_last - v_place THEN
+                -- There were gaps. The lease ends with a message: its id, if it fails alone.
+                v_last := (
+                    SELECT m.msg_id FROM pgmq.q_$queue AS m
+                    WHERE m.msg_id > v_place AND m.msg_id <= v_last
+                    ORDER BY m.msg_id DESC
+                    LIMIT 1
+                );
+            END IF;
+            INSERT INTO pgmq.lane_$queue
+            VALUES (
+                reader, v_number, v_epoch, v_lanes, v_state.done, v_last, v_epoch,
+                clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
+                v_size, pg_backend_pid(), clock_timestamp(), v_state.failed, v_state.error
+            );
         ELSIF v_place > v_state.done + 1000
             OR v_place > v_state.done AND v_state.changed_at < v_now - interval '1 second'
         THEN
