@@ -34,9 +34,11 @@ BEGIN
             -- An empty segment need not end.
             EXIT WHEN v_settings.segment_interval IS NULL OR v_last < greatest(v_current.first_id, 1)
                 OR NOT pgmq._is_over(v_settings.segment_interval, v_current.began_at, v_now);
-            EXIT WHEN NOT pgmq._skip_ids(v_queue, v_end);
+            -- Until they were locked out, others may have drawn more.
+            v_last := pgmq._skip_ids(v_queue, v_end);
+            EXIT WHEN v_last IS NULL;
             UPDATE pgmq.partitioning AS p
-            SET skipped_ids = p.skipped_ids + v_end - 1 - v_last
+            SET skipped_ids = p.skipped_ids + v_end - 1 - least(v_last, v_end - 1)
             WHERE p.queue_name = v_settings.queue_name AND NOT p.is_archive;
         END IF;
         UPDATE pgmq.stream_segment AS s
@@ -68,36 +70,40 @@ COMMENT ON FUNCTION pgmq._is_over(text, timestamptz, timestamptz) IS
 'Whether a segment that began at a time is to end: another interval has begun since.';
 
 CREATE OR REPLACE FUNCTION pgmq._skip_ids(queue regclass, next_id bigint)
-RETURNS boolean
+RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_ids CONSTANT regclass := pg_get_serial_sequence(queue::text, 'msg_id');
+    v_last bigint;
 BEGIN
     -- While others may draw ids, a lower one could be set. A transaction that has written keeps this
     -- lock, and others behind it, waiting: so it is not even asked for while one stays open.
     IF (pgmq._writing(queue)).writers <> '{}' THEN
         PERFORM pg_sleep(0.005);
         IF (pgmq._open_writer(queue, '50 milliseconds')).holder IS NOT NULL THEN
-            RETURN false;
+            RETURN null;
         END IF;
     END IF;
     EXECUTE format(
         'LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE %s', queue,
         CASE WHEN pgmq._must_not_wait(queue) THEN 'NOWAIT' END
     );
-    IF coalesce(pg_sequence_last_value(v_ids), 0) < next_id - 1 THEN
+    v_last := coalesce(pg_sequence_last_value(v_ids), 0);
+    IF v_last < next_id - 1 THEN
         PERFORM setval(v_ids, next_id - 1);
     END IF;
-    RETURN true;
+    RETURN v_last;
 EXCEPTION
     WHEN lock_not_available OR deadlock_detected THEN
-        RETURN false;
+        RETURN null;
 END
 $$;
 COMMENT ON FUNCTION pgmq._skip_ids(regclass, bigint) IS
-'Have the next message of a stream get this msg_id, or a later one; false if the stream is in use.';
+'Have the next message of a stream get this msg_id, or a later one, and return the last before.
+
+Null if the stream is in use.';
 
 CREATE OR REPLACE FUNCTION pgmq._messages_between(queue_name text, behind bigint, up_to bigint)
 RETURNS bigint
