@@ -329,6 +329,67 @@ def test_a_transaction_keeps_its_lane_and_nobody_waits(
     assert _all(stream) == [1, 2, 3, 4, 5]
 
 
+def test_a_segment_ends_with_what_is_sent_while_its_end_is_waited_for(
+    stream: psycopg.Connection, connect: Connect
+) -> None:
+    """Else retention would take it for read before it is."""
+    stream.execute("SELECT pgmq.create_stream('t', '1 day')")
+    sender, upkeep = connect(autocommit=False), connect()
+    send, maintain = "SELECT pgmq.send('t', '1')", "SELECT pgmq.maintain('t')"
+    ended = "SELECT last_id FROM pgmq.stream_segment WHERE queue_name = 't' AND ended_at IS NOT NULL"
+    for session in (sender, upkeep):
+        session.execute(send)  # once, so that nothing is to be compiled
+        session.commit()
+    upkeep.execute(maintain)
+    for _ in range(50):
+        stream.execute(
+            "UPDATE pgmq.stream_segment SET began_at = now() - interval '2 days'"
+            " WHERE queue_name = 't' AND ended_at IS NULL"
+        )
+        # It is not waited for who has been at it for some time.
+        sender.execute(send)
+        waiting = Waiting(upkeep, maintain)
+        time.sleep(0.02)
+        last = one(sender, send)
+        sender.commit()
+        waiting.result()
+        if found := ids(stream, ended):
+            assert found == [last]
+            return
+    raise AssertionError("the segment has not ended")
+
+
+@pytest.mark.parametrize(
+    "call", ["pgmq.seek('c', 'g', 'earliest')", "pgmq.create_group('c', 'new', 'earliest')"]
+)
+def test_retention_keeps_what_a_group_goes_back_to_meanwhile(
+    stream: psycopg.Connection, connect: Connect, call: str
+) -> None:
+    stream.execute("SELECT pgmq.create_stream('c', '100', '200')")
+    stream.execute("SELECT pgmq.create_group('c', 'g', 'earliest')")
+    numbers = "FROM generate_series(1, 450) AS i"
+    stream.execute(f"SELECT pgmq.send_batch('c', array_agg(to_jsonb(i))) {numbers}".encode())
+    with stream.transaction():
+        # Segments are not dropped as part of this.
+        stream.execute("SELECT setval('pgmq.tend_due_c', pgmq._microseconds(now()) + 30000000)")
+        for _ in range(5):
+            lane, epoch = stream.execute(
+                "SELECT lane, epoch FROM pgmq.fetch('c', 'g', 9, 100)"
+            ).fetchall()[0]
+            one(stream, "SELECT pgmq.commit('c', 'g', %s, %s)", lane, epoch)
+    oldest = "SELECT min(msg_id) FROM pgmq.q_c"
+    assert one(stream, oldest) == 1
+    group = connect(autocommit=False)
+    group.execute(f"SELECT {call}".encode())
+    upkeep = Waiting(connect(), "SELECT pgmq.maintain('c')").until_it_waits(stream)
+    group.commit()
+    upkeep.result()
+    assert one(stream, oldest) == 1
+    stream.execute("SELECT pgmq.drop_group('c', 'new'), pgmq.seek('c', 'g', 'latest')")
+    stream.execute("SELECT pgmq.maintain('c')")
+    assert one(stream, oldest) > 1
+
+
 def test_nothing_is_left_of_a_group_that_is_dropped_while_it_reads(
     stream: psycopg.Connection, connect: Connect
 ) -> None:

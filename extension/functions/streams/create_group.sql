@@ -29,6 +29,7 @@ BEGIN
             USING ERRCODE = 'duplicate_object';
         RETURN;
     END IF;
+    PERFORM pgmq._lock_table_first(v_stream);       -- else retention might drop where it begins
     v_behind := pgmq._position(v_stream, start);
     IF dead_letter_queue IS NOT NULL THEN
         PERFORM pgmq._refuse_stream(dead_letter_queue);

@@ -223,6 +223,16 @@ BEGIN
         'LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE %s', relation,
         CASE WHEN pgmq._must_not_wait(relation) THEN 'NOWAIT' END
     );
+    -- Meanwhile a group may have gone back to it: who does that locks the table first.
+    IF v_is_stream AND EXISTS (
+        SELECT FROM pgmq._ended_segments(queue_name) AS s
+        INNER JOIN pgmq._partitions(relation) AS p
+            ON s.first_id >= p.first_key AND s.first_id < p.end_key
+        WHERE p.partition = _drop_partition.partition AND s.is_unread
+    )
+    THEN
+        RETURN;
+    END IF;
     IF NOT is_archive AND v_messages > 0 THEN
         RAISE LOG 'retention drops partition % of queue "%" with % messages, % of them never read',
             partition, queue_name, v_messages, v_unread;
