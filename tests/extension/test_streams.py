@@ -482,6 +482,33 @@ def test_a_role_reads_as_its_group_only(
     assert ids(stream, "SELECT polname FROM pg_policy") == ["monitor"]
 
 
+def test_a_role_that_is_renamed_keeps_its_groups_and_another_of_its_name_has_none(
+    stream: psycopg.Connection, roles: Roles
+) -> None:
+    name, new = roles(), roles()
+    # Policies are known by what they show, which names must not confuse.
+    group = 'it\'s a \\ $%I "group"'
+    stream.execute("SELECT pgmq.create_group('s', %s, 'earliest')", [group])
+    send(stream, range(3))
+
+    def fetched(role: str) -> int:
+        with stream.transaction(force_rollback=True):
+            stream.execute(f"SET LOCAL ROLE {role}".encode())
+            return len(fetch(stream, 1, group))
+
+    for _ in range(2):
+        stream.execute("SELECT pgmq.grant_fetch('s', %s, %s)", [group, name])
+        stream.execute("SELECT pgmq.grant_monitor('s', %s)", [name])
+    assert one(stream, "SELECT count(*) FROM pg_policy") == 3
+    for before, after in ((new, f"{name}_old"), (name, new), (f"{name}_old", name)):
+        stream.execute(f"ALTER ROLE {before} RENAME TO {after}".encode())
+    assert fetched(new) == 1
+    stream.execute("SELECT pgmq.grant_fetch('s', %s, %s)", [group, name])
+    assert fetched(name) == 1
+    stream.execute("SELECT pgmq.drop_group('s', %s)", [group])
+    assert one(stream, "SELECT count(*) FROM pg_policy") == 2  # those who monitor
+
+
 def test_a_role_without_rights_is_told_which_grant_it_needs(
     stream: psycopg.Connection, connect: Connect, roles: Roles
 ) -> None:

@@ -1,15 +1,26 @@
 -- Who may see and change which lanes: a policy of row security for each role and group. A role that
 -- monitors has one without a group.
-CREATE OR REPLACE FUNCTION pgmq._lane_policy_name(role_name text, reader text)
-RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+--
+-- A policy is known by whom it is for and by what it shows. Its name is not asked for: a role that
+-- is renamed keeps its policies, and another one may have the old name then.
+CREATE OR REPLACE FUNCTION pgmq._lane_policies(queue_name text, reader text)
+RETURNS TABLE (name name, role_id oid)
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
 AS $$
-    -- It fits, however long the names are.
-    SELECT md5(format('%L %L', role_name, reader))
+    SELECT p.polname, r.id
+    FROM pg_policy AS p
+    CROSS JOIN unnest(p.polroles) AS r (id)
+    WHERE p.polrelid = to_regclass(format('pgmq.%I', pgmq._relation_name('lane', queue_name)))
+        AND p.polname <> 'monitor'
+        AND pg_get_expr(p.polqual, p.polrelid) = CASE
+            WHEN reader IS NULL THEN 'true'
+            ELSE format('(group_name = ''%s''::text)', replace(reader, '''', ''''''))
+        END
 $$;
-COMMENT ON FUNCTION pgmq._lane_policy_name(text, text) IS
-'The name of the policy by which a role sees the lanes of a group of a stream (null: of all).';
+COMMENT ON FUNCTION pgmq._lane_policies(text, text) IS
+'The policies by which roles see the lanes of a group of a stream (null: of all), and these roles.';
 
 CREATE OR REPLACE FUNCTION pgmq._show_lanes(queue_name text, role_name text, reader text)
 RETURNS void
@@ -18,11 +29,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_lane CONSTANT text := pgmq._relation_name('lane', queue_name);
-    v_name CONSTANT text := pgmq._lane_policy_name(role_name, reader);
+    v_role CONSTANT oid := (SELECT o.oid FROM pg_roles AS o WHERE o.rolname = role_name);
+    -- It fits, however long the names are.
+    v_name CONSTANT text := md5(format('%L %L %s', role_name, reader, v_role));
 BEGIN
     IF EXISTS (
-        SELECT FROM pg_policy AS p
-        WHERE p.polrelid = to_regclass(format('pgmq.%I', v_lane)) AND p.polname = v_name
+        SELECT FROM pgmq._lane_policies(queue_name, reader) AS p WHERE p.role_id = v_role
     )
     THEN
         RETURN;
@@ -61,7 +73,10 @@ BEGIN
         INNER JOIN pg_roles AS o ON r.id = o.oid
         WHERE p.polrelid = to_regclass(format('pgmq.%I', v_lane)) AND p.polname <> 'monitor'
             AND (o.rolname = role_name OR role_name IS NULL)
-            AND (p.polname = pgmq._lane_policy_name(o.rolname, reader) OR reader IS NULL)
+            AND (
+                reader IS NULL
+                OR p.polname IN (SELECT l.name FROM pgmq._lane_policies(queue_name, reader) AS l)
+            )
     LOOP
         EXECUTE format('DROP POLICY %I ON pgmq.%I', v_name, v_lane);
     END LOOP;
