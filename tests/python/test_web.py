@@ -20,6 +20,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from selenium.webdriver.common.by import By
+from starlette.datastructures import URL
+from starlette.requests import Request
 
 from pgmq import _statements as statements
 from pgmq._statements import Known
@@ -27,6 +29,7 @@ from pgmq.messages import QueueMetrics, QueueStats
 from pgmq.web import _looks as looks
 from pgmq.web import application
 from pgmq.web._actions import ACTIONS, Form, _with_each
+from pgmq.web._console import Console, pages
 from pgmq.web._database import Database
 from pgmq.web._history import History
 from pgmq.web._looks import Wanted
@@ -199,6 +202,34 @@ def test_a_token_is_asked_for_and_others_than_loopback_need_one(used: str) -> No
         assert client.get("/queue?queue=plain").status_code == 200
         client.cookies.set("pgmq_web", client.cookies["pgmq_web"].replace(".1", ".2"))
         assert client.get("/").status_code == 401
+
+
+def test_a_host_header_with_a_path_in_it_opens_no_page(
+    dsn: str, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def url_of(request: Request) -> URL:
+        return URL(f"http://{request.headers['host']}{request.scope['path']}")
+
+    # As Starlette 1.0.0 has it: whatever Host says goes in.
+    monkeypatch.setattr(Request, "url", property(url_of))
+    db.execute("SELECT pgmq.create('q'), pgmq.send('q', '\"secret\"')")
+    with served(application(dsn, token=TOKEN, hosts=["*"])) as client:
+        asked = client.get("/download?queue=q&id=1", headers={"Host": "x/static/?"})
+        assert asked.status_code == 401
+        assert "secret" not in asked.text
+
+
+def test_no_page_answers_what_has_not_passed_security(dsn: str, db: psycopg.Connection) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.send('q', '1')")
+    console = Console(dsn, read_only=False, prometheus=None)
+    scope = {"type": "http", "method": "GET", "query_string": b"queue=q&id=1", "headers": []}
+
+    async def ask(path: str, page: Any) -> None:
+        await console.endpoint(page)(Request({**scope, "path": path}))
+
+    for path, _, page in pages:
+        with pytest.raises(KeyError, match=r"pgmq\.session"):
+            asyncio.run(ask(path, page))
 
 
 def test_mounted_into_another_application_its_links_stay_below_the_path(used: str) -> None:

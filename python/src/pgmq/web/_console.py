@@ -25,7 +25,7 @@ from pgmq.base import find_server
 from pgmq.web import _plots, _words
 from pgmq.web._database import Database
 from pgmq.web._history import History, Past, Times
-from pgmq.web._security import RefusedError, read_form, refuses, session_of
+from pgmq.web._security import RefusedError, path_of, read_form, refuses, session_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -210,6 +210,7 @@ class Console:
         """Make what Starlette calls of a page: it checks forms, and shows errors."""
 
         async def answer(request: Request) -> Response:
+            session_of(request)  # a KeyError for what Security has not let in
             self.start()  # of an application that is mounted nobody runs the lifespan
             try:
                 if request.method == "POST":
@@ -241,12 +242,11 @@ class Console:
     def render(
         self, request: Request, template: str, status: int = 200, **values: Any
     ) -> HTMLResponse:
-        root: str = request.scope.get("root_path", "")
         session = session_of(request)
         done = request.query_params.get("done", "")
         text: str = self._templates.get_template(template).render(
             link=functools.partial(self.link, request),
-            path=request.url.path.removeprefix(root),
+            path=path_of(request),
             session=session,
             history=self.history,
             read_only=self.read_only,

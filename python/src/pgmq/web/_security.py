@@ -27,6 +27,7 @@ __all__ = [
     "RefusedError",
     "Security",
     "Session",
+    "path_of",
     "read_form",
     "refuses",
     "session_of",
@@ -63,6 +64,15 @@ class Session:
 def session_of(request: Request) -> Session:
     found: Session = request.scope["pgmq.session"]
     return found
+
+
+def path_of(request: Request) -> str:
+    """Give the path below the console's root, as it is routed.
+
+    A request's url may say another one: it is made of the Host header, which callers choose.
+    """
+    path: str = request.scope["path"]
+    return path.removeprefix(request.scope.get("root_path", ""))
 
 
 class RefusedError(Exception):
@@ -116,7 +126,7 @@ class Security:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        path = request.url.path.removeprefix(scope.get("root_path", ""))
+        path = path_of(request)
         number = self._known(request.cookies.get(_COOKIE, ""))
         cookie = None
         if number is None and not self._token:
@@ -192,7 +202,7 @@ class Security:
 
     def _cookie(self, request: Request, number: str) -> str:
         path = request.scope.get("root_path", "") or "/"
-        secure = "; Secure" if request.url.scheme == "https" else ""
+        secure = "; Secure" if request.scope.get("scheme") == "https" else ""
         value = f"{number}.{self._signed(f'session {number}')}"
         return f"{_COOKIE}={value}; HttpOnly; SameSite=Strict; Path={path}{secure}"
 
