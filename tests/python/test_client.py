@@ -29,6 +29,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 import pgmq
 from pgmq import AsyncPGMQueue, PGMQueue, async_transaction, transaction
 from pgmq import _statements as statements
+from pgmq._client import execute
 from pgmq.base import PGMQConfig, resolve_pgmq_config
 from pgmq.logger import LoggingManager, log_with_context
 from pgmq.messages import Message, QueueMetrics
@@ -90,6 +91,56 @@ def test_calls_do_not_care_how_a_connection_makes_rows(dsn: str, connect: Connec
         assert queue.send("q", {"a": 1}) == 1
         assert queue.send_batch("q", [1, 2], conn=connect(row_factory=dict_row)) == [2, 3]
         assert [message.msg_id for message in queue.read_batch("q", batch_size=3)] == [1, 2, 3]
+
+
+def test_calls_in_a_pipeline_wait_for_their_results(queue: PGMQueue, connect: Connect) -> None:
+    other = connect(autocommit=False)
+    other.execute("CREATE TABLE effect (message jsonb)")
+    other.commit()
+    with other.pipeline():
+        other.execute("INSERT INTO effect VALUES ('1')")
+        assert queue.send_batch("q", [1, 2], conn=other) == [1, 2]
+        queue.set_policy("q", max_receives=5, conn=other)
+        popped = queue.pop("q", conn=other)
+        read = queue.read("q", conn=other)
+        assert popped is not None
+        assert read is not None
+        assert (popped.message, read.message) == (1, 2)
+        assert queue.ack("q", read.msg_id, read.read_ct, conn=other)
+        assert queue.read("q", conn=other) is None
+        assert queue.validate_routing_key("a.b", conn=other)
+        assert not queue.validate_routing_key("", conn=other)
+        without_rows = statements.Statement("SET work_mem = '1MB'", {}, list)
+        assert execute(other, without_rows, None) == []
+    other.commit()
+    assert _ids(queue) == []
+    assert other.execute("SELECT message FROM effect").fetchone() == (1,)
+
+
+# Of its own, and of what was executed before: both are a DataError, as what psycopg cannot decode.
+@pytest.mark.parametrize("queries", [[], ["SELECT 'x'::integer"]])
+def test_a_call_in_a_pipeline_raises_what_the_server_says(
+    queries: list[str], queue: PGMQueue, connect: Connect
+) -> None:
+    other = connect(autocommit=False)
+    with contextlib.suppress(psycopg.errors.PipelineAborted), other.pipeline():
+        for query in queries:
+            other.execute(query.encode())
+        with pytest.raises(psycopg.DataError):
+            queue.pop("q", -1, conn=other)
+
+
+def test_asynchronous_calls_in_a_pipeline_wait_for_their_results(queue: PGMQueue, dsn: str) -> None:
+    queue.send_batch("q", [1, 2])
+
+    async def main() -> list[Any]:
+        async with AsyncPGMQueue(dsn) as client:
+            assert client.pool is not None
+            async with client.pool.connection() as conn, conn.pipeline():
+                popped = [await client.pop("q", conn=conn) for _ in range(3)]
+        return [message and message.message for message in popped]
+
+    assert asyncio.run(main()) == [1, 2, None]
 
 
 def test_a_given_pool_stays_open_and_an_own_one_is_closed(dsn: str) -> None:

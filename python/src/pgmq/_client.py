@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
+from psycopg.pq import PipelineStatus
 from psycopg.rows import tuple_row
 
 from pgmq import _django as django
@@ -86,11 +87,15 @@ def execute(conn: psycopg.Connection[Any], statement: Statement[T], loads: Loads
             wire.decode_by(loads, cursor)
         cursor.execute(statement.query, statement.parameters)
         # Asking for its description would cost more than for its rownumber.
-        if cursor.rownumber is None:
+        if cursor.rownumber is None and conn.pgconn.pipeline_status == PipelineStatus.OFF:
             return statement.decode([])
+        # In a pipeline, the result is waited for only now. If none comes, the error is that of the
+        # server, and a result without rows is a ProgrammingError.
         try:
             rows = cursor.fetchall()
-        except wire.UNDECODABLE:
+        except (*wire.UNDECODABLE, psycopg.ProgrammingError):
+            if cursor.pgresult is None:
+                raise
             rows = wire.decode_again(cursor, loads)
         return statement.decode(rows)
 
