@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row, tuple_row
 from psycopg_pool import ConnectionPool
 
 from pgmq import (
@@ -594,6 +595,34 @@ def test_a_transaction_that_the_handler_ends_or_breaks_commits_nothing(
     assert [each.message for each in queue.read_batch("dead", batch_size=5)] == ["error", "twice"]
     assert "ended the transaction" in heard.errors[0]
     assert committed(queue) == [4]
+
+
+@pytest.mark.parametrize("group", [None, "g"])
+@pytest.mark.parametrize(
+    ("kind", "cursors"), [(Worker, psycopg.RawCursor), (AsyncWorker, psycopg.AsyncRawCursor)]
+)
+def test_what_a_handler_sets_for_rows_and_cursors_is_over_with_its_call(
+    kind: Any, cursors: Any, group: str | None, queue: PGMQueue, dsn: str
+) -> None:
+    name = "s" if group else "dead"
+    queue.send_batch(name, [1, 2])
+    found = []
+
+    def handler(message: Any, connection: Any) -> None:
+        found.append((message.message, connection.row_factory))
+        connection.row_factory, connection.cursor_factory = dict_row, cursors
+
+    heard = Heard()
+    worker = kind(
+        dsn, name, handler, group=group, batch_size=1, transactional=True, retry_delay=60,
+        hooks=heard,
+    )  # fmt: skip
+    running = worker.run(until_empty=True)
+    if kind is AsyncWorker:
+        asyncio.run(running)
+    assert heard.errors == []
+    assert found == [(1, tuple_row), (2, tuple_row)]
+    assert heard.done == [1, 2]
 
 
 @pytest.mark.parametrize("transactional", [False, True])

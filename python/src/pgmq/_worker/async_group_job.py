@@ -182,7 +182,7 @@ class AsyncGroupJob(AsyncJob):
         broken = next((outcome for each in unit if (outcome := undecoded(each))), None)
         if broken is not None and broken.exception is not None:
             raise broken.exception
-        await self._call(unit if self.batch else unit[0], connection)
+        await self._call_with(connection, unit if self.batch else unit[0])
         status = connection.info.transaction_status
         if status == TransactionStatus.INERROR:
             raise HandlerError("the handler left its transaction as an error had broken it")

@@ -160,6 +160,14 @@ class AsyncJob:
         if os.getpid() != process:
             end_process(None)
 
+    async def _call_with(self, connection: psycopg.AsyncConnection[Any], argument: Any) -> None:
+        """Call the handler with a connection, whose cursors and rows are as they were then."""
+        rows, cursors = connection.row_factory, connection.cursor_factory
+        try:
+            await self._call(argument, connection)
+        finally:
+            connection.row_factory, connection.cursor_factory = rows, cursors
+
     async def _work(self, argument: Any, *connection: Any) -> None:
         handler = self.handler
         if not callable(handler):
@@ -184,7 +192,7 @@ class AsyncJob:
     ) -> None:
         async with self._transaction() as (connection, began):
             progress.begin(messages, connection)
-            await self._call(argument, connection)
+            await self._call_with(connection, argument)
             status = connection.info.transaction_status
             if status == TransactionStatus.INERROR:
                 raise HandlerError("the handler left its transaction as an error had broken it")

@@ -159,6 +159,14 @@ class Job:
         if os.getpid() != process:
             end_process(None)
 
+    def _call_with(self, connection: psycopg.Connection[Any], argument: Any) -> None:
+        """Call the handler with a connection, whose cursors and rows are as they were then."""
+        rows, cursors = connection.row_factory, connection.cursor_factory
+        try:
+            self._call(argument, connection)
+        finally:
+            connection.row_factory, connection.cursor_factory = rows, cursors
+
     def _work(self, argument: Any, *connection: Any) -> None:
         handler = self.handler
         if not callable(handler):
@@ -181,7 +189,7 @@ class Job:
     ) -> None:
         with self._transaction() as (connection, began):
             progress.begin(messages, connection)
-            self._call(argument, connection)
+            self._call_with(connection, argument)
             status = connection.info.transaction_status
             if status == TransactionStatus.INERROR:
                 raise HandlerError("the handler left its transaction as an error had broken it")
