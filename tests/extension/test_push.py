@@ -193,6 +193,23 @@ def test_never_two_messages_of_a_fifo_group_are_out(
     assert pushed(*consumers) == [4]
 
 
+@pytest.mark.parametrize("call", ["delete('q', 1::bigint)", "archive('q', 1::bigint)"])
+def test_a_fifo_group_whose_delayed_head_is_removed_is_pushed(
+    queue: psycopg.Connection, connect: Connect, call: str
+) -> None:
+    queue.execute("SELECT pgmq.create_fifo_index('q')")
+    consumer = connect()
+    open_channel(consumer, slots=5)
+    for message, delay in ((1, 3600), (2, 0)):
+        queue.execute(
+            "SELECT pgmq.send('q', %s::text::jsonb, '{\"x-pgmq-group\": \"g\"}', %s)",
+            (message, delay),
+        )
+    assert pushed(consumer) == []
+    queue.execute(f"SELECT pgmq.{call}".encode())
+    assert pushed(consumer) == [2]
+
+
 def test_pull_consumers_work_beside(queue: psycopg.Connection, connect: Connect) -> None:
     consumer = connect()
     open_channel(consumer)

@@ -187,6 +187,17 @@ DECLARE
     v_wanted CONSTANT text := current_setting('lock_timeout');
 BEGIN
     PERFORM set_config('lock_timeout', patience, true);
+    -- In 2.0.0, a trigger of push delivery took no notice of delayed messages that were deleted.
+    -- This comes first: it takes the strongest lock.
+    IF EXISTS (
+        SELECT FROM pg_trigger AS t
+        WHERE t.tgrelid = v_queue AND t.tgname = 'pgmq_push_removed'
+            AND pg_get_triggerdef(t.oid) !~ 'enqueued_at'
+    )
+    THEN
+        PERFORM pgmq.disable_push(queue_name);
+        PERFORM pgmq.enable_push(queue_name);
+    END IF;
     -- The trigger function of 2.0.0, which each queue had, goes on to announce until then.
     IF v_throttle IS NOT NULL AND pgmq._insert_throttle(v_queue, true) IS NULL THEN
         PERFORM pgmq.enable_notify_insert(queue_name, v_throttle);

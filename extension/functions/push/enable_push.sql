@@ -17,7 +17,9 @@ BEGIN
         SELECT * FROM (
             VALUES
                 ('pgmq_push_sent', 'INSERT', 'new.vt <= new.enqueued_at'),
-                ('pgmq_push_removed', 'DELETE', 'old.read_ct > 0'),
+                -- What was never leased frees no slot. But it may have been delayed, and the head of
+                -- a FIFO group, which opens now.
+                ('pgmq_push_removed', 'DELETE', 'old.read_ct > 0 OR old.vt > old.enqueued_at'),
                 -- A read does not match the condition: it counts read_ct up.
                 ('pgmq_push_returned', 'UPDATE', 'new.read_ct = old.read_ct AND new.vt <> old.vt')
         ) AS e (name, operation, condition)
