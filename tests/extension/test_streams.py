@@ -350,6 +350,48 @@ def test_a_stream_with_few_messages_lets_go_of_old_ones(db: psycopg.Connection) 
 
 
 @pytest.mark.parametrize(
+    ("interval", "first_end"),
+    [
+        ("30 minutes", "2026-11-25 10:30"),
+        ("1 hour", "2026-11-25 11:00"),
+        ("36 hours", "2026-11-26"),
+        ("1 day", "2026-11-26"),
+        ("2 days", "2026-11-26"),
+        ("7 days", "2026-11-30"),
+        ("14 days", "2026-11-30"),
+        ("1 month", "2026-12-01"),
+        ("2 months", "2027-01-01"),
+        ("3 months", "2027-01-01"),
+        ("1 year", "2027-01-01"),
+        ("5 years", "2030-01-01"),
+    ],
+)
+def test_a_segment_lasts_until_the_next_interval_begins(
+    db: psycopg.Connection, interval: str, first_end: str
+) -> None:
+    db.execute("SET timezone = 'UTC'")
+    over = """
+        SELECT ARRAY[
+            pgmq._is_over(x.i, '2026-11-25 10:17', x.e - '1 s'::interval),
+            pgmq._is_over(x.i, '2026-11-25 10:17', x.e),
+            pgmq._is_over(x.i, x.e + '1 s', x.e + x.i::interval - '1 s'::interval),
+            pgmq._is_over(x.i, x.e + '1 s', x.e + x.i::interval)
+        ]
+        FROM (SELECT %s::text AS i, %s::timestamptz AS e) AS x
+    """
+    assert one(db, over, interval, first_end) == [False, True, False, True]
+
+
+@pytest.mark.parametrize("interval", ["10000 days", "240000 hours", "500 months", "40 years"])
+def test_a_long_segment_does_not_end_with_the_day(db: psycopg.Connection, interval: str) -> None:
+    db.execute("SELECT pgmq.create_stream('s', %s, null)", [interval])  # the next ones: 2036 on
+    send(db, [1])
+    db.execute("UPDATE pgmq.stream_segment SET began_at = now() - '400 days'::interval")
+    db.execute("SELECT pgmq.maintain('s')")
+    assert send(db, [2]) == [2]
+
+
+@pytest.mark.parametrize(
     "call",
     [
         "read('s', 1, 1)", "pop('s')", "delete('s', 1)", "archive('s', 1)", "set_vt('s', 1, 1)",

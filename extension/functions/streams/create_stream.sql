@@ -23,8 +23,9 @@ COMMENT ON FUNCTION pgmq.create_stream(text, text, text) IS
 Messages are sent to it as to a queue. They stay, in the order of their msg_ids, until retention
 drops the segment that they are in.
 
-segment_interval says when a segment ends: a duration from a second on (days end at midnight UTC),
-or a number of msg_ids from 100 on. After a segment that ends at a time, msg_ids go on at a greater
+segment_interval says when a segment ends: a duration from a second on, or a number of msg_ids from
+100 on. Durations are counted from Monday, 1900-01-01 UTC: days end at midnight. So the first
+segment may be shorter. After a segment that ends at a time, msg_ids go on at a greater
 number. retention_interval is a duration or a number of messages: a segment is dropped when all of
 it is older, or when so many messages came after it. Null keeps everything. A segment that a group
 with keep_unread has still to read is kept.

@@ -58,27 +58,17 @@ COMMENT ON FUNCTION pgmq._partition_end(text, bigint) IS
 
 CREATE OR REPLACE FUNCTION pgmq._partition_anchor(partition_interval text)
 RETURNS bigint
-LANGUAGE plpgsql STABLE
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
 AS $$
-BEGIN
-    IF pgmq._is_id_interval(partition_interval) THEN
-        RETURN 0;
-    END IF;
-    RETURN pgmq._microseconds(date_trunc(
-        CASE
-            WHEN pgmq._partition_months(partition_interval) >= 12 THEN 'year'
-            WHEN pgmq._partition_months(partition_interval) = 3 THEN 'quarter'
-            WHEN pgmq._partition_months(partition_interval) > 0 THEN 'month'
-            WHEN partition_interval::interval = interval '7 days' THEN 'week'
-            ELSE 'day'
-        END,
-        clock_timestamp()
-    ));
-END
+    -- It is not the present day: then each new day would begin an interval of several days anew.
+    -- This is a Monday on which a century begins, so weeks and months are those of the calendar.
+    SELECT CASE
+        WHEN pgmq._is_id_interval(partition_interval) THEN 0
+        ELSE pgmq._microseconds('1900-01-01 00:00:00+00')
+    END
 $$;
-COMMENT ON FUNCTION pgmq._partition_anchor(text) IS 'Where a partition of a new table begins.';
+COMMENT ON FUNCTION pgmq._partition_anchor(text) IS 'Where one of all the partitions that a table could have begins.';
 
 CREATE OR REPLACE FUNCTION pgmq._partition_suffix(
     partition_interval text,

@@ -61,7 +61,6 @@ RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- Days begin at midnight UTC.
     SELECT pgmq._partition_start(
         segment_interval, pgmq._microseconds(moment), pgmq._partition_anchor(segment_interval)
     ) > pgmq._microseconds(began_at)
