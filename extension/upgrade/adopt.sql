@@ -1,3 +1,6 @@
+-- Some names of 2.0.0 differ from today's: what follows looks for the latter.
+SELECT pgmq._rename_parts(m.queue_name) FROM pgmq.meta AS m;
+
 -- 2.0.0 compiled every template into every queue: see functions/internal/_of_2_0_0.sql.
 SELECT pgmq._drop_unwanted(m.queue_name)
 FROM pgmq.meta AS m

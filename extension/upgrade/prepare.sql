@@ -16,7 +16,7 @@ WITH leaf AS (
             -- The index of a partition may have any name: the index of the whole table adopts it.
             WHEN t.level > 0 AND octet_length(c.relname) <= 47 THEN c.relname
             WHEN t.level > 0 THEN md5(c.relname)
-            WHEN octet_length(m.queue_name) <= 47 THEN lower(m.queue_name)
+            WHEN octet_length(lower(m.queue_name)) <= 47 THEN lower(m.queue_name)
             ELSE md5(lower(m.queue_name))
         END AS suffix
     FROM pgmq.meta AS m

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import psycopg
 import pytest
 from psycopg import errors
 
-from support.queries import one
+from support.queries import ids, one
+from support.server import BUILD, WITH_LETTERS
+
+if TYPE_CHECKING:
+    from conftest import Roles
+    from support.server import TestServer
 
 # 50 bytes: what belongs to the queue is named by its md5.
 LONG = "ü" * 25
@@ -139,3 +146,51 @@ def test_the_first_call_to_a_queue_that_was_just_created_does_not_compile_it(
     before = one(db, written)
     assert one(db, "SELECT pgmq.send('Q', '1')") == 1
     assert one(db, written) == before
+
+
+def test_a_call_never_reaches_the_queue_that_a_long_name_begins_as(db: psycopg.Connection) -> None:
+    """Postgres cuts off what is too long, at a character: here _archivemany_, and 47 bytes."""
+    short = 43 * "a" + "\N{LARGE RED CIRCLE}"
+    long = short + "\N{LARGE RED CIRCLE}"
+    for name in (short, long):
+        db.execute("SELECT pgmq.create(%s)", [name])
+    db.execute("SELECT pgmq.send(%s, '1')", [short])
+    assert ids(db, "SELECT pgmq.archive(%s, ARRAY[1])", long) == []
+    assert one(db, "SELECT msg_id FROM pgmq.read(%s, 0, 1)", short) == 1
+
+
+@pytest.mark.parametrize("create", ["create(%s)", "create_partitioned(%s)"])
+def test_the_longest_name_there_can_be_is_that_of_a_queue(
+    db: psycopg.Connection, create: str
+) -> None:
+    """With an ending, as upstream's indexes have, it is cut off to that of the table."""
+    name = 30 * "ü" + "x"
+    db.execute(f"SELECT pgmq.{create}".encode(), [name])
+    assert one(db, "SELECT pgmq.send(%s, '1')", name) == 1
+    assert one(db, "SELECT msg_id FROM pgmq.read(%s, 0, 1)", name) == 1
+    with pytest.raises(errors.NameTooLong, match="too long in bytes: 62, maximum is 61"):
+        db.execute(f"SELECT pgmq.{create}".encode(), [name + "x"])
+
+
+# In lower case the first has more bytes, too many for the names of functions, the second less.
+@pytest.mark.parametrize("letter", ["\N{LATIN CAPITAL LETTER A WITH STROKE}", "\N{KELVIN SIGN}"])
+def test_a_name_is_that_of_one_queue_in_any_case_whatever_its_bytes(
+    server: TestServer, roles: Roles, letter: str
+) -> None:
+    name, role = 20 * letter, roles()
+    lower = name.lower()
+    with (
+        server.database(options=WITH_LETTERS) as dbname,
+        psycopg.connect(server.dsn(dbname), autocommit=True) as session,
+    ):
+        session.execute((BUILD / "pgmq.sql").read_bytes())
+        assert one(session, "SELECT lower(%s)", name) == lower
+        session.execute("SELECT pgmq.create(%s), pgmq.grant_send(%s, %s)", [name, lower, role])
+        session.execute(f"SET ROLE {role}".encode())
+        for number, written in enumerate((name, lower), 1):
+            assert one(session, "SELECT pgmq.send(%s, '1')", written) == number
+        session.execute("RESET ROLE")
+        session.execute("SELECT pgmq.pause(%s)", [lower])
+        assert ids(session, "SELECT msg_id FROM pgmq.read(%s, 0, 9)", name) == []
+        assert one(session, "SELECT pgmq.drop_queue(%s)", lower) is True
+        assert ids(session, "SELECT proname FROM pg_proc WHERE proname ~ '^_enqueue_'") == []

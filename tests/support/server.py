@@ -48,6 +48,9 @@ SETTINGS = {
     "checkpoint_timeout": "1h",
 }
 
+# Of a database in which lower() knows more than ASCII.
+WITH_LETTERS = "ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8'"
+
 # Of every database, and role, that belongs to this process of a test run.
 PREFIX = f"pgmq_test_{os.getpid()}"
 
@@ -125,15 +128,15 @@ class TestServer:
         return psycopg.connect(self.base_dsn, autocommit=True)
 
     @contextlib.contextmanager
-    def database(self, template: str = "template0") -> Iterator[str]:
+    def database(self, template: str = "template0", options: str = "") -> Iterator[str]:
         """Make a database from a template, and drop it at the end."""
         dbname = f"{PREFIX}_{next(_numbers)}"
         # Copying files is faster than the default where fsync is off.
         fast = "STRATEGY file_copy" if self.embedded and self.major >= 15 else ""
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} {}")
-        self._admin.execute(
-            create.format(sql.Identifier(dbname), sql.Identifier(template), sql.SQL(fast))
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} {} {}").format(
+            sql.Identifier(dbname), sql.Identifier(template), sql.SQL(fast), sql.SQL(options)
         )
+        self._admin.execute(create)
         try:
             yield dbname
         finally:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from support import queries, queues
-from support.server import BUILD
+from support.server import BUILD, WITH_LETTERS
 from upgrade import older, schemas
 
 if TYPE_CHECKING:
@@ -82,19 +82,49 @@ def test_functions_of_another_roles_queue_stay_out_of_the_extension(
         assert queries.one(session, "SELECT message FROM pgmq.read('batch', 9, 1)") == 1
 
 
+@pytest.mark.parametrize("version", older.OF_2)
+def test_queues_whose_names_have_other_bytes_in_lower_case_go_on(
+    version: str, server: TestServer
+) -> None:
+    names = [20 * "\N{LATIN CAPITAL LETTER A WITH STROKE}", 20 * "\N{KELVIN SIGN}"]
+    with _installed(server, version, WITH_LETTERS) as (session, upgrade):
+        for name in names:
+            session.execute("SELECT pgmq.create(%s), pgmq.create_fifo_index(%s)", [name, name])
+            session.execute("SELECT pgmq.set_policy(%s, dedup_window => '1 h')", [name])
+            session.execute("SELECT pgmq.send_once(%s, '1', 'key')", [name])
+        session.execute(upgrade.encode())
+        session.execute("SELECT pgmq.maintain()")
+        for name in names:
+            lower = name.lower()
+            again = "SELECT msg_id FROM pgmq.send_once(%s, '1', 'key')"
+            assert queries.one(session, again, lower) == 1
+            read = "SELECT msg_id FROM pgmq.read_grouped(%s, 60, 1)"
+            assert queries.ids(session, read, lower) == [1]
+            session.execute("SELECT pgmq.drop_queue(%s)", [lower])
+        left = """
+            SELECT relname FROM pg_class WHERE relnamespace = 'pgmq'::regnamespace AND relname ~ %s
+            UNION ALL
+            SELECT proname FROM pg_proc WHERE pronamespace = 'pgmq'::regnamespace AND proname ~ %s
+        """
+        pattern = "_[0-9a-f]{32}$|_(.)\\1{7}"
+        assert queries.ids(session, left, pattern, pattern) == []
+
+
 @contextlib.contextmanager
-def _database(server: TestServer) -> Iterator[psycopg.Connection]:
+def _database(server: TestServer, options: str = "") -> Iterator[psycopg.Connection]:
     with (
-        server.database() as dbname,
+        server.database(options=options) as dbname,
         psycopg.connect(server.dsn(dbname), autocommit=True) as session,
     ):
         yield session
 
 
 @contextlib.contextmanager
-def _installed(server: TestServer, version: str) -> Iterator[tuple[psycopg.Connection, str]]:
+def _installed(
+    server: TestServer, version: str, options: str = ""
+) -> Iterator[tuple[psycopg.Connection, str]]:
     """A database with this version in it, and what brings it to today's."""
-    with _database(server) as session:
+    with _database(server, options) as session:
         yield session, older.install(server, session, "", version)
 
 

@@ -5,9 +5,10 @@ CREATE OR REPLACE FUNCTION pgmq._suffix(queue_name text)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    -- The longest prefix (archived_at_idx_) leaves 47 of an identifier's 63 bytes.
+    -- The longest prefix (archived_at_idx_) leaves 47 of an identifier's 63 bytes. In lower case a
+    -- name may have more bytes, or less: in Turkish, an I becomes two.
     SELECT CASE
-        WHEN octet_length(queue_name) <= 47 THEN lower(queue_name)
+        WHEN octet_length(lower(queue_name)) <= 47 THEN lower(queue_name)
         ELSE md5(lower(queue_name))
     END
 $$;

@@ -90,6 +90,55 @@ $$;
 COMMENT ON FUNCTION pgmq._type_of_2_0_0(text) IS
 'The type of the results of a queue''s functions of 2.0.0; null if it has none of these.';
 
+-- In 2.0.0 the length of the name as it was created, not in lower case, told whether the names of
+-- what belongs to a queue end with its md5. Some of these were too long and cut off.
+CREATE OR REPLACE FUNCTION pgmq._rename_parts(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_old CONSTANT text := CASE
+        WHEN octet_length(queue_name) <= 47 THEN lower(queue_name)
+        ELSE md5(lower(queue_name))
+    END;
+    v_new CONSTANT text := pgmq._suffix(queue_name);
+    v_part record;
+BEGIN
+    -- Each queue of 2.0.0 has a type. Without it, a relation is that of another queue.
+    IF v_old = v_new OR to_regtype(format('pgmq.%I', concat('_message_', v_old))) IS NULL THEN
+        RETURN;
+    END IF;
+    FOR v_part IN
+        SELECT
+            CASE c.relkind
+                WHEN 'S' THEN 'SEQUENCE' WHEN 'c' THEN 'TYPE' WHEN 'r' THEN 'TABLE' ELSE 'INDEX'
+            END AS kind,
+            c.oid::regclass::text AS name,
+            r.role
+        FROM (
+            SELECT s.role FROM pgmq._relations(queue_name) AS s
+            UNION ALL
+            VALUES ('look_due'), ('_message')
+        ) AS r
+        INNER JOIN pg_class AS c
+            ON c.oid = to_regclass(format('pgmq.%I', concat_ws('_', r.role, v_old)))
+        UNION ALL
+        SELECT 'FUNCTION', p.oid::regprocedure::text, concat('_', t.name)
+        FROM (SELECT DISTINCT b.name FROM pgmq.template AS b) AS t
+        INNER JOIN pg_proc AS p
+            ON p.proname = concat_ws('_', '', t.name, v_old)::name
+            AND p.pronamespace = 'pgmq'::regnamespace
+    LOOP
+        EXECUTE format(
+            'ALTER %s %s RENAME TO %I', v_part.kind, v_part.name, concat_ws('_', v_part.role, v_new)
+        );
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._rename_parts(text) IS
+'Give what belongs to a queue of 2.0.0 the names of today, where they differ.';
+
 CREATE OR REPLACE FUNCTION pgmq._drop_unwanted(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE

@@ -11,8 +11,8 @@ DECLARE
 BEGIN
     IF octet_length(v_channel) > 63 THEN
         RAISE EXCEPTION 'queue name "%" is too long in bytes for a channel: %, maximum is %',
-            queue_name, octet_length(queue_name),
-            63 - octet_length(v_channel) + octet_length(queue_name)
+            queue_name, octet_length(v_table) - 2,
+            63 - octet_length(v_channel) + octet_length(v_table) - 2
             USING ERRCODE = 'name_too_long', HINT = 'Postgres limits a channel''s name to 63 bytes.';
     END IF;
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));

@@ -76,7 +76,7 @@ BEGIN
     PERFORM pgmq.validate_queue_name(queue_name);
     IF octet_length(v_queue) > 63 THEN
         RAISE EXCEPTION 'queue name "%" is too long in bytes: %, maximum is 61',
-            queue_name, octet_length(queue_name)
+            queue_name, octet_length(v_queue) - 2
             USING ERRCODE = 'name_too_long',
                 HINT = 'A longer one would share its table with other names that begin alike.';
     END IF;

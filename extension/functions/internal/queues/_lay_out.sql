@@ -97,6 +97,19 @@ $$;
 COMMENT ON FUNCTION pgmq._show_state(text) IS
 'Let members of pg_monitor, and who was granted so, see the state of a queue, but no payload.';
 
+CREATE OR REPLACE FUNCTION pgmq._index_called(name text, relation regclass)
+RETURNS regclass
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- Of a long queue's name, what is left may be that of its table, or of another queue's index.
+    SELECT i.indexrelid::regclass
+    FROM pg_index AS i
+    WHERE i.indexrelid = to_regclass(format('pgmq.%I', name)) AND i.indrelid = relation
+$$;
+COMMENT ON FUNCTION pgmq._index_called(text, regclass) IS
+'The index of a table by a name that may be too long and cut off; null if it is missing.';
+
 CREATE OR REPLACE FUNCTION pgmq._lay_out_leases(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -105,15 +118,22 @@ SET client_min_messages = warning
 AS $$
 DECLARE
     v_queue CONSTANT text := pgmq.format_table_name(queue_name, 'q');
+    v_table CONSTANT regclass := pgmq._queue_table(queue_name);
+    v_index regclass;
 BEGIN
     PERFORM pgmq._add_relations(queue_name, 'leases');
     -- Upstream's, which no query can use.
-    EXECUTE format('DROP INDEX IF EXISTS pgmq.%I', format('%s_vt_idx', v_queue));
+    v_index := pgmq._index_called(v_queue || '_vt_idx', v_table);
+    IF v_index IS NOT NULL THEN
+        EXECUTE format('DROP INDEX %s', v_index);
+    END IF;
     -- Upstream's name for it has the case of the queue's.
-    IF queue_name <> pgmq._suffix(queue_name) THEN
+    v_index := pgmq._index_called(
+        format('archived_at_idx_%s', queue_name), pgmq._queue_table(queue_name, true)
+    );
+    IF queue_name <> pgmq._suffix(queue_name) AND v_index IS NOT NULL THEN
         EXECUTE format(
-            'ALTER INDEX IF EXISTS pgmq.%I RENAME TO %I',
-            format('archived_at_idx_%s', queue_name),
+            'ALTER INDEX %s RENAME TO %I', v_index,
             pgmq._relation_name('archived_at_idx', queue_name)
         );
     END IF;
@@ -122,7 +142,7 @@ BEGIN
         PERFORM pgmq._lay_out_partitions(queue_name);
     END IF;
     -- Upstream's create_fifo_index() was called.
-    IF to_regclass(format('pgmq.%I', format('%s_fifo_idx', v_queue))) IS NOT NULL THEN
+    IF pgmq._index_called(v_queue || '_fifo_idx', v_table) IS NOT NULL THEN
         PERFORM pgmq._lay_out_groups(queue_name);
     END IF;
 END
@@ -139,12 +159,15 @@ AS $$
 DECLARE
     v_queue CONSTANT text := pgmq.format_table_name(queue_name, 'q');
     v_ids CONSTANT text := pg_get_serial_sequence(format('pgmq.%I', v_queue), 'msg_id');
-BEGIN
-    -- Upstream's name for it.
-    EXECUTE format(
-        'ALTER INDEX IF EXISTS pgmq.%I RENAME TO %I',
-        format('%s_part_idx', v_queue), pgmq._relation_name('part_idx', queue_name)
+    v_index CONSTANT regclass := pgmq._index_called(
+        v_queue || '_part_idx', pgmq._queue_table(queue_name)
     );
+BEGIN
+    IF v_index IS NOT NULL THEN     -- upstream's name for it
+        EXECUTE format(
+            'ALTER INDEX %s RENAME TO %I', v_index, pgmq._relation_name('part_idx', queue_name)
+        );
+    END IF;
     PERFORM pgmq._add_relations(queue_name, 'partitioned');
     PERFORM pgmq._add_relations(queue_name, 'partitions');
     IF pgmq._partition_column(format('pgmq.%I', v_queue)) <> 'msg_id' THEN
@@ -167,13 +190,17 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
 AS $$
+DECLARE
+    v_queue CONSTANT text := pgmq.format_table_name(queue_name, 'q');
+    v_index CONSTANT regclass := pgmq._index_called(
+        v_queue || '_fifo_idx', pgmq._queue_table(queue_name)
+    );
 BEGIN
     PERFORM pgmq._add_relations(queue_name, 'fifo');
     -- Upstream's, which none of these functions can use.
-    EXECUTE format(
-        'DROP INDEX IF EXISTS pgmq.%I',
-        format('%s_fifo_idx', pgmq.format_table_name(queue_name, 'q'))
-    );
+    IF v_index IS NOT NULL THEN
+        EXECUTE format('DROP INDEX %s', v_index);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq._lay_out_groups(text) IS
