@@ -52,6 +52,13 @@ BEGIN
     ) THEN
         ALTER TABLE pgmq.channel ADD COLUMN silent_since timestamptz;
     END IF;
+    -- The role whose rights count; null in a channel that 2.0.0 opened.
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = 'pgmq.channel'::regclass AND a.attname = 'opened_by'
+    ) THEN
+        ALTER TABLE pgmq.channel ADD COLUMN opened_by oid;
+    END IF;
     -- Numbers what transactions have looked at: see _note_look.
     IF to_regclass('pgmq.channel_look') IS NULL THEN
         CREATE SEQUENCE pgmq.channel_look;

@@ -779,3 +779,37 @@ def test_a_session_has_the_rights_of_the_role_that_it_has_set(
     open_channel(session)
     send(queue, 1)
     assert pushed(session) == [1]
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "SELECT pgmq.revoke_all('q', '{role}')",
+        "REVOKE SELECT ON pgmq.q_q FROM {role}",
+        "REVOKE UPDATE ON pgmq.q_q FROM {role}",
+        "SELECT pgmq.revoke_all('{role}'); DROP ROLE {role}",
+    ],
+)
+def test_a_role_that_loses_its_rights_loses_its_channels(
+    queue: psycopg.Connection, connect: Connect, roles: Roles, lost: str
+) -> None:
+    role = roles()
+    queue.execute(f"SELECT pgmq.grant_consume('q', '{role}')".encode())
+    consumer, other = connect(user=role), connect()
+    open_channel(consumer, slots=100)
+    queue.execute("SELECT pgmq.send_batch('q', ARRAY['1', '2']::jsonb[])")
+    assert pushed(consumer) == [1, 2]
+    queue.execute(lost.format(role=role).encode())
+    send(queue, 3)
+    assert pushed(consumer) == []
+    assert _in_flight(queue) == {}
+    open_channel(other, slots=3)
+    assert pushed(other) == [1, 2, 3]
+
+
+def test_a_channel_that_2_0_0_opened_goes_on(queue: psycopg.Connection, connect: Connect) -> None:
+    consumer = connect()
+    open_channel(consumer)
+    queue.execute("UPDATE pgmq.channel SET opened_by = null")
+    send(queue, 1)
+    assert pushed(consumer) == [1]

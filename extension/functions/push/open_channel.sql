@@ -33,6 +33,5 @@ lease that ends. A channel that answers nothing gets messages ever more seldom. 
 for a while call close_dead_channels, which pushes what fell due. The channel is open until the
 session ends or calls close_channel.
 
-The session''s login needs SELECT and UPDATE on the queue''s table. The queue''s owner must be the
-extension''s owner, or have all its rights. Push does not work through a pooler that changes
-sessions.';
+The session''s login needs SELECT and UPDATE on the queue''s table, for as long as the channel is
+open. The queue''s owner must be the extension''s owner, or have all its rights. Push does not work through a pooler that changes sessions.';

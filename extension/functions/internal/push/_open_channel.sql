@@ -29,13 +29,14 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_role CONSTANT oid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = pgmq._caller());
     v_queue text;
     v_number integer;
     v_channel text;
 BEGIN
     -- Anybody may call this.
     PERFORM pgmq._check_channel(maximum_messages, vt);
-    IF pgmq._may_be_pushed(queue_name) IS NOT true THEN
+    IF pgmq._may_lease(v_role, queue_name) IS NOT true THEN
         RAISE EXCEPTION 'permission denied for queue "%"', queue_name
             USING ERRCODE = 'insufficient_privilege',
                 HINT = format(
@@ -56,7 +57,7 @@ BEGIN
     v_channel := format('pgmq.c_%s_%s', v_number, replace(gen_random_uuid()::text, '-', ''));
     PERFORM pg_advisory_lock(pgmq._channel_locks(), v_number);
     INSERT INTO pgmq.channel (
-        channel, number, queue_name, maximum_messages, vt, pid
+        channel, number, queue_name, maximum_messages, vt, pid, opened_by
     )
     VALUES (
         v_channel,
@@ -64,7 +65,8 @@ BEGIN
         v_queue,
         _open_channel.maximum_messages,
         _open_channel.vt,
-        pg_backend_pid()
+        pg_backend_pid(),
+        v_role
     );
     -- The slot that is free for longest is filled first, so new channels take turns.
     INSERT INTO pgmq.channel_slot (channel, number, queue_name, free_at)

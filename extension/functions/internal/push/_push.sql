@@ -41,7 +41,7 @@ BEGIN
         IF (pgmq.next_visible_at(queue_name) <= v_now) IS NOT TRUE THEN
             RETURN 'nothing';
         END IF;
-        SELECT s.channel, s.number, s.msg_id, s.read_ct, s.free_at, c.vt, c.silent_since
+        SELECT s.channel, s.number, s.msg_id, s.read_ct, s.free_at, c.vt, c.silent_since, c.opened_by
         INTO v_slot
         FROM pgmq.channel_slot AS s
         INNER JOIN pgmq.channel AS c ON s.channel = c.channel
@@ -50,7 +50,11 @@ BEGIN
         LIMIT 1
         FOR UPDATE OF s SKIP LOCKED;
         EXIT WHEN NOT FOUND;
-        IF NOT pgmq._is_open(v_slot.channel) THEN
+        IF NOT pgmq._is_open(v_slot.channel)
+            -- The role may have lost its rights since then. (2.0.0 did not note the role.)
+            OR v_slot.opened_by IS NOT NULL
+                AND NOT pgmq._may_lease(v_slot.opened_by, queue_name)
+        THEN
             IF NOT pgmq._close(v_slot.channel, false) THEN      -- somebody else is at it
                 UPDATE pgmq.channel_slot AS s SET free_at = v_now + interval '1 second'
                 WHERE s.channel = v_slot.channel AND s.number = v_slot.number;

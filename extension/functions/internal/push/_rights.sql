@@ -28,17 +28,29 @@ $$;
 COMMENT ON FUNCTION pgmq._caller() IS
 'The caller of a function that runs with its owner''s rights: the role of SET ROLE, or the login.';
 
+CREATE OR REPLACE FUNCTION pgmq._may_lease(role oid, queue_name text)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    -- One expression, so that it is inlined.
+    SELECT pg_catalog.has_table_privilege(
+            role, pgmq._queue_table(queue_name)::oid, 'SELECT'::text
+        )
+        AND pg_catalog.has_column_privilege(
+            role, pgmq._queue_table(queue_name)::oid, 'vt'::text, 'UPDATE'::text
+        )
+$$;
+COMMENT ON FUNCTION pgmq._may_lease(oid, text) IS
+'Whether a role may lease messages of a queue; null for an unknown queue.';
+
 CREATE OR REPLACE FUNCTION pgmq._may_be_pushed(queue_name text)
 RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT has_table_privilege(c.name, q.oid, 'SELECT')
-        AND has_column_privilege(c.name, q.oid, 'vt', 'UPDATE')
-    FROM (
-        SELECT pgmq._queue_table(queue_name)::oid AS oid
-    ) AS q
-    CROSS JOIN pgmq._caller() AS c (name)
+    SELECT pgmq._may_lease(r.oid, queue_name)
+    FROM pg_roles AS r
+    WHERE r.rolname = pgmq._caller()
 $$;
 COMMENT ON FUNCTION pgmq._may_be_pushed(text) IS
 'Whether the caller may lease messages of a queue; null for an unknown queue.';
