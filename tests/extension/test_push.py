@@ -787,6 +787,7 @@ def test_a_session_has_the_rights_of_the_role_that_it_has_set(
         "SELECT pgmq.revoke_all('q', '{role}')",
         "REVOKE SELECT ON pgmq.q_q FROM {role}",
         "REVOKE UPDATE ON pgmq.q_q FROM {role}",
+        "ALTER TABLE pgmq.q_q ENABLE ROW LEVEL SECURITY",
         "SELECT pgmq.revoke_all('{role}'); DROP ROLE {role}",
     ],
 )
@@ -813,3 +814,43 @@ def test_a_channel_that_2_0_0_opened_goes_on(queue: psycopg.Connection, connect:
     queue.execute("UPDATE pgmq.channel SET opened_by = null")
     send(queue, 1)
     assert pushed(consumer) == [1]
+
+
+def test_nothing_is_pushed_past_row_level_security(
+    queue: psycopg.Connection, connect: Connect, roles: Roles
+) -> None:
+    tenant, owner, exempt = roles(), roles(), roles("LOGIN BYPASSRLS")
+    for role in (tenant, exempt):
+        queue.execute("SELECT pgmq.grant_consume('q', %s)", (role,))
+    queue.execute(
+        f"""
+        GRANT USAGE ON SCHEMA pgmq TO {owner};
+        ALTER TABLE pgmq.q_q ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY own ON pgmq.q_q TO {tenant} USING (message = '1');
+        """.encode()
+    )
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+        open_channel(connect(user=tenant))
+    assert caught.value.diag.message_primary == (
+        f'queue "q" cannot be pushed to {tenant}: it has row-level security'
+    )
+    assert caught.value.diag.message_hint == (
+        "Messages are pushed past the policies. Use read, which goes by them."
+    )
+    # Policies are for neither superusers, nor these, nor the owner's members unless it is FORCEd.
+    boss = queue.execute("SELECT relowner::regrole FROM pg_class WHERE relname = 'q_q'").fetchone()
+    assert boss is not None
+    consumers = [connect(), connect(user=exempt), connect(user=owner)]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
+        open_channel(consumers[2])
+    queue.execute(f"GRANT {boss[0]} TO {owner}".encode())
+    for consumer in consumers:
+        open_channel(consumer)
+    send(queue, 1, 2, 3)
+    assert [pushed(consumer) for consumer in consumers] == [[1], [2], [3]]
+    queue.execute("ALTER TABLE pgmq.q_q FORCE ROW LEVEL SECURITY")
+    for msg_id in (1, 2, 3):
+        _ack(queue, msg_id)
+    send(queue, 4, 5, 6)
+    assert sorted(pushed(*consumers[:2])) == [4, 5]
+    assert pushed(consumers[2]) == []

@@ -34,4 +34,5 @@ for a while call close_dead_channels, which pushes what fell due. The channel is
 session ends or calls close_channel.
 
 The session''s login needs SELECT and UPDATE on the queue''s table, for as long as the channel is
-open. The queue''s owner must be the extension''s owner, or have all its rights. Push does not work through a pooler that changes sessions.';
+open, and row-level security must not apply to it. The queue''s owner must be the extension''s
+owner, or have all its rights. Push does not work through a pooler that changes sessions.';

@@ -44,6 +44,12 @@ BEGIN
                     pgmq._caller(), pgmq.format_table_name(queue_name, 'q')
                 );
     END IF;
+    IF pgmq._is_filtered(v_role, queue_name) THEN
+        RAISE EXCEPTION 'queue "%" cannot be pushed to %: it has row-level security',
+            queue_name, pgmq._caller()
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = 'Messages are pushed past the policies. Use read, which goes by them.';
+    END IF;
     v_queue := pgmq._lock_queue_name(queue_name);
     IF NOT pgmq._is_safe_to_push(queue_name) THEN
         RAISE EXCEPTION 'queue "%" cannot be pushed: its owner has not the rights of %',

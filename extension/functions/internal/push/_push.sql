@@ -52,8 +52,10 @@ BEGIN
         EXIT WHEN NOT FOUND;
         IF NOT pgmq._is_open(v_slot.channel)
             -- The role may have lost its rights since then. (2.0.0 did not note the role.)
-            OR v_slot.opened_by IS NOT NULL
-                AND NOT pgmq._may_lease(v_slot.opened_by, queue_name)
+            OR v_slot.opened_by IS NOT NULL AND (
+                NOT pgmq._may_lease(v_slot.opened_by, queue_name)
+                OR pgmq._is_filtered(v_slot.opened_by, queue_name)
+            )
         THEN
             IF NOT pgmq._close(v_slot.channel, false) THEN      -- somebody else is at it
                 UPDATE pgmq.channel_slot AS s SET free_at = v_now + interval '1 second'

@@ -43,6 +43,29 @@ $$;
 COMMENT ON FUNCTION pgmq._may_lease(oid, text) IS
 'Whether a role may lease messages of a queue; null for an unknown queue.';
 
+CREATE OR REPLACE FUNCTION pgmq._is_filtered(role oid, queue_name text)
+RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- As row_security_active(), which knows the current user alone.
+    RETURN (
+        SELECT c.relrowsecurity
+            AND (c.relforcerowsecurity OR NOT pg_has_role(role, c.relowner, 'USAGE'))
+            AND NOT EXISTS (
+                SELECT FROM pg_roles AS r WHERE r.oid = role AND (r.rolsuper OR r.rolbypassrls)
+            )
+        FROM pg_class AS c
+        WHERE c.oid = pgmq._queue_table(queue_name)
+    );
+END
+$$;
+COMMENT ON FUNCTION pgmq._is_filtered(oid, text) IS
+'Whether row-level security decides which messages of a queue a role sees.
+
+Messages are pushed with the rights of the extension''s owner, so past the policies for that role.';
+
 CREATE OR REPLACE FUNCTION pgmq._may_be_pushed(queue_name text)
 RETURNS boolean
 LANGUAGE sql STABLE
