@@ -51,6 +51,7 @@ class Errors(Hooks):
         self.errors: list[str] = []
         self.done: list[Any] = []
         self.lost: list[Any] = []
+        self.pauses: list[float] = []
 
     def on_done(self, queue: str, message: Message, seconds: float) -> None:
         self.done.append(message.message)
@@ -62,6 +63,9 @@ class Errors(Hooks):
 
     def on_lost(self, queue: str, message: Message) -> None:
         self.lost.append(message.message)
+
+    def on_disconnect(self, queue: str, error: Exception, seconds: float) -> None:
+        self.pauses.append(seconds)
 
 
 @pytest.fixture(autouse=True)
@@ -382,12 +386,14 @@ def test_a_message_that_never_falls_due_does_not_end_a_worker(
     assert not thread.is_alive()
 
 
-def _beside(worker: Worker) -> tuple[threading.Thread, list[BaseException]]:
+def _beside(worker: AsyncWorker | Worker) -> tuple[threading.Thread, list[BaseException]]:
     raised: list[BaseException] = []
 
     def run() -> None:
         try:
-            worker.run(signals=False)
+            result = worker.run(signals=False)
+            if result is not None:
+                asyncio.run(result)
         except BaseException as error:  # noqa: BLE001
             raised.append(error)
 
@@ -629,6 +635,107 @@ def test_that_there_is_no_connection_for_a_handler_is_no_failure_of_its_message(
     allow.join()
     assert (seen.done, seen.errors) == ([1], [])
     assert _column(db, "SELECT msg_id FROM effect") == [1]
+
+
+def _limit(db: psycopg.Connection, role: str, connections: int) -> None:
+    """Have a role lose its connections, and get no more than so many."""
+    db.execute(f"ALTER ROLE {role} CONNECTION LIMIT {connections}".encode())
+    db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [role])
+
+
+@pytest.mark.parametrize(
+    ("kind", "queues", "options"),
+    [
+        (Worker, "jobs", {}),
+        (AsyncWorker, ["more", "jobs"], {}),
+        (Worker, "events", {"group": "g"}),
+    ],
+)
+def test_with_one_connection_a_worker_keeps_what_it_has_and_goes_on(
+    kind: type[AsyncWorker | Worker],
+    queues: str | list[str],
+    options: dict[str, Any],
+    db: psycopg.Connection,
+    dsn: str,
+    roles: Roles,
+) -> None:
+    """At the start it needs one more, to listen."""
+    role = roles()
+    db.execute("SELECT pgmq.set_policy('jobs')")  # who reads it gets it
+    db.execute("SELECT pgmq.create('more'), pgmq.create_stream('events')")
+    db.execute("SELECT pgmq.create_group('events', 'g')")
+    db.execute("SELECT pgmq.grant_consume(q, %s) FROM unnest('{jobs,more}'::text[]) AS q", [role])
+    db.execute("SELECT pgmq.grant_fetch('events', 'g', %s)", [role])
+    queue = "events" if options else "jobs"
+    read = "pgmq.fetch('events', 'g', 30, 1)" if options else "pgmq.read('jobs', 30, 1)"
+    sessions = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'"
+    vt, begun, go, seen = 5, threading.Event(), threading.Event(), Errors()
+
+    def handle(message: Message) -> None:
+        begun.set()
+        assert message.message != "long" or go.wait(60)
+
+    async def handle_asynchronously(message: Message) -> None:
+        await asyncio.to_thread(handle, message)
+
+    worker = kind(
+        make_conninfo(dsn, user=role), queues,
+        handle if kind is Worker else handle_asynchronously, vt=vt, hooks=seen,
+        concurrency=2, poll_interval=0.2, reconnect_interval=0.5, **options,
+    )  # fmt: skip
+    _limit(db, role, 1)
+    thread, raised = _beside(worker)
+    try:
+        db.execute("SELECT pgmq.send(%s, '\"long\"')", [queue])
+        _until(lambda: len(seen.pauses) > 3)
+        assert not begun.is_set()
+        _limit(db, role, -1)
+        assert begun.wait(20)
+        _limit(db, role, 1)
+        end = time.monotonic() + vt + 1
+        while time.monotonic() < end:
+            assert _column(db, f"SELECT count(*) FROM {read}") == [0]
+            time.sleep(0.1)
+        go.set()
+        _until(lambda: seen.done == ["long"])
+        db.execute("SELECT pgmq.send(%s, '\"short\"')", [queue])
+        _until(lambda: seen.done == ["long", "short"])
+        if queue == "jobs":
+            _until(lambda: _column(db, "SELECT count(*) FROM pgmq.q_jobs") == [0])
+        db.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1".encode())
+        _until(lambda: _column(db, sessions)[0] > 1)
+    finally:
+        go.set()
+        worker.stop()
+        thread.join(20)
+    assert (thread.is_alive(), raised, seen.lost) == (False, [], [])
+
+
+def test_a_worker_that_has_messages_does_not_wait_until_their_leases_end_to_connect(
+    db: psycopg.Connection, dsn: str, roles: Roles
+) -> None:
+    role = roles()
+    db.execute("SELECT pgmq.grant_consume('jobs', %s), pgmq.send('jobs', '1')", [role])
+    begun, go, seen = threading.Event(), threading.Event(), Errors()
+
+    def handler(message: Message) -> None:
+        begun.set()
+        assert go.wait(60)
+
+    worker = Worker(make_conninfo(dsn, user=role), "jobs", handler, vt=1, hooks=seen)
+    thread, _ = _beside(worker)
+    try:
+        assert begun.wait(20)
+        _limit(db, role, 0)
+        _until(lambda: len(seen.pauses) > 8)
+        _limit(db, role, -1)
+        go.set()
+        _until(lambda: _column(db, "SELECT count(*) FROM pgmq.q_jobs") == [0])
+    finally:
+        go.set()
+        worker.stop()
+        thread.join(20)
+    assert max(seen.pauses) <= 1 / 3
 
 
 @pytest.mark.parametrize("kind", ["Worker", "ProcessWorker"])

@@ -232,6 +232,35 @@ def test_a_worker_stops_although_no_server_answers(proxy: Proxy, db: psycopg.Con
     assert _left(db) == (9, 1)
 
 
+def test_a_worker_goes_on_though_the_server_where_it_listens_answers_no_more(
+    proxy: Proxy, db: psycopg.Connection, dsn: str
+) -> None:
+    told, done = threading.Event(), threading.Event()
+
+    class Told(Hooks):
+        def on_disconnect(self, queue: str, error: Exception, seconds: float) -> None:
+            told.set()
+
+    def handler(message: Message) -> None:
+        if message.message in (9, 10):
+            done.set()
+
+    worker = Worker(dsn, "jobs", handler, listen_dsn=proxy.dsn, poll_interval=0.2, hooks=Told())
+    thread = threading.Thread(target=worker.run, daemon=True)
+    thread.start()
+    assert done.wait(20)
+    done.clear()
+    proxy.refuses = True
+    proxy.freeze()
+    assert told.wait(20)
+    db.execute("SELECT pgmq.send('jobs', '10')")
+    assert done.wait(20)
+    worker.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert _left(db) == (0, 0)
+
+
 @pytest.mark.parametrize("stops", [False, True])
 def test_a_relay_leaves_a_server_that_answers_no_more_and_stops_although_none_does(
     stops: bool, proxy: Proxy, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch

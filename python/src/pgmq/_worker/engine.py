@@ -9,7 +9,7 @@ import inspect
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -221,8 +221,10 @@ class Engine(ABC):
                 self._reports,
                 self._perform,
                 self._connect,
+                self._listening,
                 slots=concurrency,
                 poll_interval=poll_interval,
+                reconnect_interval=reconnect_interval,
                 transactional=transactional,
             )
         else:
@@ -235,8 +237,10 @@ class Engine(ABC):
                 self._perform,
                 self._consume,
                 self._connect,
+                self._listening,
                 slots=concurrency,
                 poll_interval=poll_interval,
+                reconnect_interval=reconnect_interval,
                 transactional=transactional,
             )
         self._failed: BaseException | None = None  # what run() raises at the end
@@ -390,16 +394,11 @@ class Engine(ABC):
         """Work, and connect again when a connection is lost."""
         while True:
             try:
-                async with contextlib.AsyncExitStack() as stack:
-                    connection = await self._connect()
-                    stack.push_async_callback(connection.close)
-                    listener = await self._connections.open(self._listen_dsn, not self._listens)
-                    stack.push_async_callback(listener.close)
-                    listener.polls = not self._listens
-                    doubtful = listener.pooled and self._listens and not self._work.served
-                    if doubtful and not await listener.hears(connection):
-                        raise ValueError(_UNHEARD)
-                    await self._work.serve(connection, listener, until_empty)
+                connection = await self._connect()
+                try:
+                    await self._work.serve(connection, until_empty)
+                finally:
+                    await connection.close()
                 return
             except psycopg.Error as error:  # noqa: PERF203
                 if not wire.is_passing(error, self._work.served):
@@ -412,6 +411,19 @@ class Engine(ABC):
     async def _connect(self) -> Connection:
         return await self._connections.open(self._dsn, self._pooled)
 
+    @contextlib.asynccontextmanager
+    async def _listening(self, connection: Connection) -> AsyncIterator[Connection]:
+        """Give a connection that listens; at the start, one that hears what another one says."""
+        listener = await self._connections.open(self._listen_dsn, not self._listens)
+        try:
+            listener.polls = not self._listens
+            doubtful = listener.pooled and self._listens and not self._work.served
+            if doubtful and not await listener.hears(connection):
+                raise ValueError(_UNHEARD)
+            yield listener
+        finally:
+            await listener.close()
+
     async def _may_connect_again(self, error: psycopg.Error) -> bool:
         """Wait until it is time to connect again; False when there is nothing left to do."""
         if self._work.stopping and not self._in_hand:
@@ -422,7 +434,10 @@ class Engine(ABC):
             self._reports.disconnected(text, error, 0.0, attempt)
             self._in_hand.forget()
             return False
-        seconds = wire.backoff(attempt, self.reconnect_interval)
+        longest = self.reconnect_interval
+        if self._in_hand:
+            longest = min(longest, self.vt / 3)  # or its leases end meanwhile
+        seconds = wire.backoff(attempt, longest)
         self._work.attempts += 1
         self._reports.disconnected("no connection", error, seconds, self._work.attempts)
         if self._work.stopping:

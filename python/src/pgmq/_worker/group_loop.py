@@ -15,6 +15,7 @@ from pgmq._worker.waking import SOON
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from pgmq._statements import Statement
     from pgmq._worker.connection import Connection
@@ -47,14 +48,17 @@ class GroupLoop(Serving):
         perform: Callable[[list[StreamMessage]], Awaitable[list[Outcome]]],
         consume: Callable[[Callable[[StreamBatch], object]], Awaitable[Consumed | None]],
         connect: Callable[[], Awaitable[Connection]],
+        listen: Callable[[Connection], AbstractAsyncContextManager[Connection]],
         *,
         slots: int,
         poll_interval: float,
+        reconnect_interval: float,
         transactional: bool,
     ) -> None:
         super().__init__(
-            [stream], reader.vt, reports, connect,
-            slots=slots, poll_interval=poll_interval, transactional=transactional,
+            [stream], reader.vt, reports, connect, listen,
+            slots=slots, poll_interval=poll_interval, reconnect_interval=reconnect_interval,
+            transactional=transactional,
         )  # fmt: skip
         self._stream = stream
         self.lanes = lanes

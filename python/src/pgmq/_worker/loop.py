@@ -18,6 +18,7 @@ from pgmq._worker.waking import SOON
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from pgmq._worker.connection import Connection
     from pgmq._worker.hooks import Reports
@@ -38,14 +39,17 @@ class WorkLoop(Serving):
         reports: Reports,
         perform: Callable[[list[WorkerMessage]], Awaitable[list[Outcome]]],
         connect: Callable[[], Awaitable[Connection]],
+        listen: Callable[[Connection], AbstractAsyncContextManager[Connection]],
         *,
         slots: int,
         poll_interval: float,
+        reconnect_interval: float,
         transactional: bool,
     ) -> None:
         super().__init__(
-            leases.queues, leases.vt, reports, connect,
-            slots=slots, poll_interval=poll_interval, transactional=transactional,
+            leases.queues, leases.vt, reports, connect, listen,
+            slots=slots, poll_interval=poll_interval, reconnect_interval=reconnect_interval,
+            transactional=transactional,
         )  # fmt: skip
         self.in_hand = in_hand
         self._leases = leases
@@ -164,7 +168,7 @@ class WorkLoop(Serving):
         if policy is not None:
             self._report_failed(queue, failed, locked, policy)
         self._look_again()
-        if queue not in self._announcements.arming:
+        if self._announcements is None or queue not in self._announcements.arming:
             # Whoever waits has not reckoned with these; where they are announced it is told.
             due = (await connection.run(statements.due({queue: None}))).seconds
             if due is not None:
