@@ -525,6 +525,20 @@ def test_what_a_broker_refuses_of_a_stream_goes_to_the_groups_dead_letters(
     assert _behind(db) == 0
 
 
+def test_a_queue_that_is_gone_while_the_relay_runs_makes_no_dead_letters(
+    rabbitmq: RabbitMQ, db: psycopg.Connection, dsn: str
+) -> None:
+    _stream(db, range(3), ", dead_letter_queue => 'dead'")
+    with running(Relay(dsn, "orders", f"{rabbitmq.url}?queue=gone", group="out")):
+        until(lambda: _behind(db) == 0)
+        with rabbitmq.connect() as connection:
+            connection.channel().queue_delete("gone")
+        db.execute("SELECT pgmq.send_batch('orders', '{3,4}')")
+        until(lambda: _behind(db) == 0)
+    assert [message.body for message in rabbitmq.drain("gone")] == ["3", "4"]
+    assert db.execute("SELECT message FROM pgmq.q_dead").fetchall() == []
+
+
 def test_what_a_broker_refuses_of_a_stream_is_tried_again_and_nothing_else_is(
     db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,12 +221,14 @@ class _RabbitMQ(_Kombu):
         self._tag = 0
         self._open_tags: dict[int, Outgoing] = {}
         self._returned: dict[str, str] = {}
+        self._homeless: set[str] = set()  # by message_id: what the declared queue was not there for
 
     def send(self, messages: Sequence[Outgoing], progress: Progress) -> None:
         amqp = load("amqp", "relay")
         self.connect()
         self._await_queue(progress)
         self._returned.clear()
+        self._homeless.clear()
         self._progress = progress
         with self._errors():
             try:
@@ -236,6 +238,8 @@ class _RabbitMQ(_Kombu):
                         if self._blocked is not None:
                             self._await(progress)
                 self._await(progress)
+                if self._homeless:
+                    raise ConnectionError(f"queue {self._declared!r} is gone")
             except amqp.AMQPError as error:
                 # The channel or the connection is closed, and with it what was known about others.
                 self.close()
@@ -352,14 +356,19 @@ class _RabbitMQ(_Kombu):
         tags = [each for each in self._open_tags if each <= tag] if multiple else [tag]
         for each in tags:
             message = self._open_tags.pop(each, None)
-            if message:
+            if message and message.message_id not in self._homeless:
                 self._progress.settled(message, reason or self._returned.get(message.message_id))
 
     def _on_return(self, error: Any, exchange: str, routing_key: str, message: Any) -> None:
         # Comes before the acknowledgement of the same message.
-        self._returned[message.properties["message_id"]] = (
-            f"no queue for routing key {routing_key!r} at exchange {exchange!r}"
-        )
+        message_id = message.properties["message_id"]
+        if self._declared and (exchange, routing_key) == ("", self._declared):
+            # Deleted, or its node is down: another connection declares it, or waits for it.
+            self._homeless.add(message_id)
+        else:
+            self._returned[message_id] = (
+                f"no queue for routing key {routing_key!r} at exchange {exchange!r}"
+            )
 
 
 def _is_full(error: Exception) -> bool:
