@@ -110,6 +110,12 @@ GROUPS = [
 ]
 QUANTITIES = [1, 1, 2, 3, 10, 0, None]
 
+# What the owner of the queue does, and not a client.
+OWNERS_CALLS = (
+    *("purge", "maintain", "set_policy", "pause", "resume", "hour", "late", "drain"),
+    *("schedule", "unschedule", "pause_schedule", "run_schedule", "list_schedules"),
+)
+
 SCHEDULES = ("early", "Late")
 # All are whole parts of the times by which programs move the clock. None is ever about to be due.
 INTERVALS = {"1 hour": 60, "00:30": 30, "10 minutes": 10, "0.5 days": 720}
@@ -164,11 +170,41 @@ class World:
     metered: bool = False  # queue q has had a rate limit
 
 
+@dataclass(frozen=True)
+class Callers:
+    """Ordinary roles that make the calls: the owner of the queues, and a client of them."""
+
+    owner: str
+    client: str
+
+    def let_in(self, admin: psycopg.Connection[Any]) -> None:
+        """Let the owner create queues, move their clocks, and be the client."""
+        admin.execute("SELECT pgmq.grant_create(%s)", [self.owner])
+        admin.execute(
+            f"GRANT USAGE ON SCHEMA pgmq TO {self.client}; GRANT {self.client} TO {self.owner};"
+            f" GRANT INSERT, UPDATE ON pgmq.schedule TO {self.owner}".encode()
+        )
+
+
+def grant(session: psycopg.Connection[Any] | psycopg.Cursor[Any], queue: str, client: str) -> None:
+    """Let a client do with a queue what there is to do, also amend payloads."""
+    for call in ("grant_send", "grant_consume", "grant_requeue"):
+        session.execute(f"SELECT pgmq.{call}(%s, %s)".encode(), [queue, client])
+    session.execute(f'GRANT UPDATE (message) ON pgmq."q_{queue.lower()}" TO {client}'.encode())
+
+
 class Runner:
     """Runs steps on a database and on the model."""
 
-    def __init__(self, session: psycopg.Connection[Any], kind: Kind, seed: int) -> None:
+    def __init__(
+        self,
+        session: psycopg.Connection[Any],
+        kind: Kind,
+        seed: int,
+        callers: Callers | None = None,
+    ) -> None:
         self.kind = kind
+        self.callers = callers
         self.log: list[str] = []
         self.warnings: list[str] = []
         self.cursor = psycopg.ClientCursor(session)
@@ -198,6 +234,9 @@ class Runner:
             self.sql("SELECT pgmq.create_fifo_index(%s)", kind.name)
         if kind.fair:
             self.sql("SELECT pgmq.create_fair_index(%s)", kind.name)
+        if callers:
+            for name in names.values():
+                grant(self.cursor, name, callers.client)
         self.state = " UNION ALL ".join(
             STATE.format(key=key, place=place, table=f'"{place}_{name.lower()}"')
             for key, name in names.items()
@@ -207,6 +246,14 @@ class Runner:
     def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity == "WARNING" and "stay in queue" not in str(notice.message_primary):
             self.warnings.append(str(notice.message_primary))
+
+    def _be_owner(self) -> None:
+        if self.callers:
+            self.sql("RESET ROLE")
+
+    def _be_caller(self, call: str) -> None:
+        if self.callers and call not in OWNERS_CALLS:
+            self.sql(f"SET ROLE {self.callers.client}")
 
     def sql(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
         text = self.cursor.mogrify(query, arguments)
@@ -223,8 +270,10 @@ class Runner:
             self.began = time.monotonic()
         self.may_go, self.must_go, self.arrivals = set(), set(), {}
         self.first = dict(self.last)
+        self._be_owner()
         self._look_for_ticks()
         try:
+            self._be_caller(step.call)
             getattr(self, step.call)(**step.arguments)
             self._compare()
             assert not self.warnings, self.warnings
@@ -873,6 +922,7 @@ class Runner:
     def drain(self) -> None:
         """Make everything visible and read it, with no policy in the way."""
         self.rollback()
+        self._be_owner()
         self.resume()
         self.set_policy(Policy())
         for name in list(self.world.schedules):
@@ -908,6 +958,7 @@ class Runner:
         return state
 
     def _compare(self) -> None:
+        self._be_owner()
         state = self._state()
         self._let_go(state)
         for key, queue in self.world.queues.items():

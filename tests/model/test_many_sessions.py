@@ -26,10 +26,10 @@ import psycopg
 import pytest
 
 from model.history import Call, History, Seen, Transaction
-from model.programs import KNOWN
+from model.programs import KNOWN, Callers, grant
 
 if TYPE_CHECKING:
-    from conftest import Connect
+    from conftest import Connect, Roles
 
 SECONDS = 2.0
 SESSIONS = 6
@@ -154,8 +154,16 @@ SETTINGS = {
 class Run:
     """What the threads of one run share."""
 
-    def __init__(self, connect: Connect, setting: Setting, seed: int, seconds: float) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        setting: Setting,
+        seed: int,
+        seconds: float,
+        callers: Callers | None,
+    ) -> None:
         self.connect = connect
+        self.callers = callers
         self.setting = setting
         self.seed = seed
         self.end = time.monotonic() + seconds
@@ -171,8 +179,11 @@ class Run:
     def over(self) -> bool:
         return time.monotonic() >= self.end or bool(self.wrong)
 
-    def open(self) -> psycopg.Connection[Any]:
-        session = self.connect(autocommit=True, prepare_threshold=None)  # DISCARD ALL
+    def open(self, owner: bool = False) -> psycopg.Connection[Any]:
+        login = {}
+        if self.callers:
+            login["user"] = self.callers.owner if owner else self.callers.client
+        session = self.connect(autocommit=True, prepare_threshold=None, **login)  # DISCARD ALL
         session.add_notice_handler(self._notice)
         return session
 
@@ -469,7 +480,7 @@ def _kill(run: Run, number: int, rng: random.Random) -> None:
 
 
 def _maintain(run: Run, number: int, rng: random.Random) -> None:
-    session = run.open()
+    session = run.open(owner=True)
     policies = itertools.cycle(run.setting.policies)
     changes = itertools.cycle(RESCHEDULE)
     while not run.over:
@@ -521,21 +532,32 @@ def _drain(session: psycopg.Connection[Any]) -> list[str]:
 
 @pytest.mark.parametrize("name", list(SETTINGS))
 def test_what_sessions_were_told_has_one_meaning(
-    db: psycopg.Connection[Any], connect: Connect, name: str
+    db: psycopg.Connection[Any], connect: Connect, roles: Roles, name: str
 ) -> None:
     setting = SETTINGS[name]
+    seed = int(os.environ.get("PGMQ_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"PGMQ_SEED={seed} (what a schedule does with it is another matter)")
+    # A third of the seeds has a superuser do everything.
+    callers = Callers(owner=roles(), client=roles()) if seed % 3 else None
     long = float(os.environ.get("PGMQ_MODEL_SECONDS") or 0)
     row = db.execute("SELECT current_database()").fetchone()
     assert row is not None
     db.execute(f"ALTER DATABASE \"{row[0]}\" SET pgmq.sweep_interval = '1 year'".encode())
+    if callers:
+        callers.let_in(db)
+        db.execute(f"SET ROLE {callers.owner}".encode())
     others = "SELECT pgmq.create('other'), pgmq.create('dead')"
     for query in (*setting.setup, others, *(SCHEDULES if setting.scheduled else ())):
         db.execute(query.encode())
     if setting.policies:
         db.execute(f"SELECT pgmq.set_policy('q', {setting.policies[0]})".encode())
-    seed = int(os.environ.get("PGMQ_SEED") or random.SystemRandom().randrange(10**6))
-    print(f"PGMQ_SEED={seed} (what a schedule does with it is another matter)")
-    run = Run(connect, setting, seed, max(SECONDS, long / len(SETTINGS)))
+    if callers:
+        for queue in ("q", "other", "dead"):
+            grant(db, queue, callers.client)
+        if setting.scheduled:
+            db.execute(f"GRANT UPDATE ON SEQUENCE pgmq.tick_due_q TO {callers.client}".encode())
+        db.execute("RESET ROLE")
+    run = Run(connect, setting, seed, max(SECONDS, long / len(SETTINGS)), callers)
     work = [_work] * SESSIONS + [_kill, _maintain, _look]
     threads = [run.guarded(kind, number) for number, kind in enumerate(work)]
     for thread in threads:

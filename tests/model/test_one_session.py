@@ -8,6 +8,7 @@ a long run finds.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from model.programs import Deviation, Kind, Maker, Runner, Step
+from model.programs import Callers, Deviation, Kind, Maker, Runner, Step
 from model.reference import Policy
 
 if TYPE_CHECKING:
+    from conftest import Roles
     from support.server import TestServer
 
 STEPS = 150
@@ -87,16 +90,31 @@ KINDS = {
 
 
 def attempt(
-    server: TestServer, template: str, kind: Kind, seed: int, steps: list[Step] | None = None
+    server: TestServer,
+    template: str,
+    kind: Kind,
+    seed: int,
+    callers: Callers,
+    steps: list[Step] | None = None,
 ) -> tuple[list[Step], Deviation | psycopg.Error | None]:
-    """Run these steps, or make some by the seed; return them and what went wrong with the last."""
+    """Run these steps, or make some by the seed; return them and what went wrong with the last.
+
+    A third of the seeds has a superuser make all calls.
+    """
     done: list[Step] = []
     rng = random.Random(seed)
-    with (
-        server.database(template) as dbname,
-        psycopg.connect(server.dsn(dbname), autocommit=True) as session,
-    ):
-        runner = Runner(session, kind, seed)
+    with server.database(template) as dbname, contextlib.ExitStack() as stack:
+
+        def connect(user: str | None = None) -> psycopg.Connection:
+            login = server.dsn(dbname)
+            login = make_conninfo(login, user=user) if user else login
+            return stack.enter_context(psycopg.connect(login, autocommit=True))
+
+        session = connect()
+        if seed % 3:
+            callers.let_in(session)
+            session = connect(callers.owner)
+        runner = Runner(session, kind, seed, callers if seed % 3 else None)
         maker = Maker(rng, runner)
         try:
             if steps is None and kind.policies:
@@ -117,7 +135,12 @@ def attempt(
 
 
 def shortest(
-    server: TestServer, template: str, kind: Kind, seed: int, steps: list[Step]
+    server: TestServer,
+    template: str,
+    kind: Kind,
+    seed: int,
+    callers: Callers,
+    steps: list[Step],
 ) -> list[Step]:
     """Leave out what the failure does not need, in ever smaller pieces, while there is time."""
     until = time.monotonic() + 20
@@ -126,7 +149,7 @@ def shortest(
         start = 0
         while start < len(steps) - 1 and time.monotonic() < until:
             left = steps[:start] + steps[start + size :] if size else steps
-            fewer, error = attempt(server, template, kind, seed, left)
+            fewer, error = attempt(server, template, kind, seed, callers, left)
             if error is not None:
                 steps = fewer
             else:
@@ -136,7 +159,10 @@ def shortest(
 
 
 @pytest.mark.parametrize("name", list(KINDS))
-def test_every_call_does_what_the_model_says(server: TestServer, template: str, name: str) -> None:
+def test_every_call_does_what_the_model_says(
+    server: TestServer, template: str, roles: Roles, name: str
+) -> None:
+    callers = Callers(owner=roles(), client=roles())
     long = float(os.environ.get("PGMQ_PROGRAM_SECONDS") or 0)
     seed = int(os.environ.get("PGMQ_SEED") or 0)
     if not seed:
@@ -145,10 +171,10 @@ def test_every_call_does_what_the_model_says(server: TestServer, template: str, 
     kind = KINDS[name]
     count = 0
     while not count or time.monotonic() < until:
-        steps, error = attempt(server, template, kind, seed)
+        steps, error = attempt(server, template, kind, seed, callers)
         if error is not None:
-            fewer = shortest(server, template, kind, seed, steps)
-            _, again = attempt(server, template, kind, seed, fewer)
+            fewer = shortest(server, template, kind, seed, callers, steps)
+            _, again = attempt(server, template, kind, seed, callers, fewer)
             pytest.fail(f"PGMQ_SEED={seed}\n{again or error}")
         count += len(steps)
         seed += 1
