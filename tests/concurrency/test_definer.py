@@ -55,6 +55,7 @@ CALLS = {
     ],
     "_is_listed": ["SELECT {f}({q})", "SELECT {f}(null)"],
     "_push_at_commit": ["{t}"],
+    "_push_backlog": ["{t}"],
     "_cascade_queue": [FORGET],
     "_cascade_exchange": [FORGET],
     "_free_slot_at_once": ["{t}"],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from support.push import open_channel, pushed, send
 from support.queries import ADVISORY_LOCKS, ids, one
 from support.waiting import Waiting, hold_snapshot, never_wait
 
@@ -274,15 +275,24 @@ def test_resume_wakes_who_waits_however_it_began(db: psycopg.Connection, connect
     assert ids(late, READ, 3) == [4]  # as it looks once more
 
 
-def test_resume_pushes(db: psycopg.Connection, connect: Connect) -> None:
-    db.execute("SELECT pgmq.create('q')")
-    consumer = connect()
-    consumer.execute("SELECT pgmq.open_channel('q', 2)")
+def test_resume_pushes_when_it_commits_and_touches_no_other_queue(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    consumer, resuming = connect(), connect(autocommit=False)
+    for name in ("q", "other"):
+        db.execute("SELECT pgmq.create(%s)", [name])
+        open_channel(consumer, slots=3, queue=name)
+    db.execute("SET session_replication_role = replica")
+    send(db, 0, queue="other")  # which nobody has pushed
+    db.execute("RESET session_replication_role")
     db.execute("SELECT pgmq.pause('q')")
-    db.execute("SELECT pgmq.send_batch('q', '{1,2,3}')")
-    assert list(consumer.notifies(timeout=0.2)) == []
-    db.execute("SELECT pgmq.resume('q')")
-    assert len(list(consumer.notifies(timeout=0.5))) == 2
+    send(db, 1, 2)
+    assert pushed(consumer) == []
+    resuming.execute("SELECT pgmq.resume('q')")
+    send(db, 3, 4)
+    assert pushed(consumer) == []
+    resuming.commit()
+    assert pushed(consumer) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -356,6 +356,33 @@ def test_a_message_and_a_slot_that_are_committed_at_once_find_each_other(
     assert pushed(consumer) == [1, 2]
 
 
+def test_what_is_sent_while_a_transaction_opens_a_channel_is_pushed_when_that_commits(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect(autocommit=False)
+    send(queue, 1)
+    open_channel(consumer, slots=5)
+    send(queue, 2)
+    assert queue.execute("SELECT sum(read_ct) FROM pgmq.q_q").fetchone() == (0,)  # nor leased
+    consumer.commit()
+    assert pushed(consumer) == [1, 2]
+
+
+def test_a_message_and_a_channel_that_are_committed_at_once_find_each_other(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    full, consumer, committing = connect(), connect(), connect(autocommit=False)
+    open_channel(full)
+    send(queue, 1)
+    send(committing, 2)
+    committing.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    timer = threading.Timer(0.03, committing.commit)
+    timer.start()
+    open_channel(consumer)
+    timer.join()
+    assert pushed(consumer) == [2]
+
+
 def test_a_commit_that_hangs_is_not_waited_for(queue: psycopg.Connection, connect: Connect) -> None:
     consumer, hanging = connect(), connect(autocommit=False)
     open_channel(consumer)

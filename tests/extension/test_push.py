@@ -361,8 +361,9 @@ def test_a_transaction_that_opens_a_channel_can_use_it(
     queue: psycopg.Connection, connect: Connect
 ) -> None:
     consumer = connect(autocommit=False)
-    send(queue, 1, 2)
     open_channel(consumer)
+    send(consumer, 1, 2)
+    consumer.execute("SET CONSTRAINTS ALL IMMEDIATE")
     _ack(consumer, 1)
     consumer.commit()
     assert sorted(pushed(consumer)) == [1, 2]

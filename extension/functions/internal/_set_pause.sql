@@ -49,10 +49,7 @@ BEGIN
     IF pgmq._insert_throttle(pgmq._queue_table(queue_name)) IS NOT NULL THEN
         PERFORM pg_notify(format('pgmq.%s.INSERT', v_table), '');
     END IF;
-    IF pgmq._pushes(queue_name) THEN
-        PERFORM pgmq.close_dead_channels();     -- which pushes what is visible
-    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq._rouse(text) IS
-'Wake the consumers that wait for a queue in any way, and push messages to channels.';
+'Wake the consumers that wait for a queue; to channels, the commit pushes: see _push_backlog.';

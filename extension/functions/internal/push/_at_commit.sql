@@ -153,3 +153,46 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._free_slot_at_once() IS
 'Trigger of a queue that pushes: the vt of a message has changed, but not by a read.';
+
+CREATE OR REPLACE FUNCTION pgmq._push_backlog()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_queue text;
+BEGIN
+    IF TG_RELID NOT IN ('pgmq.channel'::regclass, 'pgmq.paused'::regclass) THEN
+        RETURN null;        -- anybody may have it as a trigger of a table of their own
+    END IF;
+    v_queue := CASE TG_OP WHEN 'DELETE' THEN old.queue_name ELSE new.queue_name END;
+    -- A sender that has found all slots filled may commit just now: see _push_at_commit. One that
+    -- has found no channel waits for nobody.
+    IF pgmq._pushes(v_queue) AND pgmq._push(v_queue, null, true) = 'nothing' THEN
+        PERFORM pgmq._await_counterpart(v_queue, false);
+        PERFORM pgmq._push(v_queue, null, true);
+    END IF;
+    RETURN null;
+END
+$$;
+COMMENT ON FUNCTION pgmq._push_backlog() IS
+'Trigger of pgmq.channel and pgmq.paused, deferred: a channel was opened, or a pause has ended.
+
+Until the commit, senders see neither, and leave their messages.';
+
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_trigger AS t
+        WHERE t.tgrelid = 'pgmq.channel'::regclass AND t.tgname = 'push_backlog'
+    )
+    THEN
+        CREATE CONSTRAINT TRIGGER push_backlog AFTER INSERT ON pgmq.channel
+        DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION pgmq._push_backlog();
+        CREATE CONSTRAINT TRIGGER push_backlog AFTER DELETE ON pgmq.paused
+        DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW WHEN (old.reads) EXECUTE FUNCTION pgmq._push_backlog();
+    END IF;
+END
+$$;

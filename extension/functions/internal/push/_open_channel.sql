@@ -78,8 +78,7 @@ BEGIN
     INSERT INTO pgmq.channel_slot (channel, number, queue_name, free_at)
     SELECT v_channel, n, v_queue, pgmq._long_ago(to_timestamp(n))
     FROM generate_series(1, _open_channel.maximum_messages) AS n;
-    PERFORM pgmq._push(v_queue, null, true);
-    RETURN v_channel;
+    RETURN v_channel;       -- the commit pushes: see _push_backlog
 END
 $$;
 COMMENT ON FUNCTION pgmq._open_channel(text, integer, integer) IS
