@@ -118,11 +118,14 @@ def test_a_kafka_that_is_killed_under_load_gets_what_it_has_not_confirmed_when_i
         broker.kill()
 
 
-def _stream(db: psycopg.Connection) -> None:
+def _stream(db: psycopg.Connection, headers: str = "{}") -> None:
     """Send 1, 2, 3 and 4 to a stream whose group has dead letters."""
     db.execute("SELECT pgmq.create_stream('orders')")
     db.execute("SELECT pgmq.create_group('orders', 'out', 'earliest', dead_letter_queue => 'dead')")
-    db.execute("SELECT pgmq.send_batch('orders', '{1,2,3,4}')")
+    db.execute(
+        "SELECT pgmq.send_batch('orders', '{1,2,3,4}', array_fill(%s::text::jsonb, '{4}'))",
+        [headers],
+    )
 
 
 def _dead(db: psycopg.Connection) -> list[Any]:
@@ -176,13 +179,15 @@ def test_what_kafka_does_not_take_of_one_message_keeps_no_other_waiting(
     name: str, db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fake(monkeypatch, lambda body: None if int(body) % 2 else name)
-    _stream(db)
+    _stream(db, '{"x-pgmq-routing-key": "other"}')
     assert Relay(dsn, "orders", "kafka://x:1", group="out").run(until_empty=True) == 2
     reason = kafka.KafkaError(getattr(kafka.KafkaError, name)).str()
     assert _dead(db) == [(2, reason), (4, reason)]
 
 
-@pytest.mark.parametrize("name", ["_MSG_TIMED_OUT", "NOT_ENOUGH_REPLICAS", "_FATAL"])
+@pytest.mark.parametrize(
+    "name", ["_MSG_TIMED_OUT", "NOT_ENOUGH_REPLICAS", "_FATAL", "UNKNOWN_TOPIC_OR_PART"]
+)
 def test_an_outage_in_the_middle_of_a_batch_refuses_nothing(
     name: str, db: psycopg.Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ _OUTAGE = {
     "REQUEST_TIMED_OUT",
     "UNKNOWN_PRODUCER_ID",
 }
+_NO_TOPIC = {"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC"}
 
 
 class Kafka:
@@ -113,14 +114,14 @@ class Kafka:
             progress.pause()
             if not progress.patient() and time.monotonic() > deadline:
                 break
-        lost = [problem.str() for _, problem in failed if problem.name() in _OUTAGE]
+        lost = [problem.str() for message, problem in failed if _is_outage(message, problem)]
         if waiting:
             lost.append("no confirmation")
         if lost:
             # What is still on its way comes to delivered() as purged.
             self.close()
         for message, problem in failed:
-            if problem.name() not in _OUTAGE:
+            if not _is_outage(message, problem):
                 progress.settled(message, problem.str())
         if lost:
             raise BrokerError(lost[0])
@@ -152,3 +153,9 @@ class Kafka:
             self._producer.purge()
             self._producer.flush(0)
             self._producer = None
+
+
+def _is_outage(message: Outgoing, error: Any) -> bool:
+    """Tell an outage from a refusal; the topic in the URL is waited for."""
+    name = error.name()
+    return name in _OUTAGE or (name in _NO_TOPIC and not message.routing_key)
