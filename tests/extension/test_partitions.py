@@ -300,14 +300,19 @@ def test_reads_and_deletes_touch_only_partitions_with_messages(
     db.execute("SELECT pgmq.pop('q', 82)")
     let_look(db)
     db.execute("SELECT pgmq._advance_q()")
+    db.execute("UPDATE pgmq.q_q SET read_ct = 1 WHERE msg_id IN (85, 87)")
     stop_sweeps(db, "q")
     session = connect(autocommit=False)
     for call in (
         "SELECT msg_id FROM pgmq.read('q', 60, 1)",
         "SELECT msg_id FROM pgmq.read('q', 60, 1, '{}')",
         "SELECT pgmq.delete('q', 84)",
-        "SELECT pgmq.ack('q', 85, 0)",
+        "SELECT pgmq.ack('q', 85, 1)",
         "SELECT pgmq.archive('q', 86)",
+        "SELECT pgmq.nack('q', 85, 1)",
+        "SELECT pgmq.ack('q', '{85,87}'::bigint[], '{1,1}')",
+        "SELECT pgmq.archive('q', '{85,87}'::bigint[])",
+        "SELECT pgmq.set_vt('q', '{85,87}'::bigint[], 60)",
         "SELECT pgmq.next_visible_at('q')",
         "SELECT pgmq.peek('q')",
         "SELECT pgmq.read_grouped('q', 60, 2)",
@@ -405,6 +410,77 @@ def test_what_lies_outside_the_marks_is_found_by_a_sweep(queue: psycopg.Connecti
         -5,
         70000,
     ]
+
+
+BY_ID = (
+    *SEEN[SEEN.index("SELECT msg_id FROM pgmq.set_vt('q', {0}, 5)") :],
+    "SELECT {0} WHERE pgmq.amend('q', {0}, '2')",
+)
+
+
+@pytest.fixture
+def times(db: psycopg.Connection) -> psycopg.Connection:
+    db.execute("SELECT pgmq.create_partitioned('q', '1 hour', '10 days', 2)")
+    _let_be(db)
+    stop_sweeps(db, "q")
+    return db
+
+
+def _sent(session: psycopg.Connection, ago: str, leased: bool) -> int:
+    """Send a message that is of a time ago, or ahead: the clock was set back since."""
+    msg_id: int = queries.one(session, "SELECT pgmq.send('q', '1')")
+    if leased:
+        session.execute("SELECT pgmq.read('q', 60, 1)")
+    session.execute(
+        "UPDATE pgmq.q_q SET enqueued_at = now() - %(ago)s::interval,"
+        " vt = CASE WHEN %(leased)s THEN now() + '3 days' ELSE now() - %(ago)s::interval END"
+        " WHERE msg_id = %(id)s",
+        {"ago": ago, "leased": leased, "id": msg_id},
+    )
+    return msg_id
+
+
+@pytest.mark.parametrize("ago", ["1 hour", "-1 hour", "2 days", "-2 days"])
+def test_calls_by_id_find_what_lies_outside_the_marks(times: psycopg.Connection, ago: str) -> None:
+    for policy in ("null", "'1 day'"):
+        times.execute(f"SELECT pgmq.set_policy('q', archive_retention => {policy})".encode())
+        for call in BY_ID + LEASED:
+            msg_id = _sent(times, ago, call in LEASED)
+            assert queries.ids(times, call.format(msg_id)) == [msg_id], call
+            assert queries.ids(times, call.format(msg_id + 1)) == [], call
+            times.execute("DELETE FROM pgmq.q_q")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "pgmq.ack('q', %(ids)s::bigint[], '{1,1,1}')",
+        "pgmq.nack('q', %(ids)s::bigint[], '{1,1,1}')",
+        "pgmq.extend('q', %(ids)s::bigint[], '{1,1,1}', 60)",
+        "(pgmq.set_vt('q', %(ids)s::bigint[], 60)).msg_id",
+        "pgmq.delete('q', %(ids)s::bigint[])",
+        "pgmq.archive('q', %(ids)s::bigint[])",
+    ],
+)
+def test_what_lies_inside_and_outside_the_marks_is_found_once(
+    times: psycopg.Connection, call: str
+) -> None:
+    ids = [_sent(times, ago, leased=True) for ago in ("0 s", "2 days", "-2 days")]
+    found = times.execute(f"SELECT {call}".encode(), {"ids": ids}).fetchall()
+    assert sorted(row[0] for row in found) == ids
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_a_group_keeps_its_order_while_the_clock_is_set_back_by_seconds(
+    times: psycopg.Connection, index: bool
+) -> None:
+    if index:
+        times.execute("SELECT pgmq.create_fifo_index('q')")
+    first = _sent(times, "-50 s", leased=False)
+    times.execute("SELECT pgmq.send('q', '2')")
+    read = "SELECT msg_id FROM pgmq.read_grouped('q', 3600, 1)"
+    assert queries.ids(times, read) == [first]
+    assert queries.ids(times, read) == []
 
 
 # Upkeep

@@ -129,18 +129,24 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_found boolean;
+    v_everywhere boolean := false;
 BEGIN
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_by_time_policy');
     END IF;
+    LOOP
     WITH removed AS (
         DELETE FROM pgmq.q_by_time_policy AS m
-        WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND m.msg_id = id
+        WHERE m.msg_id = id
+            AND (v_everywhere OR m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy'))
             AND pgmq._may('DELETE', 'by_time_policy'::text, 'pgmq.q_by_time_policy')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
     )
     INSERT INTO pgmq.a_by_time_policy (msg_id, read_ct, enqueued_at, last_read_at, vt, message, headers)
     SELECT r.* FROM removed AS r;
+    EXIT WHEN FOUND OR v_everywhere;
+    v_everywhere := true;
+    END LOOP;
     v_found := FOUND;
     IF pgmq._chance(1, 32) THEN
         PERFORM pgmq._upkeep('by_time_policy'::text, 1);
@@ -155,14 +161,20 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+DECLARE
+    v_everywhere boolean := false;
+    v_count integer;
+    v_missing integer := pg_catalog.cardinality(msg_ids);
 BEGIN
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_by_time_policy');
     END IF;
+    LOOP
     RETURN QUERY
         WITH removed AS (
             DELETE FROM pgmq.q_by_time_policy AS m
-            WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND m.msg_id = ANY (msg_ids)
+            WHERE m.msg_id = ANY (msg_ids)
+                AND (v_everywhere OR m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy'))
                 AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
                     SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
                 )) IS TRUE)
@@ -174,6 +186,11 @@ BEGIN
         )
         SELECT r.* FROM removed AS r
         RETURNING a.msg_id;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    v_missing := v_missing - v_count;
+    EXIT WHEN v_missing = 0 OR v_everywhere;
+    v_everywhere := true;
+    END LOOP;
     IF pgmq._chance(pg_catalog.cardinality(msg_ids), 32) THEN
         PERFORM pgmq._upkeep('by_time_policy'::text, pg_catalog.cardinality(msg_ids));
     END IF;
@@ -485,21 +502,32 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+DECLARE
+    v_beyond boolean := false;
+    v_count integer;
+    v_missing integer := pg_catalog.cardinality(msg_ids);
 BEGIN
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_by_time_policy');
     END IF;
+    LOOP
     RETURN QUERY
         WITH parked AS (
             UPDATE pgmq.q_by_time_policy AS m
             SET read_ct = CASE WHEN is_read THEN pgmq._next_receipt(m.read_ct) ELSE m.read_ct END,
                 last_read_at = CASE WHEN is_read THEN clock_timestamp() ELSE m.last_read_at END,
                 vt = pgmq._parked_until(visible_at, m.enqueued_at)
-            WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND m.msg_id = ANY (msg_ids)
+            WHERE m.msg_id = ANY (msg_ids)
+                AND (m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy')) <> v_beyond
                 AND pgmq._may('UPDATE', 'by_time_policy'::text, 'pgmq.q_by_time_policy')
             RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers
         )
         SELECT p.* FROM parked AS p ORDER BY p.msg_id;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    v_missing := v_missing - v_count;
+    EXIT WHEN v_missing = 0 OR v_beyond;
+    v_beyond := true;
+    END LOOP;
     IF is_read AND pgmq._chance(pg_catalog.cardinality(msg_ids), 32) THEN
         PERFORM pgmq._tend_by_time_policy();
     END IF;
@@ -606,6 +634,8 @@ LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off
 AS $$
+DECLARE
+    v_pass integer := 1;
 BEGIN
     IF receipt IS NOT NULL AND 'true'::boolean THEN
         RETURN EXISTS (SELECT FROM pgmq._archivemany_by_time_policy(ARRAY[id], ARRAY[receipt]));
@@ -613,15 +643,16 @@ BEGIN
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_by_time_policy');
     END IF;
+    LOOP
     DELETE FROM pgmq.q_by_time_policy AS m
-    WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._time_front('pgmq.floor_mark_by_time_policy', '1 day', pgmq._last_time('pgmq.top_mark_by_time_policy')) AND m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
+    WHERE m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
+        AND CASE v_pass
+            WHEN 1 THEN m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._time_front('pgmq.floor_mark_by_time_policy', '1 day', pgmq._last_time('pgmq.top_mark_by_time_policy')) WHEN 2 THEN m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') ELSE true
+        END
         AND pgmq._may('DELETE', 'by_time_policy'::text, 'pgmq.q_by_time_policy');
-    IF FOUND THEN
-        RETURN true;
-    END IF;
-    DELETE FROM pgmq.q_by_time_policy AS m
-    WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND m.msg_id = id AND (receipt IS NULL OR m.read_ct = receipt)
-        AND pgmq._may('DELETE', 'by_time_policy'::text, 'pgmq.q_by_time_policy');
+    EXIT WHEN FOUND OR v_pass = 3;
+    v_pass := v_pass + 1;
+    END LOOP;
     RETURN FOUND;
 END
 $$;
@@ -633,7 +664,9 @@ SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
+    v_pass integer := 1;
     v_count integer;
+    v_missing integer := pg_catalog.cardinality(msg_ids);
 BEGIN
     IF receipts IS NOT NULL AND 'true'::boolean THEN
         RETURN QUERY SELECT * FROM pgmq._archivemany_by_time_policy(msg_ids, receipts);
@@ -642,27 +675,25 @@ BEGIN
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_by_time_policy');
     END IF;
+    LOOP
     RETURN QUERY
         DELETE FROM pgmq.q_by_time_policy AS m
-        WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._time_front('pgmq.floor_mark_by_time_policy', '1 day', pgmq._last_time('pgmq.top_mark_by_time_policy')) AND m.msg_id = ANY (msg_ids)
-            AND m.tableoid IS DISTINCT FROM to_regclass('pgmq.q_by_time_policy_default')::oid
+        WHERE m.msg_id = ANY (msg_ids)
+            AND CASE v_pass
+                WHEN 1 THEN m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._time_front('pgmq.floor_mark_by_time_policy', '1 day', pgmq._last_time('pgmq.top_mark_by_time_policy')) AND m.tableoid IS DISTINCT FROM to_regclass('pgmq.q_by_time_policy_default')::oid
+                WHEN 2 THEN m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy')
+                ELSE true
+            END
             AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
                 SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
             )) IS TRUE)
             AND pgmq._may('DELETE', 'by_time_policy'::text, 'pgmq.q_by_time_policy')
         RETURNING m.msg_id;
     GET DIAGNOSTICS v_count = ROW_COUNT;
-    IF v_count = pg_catalog.cardinality(msg_ids) THEN
-        RETURN;
-    END IF;
-    RETURN QUERY
-        DELETE FROM pgmq.q_by_time_policy AS m
-        WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND m.msg_id = ANY (msg_ids)
-            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
-                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
-            )) IS TRUE)
-            AND pgmq._may('DELETE', 'by_time_policy'::text, 'pgmq.q_by_time_policy')
-        RETURNING m.msg_id;
+    v_missing := v_missing - v_count;
+    EXIT WHEN v_missing = 0 OR v_pass = 3;
+    v_pass := v_pass + 1;
+    END LOOP;
 END
 $$;
 
@@ -835,10 +866,15 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+DECLARE
+    v_beyond boolean := false;
+    v_count integer;
+    v_missing integer := pg_catalog.cardinality(msg_ids);
 BEGIN
     IF pgmq._keeps_snapshot() THEN
         PERFORM pgmq._check_snapshot('pgmq.q_by_time_policy');
     END IF;
+    LOOP
     RETURN QUERY
         UPDATE pgmq.q_by_time_policy AS m
         SET vt = pgmq._parked_until(
@@ -853,12 +889,18 @@ BEGIN
             ),
             last_read_at = CASE WHEN NOT gives_back THEN m.last_read_at END,
             headers = pgmq._with_error(m.headers, error)
-        WHERE m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND m.msg_id = ANY (msg_ids) AND m.read_ct > 0
+        WHERE m.msg_id = ANY (msg_ids) AND m.read_ct > 0
+            AND (m.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy')) <> v_beyond
             AND ((m.msg_id, m.read_ct) IN (
                 SELECT l.id, l.receipt FROM unnest(msg_ids, read_cts) AS l (id, receipt)
             )) IS TRUE
             AND pgmq._may('UPDATE', 'by_time_policy'::text, 'pgmq.q_by_time_policy')
         RETURNING m.msg_id;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    v_missing := v_missing - v_count;
+    EXIT WHEN v_missing = 0 OR v_beyond;
+    v_beyond := true;
+    END LOOP;
 END
 $$;
 

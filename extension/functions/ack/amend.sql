@@ -10,7 +10,6 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_table regclass;
-    v_live text;
     v_changes text;
     v_count bigint;
 BEGIN
@@ -31,7 +30,6 @@ BEGIN
     IF pgmq._keeps_snapshot() AND pgmq._partition_column(v_table::text) IS NOT NULL THEN
         PERFORM pgmq._check_snapshot(v_table);
     END IF;
-    v_live := pgmq._live_range(queue_name);
     -- With another priority, a message comes to a place that a low-water mark may have passed. So it
     -- is parked there, as one that is returned: see _advance().
     v_changes := pg_catalog.concat_ws(
@@ -46,11 +44,11 @@ BEGIN
     );
     -- What admit counts as leased is leased.
     EXECUTE pg_catalog.format(
-        'UPDATE %s AS q SET %s WHERE %s AND q.msg_id = ANY (ARRAY('
-        'SELECT q.msg_id FROM %s AS q WHERE %s AND q.msg_id = $1'
+        'UPDATE %s AS q SET %s WHERE q.msg_id = $1 AND q.msg_id = ANY (ARRAY('
+        'SELECT q.msg_id FROM %s AS q WHERE q.msg_id = $1'
         ' AND (q.last_read_at IS NULL OR q.vt <= clock_timestamp() OR q.vt <= q.enqueued_at)'
         ' FOR UPDATE SKIP LOCKED))',
-        v_table, coalesce(nullif(v_changes, ''), 'headers = q.headers'), v_live, v_table, v_live
+        v_table, coalesce(nullif(v_changes, ''), 'headers = q.headers'), v_table
     ) USING msg_id, msg, headers;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count > 0;

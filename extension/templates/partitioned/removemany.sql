@@ -1,7 +1,7 @@
 --# for partitioned
 -- Remove messages and return their ids: leased or not, or (with receipts, their read_cts) only
--- those whose lease is still the caller's. By time, messages that are not in the first partitions
--- are looked up in all of them. (IS TRUE keeps the list of leases a hash table: see shift.)
+-- those whose lease is still the caller's. By time, they are looked up in several passes: see
+-- remove. (IS TRUE keeps the list of leases a hash table: see shift.)
 CREATE OR REPLACE FUNCTION pgmq._removemany_$queue(msg_ids bigint[], receipts integer[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE ROWS 10
@@ -10,7 +10,9 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 --# if by_time
 DECLARE
+    v_pass integer := 1;
     v_count integer;
+    v_missing integer := pg_catalog.cardinality(msg_ids);
 --# end
 BEGIN
     IF receipts IS NOT NULL AND ack_archives$policy THEN
@@ -22,27 +24,29 @@ BEGIN
     END IF;
     --# if by_time
     -- Messages are locked in the order of the partitions; the default partition is the last.
-    RETURN QUERY
-        DELETE FROM pgmq.q_$queue AS m
-        WHERE front$partitions(m) AND m.msg_id = ANY (msg_ids)
-            AND m.tableoid IS DISTINCT FROM default$partitions
-            AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
-                SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
-            )) IS TRUE)
-            AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
-        RETURNING m.msg_id;
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    IF v_count = pg_catalog.cardinality(msg_ids) THEN
-        RETURN;
-    END IF;
+    LOOP
     --# end
     RETURN QUERY
         DELETE FROM pgmq.q_$queue AS m
-        WHERE lookup$partitions(m) AND m.msg_id = ANY (msg_ids)
+        WHERE m.msg_id = ANY (msg_ids)
+            --# if by_time
+            AND CASE v_pass
+                WHEN 1 THEN front$partitions(m) AND m.tableoid IS DISTINCT FROM default$partitions
+                WHEN 2 THEN lookup$partitions(m)
+                ELSE true
+            END
+            --# end
             AND (receipts IS NULL OR m.read_ct > 0 AND ((m.msg_id, m.read_ct) IN (
                 SELECT l.id, l.receipt FROM unnest(msg_ids, receipts) AS l (id, receipt)
             )) IS TRUE)
             AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
         RETURNING m.msg_id;
+    --# if by_time
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    v_missing := v_missing - v_count;
+    EXIT WHEN v_missing = 0 OR v_pass = 3;
+    v_pass := v_pass + 1;
+    END LOOP;
+    --# end
 END
 $$;

@@ -51,8 +51,9 @@ RETURNS timestamptz
 LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
+    -- The clock may be set back by less than a minute: messages from before that are live at once.
     RETURN greatest(
-        clock_timestamp(),
+        clock_timestamp() + interval '1 minute',
         to_timestamp(
             pg_catalog.pg_sequence_last_value(top_mark)::double precision / '1e6'
         ) + interval '1 second'
