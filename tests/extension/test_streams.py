@@ -349,6 +349,36 @@ def test_a_stream_with_few_messages_lets_go_of_old_ones(db: psycopg.Connection) 
     assert one(db, "SELECT lag FROM pgmq.list_groups('s')") == 3
 
 
+def test_a_segment_whose_end_was_rolled_back_ends_with_its_last_message(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    db.execute(
+        "SELECT pgmq.create_stream('s', '1 day', '1000'), pgmq.create_group('s', 'g', 'earliest')"
+    )
+    a_day_later = (
+        "UPDATE pgmq.stream_segment SET began_at = began_at - '1 day'::interval"
+        " WHERE ended_at IS NULL"
+    )
+    send(db, [1, 2, 3])
+    db.execute(a_day_later.encode())
+    db.execute("SELECT pgmq.maintain('s')")
+    assert send(db, [4]) == [10**9]
+    db.execute(a_day_later.encode())
+    with db.transaction(force_rollback=True):
+        db.execute("SELECT pgmq.maintain('s')")
+    # As long as there may be a message that is not seen yet, it has not ended.
+    with connect(autocommit=False) as open_sender:
+        assert send(open_sender, [5]) == [2 * 10**9]
+        db.execute("SELECT pgmq.maintain('s')")
+        assert one(db, "SELECT held_since FROM pgmq.list_groups('s')") is None
+    db.execute("SELECT pgmq.maintain('s'), pgmq.drop_group('s', 'g')")
+    db.execute("SELECT pgmq.maintain('s')")
+    segments = "SELECT last_id FROM pgmq.stream_segment ORDER BY first_id"
+    assert ids(db, segments) == [3, 10**9, None]
+    assert one(db, "SELECT total_messages FROM pgmq.metrics('s')") == 5
+    assert ids(db, "SELECT message FROM pgmq.peek('s', 9)") == [1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize(
     ("interval", "first_end"),
     [

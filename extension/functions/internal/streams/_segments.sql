@@ -24,7 +24,6 @@ BEGIN
         FOR UPDATE;
         EXIT WHEN NOT FOUND;
         v_last := pgmq._current_key(queue_name, 'msg_id');
-        v_now := clock_timestamp();
         v_end := (
             SELECT p.end_key FROM pgmq._partitions(v_queue) AS p
             WHERE p.first_key = v_current.first_id
@@ -33,14 +32,25 @@ BEGIN
         IF v_last < v_end - 1 THEN
             -- An empty segment need not end.
             EXIT WHEN v_settings.segment_interval IS NULL OR v_last < greatest(v_current.first_id, 1)
-                OR NOT pgmq._is_over(v_settings.segment_interval, v_current.began_at, v_now);
+                OR NOT pgmq._is_over(
+                    v_settings.segment_interval, v_current.began_at, clock_timestamp()
+                );
             -- Until they were locked out, others may have drawn more.
             v_last := pgmq._skip_ids(v_queue, v_end);
             EXIT WHEN v_last IS NULL;
-            UPDATE pgmq.partitioning AS p
-            SET skipped_ids = p.skipped_ids + v_end - 1 - least(v_last, v_end - 1)
-            WHERE p.queue_name = v_settings.queue_name AND NOT p.is_archive;
+        ELSIF v_settings.segment_interval IS NOT NULL THEN
+            -- Who passed over its ids may have been rolled back, which setval() is not. So it ends
+            -- with its last message, which is known when none can come any more.
+            EXIT WHEN pgmq._keeps_snapshot() OR pgmq._settled(v_queue, v_end - 2) < v_end;
+            EXECUTE format(
+                'SELECT coalesce(max(m.msg_id), $1 - 1) FROM %s AS m'
+                ' WHERE m.msg_id >= $1 AND m.msg_id < $2', v_queue
+            ) INTO v_last USING greatest(v_current.first_id, 1), v_end;
         END IF;
+        UPDATE pgmq.partitioning AS p
+        SET skipped_ids = p.skipped_ids + v_end - 1 - v_last
+        WHERE p.queue_name = v_settings.queue_name AND NOT p.is_archive AND v_last < v_end - 1;
+        v_now := clock_timestamp();
         UPDATE pgmq.stream_segment AS s
         SET last_id = least(v_last, v_end - 1), ended_at = v_now
         WHERE s.queue_name = v_settings.queue_name AND s.first_id = v_current.first_id;
@@ -131,7 +141,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_settings pgmq.partitioning;
-    v_last CONSTANT bigint := pgmq._current_key(queue_name, 'msg_id');
+    v_last bigint := pgmq._current_key(queue_name, 'msg_id');
     v_read CONSTANT bigint := (
         SELECT min(l.done)
         FROM pgmq._lanes(queue_name) AS l
@@ -144,6 +154,14 @@ BEGIN
     SELECT p.* INTO v_settings
     FROM pgmq.partitioning AS p
     WHERE lower(p.queue_name) = lower(_ended_segments.queue_name) AND NOT p.is_archive;
+    -- How many of its ids a segment that ends at a time has used is known once its end is noted.
+    v_last := coalesce((
+        SELECT s.first_id - 1
+        FROM pgmq.stream_segment AS s
+        WHERE s.queue_name = v_settings.queue_name AND s.ended_at IS NULL
+            AND v_settings.segment_interval IS NOT NULL
+            AND v_last >= s.first_id + v_settings.partition_interval::bigint - 1
+    ), v_last);
     RETURN QUERY
         SELECT
             s.first_id, s.last_id, lead(s.first_id) OVER w,
