@@ -440,6 +440,21 @@ def test_a_worker_does_not_miss_what_was_sent_before_it_armed_the_queue(
             _until(lambda: len(seen.done) == 10, 5)
 
 
+def test_a_worker_goes_on_when_its_queue_has_no_wakeups_any_more(
+    db: psycopg.Connection, dsn: str, asked: list[int | None]
+) -> None:
+    seen = Seen()
+    db.execute("SELECT pgmq.enable_wakeups('jobs')")
+    with _running(Worker(dsn, "jobs", lambda message: None, hooks=seen, poll_interval=0.2)):
+        _until(lambda: 1 in asked)
+        db.execute("SELECT pgmq.disable_wakeups('jobs')")
+        looks = len(asked)
+        _until(lambda: len(asked) > looks + 8)  # longer than it was armed for
+        assert asked[-3:] == [None] * 3
+        _send(db, 1)
+        _until(lambda: seen.done == [1])
+
+
 def test_without_announcements_a_worker_looks_when_a_message_falls_due(
     db: psycopg.Connection, dsn: str
 ) -> None:

@@ -128,9 +128,11 @@ class Announcements:
             self._due = await self._listener.run(
                 statements.due(queues) if queues else statements.nothing_due()
             )
-        except (psycopg.errors.ObjectNotInPrerequisiteState, *GONE):
+        except GONE:
             if len(self._queues) == 1:
                 raise
+            return await self._subscribe_again()
+        except psycopg.errors.ObjectNotInPrerequisiteState:  # it has no wake-ups any more
             return await self._subscribe_again()
         if self._horizon == math.inf and now < self._armed_until:
             self._horizon = self._due.next
