@@ -206,3 +206,18 @@ def test_the_index_is_not_used_to_look_messages_up_by_msg_id(db: psycopg.Connect
     ).fetchone()
     assert row is not None
     assert "msg_id" not in row[0]
+
+
+def test_a_dead_letter_that_cannot_be_moved_closes_its_group(queue: psycopg.Connection) -> None:
+    queue.execute("SELECT pgmq.set_policy('q', max_receives => 1)")
+    dead, behind, other = _send_groups(queue, "aab")
+    # So the archive has its id already.
+    queue.execute("INSERT INTO pgmq.a_q (msg_id, vt) VALUES (%s, now())", [dead])
+    assert ids(queue, "SELECT msg_id FROM pgmq.read_grouped('q', 0, 1)") == [dead]
+    for call in ("read_grouped", "read_grouped_rr", "read_grouped_head"):
+        with queue.transaction(force_rollback=True):
+            assert ids(queue, f"SELECT msg_id FROM pgmq.{call}('q', 30, 3)") == [other]
+    assert ids(queue, "SELECT msg_id FROM pgmq.read_group('q', 'a', 30, 3)") == []
+    queue.execute("DELETE FROM pgmq.a_q")
+    queue.execute("SELECT pgmq.set_vt('q', %s::bigint, 0)", [dead])
+    assert ids(queue, "SELECT msg_id FROM pgmq.read_group('q', 'a', 30, 3)") == [behind]

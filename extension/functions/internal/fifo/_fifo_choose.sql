@@ -33,6 +33,7 @@ DECLARE
     v_found bigint[];
     v_tried bigint[];
     v_ids bigint[] := '{}'::bigint[];
+    v_is_stuck boolean;
 BEGIN
     IF kind = 'fair' THEN
         RETURN pgmq._fair_choose(queue_name, quantity, null, true, false);
@@ -111,10 +112,24 @@ BEGIN
     IF v_ids = '{}' THEN
         RETURN v_ids;
     END IF;
-    -- The messages behind a dead letter keep their order: the dead letter has left the queue.
     v_found := pgmq._without_dead(queue_name, v_ids);
-    IF v_found = '{}' AND rounds > 1 THEN
-        RETURN pgmq._fifo_choose(queue_name, quantity, kind, group_name, rounds - 1);
+    IF cardinality(v_found) < cardinality(v_ids) THEN
+        -- Mostly dead letters have left the queue, and what is behind them follows. One that cannot
+        -- be moved is hidden, and closes its group.
+        EXECUTE format(
+            'SELECT EXISTS (SELECT FROM pgmq.%I AS q WHERE q.msg_id = ANY ($1))',
+            pgmq.format_table_name(queue_name, 'q')
+        )
+        INTO v_is_stuck USING ARRAY(
+            SELECT i.id FROM unnest(v_ids) AS i (id)
+            EXCEPT
+            SELECT f.id FROM unnest(v_found) AS f (id)
+        );
+        IF rounds > 1 AND (v_is_stuck OR v_found = '{}') THEN
+            RETURN pgmq._fifo_choose(queue_name, quantity, kind, group_name, rounds - 1);
+        ELSIF v_is_stuck THEN
+            RETURN '{}';
+        END IF;
     END IF;
     RETURN v_found;
 END
