@@ -382,6 +382,23 @@ def test_each_statement_pushes_when_constraints_are_immediate(
     assert pushed(consumer) == [1, 2, 3]
 
 
+def test_opening_and_resuming_push_when_constraints_are_immediate_too(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    consumer = connect()
+    send(queue, 1)
+    with consumer.transaction():
+        consumer.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        open_channel(consumer, slots=5)
+    assert pushed(consumer) == [1]
+    queue.execute("SELECT pgmq.pause('q')")
+    send(queue, 2)
+    with queue.transaction():
+        queue.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        queue.execute("SELECT pgmq.resume('q')")
+    assert pushed(consumer) == [2]
+
+
 def test_a_rolled_back_savepoint_frees_and_pushes_nothing(
     queue: psycopg.Connection, connect: Connect
 ) -> None:

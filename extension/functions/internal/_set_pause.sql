@@ -16,6 +16,7 @@ BEGIN
         RAISE EXCEPTION 'only the owner of queue "%" may pause or resume it', queue_name
             USING ERRCODE = 'insufficient_privilege', HINT = format('That is role %s.', v_owner);
     END IF;
+    SET CONSTRAINTS pgmq.push_backlog DEFERRED;     -- whatever the caller has set
     DELETE FROM pgmq.paused AS p
     WHERE p.queue_name = _set_pause.queue_name
     RETURNING p.* INTO v_before;

@@ -62,6 +62,7 @@ BEGIN
     -- NOTIFY has no privileges: anyone who knows the name can listen.
     v_channel := format('pgmq.c_%s_%s', v_number, replace(gen_random_uuid()::text, '-', ''));
     PERFORM pg_advisory_lock(pgmq._channel_locks(), v_number);
+    SET CONSTRAINTS pgmq.push_backlog DEFERRED;     -- whatever the caller has set
     INSERT INTO pgmq.channel (
         channel, number, queue_name, maximum_messages, vt, pid, opened_by
     )
