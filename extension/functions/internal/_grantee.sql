@@ -120,22 +120,25 @@ DECLARE
 BEGIN
     FOR v_grant IN
         SELECT
-            concat(a.privilege_type, ' ' || s.part) AS privilege,
-            CASE a.grantee WHEN 0 THEN 'public' ELSE a.grantee::regrole::text END AS grantee,
-            CASE WHEN a.is_grantable THEN 'WITH GRANT OPTION' END AS addition
+            lower(a.privilege_type) AS privilege, s.part, coalesce(r.rolname, 'public') AS grantee,
+            a.is_grantable
         FROM (
             SELECT null AS part, c.relacl AS acl FROM pg_class AS c WHERE c.oid = source
             UNION ALL
-            SELECT format('(%I)', o.attname), o.attacl
+            SELECT o.attname, o.attacl
             FROM pg_attribute AS o
             INNER JOIN pg_attribute AS n ON o.attname = n.attname       -- also ctid and its like
             WHERE o.attrelid = source AND n.attrelid = target
         ) AS s
         CROSS JOIN aclexplode(s.acl) AS a
+        LEFT JOIN pg_roles AS r ON a.grantee = r.oid
         WHERE a.grantee <> pgmq._owner(source)::oid
     LOOP
         EXECUTE format(
-            'GRANT %s ON %s TO %s %s', v_grant.privilege, target, v_grant.grantee, v_grant.addition
+            'GRANT %I %s ON %s TO %I %s', v_grant.privilege,
+            CASE WHEN v_grant.part IS NOT NULL THEN format('(%I)', v_grant.part) END,
+            target, v_grant.grantee,
+            CASE WHEN v_grant.is_grantable THEN 'WITH GRANT OPTION' END
         );
     END LOOP;
 END

@@ -110,12 +110,7 @@ BEGIN
         RETURN;
     END IF;
     FOR v_part IN
-        SELECT
-            CASE c.relkind
-                WHEN 'S' THEN 'SEQUENCE' WHEN 'c' THEN 'TYPE' WHEN 'r' THEN 'TABLE' ELSE 'INDEX'
-            END AS kind,
-            c.oid::regclass::text AS name,
-            r.role
+        SELECT r.role, c.oid::regclass AS relation, c.relkind AS kind, null::regprocedure AS function
         FROM (
             SELECT s.role FROM pgmq._relations(queue_name) AS s
             UNION ALL
@@ -124,15 +119,25 @@ BEGIN
         INNER JOIN pg_class AS c
             ON c.oid = to_regclass(format('pgmq.%I', concat_ws('_', r.role, v_old)))
         UNION ALL
-        SELECT 'FUNCTION', p.oid::regprocedure::text, concat('_', t.name)
+        SELECT concat('_', t.name), null, null, p.oid
         FROM (SELECT DISTINCT b.name FROM pgmq.template AS b) AS t
         INNER JOIN pg_proc AS p
             ON p.proname = concat_ws('_', '', t.name, v_old)::name
             AND p.pronamespace = 'pgmq'::regnamespace
     LOOP
-        EXECUTE format(
-            'ALTER %s %s RENAME TO %I', v_part.kind, v_part.name, concat_ws('_', v_part.role, v_new)
-        );
+        IF v_part.function IS NOT NULL THEN
+            EXECUTE format(
+                'ALTER FUNCTION %s RENAME TO %I', v_part.function, concat_ws('_', v_part.role, v_new)
+            );
+        ELSE
+            EXECUTE format(
+                'ALTER %s %s RENAME TO %I',
+                CASE v_part.kind
+                    WHEN 'S' THEN 'SEQUENCE' WHEN 'c' THEN 'TYPE' WHEN 'r' THEN 'TABLE' ELSE 'INDEX'
+                END,
+                v_part.relation, concat_ws('_', v_part.role, v_new)
+            );
+        END IF;
     END LOOP;
 END
 $$;

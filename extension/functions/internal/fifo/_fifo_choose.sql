@@ -128,7 +128,7 @@ BEGIN
         IF rounds > 1 AND (v_is_stuck OR v_found = '{}') THEN
             RETURN pgmq._fifo_choose(queue_name, quantity, kind, group_name, rounds - 1);
         ELSIF v_is_stuck THEN
-            RETURN '{}';
+            RETURN '{}'::bigint[];
         END IF;
     END IF;
     RETURN v_found;
