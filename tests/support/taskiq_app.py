@@ -8,9 +8,9 @@ from pathlib import Path
 from pgmq.taskiq import PGMQBroker, PGMQRetryMiddleware
 
 
-def make_broker(dsn: str | None = None) -> PGMQBroker:
+def make_broker(dsn: str | None = None, vt: int = 1) -> PGMQBroker:
     """Make a broker with its tasks; without dsn DATABASE_URL says where."""
-    broker = PGMQBroker(dsn, vt=1, retry_delay=0).with_middlewares(PGMQRetryMiddleware())
+    broker = PGMQBroker(dsn, vt=vt, retry_delay=0).with_middlewares(PGMQRetryMiddleware())
 
     @broker.task("touch")
     async def touch(made: str, awaited: str) -> None:
