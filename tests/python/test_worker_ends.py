@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgmq import AsyncWorker, Hooks, Worker
 from pgmq import _wire as wire
+from pgmq._worker.serving import Serving
 from pgmq.relay import Relay
 
 if TYPE_CHECKING:
@@ -124,6 +126,21 @@ def test_a_hook_that_raises(
     left = 9 - len(done) - (hook == "on_lost")
     assert left > 0
     assert _left(db) == (left, 0)
+
+
+def test_a_worker_ends_though_what_it_waits_for_loses_a_cancellation(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lose(_: Serving) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(Serving, "_extend_leases_forever", lose)
+    monkeypatch.setattr(wire, "SILENCE_STOPPING", 0.1)
+    began = time.monotonic()
+    asyncio.run(AsyncWorker(dsn, "jobs", print).run(until_empty=True))
+    assert time.monotonic() - began < 50
 
 
 def test_a_log_that_cannot_be_written(db: psycopg.Connection, dsn: str) -> None:

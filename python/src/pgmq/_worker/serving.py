@@ -122,8 +122,12 @@ class Serving(ABC):
                 elif not again:
                     await self._rest()
         finally:
-            for task in background:
-                task.cancel()
+            # Some versions of psycopg lose a cancellation that comes together with an answer.
+            left = set(background)
+            while left:
+                for task in left:
+                    task.cancel()
+                _, left = await asyncio.wait(left, timeout=wire.SILENCE_STOPPING)
             await asyncio.gather(*background, return_exceptions=True)
 
     async def _rest(self) -> None:
