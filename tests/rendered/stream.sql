@@ -172,6 +172,8 @@ DECLARE
     v_end bigint;
     v_looked integer;
     v_last bigint;
+    v_is_searched boolean;
+    v_count integer;
     v_size integer;
     v_epoch bigint;
 BEGIN
@@ -260,11 +262,15 @@ BEGIN
         v_end := least(v_bound, ((v_state.done + 1) / '100'::bigint + 1) * '100'::bigint);
         v_place := v_state.done;
         v_looked := 0;
+        v_size := 0;
         v_epoch := null;
         v_last := CASE WHEN v_lanes = 1 THEN least(v_place + v_limit, v_end - 1) END;
+        v_is_searched := v_last IS NULL;
         LOOP
             WHILE v_last IS NULL LOOP
-                v_window := CASE WHEN v_lanes = 1 THEN v_limit ELSE 1000 + 2 * v_lanes * v_limit END;
+                v_window := CASE
+                    WHEN v_lanes = 1 THEN v_limit - v_size ELSE 1000 + 2 * v_lanes * v_limit
+                END;
                 v_last := (
                     SELECT max(b.msg_id)
                     FROM (
@@ -277,10 +283,10 @@ BEGIN
                             LIMIT v_window
                         ) AS w
                         WHERE v_lanes = 1 OR pgmq._lane_of(w.key_hash, w.msg_id, v_lanes) = v_number
-                        LIMIT v_limit
+                        LIMIT v_limit - v_size
                     ) AS b
                 );
-                EXIT WHEN v_last IS NOT NULL;
+                EXIT WHEN v_last IS NOT NULL OR v_size > 0;
                 v_place := coalesce(
                     (
                         SELECT max(w.msg_id)
@@ -312,7 +318,6 @@ BEGIN
                 END IF;
                 EXIT WHEN v_place >= v_end - 1 OR v_looked > 100000;
             END LOOP;
-            v_size := 0;
             EXIT WHEN v_last IS NULL;
             v_epoch := coalesce(v_epoch, nextval('pgmq.epoch_stream'::regclass));
             RETURN QUERY
@@ -322,15 +327,19 @@ BEGIN
                 WHERE m.msg_id > v_place AND m.msg_id <= v_last
                     AND (v_lanes = 1 OR pgmq._lane_of(m.key_hash, m.msg_id, v_lanes) = v_number)
                 ORDER BY m.msg_id;
-            GET DIAGNOSTICS v_size = ROW_COUNT;
-            EXIT WHEN v_size > 0;
+            GET DIAGNOSTICS v_count = ROW_COUNT;
+            v_size := v_size + v_count;
+            EXIT WHEN v_size > 0 AND (v_is_searched OR v_size = v_limit OR v_last = v_end - 1);
+            v_place := v_last;
             v_last := null;
+            v_is_searched := true;
         END LOOP;
         IF v_size > 0 THEN
-            IF v_lanes = 1 AND v_size < v_last - v_place THEN
+            v_last := coalesce(v_last, v_place);
+            IF v_lanes = 1 AND v_size < v_last - v_state.done THEN
                 v_last := (
                     SELECT m.msg_id FROM pgmq.q_stream AS m
-                    WHERE m.msg_id > v_place AND m.msg_id <= v_last
+                    WHERE m.msg_id > v_state.done AND m.msg_id <= v_last
                     ORDER BY m.msg_id DESC
                     LIMIT 1
                 );

@@ -40,6 +40,8 @@ DECLARE
     v_end bigint;
     v_looked integer;
     v_last bigint;
+    v_is_searched boolean;
+    v_count integer;
     v_size integer;
     v_epoch bigint;
 BEGIN
@@ -141,12 +143,16 @@ BEGIN
         v_end := least(v_bound, ((v_state.done + 1) / span$segments + 1) * span$segments);
         v_place := v_state.done;
         v_looked := 0;
+        v_size := 0;
         v_epoch := null;
         -- Mostly ids follow each other without a gap, so that no search is needed.
         v_last := CASE WHEN v_lanes = 1 THEN least(v_place + v_limit, v_end - 1) END;
+        v_is_searched := v_last IS NULL;
         LOOP
             WHILE v_last IS NULL LOOP
-                v_window := CASE WHEN v_lanes = 1 THEN v_limit ELSE 1000 + 2 * v_lanes * v_limit END;
+                v_window := CASE
+                    WHEN v_lanes = 1 THEN v_limit - v_size ELSE 1000 + 2 * v_lanes * v_limit
+                END;
                 v_last := (
                     SELECT max(b.msg_id)
                     FROM (
@@ -159,10 +165,10 @@ BEGIN
                             LIMIT v_window
                         ) AS w
                         WHERE v_lanes = 1 OR pgmq._lane_of(w.key_hash, w.msg_id, v_lanes) = v_number
-                        LIMIT v_limit
+                        LIMIT v_limit - v_size
                     ) AS b
                 );
-                EXIT WHEN v_last IS NOT NULL;
+                EXIT WHEN v_last IS NOT NULL OR v_size > 0;
                 v_place := coalesce(
                     (
                         SELECT max(w.msg_id)
@@ -196,7 +202,6 @@ BEGIN
                 END IF;
                 EXIT WHEN v_place >= v_end - 1 OR v_looked > 100000;
             END LOOP;
-            v_size := 0;
             EXIT WHEN v_last IS NULL;
             v_epoch := coalesce(v_epoch, nextval('pgmq.epoch_$queue'::regclass));
             RETURN QUERY
@@ -206,16 +211,20 @@ BEGIN
                 WHERE m.msg_id > v_place AND m.msg_id <= v_last
                     AND (v_lanes = 1 OR pgmq._lane_of(m.key_hash, m.msg_id, v_lanes) = v_number)
                 ORDER BY m.msg_id;
-            GET DIAGNOSTICS v_size = ROW_COUNT;
-            EXIT WHEN v_size > 0;
+            GET DIAGNOSTICS v_count = ROW_COUNT;
+            v_size := v_size + v_count;
+            EXIT WHEN v_size > 0 AND (v_is_searched OR v_size = v_limit OR v_last = v_end - 1);
+            v_place := v_last;
             v_last := null;
+            v_is_searched := true;
         END LOOP;
         IF v_size > 0 THEN
-            IF v_lanes = 1 AND v_size < v_last - v_place THEN
-                -- There were gaps. The lease ends with a message: its id, if it fails alone.
+            v_last := coalesce(v_last, v_place);
+            IF v_lanes = 1 AND v_size < v_last - v_state.done THEN
+                -- There are gaps. The lease ends with a message: its id, if it fails alone.
                 v_last := (
                     SELECT m.msg_id FROM pgmq.q_$queue AS m
-                    WHERE m.msg_id > v_place AND m.msg_id <= v_last
+                    WHERE m.msg_id > v_state.done AND m.msg_id <= v_last
                     ORDER BY m.msg_id DESC
                     LIMIT 1
                 );
