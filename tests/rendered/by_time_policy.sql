@@ -440,7 +440,7 @@ BEGIN
         SELECT q.msg_id
         FROM pgmq.q_by_time_policy AS q
         WHERE q.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._time_front('pgmq.floor_mark_by_time_policy', '1 day', pgmq._last_time('pgmq.top_mark_by_time_policy')) AND q.vt <= q.enqueued_at
-            AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_by_time_policy')
+            AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_by_time_policy'))
             AND NOT EXISTS (
                 SELECT FROM pgmq.q_by_time_policy AS d
                 WHERE d.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._time_front('pgmq.floor_mark_by_time_policy', '1 day', pgmq._last_time('pgmq.top_mark_by_time_policy')) AND d.vt > d.enqueued_at AND d.vt <= v_now

@@ -129,6 +129,8 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+DECLARE
+    v_chosen record;
 BEGIN
     RETURN QUERY
         DELETE FROM pgmq.q_fifo AS m
@@ -136,7 +138,7 @@ BEGIN
                 SELECT q.msg_id
                 FROM pgmq.q_fifo AS q
                 WHERE q.vt <= q.enqueued_at
-                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_fifo')
+                    AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_fifo'))
                     AND NOT EXISTS (
                         SELECT FROM pgmq.q_fifo AS d
                         WHERE d.vt > d.enqueued_at
@@ -153,6 +155,20 @@ BEGIN
         pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
         OR pgmq._soonest_fifo(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
+        v_chosen := pgmq._choose_fifo(
+            clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+        );
+        IF v_chosen.looked_at <> 0
+            AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+        THEN
+            RETURN QUERY
+                DELETE FROM pgmq.q_fifo AS m
+                WHERE m.msg_id = ANY (v_chosen.locked)
+                    AND pgmq._may('DELETE', 'fifo'::text, 'pgmq.q_fifo')
+                RETURNING
+                    m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
+            RETURN;
+        END IF;
         RETURN QUERY SELECT l.* FROM pgmq._remove('fifo'::text, quantity) AS l;
     END IF;
 END
@@ -413,6 +429,8 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+DECLARE
+    v_chosen record;
 BEGIN
     RETURN QUERY
         UPDATE pgmq.q_fifo AS m
@@ -423,7 +441,7 @@ BEGIN
                 SELECT q.msg_id
                 FROM pgmq.q_fifo AS q
                 WHERE q.vt <= q.enqueued_at
-                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_fifo')
+                    AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_fifo'))
                     AND NOT EXISTS (
                         SELECT FROM pgmq.q_fifo AS d
                         WHERE d.vt > d.enqueued_at
@@ -440,6 +458,18 @@ BEGIN
         pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
         OR pgmq._soonest_fifo(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
+        v_chosen := pgmq._choose_fifo(
+            clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+        );
+        IF v_chosen.looked_at <> 0
+            AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+        THEN
+            RETURN QUERY SELECT p.* FROM pgmq._park_fifo(
+                v_chosen.locked, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true,
+                alike
+            ) AS p;
+            RETURN;
+        END IF;
         RETURN QUERY SELECT l.* FROM pgmq._lease('fifo'::text, seconds, quantity, null) AS l;
     END IF;
 END

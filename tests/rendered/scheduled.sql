@@ -133,6 +133,8 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+DECLARE
+    v_chosen record;
 BEGIN
     RETURN QUERY
         DELETE FROM pgmq.q_scheduled AS m
@@ -140,7 +142,7 @@ BEGIN
                 SELECT q.msg_id
                 FROM pgmq.q_scheduled AS q
                 WHERE q.vt <= q.enqueued_at
-                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_scheduled')
+                    AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_scheduled'))
                     AND NOT EXISTS (
                         SELECT FROM pgmq.q_scheduled AS d
                         WHERE d.vt > d.enqueued_at
@@ -158,6 +160,20 @@ BEGIN
         OR pgmq._is_tick_due('pgmq.tick_due_scheduled')
         OR pgmq._soonest_scheduled(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
+        v_chosen := pgmq._choose_scheduled(
+            clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+        );
+        IF v_chosen.looked_at <> 0
+            AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+        THEN
+            RETURN QUERY
+                DELETE FROM pgmq.q_scheduled AS m
+                WHERE m.msg_id = ANY (v_chosen.locked)
+                    AND pgmq._may('DELETE', 'scheduled'::text, 'pgmq.q_scheduled')
+                RETURNING
+                    m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
+            RETURN;
+        END IF;
         RETURN QUERY SELECT l.* FROM pgmq._remove('scheduled'::text, quantity) AS l;
     END IF;
     IF pgmq._is_tick_due('pgmq.tick_due_scheduled') THEN
@@ -229,6 +245,8 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+DECLARE
+    v_chosen record;
 BEGIN
     RETURN QUERY
         UPDATE pgmq.q_scheduled AS m
@@ -239,7 +257,7 @@ BEGIN
                 SELECT q.msg_id
                 FROM pgmq.q_scheduled AS q
                 WHERE q.vt <= q.enqueued_at
-                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_scheduled')
+                    AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_scheduled'))
                     AND NOT EXISTS (
                         SELECT FROM pgmq.q_scheduled AS d
                         WHERE d.vt > d.enqueued_at
@@ -257,6 +275,18 @@ BEGIN
         OR pgmq._is_tick_due('pgmq.tick_due_scheduled')
         OR pgmq._soonest_scheduled(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
+        v_chosen := pgmq._choose_scheduled(
+            clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+        );
+        IF v_chosen.looked_at <> 0
+            AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+        THEN
+            RETURN QUERY SELECT p.* FROM pgmq._park_scheduled(
+                v_chosen.locked, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true,
+                alike
+            ) AS p;
+            RETURN;
+        END IF;
         RETURN QUERY SELECT l.* FROM pgmq._lease('scheduled'::text, seconds, quantity, null) AS l;
     END IF;
     IF pgmq._is_tick_due('pgmq.tick_due_scheduled') THEN

@@ -137,8 +137,8 @@ BEGIN
     END IF;
 
     -- Polls of an idle queue move its marks, too, and find a message below the marks as soon as a
-    -- sweep is due. (Most such polls end in the quick way; then one in 32 looks after the marks, as
-    -- of all reads.)
+    -- sweep is due. (Most such polls end in the quick way; then the marks are looked after now and
+    -- then, as by all reads.)
     IF v_is_sweep_due OR pgmq._chance(1, 8) THEN
         EXECUTE pg_catalog.format('SELECT pgmq.%I()', pgmq._compiled('advance', queue_name))
         INTO v_moved;
@@ -193,16 +193,24 @@ BEGIN
     IF NOT has_any_column_privilege(pgmq._queue_table(queue_name), 'SELECT') THEN
         RETURN;         -- the call itself will say so
     END IF;
-    -- In one of four reads of many messages: the dead entries of hundreds are passed quickly.
-    IF quantity < 32 OR pgmq._chance(1, 4) THEN
-        PERFORM pgmq._lock_table_first(queue_name);
-        EXECUTE format('SELECT pgmq.%I()', v_advance);
-    END IF;
+    PERFORM pgmq._lock_table_first(queue_name);
+    EXECUTE format('SELECT pgmq.%I()', v_advance);
     PERFORM pgmq._upkeep(queue_name, quantity);
 END
 $$;
 COMMENT ON FUNCTION pgmq._look_after(text, integer) IS
-'The upkeep that about one read in 32 does: move the marks, remove what the policy keeps no longer.';
+'The upkeep that a read does now and then: move the marks, remove what the policy keeps no longer.';
+
+CREATE OR REPLACE FUNCTION pgmq._may_look_after(quantity integer)
+RETURNS boolean
+LANGUAGE sql VOLATILE
+AS $$
+    -- To look after a queue costs as much as two reads of one message, and the dead entries of a
+    -- hundred messages are passed quickly; but not those of thousands.
+    SELECT pgmq._chance(least(quantity, 16), 128)
+$$;
+COMMENT ON FUNCTION pgmq._may_look_after(integer) IS
+'True by chance: whether a read of so many messages looks after the queue.';
 
 CREATE OR REPLACE FUNCTION pgmq._take(queue_name text, msg_ids bigint[])
 RETURNS SETOF pgmq.message_record

@@ -12,7 +12,7 @@ BEGIN
         PERFORM pgmq._check_read(vt, qty);
     END IF;
     qty := coalesce(qty, 2147483647);
-    IF pgmq._chance(qty, 32) THEN
+    IF pgmq._may_look_after(qty) THEN
         PERFORM pgmq._look_after(queue_name, qty);
     END IF;
     IF conditional <> '{}' THEN

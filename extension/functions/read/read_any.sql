@@ -15,7 +15,7 @@ BEGIN
     PERFORM pgmq._compiled('receive', u.name) FROM pg_catalog.unnest(queue_names) AS u (name);
     -- The marks can only be moved before this transaction has written anything: a later read of the
     -- same transaction cannot do that for its own queue.
-    IF pgmq._chance(v_wanted::integer, 32) THEN
+    IF pgmq._may_look_after(v_wanted::integer) THEN
         SELECT u.name INTO v_name
         FROM pg_catalog.unnest(queue_names) AS u (name)
         ORDER BY random()

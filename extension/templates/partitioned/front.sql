@@ -17,7 +17,7 @@ BEGIN
         SELECT q.msg_id
         FROM pgmq.q_$queue AS q
         WHERE front$partitions(q) AND q.vt <= q.enqueued_at
-            AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_$queue')
+            AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_$queue'))
             AND NOT EXISTS (
                 SELECT FROM pgmq.q_$queue AS d
                 WHERE front$partitions(d) AND d.vt > d.enqueued_at AND d.vt <= v_now

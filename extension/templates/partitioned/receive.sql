@@ -12,6 +12,10 @@ AS $$
 --# unless admission or message_ttl or priorities
 DECLARE
     v_ids bigint[];
+    v_chosen record;
+    --# if max_receives
+    v_path text;
+    --# end
 --# end
 BEGIN
     --# if admission or message_ttl or priorities
@@ -28,6 +32,27 @@ BEGIN
             --# end
             OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
         THEN
+            --# if max_receives
+            v_path := pg_catalog.current_setting('search_path'::text);
+            --# end
+            v_chosen := pgmq._choose_$queue(
+                clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+            );
+            IF v_chosen.looked_at <> 0
+                AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+                --# if max_receives
+                AND pg_catalog.cardinality(pgmq._bury_$queue(v_chosen.locked)) = 0
+                --# end
+            THEN
+                RETURN QUERY SELECT p.* FROM pgmq._park_$queue(
+                    v_chosen.locked, clock_timestamp() + pg_catalog.make_interval(secs => seconds),
+                    true, alike
+                ) AS p;
+                RETURN;
+            END IF;
+            --# if max_receives
+            PERFORM pgmq._restore_search_path(v_path);
+            --# end
             RETURN QUERY
                 SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
         END IF;

@@ -6,6 +6,13 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+--# unless rate_limit or priorities or paused_leases
+DECLARE
+    v_chosen record;
+    --# if max_receives or message_ttl
+    v_path text;
+    --# end
+--# end
 BEGIN
     --# if rate_limit or priorities or paused_leases
     RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
@@ -16,7 +23,7 @@ BEGIN
                 SELECT q.msg_id
                 FROM pgmq.q_$queue AS q
                 WHERE q.vt <= q.enqueued_at
-                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_$queue')
+                    AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_$queue'))
                     AND NOT EXISTS (
                         SELECT FROM pgmq.q_$queue AS d
                         WHERE d.vt > d.enqueued_at
@@ -34,9 +41,9 @@ BEGIN
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     --# if message_ttl
     DECLARE
-        v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
         v_count bigint;
     BEGIN
+        v_path := pg_catalog.current_setting('search_path'::text);
         GET DIAGNOSTICS v_count = ROW_COUNT;
         IF v_count BETWEEN 1 AND quantity - 1 THEN      -- expired ones may be in front
             PERFORM pgmq._bury_$queue(
@@ -53,6 +60,29 @@ BEGIN
         --# end
         OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
+        --# if max_receives or message_ttl
+        v_path := pg_catalog.current_setting('search_path'::text);
+        --# end
+        v_chosen := pgmq._choose_$queue(
+            clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+        );
+        IF v_chosen.looked_at <> 0
+            AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+            --# if max_receives or message_ttl
+            AND pg_catalog.cardinality(pgmq._bury_$queue(v_chosen.locked)) = 0
+            --# end
+        THEN
+            RETURN QUERY
+                DELETE FROM pgmq.q_$queue AS m
+                WHERE m.msg_id = ANY (v_chosen.locked)
+                    AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
+                RETURNING
+                    m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
+            RETURN;
+        END IF;
+        --# if max_receives or message_ttl
+        PERFORM pgmq._restore_search_path(v_path);
+        --# end
         RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
     END IF;
     --# end

@@ -2,9 +2,12 @@
 -- The quick way to read: while no parked message is due, only ready messages are visible. Lease
 -- those with the smallest msg_id for some seconds, and return them in msg_id order. (The scan of
 -- the primary key for = ANY of an array is in that order, whatever the order of the array; a sort
--- would cost a tenth of the call.) The long way, _lease(), is common to all queues. It follows if
--- this finds nothing although there is something, if the marks need upkeep, or if admission has
--- to be looked at first.
+-- would cost a tenth of the call.)
+--
+-- While one is due, _choose() merges due and ready messages. The long way, _lease(), is common to
+-- all queues. It does the same in several rounds, and follows if others hold some of what _choose()
+-- has looked at, if some of that must not be handed out, if the marks need upkeep, or if admission
+-- has to be looked at first.
 --
 -- A lease never ends behind the clock, which is read under the table's lock: the parked mark may
 -- have passed an earlier time. Nor does it end where the message would count as ready again: the
@@ -20,6 +23,13 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+--# unless admission or priorities
+DECLARE
+    v_chosen record;
+    --# if max_receives or message_ttl
+    v_path text;
+    --# end
+--# end
 BEGIN
     --# if admission or priorities
     RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
@@ -33,7 +43,7 @@ BEGIN
                 SELECT q.msg_id
                 FROM pgmq.q_$queue AS q
                 WHERE q.vt <= q.enqueued_at
-                    AND q.msg_id >= pgmq._id_mark('pgmq.ready_mark_$queue')
+                    AND q.msg_id >= (SELECT pgmq._id_mark('pgmq.ready_mark_$queue'))
                     AND NOT EXISTS (
                         SELECT FROM pgmq.q_$queue AS d
                         WHERE d.vt > d.enqueued_at
@@ -51,9 +61,9 @@ BEGIN
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     --# if message_ttl
     DECLARE
-        v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
         v_count bigint;
     BEGIN
+        v_path := pg_catalog.current_setting('search_path'::text);
         GET DIAGNOSTICS v_count = ROW_COUNT;
         IF v_count BETWEEN 1 AND quantity - 1 THEN      -- expired ones may be in front
             PERFORM pgmq._bury_$queue(
@@ -70,6 +80,27 @@ BEGIN
         --# end
         OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
+        --# if max_receives or message_ttl
+        v_path := pg_catalog.current_setting('search_path'::text);
+        --# end
+        v_chosen := pgmq._choose_$queue(
+            clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+        );
+        IF v_chosen.looked_at <> 0
+            AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+            --# if max_receives or message_ttl
+            AND pg_catalog.cardinality(pgmq._bury_$queue(v_chosen.locked)) = 0
+            --# end
+        THEN
+            RETURN QUERY SELECT p.* FROM pgmq._park_$queue(
+                v_chosen.locked, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true,
+                alike
+            ) AS p;
+            RETURN;
+        END IF;
+        --# if max_receives or message_ttl
+        PERFORM pgmq._restore_search_path(v_path);
+        --# end
         RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
     END IF;
     --# end

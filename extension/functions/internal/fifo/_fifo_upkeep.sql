@@ -4,7 +4,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF pgmq._chance(quantity, 32) OR pgmq._is_sweep_due(
+    IF pgmq._chance(least(quantity, 8), 32) OR pgmq._is_sweep_due(
         to_regclass(format('pgmq.%I', concat('parked_mark_', suffix))),
         to_regclass(format('pgmq.%I', concat('sweep_due_', suffix)))
     )
