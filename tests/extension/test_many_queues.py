@@ -120,3 +120,11 @@ def test_what_one_queue_costs_does_not_grow_with_the_catalog(db: psycopg.Connect
         before = one(db, scanned)
         assert one(db, "SELECT count(*) FROM pgmq.metrics_all()") == 1
         assert one(db, scanned) - before < 100
+        # Nor is each function looked at.
+        scanned = (
+            "SELECT pg_stat_get_xact_tuples_returned(p) + pg_stat_get_xact_tuples_fetched(p)"
+            " FROM (SELECT 'pg_catalog.pg_proc'::regclass AS p) AS c"
+        )
+        before = one(db, scanned)
+        db.execute("SELECT pgmq.drop_queue('q')")
+        assert one(db, scanned) - before < 700

@@ -13,6 +13,7 @@ from pgmq import _statements as statements
 from support import partman
 from support import server as servers
 from support.prepared import prepared
+from support.queries import make_upkeep_certain
 from support.queues import LAYOUTS, made
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def test_a_consumer_needs_no_right_to_dead_letters_and_old_archive(
     queue.execute("UPDATE pgmq.q_q SET read_ct = 100 WHERE msg_id = 1; SELECT pgmq.archive('q', 2)")
     queue.execute("UPDATE pgmq.a_q SET archived_at = now() - interval '2 h'")
     with _as(queue, role):
-        # As many as make it certain that the upkeep has its turn.
+        make_upkeep_certain(queue)
         queue.execute("SELECT * FROM pgmq.read('q', 0, 100)")
         _denied(queue, "SELECT * FROM pgmq.peek('dead')")
     assert queue.execute("SELECT message FROM pgmq.q_dead").fetchall() == [(1,)]

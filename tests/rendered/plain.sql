@@ -160,6 +160,7 @@ BEGIN
         );
         IF v_chosen.looked_at <> 0
             AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+            AND to_regproc('pgmq._bury_plain') IS NULL
         THEN
             RETURN QUERY
                 DELETE FROM pgmq.q_plain AS m
@@ -257,6 +258,7 @@ BEGIN
         );
         IF v_chosen.looked_at <> 0
             AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+            AND to_regproc('pgmq._bury_plain') IS NULL
         THEN
             RETURN QUERY SELECT p.* FROM pgmq._park_plain(
                 v_chosen.locked, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true,

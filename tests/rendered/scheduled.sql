@@ -165,6 +165,7 @@ BEGIN
         );
         IF v_chosen.looked_at <> 0
             AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+            AND to_regproc('pgmq._bury_scheduled') IS NULL
         THEN
             RETURN QUERY
                 DELETE FROM pgmq.q_scheduled AS m
@@ -280,6 +281,7 @@ BEGIN
         );
         IF v_chosen.looked_at <> 0
             AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+            AND to_regproc('pgmq._bury_scheduled') IS NULL
         THEN
             RETURN QUERY SELECT p.* FROM pgmq._park_scheduled(
                 v_chosen.locked, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true,

@@ -100,7 +100,10 @@ def test_nothing_is_lost_or_hidden_when_the_standby_takes_over(
         db.execute("SELECT pgmq.maintain()")  # the one sweep of a year
     load = Load(primary.dsn(), ["q", "other"])
     with load.running():
-        time.sleep(1)
+        with psycopg.connect(primary.dsn(), autocommit=True) as db:
+            for _ in range(20):
+                db.execute("SELECT pgmq._look_after('q', 1)")
+                time.sleep(0.05)
         promote(primary, standby)
     with psycopg.connect(standby.dsn(), autocommit=True) as db:
         load.check(db)

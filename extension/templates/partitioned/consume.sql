@@ -40,6 +40,8 @@ BEGIN
                 AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
                 --# if max_receives
                 AND pg_catalog.cardinality(pgmq._bury_$queue(v_chosen.locked)) = 0
+                --# else
+                AND to_regproc('pgmq._bury_$queue') IS NULL
                 --# end
             THEN
                 RETURN QUERY SELECT t.* FROM pgmq._take_$queue(v_chosen.locked, alike) AS t;

@@ -70,6 +70,8 @@ BEGIN
             AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
             --# if max_receives or message_ttl
             AND pg_catalog.cardinality(pgmq._bury_$queue(v_chosen.locked)) = 0
+            --# else
+            AND to_regproc('pgmq._bury_$queue') IS NULL
             --# end
         THEN
             RETURN QUERY

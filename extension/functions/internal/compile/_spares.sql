@@ -32,7 +32,10 @@ BEGIN
         ) AS t
         INNER JOIN pg_proc AS p
             ON p.proname = pgmq._function_name(t.name, _retire.queue_name)::name
-            AND p.pronamespace = 'pgmq'::regnamespace
+        -- Looked up in the index, whatever is known of the catalogs.
+        WHERE p.pronamespace = 'pgmq'::regnamespace AND p.proname = ANY (ARRAY(
+                SELECT pgmq._function_name(b.name, _retire.queue_name)::name FROM pgmq.template AS b
+            ))
     LOOP
         IF v_function.is_kept THEN
             EXECUTE format('ALTER FUNCTION %s RENAME TO %I', v_function.id, v_function.name);
