@@ -205,9 +205,10 @@ CREATE OR REPLACE FUNCTION pgmq._may_look_after(quantity integer)
 RETURNS boolean
 LANGUAGE sql VOLATILE
 AS $$
-    -- To look after a queue costs as much as two reads of one message, and the dead entries of a
-    -- hundred messages are passed quickly; but not those of thousands.
-    SELECT pgmq._chance(least(quantity, 16), 128)
+    -- To look after a queue costs as much as two reads of one message, and the dead entries of some
+    -- hundreds are passed quickly. So reads of one message do it once in 64 times, those of eight
+    -- and more once in 14.
+    SELECT pgmq._chance(1 + least(quantity, 8), 128)
 $$;
 COMMENT ON FUNCTION pgmq._may_look_after(integer) IS
 'True by chance: whether a read of so many messages looks after the queue.';

@@ -6,8 +6,8 @@
 --
 -- While one is due, _choose() merges due and ready messages. The long way, _lease(), is common to
 -- all queues. It does the same in several rounds, and follows if others hold some of what _choose()
--- has looked at, if some of that must not be handed out (by a policy that has been set since this
--- function was looked up, too), if the marks need upkeep, or if admission has to be looked at first.
+-- has looked at, if some of that must not be handed out (also by a policy that has been set since
+-- this function was looked up), if the marks need upkeep, or if admission comes first.
 --
 -- A lease never ends behind the clock, which is read under the table's lock: the parked mark may
 -- have passed an earlier time. Nor does it end where the message would count as ready again: the
