@@ -244,6 +244,28 @@ def test_a_call_that_finds_many_due_looks_at_a_bounded_number(queue: psycopg.Con
     assert touched(queue, "pgmq.q_q", "SELECT * FROM pgmq.read('q', 30, 1)") <= 3 * 200 + FEW
 
 
+@pytest.mark.parametrize("kind", ["plain", "by_id", "by_time"])
+@pytest.mark.parametrize("policy", ["", "max_receives => 9"], ids=["no policy", "max_receives"])
+@pytest.mark.parametrize("call", ["read('q', 30, 2)", "pop('q', 2)"])
+def test_what_is_due_is_taken_by_statements_that_are_planned_already(
+    db: psycopg.Connection, kind: str, policy: str, call: str
+) -> None:
+    """The functions that all queues share plan theirs on each call."""
+    db.execute(made(kind, "q").encode())
+    if policy:
+        db.execute(f"SELECT pgmq.set_policy('q', {policy})".encode())
+    db.execute("SELECT pgmq.send_batch('q', '{1,2,3,4}')")
+    db.execute("SELECT pgmq.read('q', 0, 4)")
+    db.execute("SET track_functions = 'pl'")
+    called = """
+        SELECT funcname FROM pg_stat_xact_user_functions
+        WHERE schemaname = 'pgmq' AND funcname IN ('_choose_q', '_lease', '_remove', '_claim')
+    """
+    with db.transaction():
+        assert ids(db, f"SELECT msg_id FROM pgmq.{call}") == [1, 2]
+        assert ids(db, called) == ["_choose_q"]
+
+
 def test_a_batch_touches_as_many_rows_as_it_returns(queue: psycopg.Connection) -> None:
     queue.execute(FILL, (0, 50_000))
     rows = touched(queue, "pgmq.q_q", "SELECT * FROM pgmq.read('q', 30, 100)")

@@ -303,7 +303,10 @@ BEGIN
             SELECT q.msg_id
             FROM pgmq.q_by_time_policy AS q
             WHERE q.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND q.msg_id = ANY (l.msg_ids)
-                AND (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
+                AND (
+                    pg_catalog.cardinality(held) = 0
+                    OR (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
+                )
                 AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
                 AND pgmq._may('UPDATE', 'by_time_policy'::text, 'pgmq.q_by_time_policy')
             ORDER BY q.msg_id

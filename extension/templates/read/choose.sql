@@ -32,7 +32,10 @@ BEGIN
             SELECT q.msg_id
             FROM pgmq.q_$queue AS q
             WHERE lookup$partitions(q) AND q.msg_id = ANY (l.msg_ids)
-                AND (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
+                AND (
+                    pg_catalog.cardinality(held) = 0
+                    OR (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
+                )
                 AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
                 AND pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue')
             ORDER BY q.msg_id
