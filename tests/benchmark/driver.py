@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # After five executions Postgres considers a generic plan for a prepared statement.
 SHORT_WARM_UP = 6
-# pgmq moves its marks in one of 32 reads or so, which needs plans as well.
-WARM_UP = 60
+# pgmq moves its marks in one of 64 reads or so, which needs plans as well.
+WARM_UP = 200
 TICK = os.sysconf("SC_CLK_TCK")
 
 

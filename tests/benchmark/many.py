@@ -26,7 +26,7 @@ USED, QUICK_USED = 100, 15  # queues that a session has used
 LIMIT, QUICK_LIMIT = 60, 5  # seconds for what goes through all queues
 WARM = 5  # queues that come before what is measured
 BLOCK = 20  # queues, before it is the other engine's turn
-CYCLES = 100  # one read of 32 moves marks
+CYCLES = 300  # one read of 64 moves marks
 TIMES = 10
 
 # CacheMemoryContext grows by such large blocks that what is used of it says more.

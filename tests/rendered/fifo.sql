@@ -134,6 +134,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_chosen record;
+    v_ids bigint[];
 BEGIN
     RETURN QUERY
         DELETE FROM pgmq.q_fifo AS m
@@ -158,16 +159,20 @@ BEGIN
         pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
         OR pgmq._soonest_fifo(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
-        v_chosen := pgmq._choose_fifo(
-            clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-        );
-        IF v_chosen.looked_at <> 0
-            AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-            AND to_regproc('pgmq._bury_fifo') IS NULL
-        THEN
+        IF to_regproc('pgmq._meter_fifo') IS NULL THEN
+            v_chosen := pgmq._choose_fifo(
+                clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+            );
+            IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+                OR v_chosen.looked_at < quantity + '20'::bigint
+            THEN
+                v_ids := pgmq._without_dead('fifo'::text, v_chosen.locked);
+            END IF;
+        END IF;
+        IF pg_catalog.cardinality(v_ids) > 0 THEN
             RETURN QUERY
                 DELETE FROM pgmq.q_fifo AS m
-                WHERE m.msg_id = ANY (v_chosen.locked)
+                WHERE m.msg_id = ANY (v_ids)
                     AND pgmq._may('DELETE', 'fifo'::text, 'pgmq.q_fifo')
                 RETURNING
                     m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
@@ -435,6 +440,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_chosen record;
+    v_ids bigint[];
 BEGIN
     RETURN QUERY
         UPDATE pgmq.q_fifo AS m
@@ -462,16 +468,19 @@ BEGIN
         pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
         OR pgmq._soonest_fifo(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
-        v_chosen := pgmq._choose_fifo(
-            clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-        );
-        IF v_chosen.looked_at <> 0
-            AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-            AND to_regproc('pgmq._bury_fifo') IS NULL
-        THEN
+        IF to_regproc('pgmq._admit_fifo') IS NULL THEN
+            v_chosen := pgmq._choose_fifo(
+                clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+            );
+            IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+                OR v_chosen.looked_at < quantity + '20'::bigint
+            THEN
+                v_ids := pgmq._without_dead('fifo'::text, v_chosen.locked);
+            END IF;
+        END IF;
+        IF pg_catalog.cardinality(v_ids) > 0 THEN
             RETURN QUERY SELECT p.* FROM pgmq._park_fifo(
-                v_chosen.locked, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true,
-                alike
+                v_ids, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true, alike
             ) AS p;
             RETURN;
         END IF;

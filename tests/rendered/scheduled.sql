@@ -138,6 +138,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_chosen record;
+    v_ids bigint[];
 BEGIN
     RETURN QUERY
         DELETE FROM pgmq.q_scheduled AS m
@@ -163,16 +164,20 @@ BEGIN
         OR pgmq._is_tick_due('pgmq.tick_due_scheduled')
         OR pgmq._soonest_scheduled(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
-        v_chosen := pgmq._choose_scheduled(
-            clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-        );
-        IF v_chosen.looked_at <> 0
-            AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-            AND to_regproc('pgmq._bury_scheduled') IS NULL
-        THEN
+        IF to_regproc('pgmq._meter_scheduled') IS NULL THEN
+            v_chosen := pgmq._choose_scheduled(
+                clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+            );
+            IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+                OR v_chosen.looked_at < quantity + '20'::bigint
+            THEN
+                v_ids := pgmq._without_dead('scheduled'::text, v_chosen.locked);
+            END IF;
+        END IF;
+        IF pg_catalog.cardinality(v_ids) > 0 THEN
             RETURN QUERY
                 DELETE FROM pgmq.q_scheduled AS m
-                WHERE m.msg_id = ANY (v_chosen.locked)
+                WHERE m.msg_id = ANY (v_ids)
                     AND pgmq._may('DELETE', 'scheduled'::text, 'pgmq.q_scheduled')
                 RETURNING
                     m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
@@ -251,6 +256,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     v_chosen record;
+    v_ids bigint[];
 BEGIN
     RETURN QUERY
         UPDATE pgmq.q_scheduled AS m
@@ -279,16 +285,19 @@ BEGIN
         OR pgmq._is_tick_due('pgmq.tick_due_scheduled')
         OR pgmq._soonest_scheduled(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
-        v_chosen := pgmq._choose_scheduled(
-            clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-        );
-        IF v_chosen.looked_at <> 0
-            AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-            AND to_regproc('pgmq._bury_scheduled') IS NULL
-        THEN
+        IF to_regproc('pgmq._admit_scheduled') IS NULL THEN
+            v_chosen := pgmq._choose_scheduled(
+                clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+            );
+            IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+                OR v_chosen.looked_at < quantity + '20'::bigint
+            THEN
+                v_ids := pgmq._without_dead('scheduled'::text, v_chosen.locked);
+            END IF;
+        END IF;
+        IF pg_catalog.cardinality(v_ids) > 0 THEN
             RETURN QUERY SELECT p.* FROM pgmq._park_scheduled(
-                v_chosen.locked, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true,
-                alike
+                v_ids, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true, alike
             ) AS p;
             RETURN;
         END IF;

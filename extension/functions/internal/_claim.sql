@@ -94,7 +94,7 @@ CREATE OR REPLACE FUNCTION pgmq._claim(
     queue_name text,
     quantity integer,
     condition jsonb,
-    rounds integer DEFAULT 4
+    rounds integer DEFAULT 5
 )
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE

@@ -1,7 +1,7 @@
 -- A step of upkeep as part of some other call: in one session at a time, and never failing that
--- call. quantity is how many messages the call takes, or how many rows it adds. About one call in
--- 32 / quantity should do this. Then more than twice as many rows are removed as are added,
--- whatever the size of batches.
+-- call. quantity is how many messages the call takes, or how many rows it adds. Of the calls that
+-- add rows, about one in 32 / quantity should do this. Then more than twice as many rows are
+-- removed as are added, whatever the size of batches. (Reads help out less often.)
 CREATE OR REPLACE FUNCTION pgmq._upkeep(queue_name text, quantity integer)
 RETURNS void
 LANGUAGE plpgsql VOLATILE

@@ -11,9 +11,6 @@ AS $$
 DECLARE
     v_ids bigint[];
     v_chosen record;
-    --# if max_receives
-    v_path text;
-    --# end
 --# end
 BEGIN
     --# if rate_limit or priorities or paused_leases or message_ttl
@@ -30,26 +27,20 @@ BEGIN
             --# end
             OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
         THEN
-            --# if max_receives
-            v_path := pg_catalog.current_setting('search_path'::text);
-            --# end
-            v_chosen := pgmq._choose_$queue(
-                clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-            );
-            IF v_chosen.looked_at <> 0
-                AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-                --# if max_receives
-                AND pg_catalog.cardinality(pgmq._bury_$queue(v_chosen.locked)) = 0
-                --# else
-                AND to_regproc('pgmq._bury_$queue') IS NULL
-                --# end
-            THEN
-                RETURN QUERY SELECT t.* FROM pgmq._take_$queue(v_chosen.locked, alike) AS t;
+            IF to_regproc('pgmq._meter_$queue') IS NULL THEN
+                v_chosen := pgmq._choose_$queue(
+                    clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+                );
+                IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+                    OR v_chosen.looked_at < quantity + '20'::bigint
+                THEN
+                    v_ids := pgmq._without_dead(queue_name$policy, v_chosen.locked);
+                END IF;
+            END IF;
+            IF pg_catalog.cardinality(v_ids) > 0 THEN
+                RETURN QUERY SELECT t.* FROM pgmq._take_$queue(v_ids, alike) AS t;
                 RETURN;
             END IF;
-            --# if max_receives
-            PERFORM pgmq._restore_search_path(v_path);
-            --# end
             RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
         END IF;
         RETURN;

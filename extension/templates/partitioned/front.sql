@@ -2,7 +2,7 @@
 -- Lock the visible messages with the smallest msg_id and return their ids, as choose does, but look
 -- only at the first partitions, even if more have messages. The messages there precede all others
 -- (by time: all but those of long transactions). Return nothing if they are too few or a parked one
--- among them is due; the caller then uses _claim().
+-- among them is due; the caller then uses _choose().
 CREATE OR REPLACE FUNCTION pgmq._front_$queue(quantity integer)
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE

@@ -1,8 +1,8 @@
 --# for partitioned
 -- The quick way to read: lease for some seconds the messages that _front() finds in the first
--- partitions, and return them in msg_id order. The long way, _lease(), follows if they are too few,
--- or if the policy has to be looked at first. (The template for plain queues says where a lease may
--- end, and what alike is.)
+-- partitions, and return them in msg_id order. If they are too few, or one is due, _choose() looks
+-- at all, and then the long way, _lease(), as for plain queues. That comes first if the policy has
+-- to be looked at. (The template for plain queues says where a lease may end, and what alike is.)
 CREATE OR REPLACE FUNCTION pgmq._receive_$queue(seconds integer, quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
@@ -13,9 +13,6 @@ AS $$
 DECLARE
     v_ids bigint[];
     v_chosen record;
-    --# if max_receives
-    v_path text;
-    --# end
 --# end
 BEGIN
     --# if admission or message_ttl or priorities
@@ -32,29 +29,22 @@ BEGIN
             --# end
             OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
         THEN
-            --# if max_receives
-            v_path := pg_catalog.current_setting('search_path'::text);
-            --# end
-            v_chosen := pgmq._choose_$queue(
-                clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-            );
-            IF v_chosen.looked_at <> 0
-                AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-                --# if max_receives
-                AND pg_catalog.cardinality(pgmq._bury_$queue(v_chosen.locked)) = 0
-                --# else
-                AND to_regproc('pgmq._bury_$queue') IS NULL
-                --# end
-            THEN
+            IF to_regproc('pgmq._admit_$queue') IS NULL THEN
+                v_chosen := pgmq._choose_$queue(
+                    clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+                );
+                IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+                    OR v_chosen.looked_at < quantity + '20'::bigint
+                THEN
+                    v_ids := pgmq._without_dead(queue_name$policy, v_chosen.locked);
+                END IF;
+            END IF;
+            IF pg_catalog.cardinality(v_ids) > 0 THEN
                 RETURN QUERY SELECT p.* FROM pgmq._park_$queue(
-                    v_chosen.locked, clock_timestamp() + pg_catalog.make_interval(secs => seconds),
-                    true, alike
+                    v_ids, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true, alike
                 ) AS p;
                 RETURN;
             END IF;
-            --# if max_receives
-            PERFORM pgmq._restore_search_path(v_path);
-            --# end
             RETURN QUERY
                 SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
         END IF;

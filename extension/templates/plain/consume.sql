@@ -1,5 +1,6 @@
 --# for plain
--- The quick way to pop: like read, but the ready messages are removed. The long way is _remove().
+-- The quick way to pop: like read, but the messages are removed. The long way is
+-- _remove().
 CREATE OR REPLACE FUNCTION pgmq._consume_$queue(quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
@@ -9,9 +10,7 @@ AS $$
 --# unless rate_limit or priorities or paused_leases
 DECLARE
     v_chosen record;
-    --# if max_receives or message_ttl
-    v_path text;
-    --# end
+    v_ids bigint[];
 --# end
 BEGIN
     --# if rate_limit or priorities or paused_leases
@@ -41,9 +40,9 @@ BEGIN
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     --# if message_ttl
     DECLARE
+        v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
         v_count bigint;
     BEGIN
-        v_path := pg_catalog.current_setting('search_path'::text);
         GET DIAGNOSTICS v_count = ROW_COUNT;
         IF v_count BETWEEN 1 AND quantity - 1 THEN      -- expired ones may be in front
             PERFORM pgmq._bury_$queue(
@@ -60,31 +59,25 @@ BEGIN
         --# end
         OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
-        --# if max_receives or message_ttl
-        v_path := pg_catalog.current_setting('search_path'::text);
-        --# end
-        v_chosen := pgmq._choose_$queue(
-            clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-        );
-        IF v_chosen.looked_at <> 0
-            AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-            --# if max_receives or message_ttl
-            AND pg_catalog.cardinality(pgmq._bury_$queue(v_chosen.locked)) = 0
-            --# else
-            AND to_regproc('pgmq._bury_$queue') IS NULL
-            --# end
-        THEN
+        IF to_regproc('pgmq._meter_$queue') IS NULL THEN
+            v_chosen := pgmq._choose_$queue(
+                clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+            );
+            IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+                OR v_chosen.looked_at < quantity + '20'::bigint
+            THEN
+                v_ids := pgmq._without_dead(queue_name$policy, v_chosen.locked);
+            END IF;
+        END IF;
+        IF pg_catalog.cardinality(v_ids) > 0 THEN
             RETURN QUERY
                 DELETE FROM pgmq.q_$queue AS m
-                WHERE m.msg_id = ANY (v_chosen.locked)
+                WHERE m.msg_id = ANY (v_ids)
                     AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
                 RETURNING
                     m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
             RETURN;
         END IF;
-        --# if max_receives or message_ttl
-        PERFORM pgmq._restore_search_path(v_path);
-        --# end
         RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
     END IF;
     --# end

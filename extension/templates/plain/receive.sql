@@ -5,9 +5,9 @@
 -- would cost a tenth of the call.)
 --
 -- While one is due, _choose() merges due and ready messages. The long way, _lease(), is common to
--- all queues. It does the same in several rounds, and follows if others hold some of what _choose()
--- has looked at, if some of that must not be handed out (also by a policy that has been set since
--- this function was looked up), if the marks need upkeep, or if admission comes first.
+-- all queues. It does the same in several rounds, and follows if others hold too many of those that
+-- _choose() has looked at, if none of them may be handed out, if the marks need upkeep, or if
+-- admission has to be looked at first. (So have limits that were set since this call began.)
 --
 -- A lease never ends behind the clock, which is read under the table's lock: the parked mark may
 -- have passed an earlier time. Nor does it end where the message would count as ready again: the
@@ -26,9 +26,7 @@ AS $$
 --# unless admission or priorities
 DECLARE
     v_chosen record;
-    --# if max_receives or message_ttl
-    v_path text;
-    --# end
+    v_ids bigint[];
 --# end
 BEGIN
     --# if admission or priorities
@@ -61,9 +59,9 @@ BEGIN
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     --# if message_ttl
     DECLARE
+        v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
         v_count bigint;
     BEGIN
-        v_path := pg_catalog.current_setting('search_path'::text);
         GET DIAGNOSTICS v_count = ROW_COUNT;
         IF v_count BETWEEN 1 AND quantity - 1 THEN      -- expired ones may be in front
             PERFORM pgmq._bury_$queue(
@@ -80,29 +78,22 @@ BEGIN
         --# end
         OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
     ) THEN
-        --# if max_receives or message_ttl
-        v_path := pg_catalog.current_setting('search_path'::text);
-        --# end
-        v_chosen := pgmq._choose_$queue(
-            clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-        );
-        IF v_chosen.looked_at <> 0
-            AND pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-            --# if max_receives or message_ttl
-            AND pg_catalog.cardinality(pgmq._bury_$queue(v_chosen.locked)) = 0
-            --# else
-            AND to_regproc('pgmq._bury_$queue') IS NULL
-            --# end
-        THEN
+        IF to_regproc('pgmq._admit_$queue') IS NULL THEN
+            v_chosen := pgmq._choose_$queue(
+                clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+            );
+            IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
+                OR v_chosen.looked_at < quantity + '20'::bigint
+            THEN
+                v_ids := pgmq._without_dead(queue_name$policy, v_chosen.locked);
+            END IF;
+        END IF;
+        IF pg_catalog.cardinality(v_ids) > 0 THEN
             RETURN QUERY SELECT p.* FROM pgmq._park_$queue(
-                v_chosen.locked, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true,
-                alike
+                v_ids, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true, alike
             ) AS p;
             RETURN;
         END IF;
-        --# if max_receives or message_ttl
-        PERFORM pgmq._restore_search_path(v_path);
-        --# end
         RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
     END IF;
     --# end

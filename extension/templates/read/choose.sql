@@ -3,8 +3,8 @@
 -- msg_id first, due and ready ones merged. Return how many messages were looked at, and which are
 -- locked. (No more are locked than are wanted: nobody else would get those.) To bound the work, of
 -- many due messages only those that fell due first take part. Also return whether the marks need
--- upkeep: a sweep is due, or the clock was set back. This is a step of _claim(); while only ready
--- messages are visible, read and pop take them in one statement of their own.
+-- upkeep: a sweep is due, or the clock was set back. This is a step of read and pop, and of
+-- _claim(); while only ready messages are visible, these take them in one statement of their own.
 CREATE OR REPLACE FUNCTION pgmq._choose_$queue(
     as_of timestamptz,
     quantity integer,
