@@ -39,25 +39,33 @@ CROSS JOIN LATERAL plpgsql_check_function_tb(
 WHERE p.pronamespace = 'pgmq'::regnamespace AND l.lanname = 'plpgsql'
     AND (p.prorettype <> 'trigger'::regtype OR t.oid IS NOT NULL)
     AND p.prorettype <> 'anyelement'::regtype
+    AND 'record'::regtype <> ALL (p.proargtypes::oid[])
 ORDER BY 1, 2
 """
 
-# What returns anything is checked as what it returns when it is called.
+# What takes or returns anything is checked with the types that it is called with.
 AS_CALLED = """
+CREATE TYPE public.chosen AS (looked_at integer, locked bigint[], is_sweep_due boolean);
 DO $$
 DECLARE
     v_function oid;
 BEGIN
     FOR v_function IN
         SELECT p.oid FROM pg_catalog.pg_proc AS p
-        WHERE p.pronamespace = 'pgmq'::regnamespace AND p.prorettype = 'anyelement'::regtype
+        WHERE p.pronamespace = 'pgmq'::regnamespace AND (
+            p.prorettype = 'anyelement'::regtype
+            OR 'record'::regtype = ANY (p.proargtypes::oid[])
+        )
     LOOP
         EXECUTE replace(
-            pg_catalog.pg_get_functiondef(v_function), 'anyelement',
-            CASE
-                WHEN v_function::regproc::text ~ '_fetch_' THEN 'pgmq.stream_record'
-                ELSE 'pgmq.message_record'
-            END
+            replace(
+                pg_catalog.pg_get_functiondef(v_function), 'anyelement',
+                CASE
+                    WHEN v_function::regproc::text ~ '_fetch_' THEN 'pgmq.stream_record'
+                    ELSE 'pgmq.message_record'
+                END
+            ),
+            'chosen record', 'chosen public.chosen'
         );
     END LOOP;
 END
@@ -209,6 +217,7 @@ def check_names(connection: psycopg.Connection) -> list[Finding]:
             AND NOT coalesce(p.proconfig::text LIKE '%search_path=%', false)
             AND (p.prorettype <> 'trigger'::regtype OR t.oid IS NOT NULL)
             AND p.prorettype <> 'anyelement'::regtype
+            AND 'record'::regtype <> ALL (p.proargtypes::oid[])
         """
     ).fetchall()
     connection.execute("SET allow_system_table_mods = on")

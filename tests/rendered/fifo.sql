@@ -133,7 +133,6 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_chosen record;
     v_ids bigint[];
 BEGIN
     RETURN QUERY
@@ -155,20 +154,13 @@ BEGIN
             ))
             AND pgmq._may('DELETE', 'fifo'::text, 'pgmq.q_fifo')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND (
-        pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
-        OR pgmq._soonest_fifo(null, null, clock_timestamp()) IS NOT NULL
-    ) THEN
-        IF to_regproc('pgmq._meter_fifo') IS NULL THEN
-            v_chosen := pgmq._choose_fifo(
+    IF NOT FOUND THEN
+        v_ids := pgmq._choose_visible(
+            'fifo'::text, 'meter', quantity,
+            CASE WHEN to_regproc('pgmq._meter_fifo') IS NULL THEN pgmq._choose_fifo(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-            );
-            IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-                OR v_chosen.looked_at < quantity + '20'::bigint
-            THEN
-                v_ids := pgmq._without_dead('fifo'::text, v_chosen.locked);
-            END IF;
-        END IF;
+            ) END
+        );
         IF pg_catalog.cardinality(v_ids) > 0 THEN
             RETURN QUERY
                 DELETE FROM pgmq.q_fifo AS m
@@ -176,9 +168,7 @@ BEGIN
                     AND pgmq._may('DELETE', 'fifo'::text, 'pgmq.q_fifo')
                 RETURNING
                     m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-            RETURN;
         END IF;
-        RETURN QUERY SELECT l.* FROM pgmq._remove('fifo'::text, quantity) AS l;
     END IF;
 END
 $$;
@@ -439,7 +429,6 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_chosen record;
     v_ids bigint[];
 BEGIN
     RETURN QUERY
@@ -464,27 +453,18 @@ BEGIN
             ))
             AND pgmq._may('UPDATE', 'fifo'::text, 'pgmq.q_fifo')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND (
-        pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
-        OR pgmq._soonest_fifo(null, null, clock_timestamp()) IS NOT NULL
-    ) THEN
-        IF to_regproc('pgmq._admit_fifo') IS NULL THEN
-            v_chosen := pgmq._choose_fifo(
+    IF NOT FOUND THEN
+        v_ids := pgmq._choose_visible(
+            'fifo'::text, 'admit', quantity,
+            CASE WHEN to_regproc('pgmq._admit_fifo') IS NULL THEN pgmq._choose_fifo(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-            );
-            IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-                OR v_chosen.looked_at < quantity + '20'::bigint
-            THEN
-                v_ids := pgmq._without_dead('fifo'::text, v_chosen.locked);
-            END IF;
-        END IF;
+            ) END
+        );
         IF pg_catalog.cardinality(v_ids) > 0 THEN
             RETURN QUERY SELECT p.* FROM pgmq._park_fifo(
                 v_ids, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true, alike
             ) AS p;
-            RETURN;
         END IF;
-        RETURN QUERY SELECT l.* FROM pgmq._lease('fifo'::text, seconds, quantity, null) AS l;
     END IF;
 END
 $$;

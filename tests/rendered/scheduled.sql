@@ -137,7 +137,6 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_chosen record;
     v_ids bigint[];
 BEGIN
     RETURN QUERY
@@ -159,21 +158,13 @@ BEGIN
             ))
             AND pgmq._may('DELETE', 'scheduled'::text, 'pgmq.q_scheduled')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND (
-        pgmq._is_sweep_due('pgmq.parked_mark_scheduled', 'pgmq.sweep_due_scheduled')
-        OR pgmq._is_tick_due('pgmq.tick_due_scheduled')
-        OR pgmq._soonest_scheduled(null, null, clock_timestamp()) IS NOT NULL
-    ) THEN
-        IF to_regproc('pgmq._meter_scheduled') IS NULL THEN
-            v_chosen := pgmq._choose_scheduled(
+    IF NOT FOUND THEN
+        v_ids := pgmq._choose_visible(
+            'scheduled'::text, 'meter', quantity,
+            CASE WHEN to_regproc('pgmq._meter_scheduled') IS NULL THEN pgmq._choose_scheduled(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-            );
-            IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-                OR v_chosen.looked_at < quantity + '20'::bigint
-            THEN
-                v_ids := pgmq._without_dead('scheduled'::text, v_chosen.locked);
-            END IF;
-        END IF;
+            ) END
+        );
         IF pg_catalog.cardinality(v_ids) > 0 THEN
             RETURN QUERY
                 DELETE FROM pgmq.q_scheduled AS m
@@ -181,9 +172,7 @@ BEGIN
                     AND pgmq._may('DELETE', 'scheduled'::text, 'pgmq.q_scheduled')
                 RETURNING
                     m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-            RETURN;
         END IF;
-        RETURN QUERY SELECT l.* FROM pgmq._remove('scheduled'::text, quantity) AS l;
     END IF;
     IF pgmq._is_tick_due('pgmq.tick_due_scheduled') THEN
         PERFORM pgmq._fire('scheduled'::text);
@@ -255,7 +244,6 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_chosen record;
     v_ids bigint[];
 BEGIN
     RETURN QUERY
@@ -280,28 +268,18 @@ BEGIN
             ))
             AND pgmq._may('UPDATE', 'scheduled'::text, 'pgmq.q_scheduled')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-    IF NOT FOUND AND (
-        pgmq._is_sweep_due('pgmq.parked_mark_scheduled', 'pgmq.sweep_due_scheduled')
-        OR pgmq._is_tick_due('pgmq.tick_due_scheduled')
-        OR pgmq._soonest_scheduled(null, null, clock_timestamp()) IS NOT NULL
-    ) THEN
-        IF to_regproc('pgmq._admit_scheduled') IS NULL THEN
-            v_chosen := pgmq._choose_scheduled(
+    IF NOT FOUND THEN
+        v_ids := pgmq._choose_visible(
+            'scheduled'::text, 'admit', quantity,
+            CASE WHEN to_regproc('pgmq._admit_scheduled') IS NULL THEN pgmq._choose_scheduled(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-            );
-            IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-                OR v_chosen.looked_at < quantity + '20'::bigint
-            THEN
-                v_ids := pgmq._without_dead('scheduled'::text, v_chosen.locked);
-            END IF;
-        END IF;
+            ) END
+        );
         IF pg_catalog.cardinality(v_ids) > 0 THEN
             RETURN QUERY SELECT p.* FROM pgmq._park_scheduled(
                 v_ids, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true, alike
             ) AS p;
-            RETURN;
         END IF;
-        RETURN QUERY SELECT l.* FROM pgmq._lease('scheduled'::text, seconds, quantity, null) AS l;
     END IF;
     IF pgmq._is_tick_due('pgmq.tick_due_scheduled') THEN
         PERFORM pgmq._fire('scheduled'::text);

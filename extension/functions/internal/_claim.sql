@@ -60,6 +60,42 @@ COMMENT ON FUNCTION pgmq._remove(text, integer) IS
 
 In a queue with priorities, these are those that come first by priority, in that order.';
 
+-- What the quick way does with what the queue's own _choose() has found among some more messages
+-- than are wanted, by statements that are planned already.
+CREATE OR REPLACE FUNCTION pgmq._choose_visible(
+    queue_name text,
+    door text,
+    quantity integer,
+    chosen record
+)
+RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    v_ids bigint[];
+BEGIN
+    IF chosen IS NULL THEN
+        RETURN pgmq._choose(queue_name, door, quantity, null);
+    END IF;
+    IF chosen.looked_at = 0 AND NOT chosen.is_sweep_due THEN
+        RETURN chosen.locked;
+    END IF;
+    IF pg_catalog.cardinality(chosen.locked) = least(quantity, chosen.looked_at)
+        OR chosen.looked_at < quantity + '20'::bigint
+    THEN
+        v_ids := pgmq._without_dead(queue_name, chosen.locked);
+    END IF;
+    IF pg_catalog.cardinality(v_ids) > 0 THEN
+        RETURN v_ids;
+    END IF;
+    RETURN pgmq._choose(queue_name, door, quantity, null);
+END
+$$;
+COMMENT ON FUNCTION pgmq._choose_visible(text, text, integer, record) IS
+'The messages to hand out of those that a queue''s _choose() has locked; others if they do not do.
+
+Null stands for a queue whose door has to be asked first. See _choose(text, text, integer, jsonb).';
+
 CREATE OR REPLACE FUNCTION pgmq._choose(
     queue_name text,
     door text,

@@ -1,6 +1,5 @@
 --# for partitioned
--- The quick way to pop: like read, but the messages that are found are removed. The long way is
--- _remove().
+-- The quick way to pop: like read, but the messages that are found are removed.
 CREATE OR REPLACE FUNCTION pgmq._consume_$queue(quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
@@ -10,7 +9,6 @@ AS $$
 --# unless rate_limit or priorities or paused_leases or message_ttl
 DECLARE
     v_ids bigint[];
-    v_chosen record;
 --# end
 BEGIN
     --# if rate_limit or priorities or paused_leases or message_ttl
@@ -21,27 +19,14 @@ BEGIN
     END IF;
     v_ids := pgmq._front_$queue(quantity);
     IF pg_catalog.cardinality(v_ids) = 0 THEN
-        IF pgmq._is_sweep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
-            --# if schedules
-            OR pgmq._is_tick_due('pgmq.tick_due_$queue')
-            --# end
-            OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
-        THEN
-            IF to_regproc('pgmq._meter_$queue') IS NULL THEN
-                v_chosen := pgmq._choose_$queue(
-                    clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-                );
-                IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-                    OR v_chosen.looked_at < quantity + '20'::bigint
-                THEN
-                    v_ids := pgmq._without_dead(queue_name$policy, v_chosen.locked);
-                END IF;
-            END IF;
-            IF pg_catalog.cardinality(v_ids) > 0 THEN
-                RETURN QUERY SELECT t.* FROM pgmq._take_$queue(v_ids, alike) AS t;
-                RETURN;
-            END IF;
-            RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
+        v_ids := pgmq._choose_visible(
+            queue_name$policy, 'meter', quantity,
+            CASE WHEN to_regproc('pgmq._meter_$queue') IS NULL THEN pgmq._choose_$queue(
+                clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+            ) END
+        );
+        IF pg_catalog.cardinality(v_ids) > 0 THEN
+            RETURN QUERY SELECT t.* FROM pgmq._take_$queue(v_ids, alike) AS t;
         END IF;
         RETURN;
     END IF;

@@ -1,8 +1,8 @@
 --# for partitioned
 -- The quick way to read: lease for some seconds the messages that _front() finds in the first
 -- partitions, and return them in msg_id order. If they are too few, or one is due, _choose() looks
--- at all, and then the long way, _lease(), as for plain queues. That comes first if the policy has
--- to be looked at. (The template for plain queues says where a lease may end, and what alike is.)
+-- at all, as for plain queues; the long way comes first if the policy has to be looked at. (The
+-- template for plain queues says what the long way is, where a lease may end, and what alike is.)
 CREATE OR REPLACE FUNCTION pgmq._receive_$queue(seconds integer, quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
@@ -12,7 +12,6 @@ AS $$
 --# unless admission or message_ttl or priorities
 DECLARE
     v_ids bigint[];
-    v_chosen record;
 --# end
 BEGIN
     --# if admission or message_ttl or priorities
@@ -23,30 +22,16 @@ BEGIN
     END IF;
     v_ids := pgmq._front_$queue(quantity);
     IF pg_catalog.cardinality(v_ids) = 0 THEN
-        IF pgmq._is_sweep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
-            --# if schedules
-            OR pgmq._is_tick_due('pgmq.tick_due_$queue')
-            --# end
-            OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
-        THEN
-            IF to_regproc('pgmq._admit_$queue') IS NULL THEN
-                v_chosen := pgmq._choose_$queue(
-                    clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-                );
-                IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-                    OR v_chosen.looked_at < quantity + '20'::bigint
-                THEN
-                    v_ids := pgmq._without_dead(queue_name$policy, v_chosen.locked);
-                END IF;
-            END IF;
-            IF pg_catalog.cardinality(v_ids) > 0 THEN
-                RETURN QUERY SELECT p.* FROM pgmq._park_$queue(
-                    v_ids, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true, alike
-                ) AS p;
-                RETURN;
-            END IF;
-            RETURN QUERY
-                SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
+        v_ids := pgmq._choose_visible(
+            queue_name$policy, 'admit', quantity,
+            CASE WHEN to_regproc('pgmq._admit_$queue') IS NULL THEN pgmq._choose_$queue(
+                clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+            ) END
+        );
+        IF pg_catalog.cardinality(v_ids) > 0 THEN
+            RETURN QUERY SELECT p.* FROM pgmq._park_$queue(
+                v_ids, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true, alike
+            ) AS p;
         END IF;
         RETURN;
     END IF;

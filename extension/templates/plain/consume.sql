@@ -1,6 +1,5 @@
 --# for plain
--- The quick way to pop: like read, but the messages are removed. The long way is
--- _remove().
+-- The quick way to pop: like read, but the messages are removed.
 CREATE OR REPLACE FUNCTION pgmq._consume_$queue(quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10
@@ -9,7 +8,6 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 --# unless rate_limit or priorities or paused_leases
 DECLARE
-    v_chosen record;
     v_ids bigint[];
 --# end
 BEGIN
@@ -52,23 +50,13 @@ BEGIN
         END IF;
     END;
     --# end
-    IF NOT FOUND AND (
-        pgmq._is_sweep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
-        --# if schedules
-        OR pgmq._is_tick_due('pgmq.tick_due_$queue')
-        --# end
-        OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
-    ) THEN
-        IF to_regproc('pgmq._meter_$queue') IS NULL THEN
-            v_chosen := pgmq._choose_$queue(
+    IF NOT FOUND THEN
+        v_ids := pgmq._choose_visible(
+            queue_name$policy, 'meter', quantity,
+            CASE WHEN to_regproc('pgmq._meter_$queue') IS NULL THEN pgmq._choose_$queue(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-            );
-            IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-                OR v_chosen.looked_at < quantity + '20'::bigint
-            THEN
-                v_ids := pgmq._without_dead(queue_name$policy, v_chosen.locked);
-            END IF;
-        END IF;
+            ) END
+        );
         IF pg_catalog.cardinality(v_ids) > 0 THEN
             RETURN QUERY
                 DELETE FROM pgmq.q_$queue AS m
@@ -76,9 +64,7 @@ BEGIN
                     AND pgmq._may('DELETE', queue_name$policy, 'pgmq.q_$queue')
                 RETURNING
                     m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
-            RETURN;
         END IF;
-        RETURN QUERY SELECT l.* FROM pgmq._remove(queue_name$policy, quantity) AS l;
     END IF;
     --# end
     --# if schedules

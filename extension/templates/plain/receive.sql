@@ -4,10 +4,10 @@
 -- the primary key for = ANY of an array is in that order, whatever the order of the array; a sort
 -- would cost a tenth of the call.)
 --
--- While one is due, _choose() merges due and ready messages. The long way, _lease(), is common to
--- all queues. It does the same in several rounds, and follows if others hold too many of those that
--- _choose() has looked at, if none of them may be handed out, if the marks need upkeep, or if
--- admission has to be looked at first. (So have limits that were set since this call began.)
+-- If that finds none, _choose() merges due and ready messages. If that does not do, the long way
+-- follows, which is common to all queues: if others hold too many of those that _choose() has
+-- looked at, if none of them may be handed out, if the marks need upkeep, or if admission has to be
+-- looked at first. (So have limits that were set since this call began.)
 --
 -- A lease never ends behind the clock, which is read under the table's lock: the parked mark may
 -- have passed an earlier time. Nor does it end where the message would count as ready again: the
@@ -25,7 +25,6 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 --# unless admission or priorities
 DECLARE
-    v_chosen record;
     v_ids bigint[];
 --# end
 BEGIN
@@ -71,30 +70,18 @@ BEGIN
         END IF;
     END;
     --# end
-    IF NOT FOUND AND (
-        pgmq._is_sweep_due('pgmq.parked_mark_$queue', 'pgmq.sweep_due_$queue')
-        --# if schedules
-        OR pgmq._is_tick_due('pgmq.tick_due_$queue')
-        --# end
-        OR pgmq._soonest_$queue(null, null, clock_timestamp()) IS NOT NULL
-    ) THEN
-        IF to_regproc('pgmq._admit_$queue') IS NULL THEN
-            v_chosen := pgmq._choose_$queue(
+    IF NOT FOUND THEN
+        v_ids := pgmq._choose_visible(
+            queue_name$policy, 'admit', quantity,
+            CASE WHEN to_regproc('pgmq._admit_$queue') IS NULL THEN pgmq._choose_$queue(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-            );
-            IF pg_catalog.cardinality(v_chosen.locked) = least(quantity, v_chosen.looked_at)
-                OR v_chosen.looked_at < quantity + '20'::bigint
-            THEN
-                v_ids := pgmq._without_dead(queue_name$policy, v_chosen.locked);
-            END IF;
-        END IF;
+            ) END
+        );
         IF pg_catalog.cardinality(v_ids) > 0 THEN
             RETURN QUERY SELECT p.* FROM pgmq._park_$queue(
                 v_ids, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true, alike
             ) AS p;
-            RETURN;
         END IF;
-        RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
     END IF;
     --# end
     --# if schedules
