@@ -15,6 +15,7 @@
 \ir schema/topics.sql
 \ir schema/exchanges.sql
 \ir schema/channels.sql
+\ir schema/lookups.sql
 \ir schema/dumped.sql
 \ir templates.sql
 \ir functions.sql

@@ -14,7 +14,6 @@ BEGIN
             max_in_flight integer,
             ack_archives boolean NOT NULL
         );
-        CREATE INDEX policy_dead_letter_queue_idx ON pgmq.policy (dead_letter_queue);
     END IF;
     -- Options that 2.0.0 did not have. (To add a column IF NOT EXISTS locks the table first.)
     IF NOT EXISTS (

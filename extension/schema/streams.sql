@@ -11,7 +11,6 @@ BEGIN
             created_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (queue_name, group_name)
         );
-        CREATE INDEX stream_group_dead_letter_queue_idx ON pgmq.stream_group (dead_letter_queue);
     END IF;
     IF to_regclass('pgmq.stream_segment') IS NULL THEN
         CREATE TABLE pgmq.stream_segment (

@@ -15,7 +15,8 @@ BEGIN
     DELETE FROM pgmq.pinned AS t WHERE t.queue_name = old.queue_name;
     DELETE FROM pgmq.partitioning AS t WHERE t.queue_name = old.queue_name;
     DELETE FROM pgmq.schedule AS t WHERE t.queue_name = old.queue_name;
-    DELETE FROM pgmq.topic_bindings AS t WHERE t.queue_name = old.queue_name;
+    DELETE FROM pgmq.topic_bindings AS t
+    WHERE lower(t.queue_name) = lower(old.queue_name) AND t.queue_name = old.queue_name;
     DELETE FROM pgmq.binding AS t WHERE t.queue_name = old.queue_name;
     DELETE FROM pgmq.stream_group AS t WHERE t.queue_name = old.queue_name;
     DELETE FROM pgmq.stream_segment AS t WHERE t.queue_name = old.queue_name;

@@ -218,9 +218,11 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pgmq.meta AS m WHERE pgmq._type_of_2_0_0(m.queue_name) IS NOT NULL
-    )
+    -- Usually that was long ago, and the queues need not be looked at.
+    IF EXISTS (SELECT FROM pgmq._functions_of_2_0_0() AS f (id) WHERE f.id IS NOT NULL)
+        AND NOT EXISTS (
+            SELECT FROM pgmq.meta AS m WHERE pgmq._type_of_2_0_0(m.queue_name) IS NOT NULL
+        )
     THEN
         PERFORM pgmq._shed();
     END IF;

@@ -111,10 +111,9 @@ BEGIN
         WITH RECURSIVE chain (name) AS (
             SELECT v_name
             UNION
-            SELECT p.dead_letter_queue
+            SELECT (SELECT p.dead_letter_queue FROM pgmq.policy AS p WHERE p.queue_name = c.name)
             FROM chain AS c
-            INNER JOIN pgmq.policy AS p ON c.name = p.queue_name
-            WHERE p.dead_letter_queue IS NOT NULL
+            WHERE c.name IS NOT NULL
         )
         SELECT FROM chain AS c WHERE c.name = _ensure_dead_letter_queue.queue_name
     )

@@ -69,12 +69,11 @@ DECLARE
     );
 BEGIN
     RETURN QUERY
-        SELECT c.relowner FROM pg_class AS c WHERE c.oid = ANY (v_tables)
+        SELECT pgmq._owner(t.id)::oid FROM unnest(v_tables) AS t (id) WHERE t.id IS NOT NULL
         UNION
-        SELECT c.relowner
+        SELECT pgmq._owner(p.relid)::oid
         FROM unnest(v_tables) AS t (id)
         CROSS JOIN pg_partition_tree(t.id) AS p
-        INNER JOIN pg_class AS c ON p.relid = c.oid
         UNION
         SELECT p.proowner
         FROM pg_proc AS p

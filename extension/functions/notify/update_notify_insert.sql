@@ -14,10 +14,7 @@ BEGIN
         RAISE EXCEPTION 'Queue "%" does not exist. Create the queue first using pgmq.create()',
             queue_name;
     END IF;
-    IF NOT EXISTS (
-        SELECT FROM pgmq.list_notify_insert_throttles() AS t
-        WHERE lower(t.queue_name) = lower(update_notify_insert.queue_name)
-    ) THEN
+    IF pgmq._insert_throttle(pgmq._queue_table(queue_name)) IS NULL THEN
         RAISE EXCEPTION 'Queue "%" does not have notify_insert enabled. Enable it first using pgmq.enable_notify_insert()', queue_name;
     END IF;
     PERFORM pgmq.enable_notify_insert(queue_name, throttle_interval_ms);

@@ -11,6 +11,18 @@ $$;
 COMMENT ON FUNCTION pgmq._all_compiled(text, text) IS
 'The compiled functions of an operation for this queue, whatever their arguments.';
 
+-- Not a join: that can become a scan of all functions.
+CREATE OR REPLACE FUNCTION pgmq._function_owner(function regproc)
+RETURNS oid
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT p.proowner FROM pg_proc AS p WHERE p.oid = function);
+END
+$$;
+COMMENT ON FUNCTION pgmq._function_owner(regproc) IS 'The owner of a function; null if it is missing.';
+
 CREATE OR REPLACE FUNCTION pgmq._enter_compiled(operation text, queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE

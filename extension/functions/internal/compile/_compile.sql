@@ -48,12 +48,13 @@ BEGIN
             pgmq._suffix(m.queue_name) AS suffix,
             c.relkind = 'p' OR m.queue_name !~ '^[a-z_][a-z0-9_]{0,46}$' AS is_special
         FROM (
-            SELECT t.queue_name, to_regclass(
-                format('pgmq.%I', pgmq.format_table_name(t.queue_name, 'q'))
-            ) AS id
+            SELECT t.queue_name, pgmq._queue_table(t.queue_name) AS id
             FROM pgmq.meta AS t
             WHERE lower(t.queue_name) = lower(_differences.queue_name)
-                OR _differences.queue_name IS NULL
+            UNION ALL
+            SELECT t.queue_name, pgmq._queue_table(t.queue_name)
+            FROM pgmq.meta AS t
+            WHERE _differences.queue_name IS NULL
         ) AS m
         INNER JOIN pg_class AS c ON m.id = c.oid
         ORDER BY m.queue_name
@@ -176,9 +177,8 @@ BEGIN
     END LOOP;
     -- (In an extension's script nothing but its members can be replaced.)
     IF NOT v_in_script AND EXISTS (
-        SELECT FROM pg_proc AS p
-        INNER JOIN pgmq._all_compiled('scheduled', _compile.queue_name) AS f (id) ON p.oid = f.id
-        WHERE p.proowner <> v_owner
+        SELECT FROM pgmq._all_compiled('scheduled', _compile.queue_name) AS f (id)
+        WHERE pgmq._function_owner(f.id) <> v_owner
     )
     THEN
         PERFORM pgmq._schedule(queue_name);
@@ -211,7 +211,7 @@ BEGIN
             END;
         END IF;
         v_function := v_difference.function_name::regproc;
-        IF (SELECT p.proowner FROM pg_proc AS p WHERE p.oid = v_function) <> v_owner THEN
+        IF pgmq._function_owner(v_function) <> v_owner THEN
             EXECUTE format('ALTER FUNCTION %s OWNER TO %s', v_function, v_owner::regrole);
         END IF;
     END LOOP;

@@ -13,9 +13,8 @@ DECLARE
     v_is_kept boolean;
     v_function record;
 BEGIN
-    SELECT p.oid, p.proowner AS owner INTO v_first
+    SELECT f.id::oid AS oid, pgmq._function_owner(f.id) AS owner INTO v_first
     FROM pgmq._all_compiled('enqueue', queue_name) AS f (id)
-    INNER JOIN pg_proc AS p ON f.id = p.oid
     LIMIT 1;
     v_is_kept := (SELECT count(*) FROM pgmq._spares(v_first.owner)) < v_most
         AND to_regproc(format('pgmq.%I', format('spare enqueue %s', v_first.oid))) IS NULL;

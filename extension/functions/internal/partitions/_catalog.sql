@@ -166,12 +166,16 @@ DECLARE
     v_table regclass;
 BEGIN
     FOR v_table IN
-        SELECT c.oid
+        SELECT t.relid
         FROM pg_partition_tree(relation) AS t
-        INNER JOIN pg_class AS c ON t.relid = c.oid
-        WHERE c.relreplident = 'd' AND c.relkind IN ('r', 'p')
+        -- Not a join, which can become a scan of all relations.
+        WHERE (
+                SELECT c.relreplident = 'd' AND c.relkind IN ('r', 'p')
+                FROM pg_class AS c
+                WHERE c.oid = t.relid
+            )
             AND NOT EXISTS (
-                SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary
+                SELECT FROM pg_index AS i WHERE i.indrelid = t.relid AND i.indisprimary
             )
         ORDER BY t.level
     LOOP

@@ -45,10 +45,16 @@ DECLARE
     v_archive CONSTANT regclass := pgmq._queue_table(queue_name, true);
     v_found record;
 BEGIN
-    SELECT m.queue_name AS name INTO v_found
-    FROM pgmq.meta AS m
-    WHERE pgmq._suffix(m.queue_name) = v_suffix
-        AND lower(m.queue_name) <> lower(_check_names.queue_name);
+    SELECT s.queue_name AS name INTO v_found
+    FROM (
+        SELECT m.queue_name FROM pgmq.meta AS m WHERE lower(m.queue_name) = v_suffix
+        UNION ALL
+        -- Only what looks like the suffix of a long name can be the suffix of another name, too.
+        SELECT m.queue_name FROM pgmq.meta AS m
+        WHERE v_suffix ~ '^[0-9a-f]{32}$' AND pgmq._suffix(m.queue_name) = v_suffix
+    ) AS s
+    WHERE lower(s.queue_name) <> lower(_check_names.queue_name)
+    LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'queue "%" would share its functions with queue "%"',
             queue_name, v_found.name
