@@ -81,6 +81,7 @@ ACCEPTED = (
     ),
     ("", "should be IMMUTABLE", "a function that only raises must not be folded when planning"),
     ("pgmq._compile(", "text type variable is not sanitized", "it is a rendered template"),
+    ("pgmq._compile_new(", "text type variable is not sanitized", "it is a rendered template"),
     ("pgmq.peek(", "text type variable is not sanitized", "columns as _message_columns() has them"),
     ("pgmq.get(", "text type variable is not sanitized", "columns as _message_columns() has them"),
     ("pgmq._build_index(", "text type variable is not sanitized", "as _relations() has it"),

@@ -155,7 +155,7 @@ BEGIN
             AND pgmq._may('DELETE', 'fifo'::text, 'pgmq.q_fifo')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF NOT FOUND THEN
-        v_ids := pgmq._choose_visible(
+        v_ids := pgmq._hand_out(
             'fifo'::text, 'meter', quantity,
             CASE WHEN to_regproc('pgmq._meter_fifo') IS NULL THEN pgmq._choose_fifo(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
@@ -454,7 +454,7 @@ BEGIN
             AND pgmq._may('UPDATE', 'fifo'::text, 'pgmq.q_fifo')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF NOT FOUND THEN
-        v_ids := pgmq._choose_visible(
+        v_ids := pgmq._hand_out(
             'fifo'::text, 'admit', quantity,
             CASE WHEN to_regproc('pgmq._admit_fifo') IS NULL THEN pgmq._choose_fifo(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'

@@ -155,7 +155,7 @@ BEGIN
             AND pgmq._may('DELETE', 'plain'::text, 'pgmq.q_plain')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF NOT FOUND THEN
-        v_ids := pgmq._choose_visible(
+        v_ids := pgmq._hand_out(
             'plain'::text, 'meter', quantity,
             CASE WHEN to_regproc('pgmq._meter_plain') IS NULL THEN pgmq._choose_plain(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
@@ -248,7 +248,7 @@ BEGIN
             AND pgmq._may('UPDATE', 'plain'::text, 'pgmq.q_plain')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF NOT FOUND THEN
-        v_ids := pgmq._choose_visible(
+        v_ids := pgmq._hand_out(
             'plain'::text, 'admit', quantity,
             CASE WHEN to_regproc('pgmq._admit_plain') IS NULL THEN pgmq._choose_plain(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'

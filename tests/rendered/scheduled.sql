@@ -159,7 +159,7 @@ BEGIN
             AND pgmq._may('DELETE', 'scheduled'::text, 'pgmq.q_scheduled')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF NOT FOUND THEN
-        v_ids := pgmq._choose_visible(
+        v_ids := pgmq._hand_out(
             'scheduled'::text, 'meter', quantity,
             CASE WHEN to_regproc('pgmq._meter_scheduled') IS NULL THEN pgmq._choose_scheduled(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
@@ -269,7 +269,7 @@ BEGIN
             AND pgmq._may('UPDATE', 'scheduled'::text, 'pgmq.q_scheduled')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF NOT FOUND THEN
-        v_ids := pgmq._choose_visible(
+        v_ids := pgmq._hand_out(
             'scheduled'::text, 'admit', quantity,
             CASE WHEN to_regproc('pgmq._admit_scheduled') IS NULL THEN pgmq._choose_scheduled(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'

@@ -62,7 +62,7 @@ In a queue with priorities, these are those that come first by priority, in that
 
 -- What the quick way does with what the queue's own _choose() has found among some more messages
 -- than are wanted, by statements that are planned already.
-CREATE OR REPLACE FUNCTION pgmq._choose_visible(
+CREATE OR REPLACE FUNCTION pgmq._hand_out(
     queue_name text,
     door text,
     quantity integer,
@@ -91,7 +91,7 @@ BEGIN
     RETURN pgmq._choose(queue_name, door, quantity, null);
 END
 $$;
-COMMENT ON FUNCTION pgmq._choose_visible(text, text, integer, record) IS
+COMMENT ON FUNCTION pgmq._hand_out(text, text, integer, record) IS
 'The messages to hand out of those that a queue''s _choose() has locked; others if they do not do.
 
 Null stands for a queue whose door has to be asked first. See _choose(text, text, integer, jsonb).';

@@ -19,7 +19,7 @@ BEGIN
     END IF;
     v_ids := pgmq._front_$queue(quantity);
     IF pg_catalog.cardinality(v_ids) = 0 THEN
-        v_ids := pgmq._choose_visible(
+        v_ids := pgmq._hand_out(
             queue_name$policy, 'meter', quantity,
             CASE WHEN to_regproc('pgmq._meter_$queue') IS NULL THEN pgmq._choose_$queue(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'

@@ -51,7 +51,7 @@ BEGIN
     END;
     --# end
     IF NOT FOUND THEN
-        v_ids := pgmq._choose_visible(
+        v_ids := pgmq._hand_out(
             queue_name$policy, 'meter', quantity,
             CASE WHEN to_regproc('pgmq._meter_$queue') IS NULL THEN pgmq._choose_$queue(
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'

@@ -6,6 +6,16 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgmq._any_queue() IS 'A name that no queue can have, to render templates for.';
 
+CREATE OR REPLACE FUNCTION pgmq._is_special(queue_name text, is_partitioned boolean)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    -- One expression, so that it is inlined.
+    SELECT is_partitioned OR queue_name !~ '^[a-z_][a-z0-9_]{0,46}$'
+$$;
+COMMENT ON FUNCTION pgmq._is_special(text, boolean) IS
+'Whether a queue''s functions cannot be had from those of _any_queue() by replacing its name.';
+
 -- Rendering takes time. The functions of plain queues with ordinary names and the same policy
 -- differ only in the names. So they are rendered once, for a name that no queue has; those without
 -- a policy are rendered when the extension is installed.
@@ -46,7 +56,7 @@ BEGIN
             m.queue_name AS name,
             c.relowner AS owner,
             pgmq._suffix(m.queue_name) AS suffix,
-            c.relkind = 'p' OR m.queue_name !~ '^[a-z_][a-z0-9_]{0,46}$' AS is_special
+            pgmq._is_special(m.queue_name, c.relkind = 'p') AS is_special
         FROM (
             SELECT t.queue_name, pgmq._queue_table(t.queue_name) AS id
             FROM pgmq.meta AS t
@@ -152,6 +162,50 @@ COMMENT ON FUNCTION pgmq._differences(text) IS
 These are functions that are missing, that differ from the templates and the policy, or that have
 another owner than the table.';
 
+-- Most new queues are plain and have no policy. Nothing needs to be compared then.
+CREATE OR REPLACE FUNCTION pgmq._compile_new(queue_name text, owner oid)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET check_function_bodies = off
+AS $$
+DECLARE
+    v_any CONSTANT text := pgmq._any_queue();
+    v_sql text;
+BEGIN
+    IF NOT pgmq._reuse(queue_name, owner) AND EXISTS (
+        SELECT FROM pg_proc AS p
+        WHERE p.pronamespace = 'pgmq'::regnamespace AND p.proname = ANY (ARRAY(
+                SELECT pgmq._function_name(t.name, _compile_new.queue_name)::name
+                FROM pgmq.template AS t
+            ))
+    )
+    THEN
+        RETURN false;
+    END IF;
+    IF owner <> current_user::regrole OR pgmq._is_special(queue_name, false)
+        OR pgmq._features(queue_name, pgmq._policy_of(queue_name)) - 'queue_name'
+        <> pgmq._features(v_any, pgmq._policy_of(v_any)) - 'queue_name'
+    THEN
+        RETURN false;
+    END IF;
+    BEGIN
+        FOR v_sql IN
+            SELECT replace(t.plain, v_any, pgmq._suffix(queue_name))
+            FROM pgmq.template AS t
+            WHERE t.plain IS NOT NULL
+        LOOP
+            EXECUTE v_sql;
+        END LOOP;
+    EXCEPTION WHEN invalid_function_definition OR ambiguous_function THEN
+        RETURN false;       -- what was put aside has the arguments of an older version
+    END;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION pgmq._compile_new(text, oid) IS
+'Create the functions of a queue that has none, if it is plain and has no policy, or return false.';
+
 CREATE OR REPLACE FUNCTION pgmq._compile(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -183,8 +237,10 @@ BEGIN
     THEN
         PERFORM pgmq._schedule(queue_name);
     END IF;
-    IF NOT v_in_script AND pgmq._enabled('enqueue', queue_name) IS NULL THEN
-        PERFORM pgmq._reuse(queue_name, v_owner);
+    IF NOT v_in_script AND pgmq._enabled('enqueue', queue_name) IS NULL
+        AND pgmq._compile_new(queue_name, v_owner)
+    THEN
+        RETURN;
     END IF;
     FOR v_difference IN
         SELECT

@@ -65,7 +65,7 @@ COMMENT ON FUNCTION pgmq._spares(oid) IS
 'The sets of functions of this owner that were put aside, each by the end of their names.';
 
 CREATE OR REPLACE FUNCTION pgmq._reuse(queue_name text, owner oid)
-RETURNS void
+RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -80,7 +80,7 @@ DECLARE
     v_spare record;
 BEGIN
     IF v_set IS NULL THEN
-        RETURN;
+        RETURN false;
     END IF;
     -- Look them up by name: by now they may be a queue's functions, with other names.
     FOR v_spare IN
@@ -95,9 +95,12 @@ BEGIN
             );
         END IF;
     END LOOP;
+    RETURN true;
 EXCEPTION WHEN undefined_function THEN
-    NULL;
+    RETURN false;
 END
 $$;
 COMMENT ON FUNCTION pgmq._reuse(text, oid) IS
-'Give a queue the functions that were put aside, if any; they are then replaced by its own.';
+'Give a queue the functions that were put aside, if any; they are then replaced by its own.
+
+Returns whether it got some.';
