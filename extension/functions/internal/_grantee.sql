@@ -151,20 +151,22 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_role CONSTANT oid := pgmq._role(role_name);
 BEGIN
     -- grant_create() gives the use of the schema, too; then it stays.
     IF pgmq._owns_schema()
-        AND NOT EXISTS (SELECT FROM pgmq._granted(pgmq._role(role_name)))
+        AND NOT EXISTS (SELECT FROM pgmq._granted(v_role))
         AND NOT EXISTS (
             SELECT
             FROM pg_namespace AS n
             CROSS JOIN aclexplode(n.nspacl) AS a
-            WHERE n.nspname = 'pgmq' AND a.grantee = pgmq._role(role_name)
+            WHERE n.nspname = 'pgmq' AND a.grantee = v_role
                 AND a.privilege_type = 'CREATE'
         )
         AND NOT EXISTS (
             SELECT FROM pg_class AS c
-            WHERE c.relnamespace = 'pgmq'::regnamespace AND c.relowner = pgmq._role(role_name)
+            WHERE c.relnamespace = 'pgmq'::regnamespace AND c.relowner = v_role
         )
     THEN
         EXECUTE format('REVOKE USAGE ON SCHEMA pgmq FROM %I', role_name);

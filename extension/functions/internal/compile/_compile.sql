@@ -42,7 +42,6 @@ DECLARE
     v_policy pgmq.policy;
     v_name text;
     v_plain CONSTANT jsonb := pgmq._features(v_any, pgmq._policy_of(v_any)) - 'queue_name';
-    v_features jsonb;
     v_rendered jsonb;           -- for which features the following are
     v_wanted boolean[];
     v_names text[];
@@ -56,7 +55,8 @@ BEGIN
             m.queue_name AS name,
             c.relowner AS owner,
             pgmq._suffix(m.queue_name) AS suffix,
-            pgmq._is_special(m.queue_name, c.relkind = 'p') AS is_special
+            pgmq._is_special(m.queue_name, c.relkind = 'p') AS is_special,
+            pgmq._features(m.queue_name, pgmq._policy_of(m.queue_name)) - 'queue_name' AS features
         FROM (
             SELECT t.queue_name, pgmq._queue_table(t.queue_name) AS id
             FROM pgmq.meta AS t
@@ -67,27 +67,26 @@ BEGIN
             WHERE _differences.queue_name IS NULL
         ) AS m
         INNER JOIN pg_class AS c ON m.id = c.oid
-        ORDER BY m.queue_name
+        ORDER BY is_special, features       -- so that what is alike is rendered once
     LOOP
-        v_policy := pgmq._policy_of(v_queue.name);
-        v_features := pgmq._features(v_queue.name, v_policy) - 'queue_name';
-        v_name := v_queue.suffix;
-        IF NOT v_queue.is_special THEN
-            v_policy.queue_name := v_any;
-            v_name := v_any;
-        END IF;
-        IF v_queue.is_special OR v_rendered IS DISTINCT FROM v_features THEN
-            v_rendered := CASE WHEN NOT v_queue.is_special THEN v_features END;
+        v_name := CASE WHEN v_queue.is_special THEN v_queue.suffix ELSE v_any END;
+        IF v_queue.is_special OR v_rendered IS DISTINCT FROM v_queue.features THEN
+            v_rendered := CASE WHEN NOT v_queue.is_special THEN v_queue.features END;
+            v_policy := pgmq._policy_of(v_queue.name);
+            IF NOT v_queue.is_special THEN
+                v_policy.queue_name := v_any;
+            END IF;
             -- Materialized: rendered once each.
             WITH rendered AS MATERIALIZED (
                 SELECT
                     t.name,
                     CASE
-                        WHEN v_features = v_plain AND NOT v_queue.is_special AND t.plain IS NOT NULL
+                        WHEN v_rendered = v_plain AND t.plain IS NOT NULL
                             THEN t.plain
                         ELSE pgmq._render(
                             t.body,
-                            v_features || jsonb_build_object('queue_name', v_policy.queue_name),
+                            v_queue.features
+                            || jsonb_build_object('queue_name', v_policy.queue_name),
                             (SELECT pgmq._words(v_policy.queue_name, v_policy))
                         )
                     END AS sql,
@@ -96,7 +95,7 @@ BEGIN
                     -- If there is a template for each kind of queue, the one for this kind.
                     SELECT DISTINCT ON (b.name)
                         b.name, b.body, b.plain,
-                        pgmq._has_feature(b.features, v_features) AS is_wanted
+                        pgmq._has_feature(b.features, v_queue.features) AS is_wanted
                     FROM pgmq.template AS b
                     ORDER BY b.name, is_wanted DESC
                 ) AS t
