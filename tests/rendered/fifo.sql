@@ -77,21 +77,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
     SELECT
-        pg_catalog.cardinality(l.msg_ids),
-        ARRAY(
-            SELECT q.msg_id
-            FROM pgmq.q_fifo AS q
-            WHERE q.msg_id = ANY (l.msg_ids)
-                AND (
-                    pg_catalog.cardinality(held) = 0
-                    OR (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
-                )
-                AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
-                AND pgmq._may('UPDATE', 'fifo'::text, 'pgmq.q_fifo')
-            ORDER BY q.msg_id
-            LIMIT quantity
-            FOR UPDATE SKIP LOCKED
-        ),
+        pg_catalog.cardinality(l.msg_ids), l.msg_ids,
         pgmq._is_sweep_due('pgmq.parked_mark_fifo', 'pgmq.sweep_due_fifo')
     INTO looked_at, locked, is_sweep_due
     FROM (
@@ -123,6 +109,22 @@ BEGIN
         ) AS msg_ids
         OFFSET 0        -- once, for both
     ) AS l;
+    IF looked_at > 0 THEN
+        locked := ARRAY(
+            SELECT q.msg_id
+            FROM pgmq.q_fifo AS q
+            WHERE q.msg_id = ANY (locked)
+                AND (
+                    pg_catalog.cardinality(held) = 0
+                    OR (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
+                )
+                AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
+                AND pgmq._may('UPDATE', 'fifo'::text, 'pgmq.q_fifo')
+            ORDER BY q.msg_id
+            LIMIT quantity
+            FOR UPDATE SKIP LOCKED
+        );
+    END IF;
 END
 $$;
 

@@ -181,21 +181,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
     SELECT
-        pg_catalog.cardinality(l.msg_ids),
-        ARRAY(
-            SELECT q.msg_id
-            FROM pgmq.q_paused AS q
-            WHERE q.msg_id = ANY (l.msg_ids)
-                AND (
-                    pg_catalog.cardinality(held) = 0
-                    OR (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
-                )
-                AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
-                AND pgmq._may('UPDATE', 'paused'::text, 'pgmq.q_paused')
-            ORDER BY q.msg_id
-            LIMIT quantity
-            FOR UPDATE SKIP LOCKED
-        ),
+        pg_catalog.cardinality(l.msg_ids), l.msg_ids,
         pgmq._is_sweep_due('pgmq.parked_mark_paused', 'pgmq.sweep_due_paused')
     INTO looked_at, locked, is_sweep_due
     FROM (
@@ -227,6 +213,22 @@ BEGIN
         ) AS msg_ids
         OFFSET 0        -- once, for both
     ) AS l;
+    IF looked_at > 0 THEN
+        locked := ARRAY(
+            SELECT q.msg_id
+            FROM pgmq.q_paused AS q
+            WHERE q.msg_id = ANY (locked)
+                AND (
+                    pg_catalog.cardinality(held) = 0
+                    OR (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
+                )
+                AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
+                AND pgmq._may('UPDATE', 'paused'::text, 'pgmq.q_paused')
+            ORDER BY q.msg_id
+            LIMIT quantity
+            FOR UPDATE SKIP LOCKED
+        );
+    END IF;
 END
 $$;
 
