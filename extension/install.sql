@@ -108,7 +108,7 @@ BEGIN
                     AND d.deptype = 'e'
             )
         LOOP
-            IF v_object.owner <> current_user::regrole THEN
+            IF v_object.owner <> quote_ident(current_user)::regrole THEN
                 RAISE EXCEPTION '% % belongs to role %',
                     v_object.type, v_object.identity, v_object.owner
                     USING ERRCODE = 'insufficient_privilege',

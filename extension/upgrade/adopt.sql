@@ -13,10 +13,13 @@ WHERE name IN (
 );
 
 -- Bring the tables of queues from an older layout (upstream 1.13, an earlier 2.x) to today's.
--- Writers of a table wait while its two partial indexes are built.
+-- Writers of a table wait while its two partial indexes are built. (Somebody else owns a queue only
+-- where this is not over an older version: see lock_queues.sql.)
 SELECT pgmq._lay_out(m.queue_name)
 FROM pgmq.meta AS m
-WHERE pgmq._queue_table(m.queue_name) IS NOT null;
+WHERE
+    pgmq._queue_table(m.queue_name) IS NOT null
+    AND pg_has_role(pgmq._owner(pgmq._queue_table(m.queue_name)), 'USAGE');
 
 -- Adopt partitioned queues and archives, whether pg_partman still maintains them or no longer.
 SELECT pgmq._adopt_partitions(m.queue_name, a.is_archive)

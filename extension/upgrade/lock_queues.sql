@@ -47,6 +47,24 @@ BEGIN
         END IF;
     END IF;
 
+    -- Every queue is changed, and a queue belongs to who created it.
+    SELECT m.queue_name AS name, c.relowner::regrole AS owner INTO v_queue
+    FROM pgmq.meta AS m
+    INNER JOIN pg_class AS c
+        ON c.oid = to_regclass(format('pgmq.%I', pgmq.format_table_name(m.queue_name, 'q')))
+    WHERE NOT pg_has_role(c.relowner, 'USAGE')
+    ORDER BY m.queue_name
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'queue "%" belongs to role %, and not to %',
+            v_queue.name, v_queue.owner, current_user
+            USING ERRCODE = 'insufficient_privilege', HINT = format(
+                'Run this as a superuser, or as a role that is a member of the owners of all queues:'
+                ' GRANT %s TO %I.',
+                v_queue.owner, current_user
+            );
+    END IF;
+
     -- How many locks each queue takes, for what is locked and created. In an extension's script its
     -- functions count as well: they enter and leave the extension.
     v_each := CASE WHEN v_is_2_0_0 THEN 20 ELSE 12 END + CASE WHEN EXISTS (

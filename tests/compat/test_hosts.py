@@ -10,6 +10,7 @@ from psycopg import sql
 
 from support import queries, queues
 from support.server import BUILD, control
+from upgrade import older
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -282,6 +283,36 @@ def test_a_role_that_cannot_install_it_is_told_what_would_help(
     said = _install(server, empty, role)
     assert f"ERROR:  the pgmq in this database belongs to role {owner}, and not to {role}" in said
     assert f"HINT:  Run this as {owner}." in said
+
+
+@pytest.mark.parametrize("version", ["1.13", "2.0.0"])
+def test_an_upgrade_without_the_rights_to_a_queue_is_refused_beforehand(
+    version: str, server: TestServer, empty: psycopg.Connection, roles: Roles, upstream_sql: str
+) -> None:
+    owner, other = roles(), roles()
+    empty.execute(f"GRANT CREATE ON DATABASE {empty.info.dbname} TO {owner}".encode())
+    empty.execute(f"SET ROLE {owner}".encode())
+    empty.execute((older.sql_of_2() if version == "2.0.0" else upstream_sql).encode())
+    empty.execute(f"GRANT ALL ON SCHEMA pgmq TO {other}".encode())
+    empty.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA pgmq TO {other}".encode())
+    empty.execute(f"SET SESSION AUTHORIZATION {other}".encode())
+    empty.execute("SELECT pgmq.create('theirs')")
+    empty.execute("RESET SESSION AUTHORIZATION")
+    said = _install(server, empty, owner)
+    assert f'ERROR:  queue "theirs" belongs to role {other}, and not to {owner}\n' in said
+    assert "DETAIL:  Nothing has changed." in said
+    assert f"GRANT {other} TO {owner}." in said
+    empty.execute(f"GRANT {other} TO {owner}".encode())
+    assert "upgraded" in _install(server, empty, owner)
+    # Without a change of version, queues of others are left as they are.
+    empty.execute(f"REVOKE {other} FROM {owner}".encode())
+    empty.execute("COMMENT ON FUNCTION pgmq.version() IS 'changed'; DROP FUNCTION pgmq.pin(text)")
+    said = _install(server, empty, owner)
+    assert "WARNING:  recompile_all() leaves out queues of other owners: theirs" in said
+    assert "ERROR" not in said
+    empty.execute(f"SET SESSION AUTHORIZATION {other}".encode())
+    empty.execute("SELECT pgmq.send('theirs', '1')")
+    assert queries.one(empty, "SELECT message FROM pgmq.pop('theirs')") == 1
 
 
 # What Supabase's dashboard makes for clients of its data API, in words of ours: functions that run

@@ -14,7 +14,7 @@ from support import partman
 from support import server as servers
 from support.prepared import prepared
 from support.queries import make_upkeep_certain
-from support.queues import LAYOUTS, made
+from support.queues import KINDS, LAYOUTS, made
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +102,16 @@ template = prepared({layout: made(layout, "q") + FILL for layout in LAYOUTS}, by
 @pytest.fixture(params=LAYOUTS)
 def queue(db: psycopg.Connection) -> psycopg.Connection:
     return db
+
+
+@contextlib.contextmanager
+def _session_of(session: psycopg.Connection, role: str) -> Iterator[None]:
+    """Be logged in as a role, whatever its name."""
+    session.execute(sql.SQL("SET SESSION AUTHORIZATION {}").format(sql.Identifier(role)))
+    try:
+        yield
+    finally:
+        session.execute("RESET SESSION AUTHORIZATION")
 
 
 @contextlib.contextmanager
@@ -211,6 +221,45 @@ def test_a_refused_call_says_which_grant_it_needs(
         shown = caught.value.diag
         assert shown.message_primary == "permission denied for table q_q", call
         assert shown.message_hint == f"Its owner can SELECT pgmq.{grant}('q', '{role}').", call
+
+
+def test_roles_have_any_name(db: psycopg.Connection, roles: Roles) -> None:
+    """Those of clouds are people's addresses, or have hyphens: names that need quotes."""
+    known = [roles(), roles()]
+    owner, consumer = (f"{role} \"Ö\" 'x'@y-z" for role in known)
+
+    def rename(old: str, new: str) -> None:
+        words = sql.SQL("ALTER ROLE {} RENAME TO {}")
+        db.execute(words.format(sql.Identifier(old), sql.Identifier(new)))
+
+    rename(known[0], owner)
+    rename(known[1], consumer)
+    try:
+        db.execute("SELECT pgmq.grant_create(%s)", [owner])
+        db.execute(sql.SQL("GRANT USAGE ON SCHEMA pgmq TO {}").format(sql.Identifier(consumer)))
+        with _session_of(db, owner):
+            for statement in KINDS.values():
+                db.execute(statement.encode())
+            for queue, statement in KINDS.items():
+                if "create_stream" in statement:
+                    db.execute("SELECT pgmq.grant_fetch(%s, 'g', %s)", [queue, consumer])
+                else:
+                    db.execute("SELECT pgmq.grant_consume(%s, %s)", [queue, consumer])
+                db.execute("SELECT pgmq.grant_send(%s, %s)", [queue, consumer])
+        with _session_of(db, consumer):
+            for queue, statement in KINDS.items():
+                db.execute("SELECT pgmq.send(%s, '1')", [queue])
+                read = "fetch(%s, 'g', 9, 9)" if "create_stream" in statement else "read(%s, 9, 9)"
+                assert db.execute(f"SELECT * FROM pgmq.{read}".encode(), [queue]).fetchone(), queue
+        with _session_of(db, owner):
+            db.execute("SELECT pgmq.recompile_all()")
+            for queue in KINDS:
+                db.execute("SELECT pgmq.revoke_all(%s, %s)", [queue, consumer])
+                db.execute("SELECT pgmq.maintain(%s)", [queue])
+                db.execute("SELECT pgmq.drop_queue(%s)", [queue])
+    finally:
+        rename(owner, known[0])
+        rename(consumer, known[1])
 
 
 def test_metrics_all_has_the_queues_that_one_may_look_at(

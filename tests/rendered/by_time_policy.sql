@@ -311,6 +311,7 @@ BEGIN
                     WHERE q.enqueued_at BETWEEN pgmq._first_time('pgmq.floor_mark_by_time_policy') AND pgmq._last_time('pgmq.top_mark_by_time_policy') AND q.vt > q.enqueued_at AND q.vt <= as_of
                         AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_by_time_policy')
                         AND (condition IS NULL OR q.message @> condition)
+                        AND pgmq._may('UPDATE', 'by_time_policy'::text, 'pgmq.q_by_time_policy')
                     ORDER BY q.vt
                     LIMIT greatest(200, 2 * breadth)
                 )
@@ -340,7 +341,6 @@ BEGIN
                     OR (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
                 )
                 AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
-                AND pgmq._may('UPDATE', 'by_time_policy'::text, 'pgmq.q_by_time_policy')
             ORDER BY q.msg_id
             LIMIT quantity
             FOR UPDATE SKIP LOCKED

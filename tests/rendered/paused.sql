@@ -194,6 +194,7 @@ BEGIN
                     WHERE q.vt > q.enqueued_at AND q.vt <= as_of
                         AND q.vt >= pgmq._parked_mark('pgmq.parked_mark_paused')
                         AND (condition IS NULL OR q.message @> condition)
+                        AND pgmq._may('UPDATE', 'paused'::text, 'pgmq.q_paused')
                     ORDER BY q.vt
                     LIMIT greatest(200, 2 * breadth)
                 )
@@ -223,7 +224,6 @@ BEGIN
                     OR (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
                 )
                 AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
-                AND pgmq._may('UPDATE', 'paused'::text, 'pgmq.q_paused')
             ORDER BY q.msg_id
             LIMIT quantity
             FOR UPDATE SKIP LOCKED

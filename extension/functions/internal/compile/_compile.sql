@@ -182,7 +182,7 @@ BEGIN
     THEN
         RETURN false;
     END IF;
-    IF owner <> current_user::regrole OR pgmq._is_special(queue_name, false)
+    IF owner <> quote_ident(current_user)::regrole OR pgmq._is_special(queue_name, false)
         OR pgmq._features(queue_name, pgmq._policy_of(queue_name)) - 'queue_name'
         <> pgmq._features(v_any, pgmq._policy_of(v_any)) - 'queue_name'
     THEN

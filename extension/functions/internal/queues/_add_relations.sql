@@ -90,7 +90,7 @@ BEGIN
     EXECUTE format(
         'CREATE SEQUENCE %s %s %s', v_name,
         CASE WHEN role <> 'epoch' THEN 'MINVALUE -9223372036854775808' END,
-        CASE WHEN v_owner = current_user::regrole THEN format('OWNED BY %s', v_column) END
+        CASE WHEN v_owner = quote_ident(current_user)::regrole THEN format('OWNED BY %s', v_column) END
     );
     IF role <> 'epoch' THEN
         EXECUTE format('GRANT SELECT ON SEQUENCE %s TO public', v_name);
@@ -100,7 +100,7 @@ BEGIN
             v_name, pgmq._relation_name('lane', queue_name)
         );
     END IF;
-    IF v_owner <> current_user::regrole THEN
+    IF v_owner <> quote_ident(current_user)::regrole THEN
         EXECUTE format('ALTER SEQUENCE %s OWNER TO %s', v_name, v_owner);
         EXECUTE format('ALTER SEQUENCE %s OWNED BY %s', v_name, v_column);
     END IF;

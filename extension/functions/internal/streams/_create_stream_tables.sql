@@ -57,7 +57,7 @@ BEGIN
             v_lane
         );
         -- It may have been lost, and is made again by somebody else.
-        IF pgmq._owner(pgmq._queue_table(queue_name)) <> current_user::regrole THEN
+        IF pgmq._owner(pgmq._queue_table(queue_name)) <> quote_ident(current_user)::regrole THEN
             EXECUTE format(
                 'ALTER TABLE pgmq.%I OWNER TO %s', v_lane, pgmq._owner(pgmq._queue_table(queue_name))
             );
