@@ -20,6 +20,8 @@ DECLARE
     );
     v_search_path CONSTANT text := pg_catalog.current_setting('search_path');
     v_messages CONSTANT text := pg_catalog.current_setting('client_min_messages');
+    v_strings CONSTANT text := pg_catalog.current_setting('standard_conforming_strings');
+    v_quotes CONSTANT text := pg_catalog.current_setting('quote_all_identifiers');
     v_version text := '';
     v_digest text;
     v_source text;
@@ -34,7 +36,9 @@ BEGIN
     -- the end.
     PERFORM
         pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
-        pg_catalog.set_config('client_min_messages', 'warning', true);
+        pg_catalog.set_config('client_min_messages', 'warning', true),
+        pg_catalog.set_config('standard_conforming_strings', 'on', true),
+        pg_catalog.set_config('quote_all_identifiers', 'off', true);
     BEGIN
         FOREACH v_source IN ARRAY v_before LOOP
             EXECUTE v_source;
@@ -144,6 +148,8 @@ BEGIN
     END IF;
     PERFORM
         set_config('search_path', v_search_path, true),
-        set_config('client_min_messages', v_messages, true);
+        set_config('client_min_messages', v_messages, true),
+        set_config('standard_conforming_strings', v_strings, true),
+        set_config('quote_all_identifiers', v_quotes, true);
 END
 $install$;

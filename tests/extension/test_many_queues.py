@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from support.calls import ON_ONE_QUEUE
 from support.queries import one
 from support.server import BUILD
 from upgrade import older
@@ -113,20 +114,6 @@ def test_an_upgrade_says_beforehand_how_many_locks_it_takes(
         assert one(db, "SELECT count(*) FROM pgmq.doctor() WHERE queue_name <> ''") == 0
 
 
-# What is done to one queue, in this order.
-CALLS = """
-    create('q'); set_policy('q', max_receives => 3, dead_letter_queue => 'd'); read('q', 0, 1);
-    alter_policy('q', max_in_flight => 5, dedup_window => '1 hour'); send('q', '{}'); pop('q');
-    create_fifo_index('q'); create_fair_index('q'); enable_notify_insert('q', 0);
-    update_notify_insert('q', 20); disable_notify_insert('q'); enable_wakeups('q');
-    enable_push('q'); disable_push('q'); pause('q'); resume('q'); grant_send('q', 'pg_monitor');
-    schedule('s', 'q', '@hourly', '{}'); unschedule('s'); bind_topic('a', 'q');
-    unbind_topic('a', 'q'); pin('q'); unpin('q'); recompile('q'); get_policy('q'); redrive('q');
-    metrics('q'); next_visible_at('q'); purge_queue('q'); maintain('q'); drop_queue('q');
-    create_partitioned('p', '1000', null); maintain('p'); drop_queue('p');
-    create_stream('s'); create_group('s', 'g'); fetch('s', 'g', 30, 1); maintain('s');
-    list_groups('s'); drop_group('s', 'g'); drop_queue('s')
-"""
 LISTS = ("meta", "policy", "paused", "partitioning", "stream_group", "topic_bindings")
 
 
@@ -161,7 +148,7 @@ def test_what_one_queue_costs_does_not_grow_with_their_number(db: psycopg.Connec
     tables = [f"pgmq.{name}" for name in LISTS]
     tables += ["pg_catalog.pg_proc", "pg_catalog.pg_class", "pg_catalog.pg_trigger"]
     too_many = []
-    for call in CALLS.split(";"):
+    for call in ON_ONE_QUEUE.split(";"):
         with db.transaction():
             before = db.execute(read, [tables]).fetchall()
             db.execute(f"SELECT pgmq.{call.strip()}".encode())

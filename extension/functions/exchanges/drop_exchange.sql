@@ -3,6 +3,7 @@ RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
+    PERFORM pgmq._check_cascade(pg_catalog.format('exchange "%s"', exchange_name));
     DELETE FROM pgmq.exchange AS e WHERE e.exchange_name = drop_exchange.exchange_name;
     IF NOT found THEN
         RAISE NOTICE 'exchange "%" does not exist', exchange_name;

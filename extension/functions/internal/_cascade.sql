@@ -55,6 +55,22 @@ $$;
 COMMENT ON FUNCTION pgmq._exchange_lock(text) IS
 'The number of the advisory lock of an exchange''s name.';
 
+CREATE OR REPLACE FUNCTION pgmq._check_cascade(object text)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('session_replication_role') = 'replica' THEN
+        RAISE EXCEPTION '% cannot be dropped while session_replication_role is replica', object
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Triggers take away what belongs to it: RESET session_replication_role first.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_cascade(text) IS
+'Raise an error where the triggers do not fire that take away what belongs to a queue or an exchange.';
+
 CREATE OR REPLACE FUNCTION pgmq._refuse_source(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE

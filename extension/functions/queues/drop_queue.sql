@@ -16,7 +16,7 @@ BEGIN
         RAISE NOTICE 'pgmq queue `%` does not exist', queue_name;
         RETURN false;
     END IF;
-    PERFORM pgmq._refuse_source(queue_name);
+    PERFORM pgmq._refuse_source(queue_name), pgmq._check_cascade(format('queue "%s"', queue_name));
 
     -- An attempt first waits for the queue's table, holding no other relation; later users of the
     -- table wait behind it. Some of them may hold what is locked next (a partition, a mark, the

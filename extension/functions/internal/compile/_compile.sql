@@ -30,6 +30,7 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET enable_bitmapscan = off SET jit = off
@@ -166,7 +167,7 @@ CREATE OR REPLACE FUNCTION pgmq._compile_new(queue_name text, owner oid)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET check_function_bodies = off
+SET check_function_bodies = off SET quote_all_identifiers = off
 AS $$
 DECLARE
     v_any CONSTANT text := pgmq._any_queue();
@@ -209,7 +210,7 @@ CREATE OR REPLACE FUNCTION pgmq._compile(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET check_function_bodies = off
+SET check_function_bodies = off SET quote_all_identifiers = off
 AS $$
 DECLARE
     v_owner oid := (

@@ -11,7 +11,7 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET check_function_bodies = off
-SET client_min_messages = warning
+SET client_min_messages = warning SET quote_all_identifiers = off
 AS $$
 DECLARE
     v_names CONSTANT text[] := ARRAY(
@@ -44,7 +44,7 @@ BEGIN
                         v_names, o.operation,
                         CASE WHEN o.result ~ '^SETOF' THEN 'RETURN QUERY SELECT * FROM' ELSE 'RETURN' END,
                         concat(
-                            regexp_replace(o.arguments, '(\w+) [^,]+', '\1', 'g'),
+                            regexp_replace(o.arguments, '([a-z_]+) [^,]+', E'\\1', 'g'),
                             CASE WHEN o.result ~ 'record$' THEN ', null::' || substr(o.result, 7) END
                         )
                     )

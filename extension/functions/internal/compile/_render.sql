@@ -80,7 +80,7 @@ CREATE OR REPLACE FUNCTION pgmq._words(queue_name text, policy pgmq.policy)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-SET intervalstyle = 'postgres'
+SET intervalstyle = 'postgres' SET quote_all_identifiers = off
 AS $$
 DECLARE
     v_table CONSTANT text := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
@@ -212,7 +212,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION 'template of % has %',
-        coalesce(substring(body FROM 'FUNCTION (pgmq\.\w+\$queue)'), 'no function'), problem
+        coalesce(substring(body FROM 'FUNCTION (pgmq[.][a-z_]+[$]queue)'), 'no function'), problem
         USING ERRCODE = 'syntax_error',
             HINT = 'CONTRIBUTING.md says under "Templates" what may stand in one.';
 END
@@ -224,7 +224,7 @@ CREATE OR REPLACE FUNCTION pgmq._render(body text, features jsonb, words jsonb)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-SET standard_conforming_strings = on
+SET standard_conforming_strings = on SET quote_all_identifiers = off
 AS $$
 DECLARE
     v_queue_name CONSTANT text := features ->> 'queue_name';

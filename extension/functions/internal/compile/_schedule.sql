@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION pgmq._schedule(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $$
 DECLARE
     v_function CONSTANT text := format('pgmq.%I', pgmq._function_name('scheduled', queue_name));

@@ -35,7 +35,7 @@ DECLARE
     v_epoch bigint;
     v_start CONSTANT timestamptz := pg_postmaster_start_time();
 BEGIN
-    IF queue::text !~ '^"?pgmq"?\."?q_' OR pgmq._is_stream(queue) THEN
+    IF queue::text !~ '^"?pgmq"?[.]"?q_' OR pgmq._is_stream(queue) THEN
         RETURN;
     END IF;
     -- The order matters: first the file, then the next id, then the clock, then the writers.

@@ -25,7 +25,7 @@ BEGIN
     -- Wildcards in a row with a # among them mean "so many words or more": the stars, and one #.
     WHILE pattern ~ '#[.][*#]' LOOP
         pattern := regexp_replace(
-            regexp_replace(pattern, '#([.]#)+', '#', 'g'), '#[.]([*]([.][*])*)', '\1.#', 'g'
+            regexp_replace(pattern, '#([.]#)+', '#', 'g'), '#[.]([*]([.][*])*)', E'\\1.#', 'g'
         );
     END LOOP;
     RETURN pattern;

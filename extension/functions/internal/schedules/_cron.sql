@@ -23,10 +23,10 @@ DECLARE
 BEGIN
     FOREACH v_item IN ARRAY string_to_array(lower(field), ',') LOOP
         v_parts := coalesce(
-            regexp_match(v_item, '^(\w+)-(\w+)(?:/(\d{1,2}))?$'),
+            regexp_match(v_item, '^([[:alnum:]_]+)-([[:alnum:]_]+)(?:/([0-9]{1,2}))?$'),
             regexp_match(
                 regexp_replace(v_item, '^[*]', format('%s-%s', v_low, v_high)),
-                '^(\d+)-(\d+)(?:/(\d{1,2}))?$'
+                '^([0-9]+)-([0-9]+)(?:/([0-9]{1,2}))?$'
             ),
             ARRAY[v_item, v_item]
         );
@@ -69,7 +69,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN word ~ '^\d{1,2}$' THEN word::integer
+        WHEN word ~ '^[0-9]{1,2}$' THEN word::integer
         ELSE array_position(names, word) - 1 + low
     END
 $$;

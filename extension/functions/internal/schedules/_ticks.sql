@@ -19,7 +19,7 @@ BEGIN
         WHEN '@daily' THEN '{0,0,*,*,*}'
         WHEN '@midnight' THEN '{0,0,*,*,*}'
         WHEN '@hourly' THEN '{0,*,*,*,*}'
-        ELSE regexp_split_to_array(v_text, '\s+')
+        ELSE regexp_split_to_array(v_text, '[[:space:]]+')
     END::text[];
     IF cardinality(fields) = 5 THEN
         PERFORM pgmq._cron_values(f.field, f.place::integer)

@@ -33,7 +33,7 @@ DECLARE
     v_locks integer;
     v_new pgmq.look;
 BEGIN
-    IF stream::text !~ '^"?pgmq"?\."?q_' THEN
+    IF stream::text !~ '^"?pgmq"?[.]"?q_' THEN
         RETURN null;
     END IF;
     SELECT * INTO v_last
