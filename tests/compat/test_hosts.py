@@ -263,6 +263,33 @@ def test_a_role_that_owns_nothing_else_installs_it(
     assert queries.one(empty, "SELECT message FROM pgmq.read('q', 30, 1)") == 1
 
 
+def test_new_queues_are_for_roles_that_were_granted_the_functions_before(
+    server: TestServer, empty: psycopg.Connection, roles: Roles
+) -> None:
+    """Hardened databases take EXECUTE from public; with pgmq 1.13, one grant was enough."""
+    owner, consumer = roles(), roles()
+    empty.execute(f"GRANT CREATE ON DATABASE {empty.info.dbname} TO {owner}".encode())
+    hardened = f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} REVOKE EXECUTE ON FUNCTIONS FROM public"
+    empty.execute(hardened.encode())
+    assert "installed" in _install(server, empty, owner)
+    empty.execute(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgmq TO {consumer}".encode())
+    empty.execute(f"SET SESSION AUTHORIZATION {owner}".encode())
+    empty.execute("SELECT pgmq.create('q'), pgmq.create_partitioned('p', '1 day', null)")
+    for queue in "qp":
+        empty.execute("SELECT pgmq.grant_send(%s, %s)", [queue, consumer])
+        empty.execute("SELECT pgmq.grant_consume(%s, %s)", [queue, consumer])
+    empty.execute(f"SET SESSION AUTHORIZATION {consumer}".encode())
+    for queue in "qp":
+        empty.execute("SELECT pgmq.send(%s, '1')", [queue])
+        assert queries.one(empty, f"SELECT message FROM pgmq.pop('{queue}')") == 1
+    # Not the function by which a scheduler has the owner's rights.
+    empty.execute("RESET SESSION AUTHORIZATION")
+    open_to_all = "SELECT has_function_privilege('public', 'pgmq._scheduled_q()', 'EXECUTE')"
+    empty.execute(f"SET SESSION AUTHORIZATION {owner}".encode())
+    empty.execute("SELECT pgmq.grant_maintain('q', %s), pgmq.recompile('q')", [consumer])
+    assert queries.one(empty, open_to_all) is False
+
+
 def test_a_role_that_cannot_install_it_is_told_what_would_help(
     server: TestServer, empty: psycopg.Connection, roles: Roles
 ) -> None:

@@ -23,6 +23,34 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._function_owner(regproc) IS 'The owner of a function; null if it is missing.';
 
+CREATE OR REPLACE FUNCTION pgmq._open_compiled(queue_name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    FOR v_function IN
+        SELECT p.oid
+        FROM pg_proc AS p
+        WHERE EXISTS (SELECT FROM pg_default_acl AS d WHERE d.defaclobjtype = 'f')
+            AND p.pronamespace = 'pgmq'::regnamespace AND p.proname = ANY (ARRAY(
+                SELECT pgmq._function_name(t.name, _open_compiled.queue_name)::name
+                FROM pgmq.template AS t
+            ))
+            AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO public', v_function);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgmq._open_compiled(text) IS
+'Let everybody execute a new queue''s functions, also where default privileges say otherwise.
+
+Who may use the schema and the queue''s tables is what counts. The public functions are left to the
+owner of pgmq.';
+
 CREATE OR REPLACE FUNCTION pgmq._enter_compiled(operation text, queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE

@@ -200,6 +200,7 @@ BEGIN
     EXCEPTION WHEN invalid_function_definition OR ambiguous_function THEN
         RETURN false;       -- what was put aside has the arguments of an older version
     END;
+    PERFORM pgmq._open_compiled(queue_name);
     RETURN true;
 END
 $$;
@@ -271,6 +272,7 @@ BEGIN
             EXECUTE format('ALTER FUNCTION %s OWNER TO %s', v_function, v_owner::regrole);
         END IF;
     END LOOP;
+    PERFORM pgmq._open_compiled(queue_name);
 END
 $$;
 COMMENT ON FUNCTION pgmq._compile(text) IS
