@@ -430,8 +430,6 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
-DECLARE
-    v_ids bigint[];
 BEGIN
     RETURN QUERY
         UPDATE pgmq.q_fifo AS m
@@ -456,17 +454,18 @@ BEGIN
             AND pgmq._may('UPDATE', 'fifo'::text, 'pgmq.q_fifo')
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     IF NOT FOUND THEN
-        v_ids := pgmq._hand_out(
-            'fifo'::text, 'admit', quantity,
-            CASE WHEN to_regproc('pgmq._admit_fifo') IS NULL THEN pgmq._choose_fifo(
-                clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-            ) END
-        );
-        IF pg_catalog.cardinality(v_ids) > 0 THEN
-            RETURN QUERY SELECT p.* FROM pgmq._park_fifo(
-                v_ids, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true, alike
-            ) AS p;
-        END IF;
+        RETURN QUERY
+            SELECT p.*
+            FROM pgmq._hand_out(
+                'fifo'::text, 'admit', quantity,
+                CASE WHEN to_regproc('pgmq._admit_fifo') IS NULL THEN pgmq._choose_fifo(
+                    clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+                ) END
+            ) AS h (ids)
+            CROSS JOIN LATERAL pgmq._park_fifo(
+                h.ids, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true, alike
+            ) AS p
+            WHERE pg_catalog.cardinality(h.ids) > 0;
     END IF;
 END
 $$;

@@ -57,6 +57,7 @@ BEGIN
                 clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
             ) END
         );
+        -- A statement of its own: it sees what has been committed until then, as what chose does.
         IF pg_catalog.cardinality(v_ids) > 0 THEN
             RETURN QUERY
                 DELETE FROM pgmq.q_$queue AS m

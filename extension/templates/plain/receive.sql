@@ -23,10 +23,6 @@ LANGUAGE plpgsql VOLATILE ROWS 10
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
---# unless admission or priorities
-DECLARE
-    v_ids bigint[];
---# end
 BEGIN
     --# if admission or priorities
     RETURN QUERY SELECT l.* FROM pgmq._lease(queue_name$policy, seconds, quantity, null) AS l;
@@ -71,17 +67,18 @@ BEGIN
     END;
     --# end
     IF NOT FOUND THEN
-        v_ids := pgmq._hand_out(
-            queue_name$policy, 'admit', quantity,
-            CASE WHEN to_regproc('pgmq._admit_$queue') IS NULL THEN pgmq._choose_$queue(
-                clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
-            ) END
-        );
-        IF pg_catalog.cardinality(v_ids) > 0 THEN
-            RETURN QUERY SELECT p.* FROM pgmq._park_$queue(
-                v_ids, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true, alike
-            ) AS p;
-        END IF;
+        RETURN QUERY
+            SELECT p.*
+            FROM pgmq._hand_out(
+                queue_name$policy, 'admit', quantity,
+                CASE WHEN to_regproc('pgmq._admit_$queue') IS NULL THEN pgmq._choose_$queue(
+                    clock_timestamp(), quantity, null, quantity + '20'::bigint, '{}'
+                ) END
+            ) AS h (ids)
+            CROSS JOIN LATERAL pgmq._park_$queue(
+                h.ids, clock_timestamp() + pg_catalog.make_interval(secs => seconds), true, alike
+            ) AS p
+            WHERE pg_catalog.cardinality(h.ids) > 0;
     END IF;
     --# end
     --# if schedules
