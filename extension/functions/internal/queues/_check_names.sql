@@ -53,8 +53,7 @@ BEGIN
         SELECT m.queue_name FROM pgmq.meta AS m
         WHERE v_suffix ~ '^[0-9a-f]{32}$' AND pgmq._suffix(m.queue_name) = v_suffix
     ) AS s
-    WHERE lower(s.queue_name) <> lower(_check_names.queue_name)
-    LIMIT 1;
+    WHERE lower(s.queue_name) <> lower(_check_names.queue_name);
     IF FOUND THEN
         RAISE EXCEPTION 'queue "%" would share its functions with queue "%"',
             queue_name, v_found.name
