@@ -24,6 +24,16 @@ $$;
 COMMENT ON FUNCTION pgmq._function_name(text, text) IS
 'The name of the function that an operation is compiled into for this queue.';
 
+CREATE OR REPLACE FUNCTION pgmq._function_names(queue_name text)
+RETURNS name[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY(SELECT pgmq._function_name(t.name, queue_name)::name FROM pgmq.template AS t)
+$$;
+COMMENT ON FUNCTION pgmq._function_names(text) IS
+'The names that compiled functions of this queue can have; pg_proc is looked up by them in its index.';
+
 CREATE OR REPLACE FUNCTION pgmq._enabled(operation text, queue_name text)
 RETURNS text
 LANGUAGE sql VOLATILE

@@ -57,7 +57,6 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_suffix CONSTANT text := pgmq._suffix(queue_name);
     v_policy CONSTANT pgmq.policy := pgmq._policy_of(queue_name);
     v_tables CONSTANT regclass[] := ARRAY(
         SELECT to_regclass(format('pgmq.%I', r.name))
@@ -78,9 +77,7 @@ BEGIN
         SELECT p.proowner
         FROM pg_proc AS p
         WHERE p.pronamespace = 'pgmq'::regnamespace
-            AND p.proname = ANY (ARRAY(
-                SELECT format('_%s_%s', t.name, v_suffix)::name FROM pgmq.template AS t
-            ));
+            AND p.proname = ANY (pgmq._function_names(queue_name));
 END
 $$;
 COMMENT ON FUNCTION pgmq._owners(text) IS

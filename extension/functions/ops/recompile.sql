@@ -28,9 +28,7 @@ AS $$
     SELECT string_agg(format('%s %s', p.oid, p.xmin), ',' ORDER BY p.oid)
     FROM pg_proc AS p
     WHERE p.pronamespace = 'pgmq'::regnamespace
-        AND p.proname = ANY (ARRAY(
-            SELECT pgmq._function_name(t.name, queue_name)::name FROM pgmq.template AS t
-        ))
+        AND p.proname = ANY (pgmq._function_names(queue_name))
 $$;
 COMMENT ON FUNCTION pgmq._written(text) IS
 'The functions that are compiled into a queue, and the transaction that has written each.';

@@ -35,10 +35,8 @@ BEGIN
         SELECT p.oid
         FROM pg_proc AS p
         WHERE EXISTS (SELECT FROM pg_default_acl AS d WHERE d.defaclobjtype = 'f')
-            AND p.pronamespace = 'pgmq'::regnamespace AND p.proname = ANY (ARRAY(
-                SELECT pgmq._function_name(t.name, _open_compiled.queue_name)::name
-                FROM pgmq.template AS t
-            ))
+            AND p.pronamespace = 'pgmq'::regnamespace
+            AND p.proname = ANY (pgmq._function_names(queue_name))
             AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO public', v_function);

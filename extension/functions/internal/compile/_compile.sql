@@ -6,15 +6,15 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgmq._any_queue() IS 'A name that no queue can have, to render templates for.';
 
-CREATE OR REPLACE FUNCTION pgmq._is_special(queue_name text, is_partitioned boolean)
+CREATE OR REPLACE FUNCTION pgmq._has_odd_name(queue_name text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE
 AS $$
     -- One expression, so that it is inlined.
-    SELECT is_partitioned OR queue_name !~ '^[a-z_][a-z0-9_]{0,46}$'
+    SELECT queue_name !~ '^[a-z_][a-z0-9_]{0,46}$'
 $$;
-COMMENT ON FUNCTION pgmq._is_special(text, boolean) IS
-'Whether a queue''s functions cannot be had from those of _any_queue() by replacing its name.';
+COMMENT ON FUNCTION pgmq._has_odd_name(text) IS
+'Whether this name cannot simply stand where _any_queue()''s does in compiled functions.';
 
 -- Rendering takes time. The functions of plain queues with ordinary names and the same policy
 -- differ only in the names. So they are rendered once, for a name that no queue has; those without
@@ -56,7 +56,7 @@ BEGIN
             m.queue_name AS name,
             c.relowner AS owner,
             pgmq._suffix(m.queue_name) AS suffix,
-            pgmq._is_special(m.queue_name, c.relkind = 'p') AS is_special,
+            c.relkind = 'p' OR pgmq._has_odd_name(m.queue_name) AS is_special,
             pgmq._features(m.queue_name, pgmq._policy_of(m.queue_name)) - 'queue_name' AS features
         FROM (
             SELECT t.queue_name, pgmq._queue_table(t.queue_name) AS id
@@ -175,15 +175,13 @@ DECLARE
 BEGIN
     IF NOT pgmq._reuse(queue_name, owner) AND EXISTS (
         SELECT FROM pg_proc AS p
-        WHERE p.pronamespace = 'pgmq'::regnamespace AND p.proname = ANY (ARRAY(
-                SELECT pgmq._function_name(t.name, _compile_new.queue_name)::name
-                FROM pgmq.template AS t
-            ))
+        WHERE p.pronamespace = 'pgmq'::regnamespace
+            AND p.proname = ANY (pgmq._function_names(queue_name))
     )
     THEN
         RETURN false;
     END IF;
-    IF owner <> quote_ident(current_user)::regrole OR pgmq._is_special(queue_name, false)
+    IF owner <> quote_ident(current_user)::regrole OR pgmq._has_odd_name(queue_name)
         OR pgmq._features(queue_name, pgmq._policy_of(queue_name)) - 'queue_name'
         <> pgmq._features(v_any, pgmq._policy_of(v_any)) - 'queue_name'
     THEN

@@ -32,9 +32,8 @@ BEGIN
         INNER JOIN pg_proc AS p
             ON p.proname = pgmq._function_name(t.name, _retire.queue_name)::name
         -- Looked up in the index, whatever is known of the catalogs.
-        WHERE p.pronamespace = 'pgmq'::regnamespace AND p.proname = ANY (ARRAY(
-                SELECT pgmq._function_name(b.name, _retire.queue_name)::name FROM pgmq.template AS b
-            ))
+        WHERE p.pronamespace = 'pgmq'::regnamespace
+            AND p.proname = ANY (pgmq._function_names(queue_name))
     LOOP
         IF v_function.is_kept THEN
             EXECUTE format('ALTER FUNCTION %s RENAME TO %I', v_function.id, v_function.name);
