@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,8 +141,16 @@ class TestServer:
         try:
             yield dbname
         finally:
+            self._await_leaving(dbname)
             drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
             self._admin.execute(drop.format(sql.Identifier(dbname)))
+
+    def _await_leaving(self, dbname: str) -> None:
+        """Let sessions end that were closed just now: DROP DATABASE sleeps 0.1 s if it sees one."""
+        query = "SELECT 1 FROM pg_stat_activity WHERE datname = %s"
+        until = time.monotonic() + 0.05
+        while self._admin.execute(query, [dbname]).fetchone() and time.monotonic() < until:
+            time.sleep(0.002)
 
     def prepared(self, template: str, script: str) -> str:
         """Give a template in which a script was run, once for all tests that ask for it."""
