@@ -155,7 +155,7 @@ def test_who_waits_while_another_is_about_to_looks_again_soon(
 ) -> None:
     """Two that read and write the time at once would lose one of the two."""
     _await(consumer, 60)
-    key = "hashtextextended('pgmq.armed_until_q', 0)"
+    key = "pgmq._lock_space('pgmq.q_q'), -4"
     consumer.execute(f"SELECT pg_advisory_lock({key})".encode())
     # Armed for long enough already.
     assert _await(producer, 5) > SOON

@@ -6,6 +6,7 @@ import contextlib
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -289,3 +290,39 @@ def test_a_cancel_at_any_moment_leaves_no_lock_behind(
         stop.set()
         thread.join()
     assert cancelled > 0
+
+
+@pytest.mark.parametrize("limit", ["rate_limit", "max_in_flight", "max_in_flight_per_group"])
+def test_a_reader_whose_time_is_up_while_it_waits_for_another_leaves_no_lock_behind(
+    db: psycopg.Connection, connect: Connect, limit: str
+) -> None:
+    """The lock may be granted in the moment of the cancel."""
+    db.execute(f"SELECT pgmq.create('q'), pgmq.set_policy('q', {limit} => 1000000)".encode())
+    db.execute("SELECT pgmq.send_batch('q', array_fill('1'::jsonb, ARRAY[2000]))")
+    until = time.monotonic() + 2
+    left: list[Any] = []
+
+    def read(seed: int) -> int:
+        chance = random.Random(seed)
+        session = connect(prepare_threshold=None)
+        cancelled = 0
+
+        def tried(query: str) -> list[Any] | None:
+            with contextlib.suppress(psycopg.errors.QueryCanceled):
+                return session.execute(query.encode()).fetchall()
+            return None
+
+        while time.monotonic() < until and not left:
+            tried(f"SELECT set_config('statement_timeout', '{chance.randint(1, 8)}', false)")
+            cancelled += tried("SELECT FROM pgmq.read('q', 0, 5)") is None
+            while tried("SELECT set_config('statement_timeout', '0', false)") is None:
+                pass
+            found = None  # a signal may still be on its way
+            while found is None:
+                found = tried(f"SELECT locktype {ADVISORY_LOCKS} AND pid = pg_backend_pid()")
+            left.extend(found)
+        return cancelled
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sum(pool.map(read, range(3))) > 0
+    assert left == []

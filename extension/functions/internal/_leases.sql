@@ -9,7 +9,7 @@ DECLARE
     -- The same key as pg_locks shows it: unsigned.
     v_shown CONSTANT oid := (v_space::bigint & 4294967295)::oid;
     v_holders integer[];
-    v_locked boolean := false;
+    v_locked boolean;
 BEGIN
     FOR attempt IN 1..10 LOOP
         -- Wait only for readers: those have locked the table before, and keep that lock for longer.
@@ -38,20 +38,16 @@ BEGIN
     RETURN v_locked;
 EXCEPTION
     WHEN lock_not_available THEN
+        PERFORM pgmq._unlock(v_space, -1);      -- it may have been granted in that moment
         RETURN false;
-    WHEN query_canceled THEN
-        IF v_locked THEN
-            PERFORM pg_advisory_unlock(v_space, -1);
-        END IF;
-        RAISE;
 END
 $$;
 COMMENT ON FUNCTION pgmq._lock_leases(regclass) IS
 'Lock out others that count what a queue with limits hands out; false if that has failed.
 
-The lock is the session''s and must be released. The call waits for up to 900 ms, and not at all for
-a session that does not use the queue. After a failure max_in_flight may be exceeded by reads of the
-same moment, but reads go on; under a rate_limit nothing is read.';
+The lock is the session''s: it must be released, after an error by _unlock(). The call waits for up
+to 900 ms, and not at all for a session that does not use the queue. After a failure max_in_flight
+may be exceeded by reads of the same moment, but reads go on; under a rate_limit nothing is read.';
 
 CREATE OR REPLACE FUNCTION pgmq._group_lock(queue regclass, group_id bigint)
 RETURNS integer

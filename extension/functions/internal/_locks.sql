@@ -1,7 +1,7 @@
 -- Advisory locks of a queue have two keys: the first one is its table, the second one says what is
--- locked: -1 counting what is handed out (_lock_leases, and the templates admit and meter), -2
--- retention (_upkeep), -3 partitions (the template keep); and, shared, how many messages a
--- transaction has leased (admit).
+-- locked: -1 counting what is handed out (_lock_leases; the templates admit, meter and share),
+-- -2 retention (_upkeep), -3 partitions (the template keep), -4 arming (the template arm). A shared
+-- lock says how many messages a transaction has leased (admit).
 CREATE OR REPLACE FUNCTION pgmq._lock_space(queue regclass)
 RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -10,6 +10,31 @@ AS $$
     SELECT (queue::oid::bigint - 2147483648)::integer
 $$;
 COMMENT ON FUNCTION pgmq._lock_space(regclass) IS 'The first of the two keys of a queue''s advisory locks.';
+
+-- A variable cannot say whether the lock was had. A lock for which a session waits may be granted
+-- in the moment of a cancel; and an assignment is one step only for an expression that PL/pgSQL
+-- takes for a simple one, which it is not where a cancel has come while it was planned first.
+CREATE OR REPLACE FUNCTION pgmq._unlock(space integer, what integer)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted
+            AND l.pid = pg_backend_pid() AND l.objsubid = 2
+            -- Keys have a sign, and oids have none.
+            AND l.classid = (space::bigint & 4294967295)::oid
+            AND l.objid = (what::bigint & 4294967295)::oid
+    )
+    THEN
+        PERFORM pg_advisory_unlock(space, what);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._unlock(integer, integer) IS
+'After an error, release an advisory lock of a queue if this session has it.';
 
 CREATE OR REPLACE FUNCTION pgmq._lock_table_first(queue_name text)
 RETURNS void

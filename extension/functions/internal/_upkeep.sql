@@ -10,7 +10,6 @@ AS $$
 DECLARE
     v_forget CONSTANT text := pgmq._enabled('forget', queue_name);
     v_space integer;
-    v_alone boolean := false;
 BEGIN
     IF v_forget IS NULL THEN
         RETURN;
@@ -21,18 +20,13 @@ BEGIN
     END IF;
     v_space := pgmq._lock_space(pgmq._queue_table(queue_name));
     BEGIN
-        -- Taking the lock and noting it is one statement, and so is giving it up: a cancel can only
-        -- come between two statements.
-        v_alone := pg_try_advisory_lock(v_space, -2);
-        IF v_alone THEN
+        IF pg_try_advisory_lock(v_space, -2) THEN
             EXECUTE format('SELECT pgmq.%I($1)', v_forget)
             USING greatest(100, least(quantity, 5000) * 2);
-            v_alone := NOT pg_advisory_unlock(v_space, -2);
-        END IF;
-    EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
-        IF v_alone THEN
             PERFORM pg_advisory_unlock(v_space, -2);
         END IF;
+    EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+        PERFORM pgmq._unlock(v_space, -2);
         IF SQLSTATE = '57014' THEN
             RAISE;
         END IF;

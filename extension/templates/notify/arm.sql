@@ -22,27 +22,21 @@ DECLARE
     v_soon CONSTANT interval := interval '0.1 seconds';
     v_next timestamptz;
     v_sure boolean := true;
-    v_locked boolean := false;
     v_armed CONSTANT bigint := pgmq._microseconds(v_until);
-    v_lock CONSTANT bigint := hashtextextended('pgmq.armed_until_$queue', 0);
+    v_space CONSTANT integer := pgmq._lock_space('pgmq.q_$queue');
 BEGIN
     PERFORM FROM pgmq.q_$queue WHERE false;     -- locked first: see drop_queue
     -- Never set it to an earlier time: other consumers may wait for longer.
     IF v_armed > coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0) THEN
-        -- A lock of the session, held only here: the transaction may stay open for long. Taking the
-        -- lock and noting it is one statement, and so is giving it up: a cancel can only come
-        -- between two statements.
+        -- A lock of the session, held only here: the transaction may stay open for long.
         BEGIN
-            v_locked := pg_try_advisory_lock(v_lock);
-            v_sure := v_locked;
+            v_sure := pg_try_advisory_lock(v_space, -4);
             IF v_sure AND v_armed > coalesce(pg_sequence_last_value('pgmq.armed_until_$queue'), 0) THEN
                 PERFORM setval('pgmq.armed_until_$queue', v_armed);
             END IF;
-            v_locked := v_locked AND NOT pg_advisory_unlock(v_lock);
+            PERFORM pg_advisory_unlock(v_space, -4) WHERE v_sure;
         EXCEPTION WHEN OTHERS OR query_canceled THEN
-            IF v_locked THEN
-                PERFORM pg_advisory_unlock(v_lock);
-            END IF;
+            PERFORM pgmq._unlock(v_space, -4);
             RAISE;
         END;
     END IF;

@@ -34,7 +34,7 @@ DECLARE
     v_shown CONSTANT oid := (v_table + 2147483648) % 4294967296;
     v_limit CONSTANT integer := max_in_flight$policy;
     v_first_xid CONSTANT bigint := pg_current_xact_id_if_assigned()::text::bigint;
-    v_alone boolean := false;
+    v_alone boolean;
     v_locks integer;        -- what this transaction has said by how many locks, and what is true
     v_said bigint;
     v_own bigint;
@@ -69,8 +69,6 @@ BEGIN
     END IF;
     LOCK TABLE ONLY pgmq.q_$queue IN ROW EXCLUSIVE MODE;
     BEGIN
-        -- Taking the lock and noting it is one statement, and so is giving it up: a cancel can only
-        -- come between two statements.
         v_alone := pg_try_advisory_lock(v_space, -1) OR pgmq._lock_leases('pgmq.q_$queue');
         WITH locks AS MATERIALIZED (
             SELECT l.virtualtransaction AS holder, l.pid, l.relation, l.objid::bigint AS leased
@@ -139,11 +137,9 @@ BEGIN
                 CASE WHEN v_locks < 16 THEN v_own ELSE v_own + v_own / 8 END, 2147483647
             )::integer);
         END IF;
-        v_alone := v_alone AND NOT pg_advisory_unlock(v_space, -1);
+        PERFORM pg_advisory_unlock(v_space, -1) WHERE v_alone;
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
-        IF v_alone THEN
-            PERFORM pg_advisory_unlock(v_space, -1);
-        END IF;
+        PERFORM pgmq._unlock(v_space, -1);
         RAISE;
     END;
     RETURN v_ids;

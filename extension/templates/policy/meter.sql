@@ -20,7 +20,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_space CONSTANT integer := pgmq._lock_space('pgmq.q_$queue');
-    v_alone boolean := false;
+    v_alone boolean;
     v_ids bigint[] := '{}'::bigint[];
 BEGIN
     ASSERT pgmq._may('UPDATE', queue_name$policy, 'pgmq.q_$queue');
@@ -37,7 +37,6 @@ BEGIN
     END IF;
     --# end
     BEGIN
-        -- Taking the lock and noting it is one statement, and so is giving it up: see admit.
         v_alone := pg_try_advisory_lock(v_space, -1) OR pgmq._lock_leases('pgmq.q_$queue');
         IF v_alone THEN
             quantity := least(quantity, (SELECT g.allowance FROM pgmq._gate_$queue('{}') AS g));
@@ -62,11 +61,9 @@ BEGIN
         IF v_ids <> '{}' THEN
             PERFORM FROM pgmq._gate_$queue(v_ids);
         END IF;
-        v_alone := v_alone AND NOT pg_advisory_unlock(v_space, -1);
+        PERFORM pg_advisory_unlock(v_space, -1) WHERE v_alone;
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
-        IF v_alone THEN
-            PERFORM pg_advisory_unlock(v_space, -1);
-        END IF;
+        PERFORM pgmq._unlock(v_space, -1);
         RAISE;
     END;
     RETURN v_ids;

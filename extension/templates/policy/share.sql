@@ -29,7 +29,7 @@ DECLARE
     v_space CONSTANT integer := pgmq._lock_space('pgmq.q_$queue');
     v_limit CONSTANT integer := max_in_flight_per_group$policy;
     v_most CONSTANT integer := 1000;
-    v_alone boolean := false;
+    v_alone boolean;
     v_groups bigint[];
     v_owners bigint[];
     v_own integer[];
@@ -46,7 +46,6 @@ BEGIN
     quantity := least(quantity, v_most);
     LOCK TABLE ONLY pgmq.q_$queue IN ROW EXCLUSIVE MODE;
     BEGIN
-        -- Taking the lock and noting it is one statement, and so is giving it up: see admit.
         v_alone := pg_try_advisory_lock(v_space, -1) OR pgmq._lock_leases('pgmq.q_$queue');
         v_ids := CASE
             WHEN kind IN ('any', 'fair') THEN pgmq._fair_choose(
@@ -90,11 +89,9 @@ BEGIN
             FROM unnest(v_ids, v_owners) WITH ORDINALITY AS u (id, owner, place)
             WHERE u.owner IN (SELECT s.id FROM said AS s);
         END IF;
-        v_alone := v_alone AND NOT pg_advisory_unlock(v_space, -1);
+        PERFORM pg_advisory_unlock(v_space, -1) WHERE v_alone;
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
-        IF v_alone THEN
-            PERFORM pg_advisory_unlock(v_space, -1);
-        END IF;
+        PERFORM pgmq._unlock(v_space, -1);
         RAISE;
     END;
     RETURN v_ids;
