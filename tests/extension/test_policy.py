@@ -352,7 +352,14 @@ def test_an_expired_message_that_was_delayed_is_not_handed_out(queue: psycopg.Co
 
 @pytest.mark.parametrize(
     ("ttl", "there"),
-    [("0", False), ("-1e300", False), ("3600", True), ("1e300", True), ('"x"', True)],
+    [
+        ("0", False),
+        ("-1e300", False),
+        ("1e-400", False),
+        ("3600", True),
+        ("1e300", True),
+        ('"x"', True),
+    ],
 )
 def test_a_header_overrides_the_time_to_live(
     queue: psycopg.Connection, ttl: str, there: bool
@@ -532,6 +539,54 @@ def test_a_consumer_needs_no_right_to_the_dead_letters(
         session.execute("RESET ROLE")
         assert one(session, "SELECT count(*) FROM pgmq.q_dead") == 1
         assert one(session, "SELECT count(*) FROM pgmq.a_q") == 0
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "PERFORM pgmq.send('paused', '1')",
+        "RAISE SQLSTATE '55006'",
+        "RAISE internal_error",
+        "ASSERT false",
+    ],
+)
+def test_a_dead_letter_that_is_refused_is_hidden_and_holds_no_read_up(
+    queue: psycopg.Connection, refusal: str
+) -> None:
+    _policy(queue, "max_receives => 1, dead_letter_queue => 'dead'")
+    queue.execute(
+        f"""
+        SELECT pgmq.create('paused'), pgmq.pause('paused', reads => false, sends => true);
+        CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN {refusal}; RETURN NEW; END $$;
+        CREATE TRIGGER refuse AFTER INSERT ON pgmq.q_dead
+        FOR EACH ROW EXECUTE FUNCTION public.refuse()
+    """.encode()
+    )
+    queue.execute("SELECT pgmq.send('q', '1'); SELECT pgmq.read('q', 0, 1)")
+    queue.execute("SELECT pgmq.send('q', '2')")
+    assert ids(queue, READ, 60, 9) == [2]
+    assert one(queue, "SELECT vt > now() + interval '9 minutes' FROM pgmq.q_q WHERE msg_id = 1")
+
+
+def test_a_read_whose_time_is_up_while_it_moves_a_dead_letter_hides_nothing(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    _policy(queue, "max_receives => 1, dead_letter_queue => 'dead'")
+    queue.execute("SELECT pgmq.send('q', '1'); SELECT pgmq.read('q', 0, 1)")
+    with connect(autocommit=False) as other:
+        other.execute("LOCK TABLE pgmq.q_dead")
+        for setting, error in (
+            ("lock_timeout", psycopg.errors.LockNotAvailable),
+            ("statement_timeout", psycopg.errors.QueryCanceled),
+        ):
+            with queue.transaction(force_rollback=True):
+                queue.execute(f"SET LOCAL {setting} = '50 ms'".encode())
+                with pytest.raises(error), queue.transaction():
+                    queue.execute(READ, [60, 9])
+        other.rollback()
+    assert ids(queue, READ, 60, 9) == []
+    assert one(queue, "SELECT count(*) FROM pgmq.q_dead") == 1
 
 
 # Each, as a function with a search_path of its own, calls triggers on dead letters.

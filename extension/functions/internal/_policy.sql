@@ -54,16 +54,17 @@ CREATE OR REPLACE FUNCTION pgmq._expires_at(
 RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    -- No header may make the queue unreadable. So a value that is no number is ignored, and a
-    -- number of more than 95 years counts as 95 years: the time would be out of range.
+    -- No header may make the queue unreadable. So a value that is no number is ignored, a number of
+    -- more than 95 years counts as 95 years (the time would be out of range), and what is less than
+    -- a microsecond is rounded (it may be less than double precision knows).
     SELECT CASE
         WHEN message_ttl IS NULL THEN 'infinity'::timestamptz
         -- A dead letter keeps the header for the queue that it may go back to.
         WHEN jsonb_typeof(headers -> 'x-pgmq-ttl'::text) = 'number'
             AND NOT headers ? 'x-pgmq-dead-letter'::text
             THEN enqueued_at + pg_catalog.make_interval(
-                secs => greatest(
-                    0, least((headers ->> 'x-pgmq-ttl'::text)::numeric, 3e9)
+                secs => pg_catalog.round(
+                    greatest(0, least((headers ->> 'x-pgmq-ttl'::text)::numeric, 3e9)), 6
                 )::double precision
             )
         ELSE enqueued_at + message_ttl
@@ -112,6 +113,17 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgmq._retry_after(integer, interval, interval, real) IS
 'The seconds until a message that was received read_ct times is tried again.';
+
+CREATE OR REPLACE FUNCTION pgmq._is_passing(code text)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT code ~ '^(40|53|57|58)|^55P03$'
+$$;
+COMMENT ON FUNCTION pgmq._is_passing(text) IS
+'Whether an error comes of the moment, rather than of the dead letter that could not be stored.
+
+These are conflicts, a lack of resources, timeouts of the caller, and shutdowns.';
 
 CREATE OR REPLACE FUNCTION pgmq._dead_letter(
     headers jsonb,

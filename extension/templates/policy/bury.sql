@@ -102,10 +102,8 @@ BEGIN
             PERFORM pgmq._upkeep(queue_name$policy, cardinality(v_moved));
         END IF;
         --# end
-    EXCEPTION WHEN OTHERS THEN
-        -- Failures that the messages may not be to blame for: conflicts, lack of resources, a
-        -- shutdown.
-        IF left(SQLSTATE, 2) IN ('40', '53', '55', '57', '58', 'XX') THEN
+    EXCEPTION WHEN OTHERS OR assert_failure THEN
+        IF pgmq._is_passing(SQLSTATE) THEN
             RAISE;
         END IF;
         v_moved := '{}'::bigint[];
