@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from support.queries import ids, one
-from support.waiting import never_wait
+from support.waiting import Waiting, never_wait
 
 if TYPE_CHECKING:
     from conftest import Connect
@@ -43,6 +43,53 @@ def test_it_waits_for_nobody_and_readers_pass_over_the_message(
         assert not one(queue, amend)
         other.execute("ROLLBACK")
         assert one(queue, amend)
+
+
+SWEEP = "_is_sweep_due", "regclass, regclass", "boolean", "$1, $2"
+RANKED = "_ranked_q", "timestamptz, bigint, jsonb", "bigint[]", "$1, $2, $3"
+ROOM = "_fairroom_q", "bigint[], bigint[]", "integer[]", "$1, $2"
+
+
+@pytest.mark.parametrize(
+    ("policy", "between"),
+    [
+        ("message_ttl => null", SWEEP),
+        ("priorities => true", RANKED),
+        ("max_in_flight_per_group => 5", ROOM),
+    ],
+)
+def test_a_read_with_a_condition_looks_again_at_what_was_amended_meanwhile(
+    queue: psycopg.Connection,
+    other: psycopg.Connection,
+    connect: Connect,
+    policy: str,
+    between: tuple[str, ...],
+) -> None:
+    """Which messages there are, and to lock them, are two steps."""
+    queue.execute(f"SELECT pgmq.set_policy('q', {policy})".encode())
+    queue.execute("SELECT pgmq.send_batch('q', '{\"1\",\"2\"}')")
+    queue.execute("SELECT pgmq.maintain('q')")  # or the read does, and begins once more
+    name, types, result, arguments = between
+    queue.execute(
+        f"""
+        ALTER FUNCTION pgmq.{name}({types}) RENAME TO really;
+        CREATE FUNCTION pgmq.{name}({types}) RETURNS {result} LANGUAGE plpgsql AS $$
+        DECLARE
+            v_result {result} := pgmq.really({arguments});
+        BEGIN
+            PERFORM pg_advisory_xact_lock_shared(1);
+            RETURN v_result;
+        END
+        $$
+    """.encode()
+    )
+    other.execute("SELECT pg_advisory_lock(1)")
+    call = "SELECT message FROM pgmq.read('q', 60, 2, '1')"
+    read = Waiting(connect(), call).until_it_waits(queue)
+    assert one(queue, "SELECT pgmq.amend('q', 1, '2')")
+    other.execute("SELECT pg_advisory_unlock(1)")
+    assert read.result() == []
+    assert ids(queue, "SELECT message FROM pgmq.peek('q', 9)") == [2, 2]
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])

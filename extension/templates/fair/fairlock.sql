@@ -1,10 +1,12 @@
 --# for fair
 -- Lock as many of these messages as are wanted, in their order, of those that are still visible and
--- that nobody else holds. Return their ids in that order.
+-- that nobody else holds; still containing the condition, too, for amend() may have come first.
+-- Return their ids in that order.
 CREATE OR REPLACE FUNCTION pgmq._fairlock_$queue(
     as_of timestamptz,
     msg_ids bigint[],
-    quantity integer
+    quantity integer,
+    condition jsonb
 )
 RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
@@ -18,6 +20,7 @@ BEGIN
         FROM unnest(msg_ids) WITH ORDINALITY AS c (id, place)
         INNER JOIN pgmq.q_$queue AS q ON c.id = q.msg_id
         WHERE lookup$partitions(q) AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
+            AND (condition IS NULL OR q.message @> condition)
         ORDER BY c.place
         LIMIT quantity
         FOR UPDATE OF q SKIP LOCKED

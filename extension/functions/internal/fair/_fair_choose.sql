@@ -101,9 +101,9 @@ BEGIN
                 END IF;
             END IF;
 
-            EXECUTE format('SELECT pgmq.%I($1, $2, $3)', concat('_fairlock_', v_suffix))
+            EXECUTE format('SELECT pgmq.%I($1, $2, $3, $4)', concat('_fairlock_', v_suffix))
             INTO v_locked
-            USING v_now, v_found, v_left;
+            USING v_now, v_found, v_left, condition;
             v_ids := v_ids || v_locked;
             v_left := v_left - cardinality(v_locked);
             IF v_way = 'turns' THEN
