@@ -180,6 +180,22 @@ SENDS = [
 ]
 
 
+@pytest.mark.parametrize("scope", ["window", "pending"])
+def test_what_a_trigger_keeps_away_is_not_taken_for_another_of_the_array(
+    queue: psycopg.Connection, scope: str
+) -> None:
+    queue.execute(f"SELECT pgmq.alter_policy('q', dedup_scope => '{scope}')".encode())
+    queue.execute("""
+        CREATE FUNCTION public.suppress() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN RETURN CASE WHEN NEW.message <> ''1'' THEN NEW END; END';
+        CREATE TRIGGER suppress BEFORE INSERT ON pgmq.q_q
+        FOR EACH ROW EXECUTE FUNCTION public.suppress()
+    """)
+    send = "SELECT * FROM pgmq.send_once('q', '{1,2,3,3}'::jsonb[], '{a,b,c,c}'::text[])"
+    assert _rows(queue, send) == [(None, False), (2, True), (3, True), (3, False)]
+    assert _rows(queue, send) == [(None, False), (2, False), (3, False), (3, False)]
+
+
 @pytest.mark.parametrize("call", SENDS)
 def test_the_header_does_the_same_wherever_headers_are_sent(
     queue: psycopg.Connection, call: str

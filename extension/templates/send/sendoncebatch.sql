@@ -88,6 +88,17 @@ BEGIN
         PERFORM pgmq._fire(queue_name$policy);
     END IF;
     --# end
+    IF pg_catalog.cardinality(v_msg_ids) < pg_catalog.cardinality(v_new) THEN
+        -- A trigger of users has kept some away. Their keys say which; without one, nothing does.
+        v_known := pgmq._recall_$queue(v_keys);
+        RETURN QUERY
+            SELECT k.msg_id, coalesce(k.place = u.place AND k.msg_id = ANY (v_msg_ids), false)
+            FROM pg_catalog.unnest(msg_headers) WITH ORDINALITY AS u (header, place)
+            LEFT JOIN unnest(v_keys, v_places, v_known) AS k (dedup_key, place, msg_id)
+                ON k.dedup_key = u.header ->> 'x-pgmq-dedup-id'::text
+            ORDER BY u.place;
+        RETURN;
+    END IF;
     RETURN QUERY
         SELECT
             coalesce(k.msg_id, n.counts),
