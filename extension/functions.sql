@@ -1,5 +1,5 @@
 -- Everything replaceable, by capability.
--- A file holds one public name with its overloads, or one helper.
+-- A file holds one public name with its overloads, or the helpers of one subject.
 
 -- names, and what the catalog says
 \ir functions/internal/_installed_state.sql

@@ -36,5 +36,5 @@ $$;
 COMMENT ON TABLE pgmq.look IS
 'Which transactions were writing to a queue at a time, for all sessions.
 
-Only pgmq._look_at() writes here. It never updates a row: the newest committed row of a queue
-counts.';
+Only pgmq._look_at() and, for streams, pgmq._settled() add rows, and pgmq._clear_looks() deletes
+them. No row is updated: the newest committed row of a queue counts.';

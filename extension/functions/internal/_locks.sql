@@ -111,10 +111,11 @@ $$;
 COMMENT ON FUNCTION pgmq._must_not_wait(regclass) IS
 'Whether to wait for a lock of this table could be the deadlock of somebody else, and so his error.
 
-Who waits for this transaction looks for a deadlock once, when he has waited for deadlock_timeout. If
-this transaction then waits for him, his call fails. Who comes when it waits already looks later, when
-that wait is over, if lock_timeout is below deadlock_timeout. But he looks at once if both are in the
-locks of one table, which this transaction has locked against him and wants to lock against all.';
+Postgres checks a waiter for a deadlock once, after deadlock_timeout. If this transaction then waits
+for that waiter, the waiter''s call fails. Who begins to wait after this transaction does is checked
+later, when this wait is over if lock_timeout is below deadlock_timeout. But a waiter in the queue of
+the same table, which this transaction has locked against others and wants to lock against all, is
+checked at once.';
 
 CREATE OR REPLACE FUNCTION pgmq._short_lock_timeout()
 RETURNS text

@@ -1,5 +1,5 @@
 --# for partitioned
--- The quick way to pop: like read, but the messages that are found are removed.
+-- The quick way to pop: like receive, but the messages that are found are removed.
 CREATE OR REPLACE FUNCTION pgmq._consume_$queue(quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10

@@ -1,5 +1,5 @@
 --# for plain
--- The quick way to pop: like read, but the messages are removed.
+-- The quick way to pop: like receive, but the messages are removed.
 CREATE OR REPLACE FUNCTION pgmq._consume_$queue(quantity integer, alike anyelement)
 RETURNS SETOF anyelement
 LANGUAGE plpgsql VOLATILE ROWS 10

@@ -1,6 +1,6 @@
 --# for plain
 -- Make messages visible at a time (now if it is past) and return them, in msg_id order. For a read,
--- they are leased until that time. See read about where a lease may end.
+-- they are leased until that time. See receive about where a lease may end.
 CREATE OR REPLACE FUNCTION pgmq._park_$queue(
     msg_ids bigint[],
     visible_at timestamptz,

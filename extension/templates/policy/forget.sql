@@ -1,10 +1,9 @@
 --# for archive_retention or dedup
 -- Remove archived messages and deduplication keys that the policy no longer keeps, the oldest
 -- first, up to so many of each, and return how many were removed. Of keys that are taken while a
--- message is pending, some pages of the table are looked at, in a random place; a null quantity
--- means all of them. (SECURITY DEFINER: a consumer may
--- have no right to the archive. Callers that may not use the queue get nothing done: until they
--- commit, they would hold keys that senders wait for.)
+-- message is pending, some pages of the table are looked at, in a random place. A null quantity
+-- means all. (SECURITY DEFINER: a consumer may have no right to the archive. Callers that may not
+-- use the queue get nothing done: until they commit, they would hold keys that senders wait for.)
 CREATE OR REPLACE FUNCTION pgmq._forget_$queue(quantity integer)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

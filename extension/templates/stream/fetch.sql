@@ -10,7 +10,7 @@
 -- thousands at a time, so that a lane gets ahead even if another one has all the messages. A lane
 -- without messages notes how far it has looked, but not at each call.
 --
--- alike is a null of type stream_record: see read.
+-- alike is a null of type stream_record: see receive.
 CREATE OR REPLACE FUNCTION pgmq._fetch_$queue(
     reader text,
     seconds integer,
