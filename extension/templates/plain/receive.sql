@@ -54,15 +54,14 @@ BEGIN
         RETURNING m.msg_id, m.read_ct, m.enqueued_at, m.last_read_at, m.vt, m.message, m.headers;
     --# if message_ttl
     DECLARE
-        v_path CONSTANT text := pg_catalog.current_setting('search_path'::text);
         v_count bigint;
     BEGIN
         GET DIAGNOSTICS v_count = ROW_COUNT;
         IF v_count BETWEEN 1 AND quantity - 1 THEN      -- expired ones may be in front
-            PERFORM pgmq._bury_$queue(
+            PERFORM pgmq._without_dead(
+                queue_name$policy,
                 pgmq._visible(queue_name$policy, clock_timestamp(), least(quantity, 200), null)
             );
-            PERFORM pgmq._restore_search_path(v_path);
         END IF;
     END;
     --# end
