@@ -30,79 +30,6 @@ PYTEST = -n $(WORKERS) --dist worksteal -q $(TESTS)
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
 
-# Expands `\ir FILE` (relative to the file it stands in), `\quoted FILE` to a list of literals, one for
-# each file that FILE includes, and `\template FILE` to a row of pgmq.template (a first line "--# for a or b"
-# says for which queues it is); any other psql meta-command is an error, since the result must suit every driver.
-define EXPAND
-function fail(text) {
-    print text > "/dev/stderr"
-    failed = 1
-    exit 1
-}
-function open_literal() {
-    if (!quoting || in_literal) return
-    print (literals++ ? "," : "") "$$source$$"
-    in_literal = 1
-}
-function close_literal() {
-    if (in_literal) print "$$source$$"
-    in_literal = 0
-}
-function template(path, file,    line, name, features, body, status) {
-    name = file
-    sub(/^.*\//, "", name)
-    sub(/\.sql$$/, "", name)
-    features = body = ""
-    while ((status = (getline line < path)) > 0) {
-        if (body == "" && sub(/^--# for /, "", line)) features = line
-        else body = body line "\n"
-    }
-    if (status < 0) fail(path ": cannot be read")
-    close(path)
-    if ((name, features) in made) fail(path ": a second template " name " for the same queues")
-    made[name, features] = 1
-    if (index(body, "$$template$$")) fail(path ": contains $$template$$, which quotes it")
-    open_literal()
-    printf "INSERT INTO pgmq.template (name, features, body) VALUES ('%s', '%s', $$template$$%s$$template$$)\n", name, features, body
-    print "ON CONFLICT (name, features) DO UPDATE SET body = EXCLUDED.body WHERE template.body <> EXCLUDED.body;"
-    close_literal()
-}
-function expand(path, depth,    folder, line, word, status, number, name) {
-    if (path in seen) fail(path ": included a second time")
-    seen[path] = 1
-    folder = path
-    sub(/[^\/]*$$/, "", folder)
-    if (depth) print "-- " substr(path, length("extension/") + 1)
-    while ((status = (getline line < path)) > 0) {
-        number++
-        if (line !~ /^\\/) {
-            if (quoting && line ~ /\$$(source|install)\$$/) fail(path ": contains what quotes it")
-            if (line !~ /^(--.*)?$$/) open_literal()
-            for (name in values) gsub("@" name "@", values[name], line)
-            print line
-            continue
-        }
-        split(line, word, /[ \t]+/)
-        if (word[1] == "\\ir") expand(folder word[2], depth + 1)
-        else if (word[1] == "\\quoted") { quoting = 1; literals = 0; expand(folder word[2], depth + 1); quoting = 0 }
-        else if (word[1] == "\\template") template(folder word[2], word[2])
-        else fail(path ":" number ": " word[1] " is for psql only")
-    }
-    if (status < 0) fail(path ": cannot be read")
-    close(path)
-    close_literal()
-    if (depth) print ""
-}
-BEGIN {
-    values["EXTVERSION"] = version
-    values["EXTCOMMENT"] = comment
-    values["UPGRADES"] = upgrades
-    expand(start, 0)
-    exit failed
-}
-endef
-export EXPAND
-
 .PHONY: help all build test test-matrix suites lint lint-sql lint-python sync bench plots docs rendered demo demo-stop soak clean
 
 build: $(PLAIN) $(TLE) $(VERSIONED) build/$(EXTENSION).control ## Write build/pgmq.sql, pgmq.tle.sql and the extension's scripts
@@ -110,10 +37,10 @@ build: $(PLAIN) $(TLE) $(VERSIONED) build/$(EXTENSION).control ## Write build/pg
 
 $(PLAIN): START := extension/install.sql
 $(TLE): START := extension/tle.sql
-$(PLAIN) $(TLE): $(SOURCES) $(EXTENSION).control Makefile
+$(PLAIN) $(TLE): $(SOURCES) extension/expand.awk $(EXTENSION).control Makefile
 	@mkdir -p build
 	@awk -v start=$(START) -v version=$(EXTVERSION) -v upgrades='$(UPGRADES)' -v comment='$(EXTCOMMENT)' \
-		"$$EXPAND" > $@.tmp && mv $@.tmp $@
+		-f extension/expand.awk > $@.tmp && mv $@.tmp $@
 
 $(VERSIONED): $(PLAIN) extension/guard.sql $(EXTENSION).control
 	@cat extension/guard.sql $(PLAIN) > $@.$$$$ && mv $@.$$$$ $@

@@ -142,6 +142,7 @@ def test_a_psql_command_or_a_file_included_twice_fails_the_build(tmp_path: Path)
         subprocess.run(["cp", ROOT / part, tmp_path / part], check=True)
     extension = tmp_path / "extension"
     extension.mkdir()
+    subprocess.run(["cp", ROOT / "extension" / "expand.awk", extension], check=True)
     (extension / "guard.sql").write_text("\\quit\n")
     (extension / "a.sql").write_text("SELECT 1;\n")
     for manifest, complaint in (
