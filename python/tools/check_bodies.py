@@ -11,14 +11,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+import scratch
 from psycopg.rows import class_row
-
-from pgmq import embedded
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -299,19 +297,10 @@ def main() -> int:
     if found is None:
         print("plpgsql_check: skipped, no Postgres here has it (postgresql-NN-plpgsql-check)")
         return 0
-    with tempfile.TemporaryDirectory(prefix="pgmq-") as folder:
-        Path(folder).chmod(0o755)
-        server = embedded.server(
-            Path(folder) / "s", pg_config=found, extension=ROOT / "build", settings={"fsync": "off"}
-        )
-        try:
-            with psycopg.connect(server.dsn(), autocommit=True) as connection:
-                connection.execute("CREATE EXTENSION pgmq")
-                count, findings = check(connection)
-            with psycopg.connect(server.dsn(), autocommit=True) as connection:
-                findings += check_names(connection)
-        finally:
-            server.stop(remove=True, mode="immediate")
+    with scratch.session(found) as connection:
+        count, findings = check(connection)
+        with psycopg.connect(connection.info.dsn, autocommit=True) as another:
+            findings += check_names(another)
     for finding in findings:
         print(finding)
     if not findings:

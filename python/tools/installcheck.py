@@ -9,34 +9,28 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from pgmq import embedded
+import scratch
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> int:
     """Give make's exit code."""
-    with tempfile.TemporaryDirectory(prefix="pgmq-") as folder:
-        Path(folder).chmod(0o755)
-        server = embedded.server(Path(folder) / "s", pg_config=sys.argv[1])
-        try:
-            pg_config = f"PG_CONFIG={server.bindir / 'pg_config'}"
-            environment = os.environ | {
-                "PGHOST": server.socket_dir,
-                "PGPORT": "5432",
-                "PGUSER": "postgres",
-            }
-            for target in ("install", "installcheck"):
-                done = subprocess.run(
-                    ["make", "-C", ROOT, target, pg_config], check=False, env=environment
-                )
-                if done.returncode != 0:
-                    return done.returncode
-        finally:
-            server.stop(remove=True, mode="immediate")
+    with scratch.server(sys.argv[1], extension=None) as server:
+        pg_config = f"PG_CONFIG={server.bindir / 'pg_config'}"
+        environment = os.environ | {
+            "PGHOST": server.socket_dir,
+            "PGPORT": "5432",
+            "PGUSER": "postgres",
+        }
+        for target in ("install", "installcheck"):
+            done = subprocess.run(
+                ["make", "-C", ROOT, target, pg_config], check=False, env=environment
+            )
+            if done.returncode != 0:
+                return done.returncode
     return 0
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import scratch
 from psycopg.rows import class_row
 
-from pgmq import __version__, embedded
+from pgmq import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,15 +198,8 @@ def main() -> int:
         with psycopg.connect(sys.argv[1]) as connection:
             print(render(connection), end="")
         return 0
-    with tempfile.TemporaryDirectory(prefix="pgmq-") as folder:
-        Path(folder).chmod(0o755)
-        server = embedded.server(Path(folder) / "s", extension=ROOT / "build")
-        try:
-            with psycopg.connect(server.dsn()) as connection:
-                connection.execute("CREATE EXTENSION pgmq")
-                print(render(connection), end="")
-        finally:
-            server.stop(remove=True, mode="immediate")
+    with scratch.session() as connection:
+        print(render(connection), end="")
     return 0
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psycopg
+import scratch
 
-from pgmq import embedded
+if TYPE_CHECKING:
+    import psycopg
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -56,22 +57,15 @@ def main() -> int:
     shutil.rmtree(BUILT, ignore_errors=True)
     shutil.rmtree(GOLDEN, ignore_errors=True)
     GOLDEN.mkdir()
-    with tempfile.TemporaryDirectory(prefix="pgmq-") as folder:
-        Path(folder).chmod(0o755)
-        server = embedded.server(Path(folder) / "s", extension=ROOT / "build")
-        try:
-            with psycopg.connect(server.dsn(), autocommit=True) as connection:
-                connection.execute("CREATE EXTENSION pgmq")
-                for kind in KINDS:
-                    templates = rendered(connection, kind)
-                    target = BUILT / re.sub(r"\W+", "_", kind.lower()).strip("_")
-                    target.mkdir(parents=True)
-                    for name, sql in templates.items():
-                        (target / f"{name}.sql").write_text(sql)
-                    if kind in SHOWN:
-                        (GOLDEN / f"{kind}.sql").write_text(shown(templates))
-        finally:
-            server.stop(remove=True, mode="immediate")
+    with scratch.session() as connection:
+        for kind in KINDS:
+            templates = rendered(connection, kind)
+            target = BUILT / re.sub(r"\W+", "_", kind.lower()).strip("_")
+            target.mkdir(parents=True)
+            for name, sql in templates.items():
+                (target / f"{name}.sql").write_text(sql)
+            if kind in SHOWN:
+                (GOLDEN / f"{kind}.sql").write_text(shown(templates))
     return 0
 
 

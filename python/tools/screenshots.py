@@ -12,19 +12,19 @@ import random
 import shutil
 import socket
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import scratch
 import uvicorn
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from pgmq import Worker, demo, embedded
+from pgmq import Worker, demo
 from pgmq._session import Session
 from pgmq.web import application
 
@@ -51,10 +51,7 @@ def main() -> int:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 300.0
     PICTURES.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgmq-"))
-        Path(folder).chmod(0o755)
-        server = embedded.server(Path(folder) / "s", extension=ROOT / "build")
-        stack.callback(server.stop, mode="immediate")
+        server = stack.enter_context(scratch.server())
         with psycopg.connect(server.dsn(), autocommit=True) as session:
             session.execute("CREATE DATABASE demo")
         dsn = server.dsn("demo")

@@ -16,7 +16,7 @@ DECLARE
     v_shown CONSTANT oid := (v_table + 2147483648) % 4294967296;
     v_limit CONSTANT integer := '100'::integer;
     v_first_xid CONSTANT bigint := pg_current_xact_id_if_assigned()::text::bigint;
-    v_alone boolean := false;
+    v_alone boolean;
     v_locks integer;        -- what this transaction has said by how many locks, and what is true
     v_said bigint;
     v_own bigint;
@@ -90,11 +90,9 @@ BEGIN
                 CASE WHEN v_locks < 16 THEN v_own ELSE v_own + v_own / 8 END, 2147483647
             )::integer);
         END IF;
-        v_alone := v_alone AND NOT pg_advisory_unlock(v_space, -1);
+        PERFORM pg_advisory_unlock(v_space, -1) WHERE v_alone;
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
-        IF v_alone THEN
-            PERFORM pg_advisory_unlock(v_space, -1);
-        END IF;
+        PERFORM pgmq._unlock(v_space, -1);
         RAISE;
     END;
     RETURN v_ids;
@@ -258,8 +256,8 @@ BEGIN
         FROM removed AS r
         ORDER BY r.msg_id;
         RETURN v_dead;
-    EXCEPTION WHEN OTHERS THEN
-        IF left(SQLSTATE, 2) IN ('40', '53', '55', '57', '58', 'XX') THEN
+    EXCEPTION WHEN OTHERS OR assert_failure THEN
+        IF pgmq._is_passing(SQLSTATE) THEN
             RAISE;
         END IF;
         v_moved := '{}'::bigint[];
@@ -341,6 +339,7 @@ BEGIN
                     OR (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
                 )
                 AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
+                AND (condition IS NULL OR q.message @> condition)   -- amend() may have come first
             ORDER BY q.msg_id
             LIMIT quantity
             FOR UPDATE SKIP LOCKED
@@ -845,6 +844,16 @@ BEGIN
     v_counts := pgmq._remember_by_time_policy(v_msg_ids);
     IF pgmq._chance(pg_catalog.cardinality(v_keys), 32) THEN
         PERFORM pgmq._upkeep('by_time_policy'::text, pg_catalog.cardinality(v_keys));
+    END IF;
+    IF pg_catalog.cardinality(v_msg_ids) < pg_catalog.cardinality(v_new) THEN
+        v_known := pgmq._recall_by_time_policy(v_keys);
+        RETURN QUERY
+            SELECT k.msg_id, coalesce(k.place = u.place AND k.msg_id = ANY (v_msg_ids), false)
+            FROM pg_catalog.unnest(msg_headers) WITH ORDINALITY AS u (header, place)
+            LEFT JOIN unnest(v_keys, v_places, v_known) AS k (dedup_key, place, msg_id)
+                ON k.dedup_key = u.header ->> 'x-pgmq-dedup-id'::text
+            ORDER BY u.place;
+        RETURN;
     END IF;
     RETURN QUERY
         SELECT

@@ -16,7 +16,7 @@ DECLARE
     v_shown CONSTANT oid := (v_table + 2147483648) % 4294967296;
     v_limit CONSTANT integer := '100'::integer;
     v_first_xid CONSTANT bigint := pg_current_xact_id_if_assigned()::text::bigint;
-    v_alone boolean := false;
+    v_alone boolean;
     v_locks integer;        -- what this transaction has said by how many locks, and what is true
     v_said bigint;
     v_own bigint;
@@ -85,11 +85,9 @@ BEGIN
                 CASE WHEN v_locks < 16 THEN v_own ELSE v_own + v_own / 8 END, 2147483647
             )::integer);
         END IF;
-        v_alone := v_alone AND NOT pg_advisory_unlock(v_space, -1);
+        PERFORM pg_advisory_unlock(v_space, -1) WHERE v_alone;
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
-        IF v_alone THEN
-            PERFORM pg_advisory_unlock(v_space, -1);
-        END IF;
+        PERFORM pgmq._unlock(v_space, -1);
         RAISE;
     END;
     RETURN v_ids;
@@ -218,6 +216,7 @@ BEGIN
                     OR (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
                 )
                 AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
+                AND (condition IS NULL OR q.message @> condition)   -- amend() may have come first
             ORDER BY q.msg_id
             LIMIT quantity
             FOR UPDATE SKIP LOCKED
@@ -315,7 +314,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_space CONSTANT integer := pgmq._lock_space('pgmq.q_limited');
-    v_alone boolean := false;
+    v_alone boolean;
     v_ids bigint[] := '{}'::bigint[];
 BEGIN
     ASSERT pgmq._may('UPDATE', 'limited'::text, 'pgmq.q_limited');
@@ -342,11 +341,9 @@ BEGIN
         IF v_ids <> '{}' THEN
             PERFORM FROM pgmq._gate_limited(v_ids);
         END IF;
-        v_alone := v_alone AND NOT pg_advisory_unlock(v_space, -1);
+        PERFORM pg_advisory_unlock(v_space, -1) WHERE v_alone;
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
-        IF v_alone THEN
-            PERFORM pg_advisory_unlock(v_space, -1);
-        END IF;
+        PERFORM pgmq._unlock(v_space, -1);
         RAISE;
     END;
     RETURN v_ids;

@@ -16,7 +16,7 @@ DECLARE
     v_shown CONSTANT oid := (v_table + 2147483648) % 4294967296;
     v_limit CONSTANT integer := NULL::integer;
     v_first_xid CONSTANT bigint := pg_current_xact_id_if_assigned()::text::bigint;
-    v_alone boolean := false;
+    v_alone boolean;
     v_locks integer;        -- what this transaction has said by how many locks, and what is true
     v_said bigint;
     v_own bigint;
@@ -91,11 +91,9 @@ BEGIN
                 CASE WHEN v_locks < 16 THEN v_own ELSE v_own + v_own / 8 END, 2147483647
             )::integer);
         END IF;
-        v_alone := v_alone AND NOT pg_advisory_unlock(v_space, -1);
+        PERFORM pg_advisory_unlock(v_space, -1) WHERE v_alone;
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
-        IF v_alone THEN
-            PERFORM pg_advisory_unlock(v_space, -1);
-        END IF;
+        PERFORM pgmq._unlock(v_space, -1);
         RAISE;
     END;
     RETURN v_ids;
@@ -224,6 +222,7 @@ BEGIN
                     OR (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
                 )
                 AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
+                AND (condition IS NULL OR q.message @> condition)   -- amend() may have come first
             ORDER BY q.msg_id
             LIMIT quantity
             FOR UPDATE SKIP LOCKED
@@ -325,7 +324,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_space CONSTANT integer := pgmq._lock_space('pgmq.q_paused');
-    v_alone boolean := false;
+    v_alone boolean;
     v_ids bigint[] := '{}'::bigint[];
 BEGIN
     ASSERT pgmq._may('UPDATE', 'paused'::text, 'pgmq.q_paused');
@@ -353,11 +352,9 @@ BEGIN
         IF v_ids <> '{}' THEN
             PERFORM FROM pgmq._gate_paused(v_ids);
         END IF;
-        v_alone := v_alone AND NOT pg_advisory_unlock(v_space, -1);
+        PERFORM pg_advisory_unlock(v_space, -1) WHERE v_alone;
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
-        IF v_alone THEN
-            PERFORM pg_advisory_unlock(v_space, -1);
-        END IF;
+        PERFORM pgmq._unlock(v_space, -1);
         RAISE;
     END;
     RETURN v_ids;

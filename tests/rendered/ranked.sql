@@ -88,6 +88,7 @@ BEGIN
                     AND (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id)))
                         IS NOT TRUE
                     AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
+                    AND (condition IS NULL OR q.message @> condition)   -- see the other choose
                     AND pgmq._may('UPDATE', 'ranked'::text, 'pgmq.q_ranked')
                 FOR UPDATE SKIP LOCKED
             ) AS m

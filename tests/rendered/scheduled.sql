@@ -124,6 +124,7 @@ BEGIN
                     OR (q.msg_id IN (SELECT h.id FROM pg_catalog.unnest(held) AS h (id))) IS NOT TRUE
                 )
                 AND (q.vt <= as_of OR q.vt <= q.enqueued_at)
+                AND (condition IS NULL OR q.message @> condition)   -- amend() may have come first
             ORDER BY q.msg_id
             LIMIT quantity
             FOR UPDATE SKIP LOCKED
