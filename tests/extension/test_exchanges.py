@@ -331,6 +331,24 @@ def test_a_long_key_and_many_wildcards_stay_bounded(exchange: psycopg.Connection
 
 
 @pytest.mark.parametrize(
+    ("pattern", "word"), [("*." * 8 + "*", "*"), ("#." * 8 + "a", "#"), ("*.#.a." * 3 + "*", "*")]
+)
+def test_a_key_of_words_that_look_like_wildcards_is_walked_once(
+    exchange: psycopg.Connection, pattern: str, word: str
+) -> None:
+    _bind(exchange, "#")
+    exchange.execute(
+        "INSERT INTO pgmq.binding (exchange_name, queue_name, pattern, kind)"
+        " VALUES ('e', 'r', %s, 'topic')",
+        (pattern,),
+    )
+    for words in ([word] * 9, [word, "a"] * 5, [word] * 8 + ["a"]):
+        key = ".".join(words)
+        assert touched(exchange, *ROUTING, key) <= 2 * 10
+        assert _route(exchange, key) == ["q"] + ["r"] * _quickly_matches(pattern, key)
+
+
+@pytest.mark.parametrize(
     ("pattern", "stored"),
     [
         ("#.#", "#"),

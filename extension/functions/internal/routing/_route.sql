@@ -11,7 +11,11 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
-    v_words text[] := string_to_array(routing_key, '.');
+    -- A word * or # of the key is null: what would match it literally are the wildcards * and #, and
+    -- a step of each kind to one path would walk all behind it twice.
+    v_words text[] := array_replace(
+        array_replace(string_to_array(routing_key, '.'), '*', null), '#', null
+    );
     v_count integer := cardinality(v_words);
     v_key text := CASE WHEN routing_key = '' THEN '' ELSE routing_key || '.' END;
 BEGIN
@@ -40,7 +44,8 @@ BEGIN
             UNION ALL
             SELECT DISTINCT '', v_words[u + 1]
             FROM unnest(w.used[2:]) AS u
-            WHERE cardinality(w.used) > 1 AND v_words[u + 1] <> v_words[w.used[1] + 1]
+            WHERE cardinality(w.used) > 1
+                AND v_words[u + 1] IS DISTINCT FROM v_words[w.used[1] + 1]
         ) AS n
         WHERE (n.kind = '#' OR w.used[1] < v_count)
             AND EXISTS (
