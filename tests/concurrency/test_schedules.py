@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -119,6 +120,30 @@ def test_a_tick_of_a_transaction_that_rolls_back_is_sent_by_the_next_call(
     assert len(ids(queue, SENT)) == 1
 
 
+def test_a_schedule_that_a_transaction_has_not_sent_is_left_to_others(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    db.execute("SELECT pgmq.create('q')")
+    for name in "abc":
+        db.execute(
+            "SELECT pgmq.schedule(%s, 'q', '1 s', to_jsonb(%s::text), catch_up => true)",
+            [name, name],
+        )
+    db.execute(
+        "UPDATE pgmq.schedule SET anchor = anchor - interval '1 h',"
+        " tick_at = tick_at - interval '1 h', next_at = next_at - interval '1 h'"
+    )
+    sessions = [connect(autocommit=False) for _ in "abc"]
+    sent = []
+    for session in sessions:
+        session.execute("SELECT setval('pgmq.tick_due_q', 0)")
+        session.execute(READ)
+        sent += ids(
+            session, "SELECT DISTINCT message FROM pgmq.q_q WHERE xmin = pg_current_xact_id()::xid"
+        )
+    assert sorted(sent) == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_an_old_snapshot_sends_no_tick_again(
     queue: psycopg.Connection, connect: Connect, level: str
@@ -172,14 +197,18 @@ def test_a_call_does_not_wait_long_for_what_its_message_needs(
     assert one(queue, "SELECT errors FROM pgmq.list_schedules()") == 0
 
 
-def test_a_cancelled_call_leaves_the_tick_to_the_next_one(
-    queue: psycopg.Connection, connect: Connect
-) -> None:
+def _slow_down(queue: psycopg.Connection) -> None:
     queue.execute(
         "CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN PERFORM pg_sleep(5); RETURN new; END $$;"
         "CREATE TRIGGER nap BEFORE INSERT ON pgmq.q_q FOR EACH ROW EXECUTE FUNCTION nap()"
     )
+
+
+def test_a_cancelled_call_leaves_the_tick_to_the_next_one(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    _slow_down(queue)
     queue.execute(DUE)
     session = connect()
     session.execute("SET statement_timeout = '300ms'")
@@ -187,6 +216,32 @@ def test_a_cancelled_call_leaves_the_tick_to_the_next_one(
         session.execute(READ)
     queue.execute("DROP TRIGGER nap ON pgmq.q_q")
     time.sleep(0.15)
+    assert ids(queue, READ) == [1]
+
+
+def test_a_session_that_is_killed_while_it_sends_keeps_the_tick_for_a_second_at_most(
+    queue: psycopg.Connection, connect: Connect
+) -> None:
+    _slow_down(queue)
+    queue.execute(DUE)
+    session = connect()
+    pid = session.info.backend_pid
+
+    def read() -> None:
+        with contextlib.suppress(psycopg.OperationalError):
+            session.execute(READ)
+
+    call = threading.Thread(target=read)
+    call.start()
+    naps = "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = %s"
+    while not one(queue, naps, pid):
+        pass
+    queue.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    call.join()
+    ahead = "SELECT last_value - pgmq._microseconds(clock_timestamp()) FROM pgmq.tick_due_q"
+    assert one(queue, ahead) <= 1_000_000
+    queue.execute("DROP TRIGGER nap ON pgmq.q_q")
+    queue.execute("SELECT setval('pgmq.tick_due_q', pgmq._microseconds(clock_timestamp()))")
     assert ids(queue, READ) == [1]
 
 

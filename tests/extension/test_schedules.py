@@ -764,11 +764,14 @@ def test_with_a_key_no_message_is_sent_while_the_last_one_waits(
     assert len(ids(queue, "SELECT msg_id FROM pgmq.pop('q', 9)")) == 1
 
 
-def test_where_the_clock_was_set_back_calls_look_at_once(queue: psycopg.Connection) -> None:
+@pytest.mark.parametrize("by", ["1 day", "5 seconds"])
+def test_where_the_clock_was_set_back_calls_look_at_once(
+    queue: psycopg.Connection, by: str
+) -> None:
     _pass(queue, "s", "1 hour")
-    # What a call has noted a day ahead.
     queue.execute(
-        "SELECT setval('pgmq.tick_due_q', pgmq._microseconds(clock_timestamp() + interval '1 day'))"
+        "SELECT setval('pgmq.tick_due_q', pgmq._microseconds(clock_timestamp() + %s::interval))",
+        [by],
     )
     assert ids(queue, "SELECT message FROM pgmq.read('q', 30, 5)") == [{"a": 1}]
 

@@ -10,8 +10,8 @@ DECLARE
     v_ahead CONSTANT bigint := coalesce(pg_catalog.pg_sequence_last_value(tick_due), 0)
         - pgmq._microseconds(clock_timestamp());
 BEGIN
-    -- If it is too far ahead, the clock has been set back since.
-    RETURN v_ahead NOT BETWEEN 1 AND 60000000;
+    -- If it is more than a second ahead, the clock has been set back since.
+    RETURN v_ahead NOT BETWEEN 1 AND 1000000;
 END
 $$;
 COMMENT ON FUNCTION pgmq._is_tick_due(regclass) IS
@@ -61,6 +61,7 @@ DECLARE
     v_most CONSTANT integer := 100;     -- messages a call
     v_now CONSTANT timestamptz := clock_timestamp();
     v_soon CONSTANT bigint := pgmq._microseconds(v_now + interval '0.1 seconds');
+    v_due refcursor;
     v_schedule pgmq.schedule;
     v_sent integer := 0;
 BEGIN
@@ -75,21 +76,25 @@ BEGIN
     THEN
         RETURN 0;
     END IF;
-    -- Meanwhile nobody looks, or few do: another session that looked before sets an earlier time.
-    PERFORM setval(tick_due, pgmq._microseconds(v_now + interval '10 seconds'));
+    -- Meanwhile few look: one each second, should this take so long, or its session be killed.
+    PERFORM setval(tick_due, pgmq._microseconds(v_now + interval '1 second'));
     BEGIN
-        FOR v_schedule IN
+        -- FETCH locks one schedule. FOR would fetch ahead, and keep back what this does not send.
+        OPEN v_due FOR
             SELECT s.*
             FROM pgmq.schedule AS s
             WHERE lower(s.queue_name) = lower(_send_due.queue_name) AND s.next_at <= v_now
             -- Those that catch up come last, or one that is far behind would hold up all others.
             ORDER BY s.catch_up, s.next_at
             LIMIT v_most
-            FOR UPDATE SKIP LOCKED
+            FOR UPDATE SKIP LOCKED;
         LOOP
+            FETCH v_due INTO v_schedule;
+            EXIT WHEN NOT FOUND;
             v_sent := v_sent + pgmq._send_ticks(v_schedule, v_now, v_most - v_sent);
             EXIT WHEN v_sent >= v_most;
         END LOOP;
+        CLOSE v_due;
     EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
         PERFORM setval(tick_due, v_soon);
         IF SQLSTATE = '57014' THEN
