@@ -61,6 +61,15 @@ def _heard(session: psycopg.Connection) -> list[str]:
     return [note.channel.removeprefix("pgmq.q_").removesuffix(".INSERT") for note in notes]
 
 
+def _keeps_its_place(session: psycopg.Connection, keeps: bool) -> None:
+    """Give the last announcement a time by which it keeps its place for 10 s, or not any more."""
+    time = "last_value >> 32 << 32" if keeps else "((last_value >> 22) - 1000 | 1) << 22"
+    session.execute(
+        f"SELECT setval('pgmq.notify_at_q', last_value & 4194303 | ({time}))"
+        " FROM pgmq.notify_at_q".encode()
+    )
+
+
 def test_an_open_transaction_of_one_producer_delays_no_other(
     listener: psycopg.Connection, producer: Callable[[], psycopg.Connection]
 ) -> None:
@@ -117,11 +126,34 @@ def test_senders_that_overlap_do_not_undo_the_throttle(
     with two.transaction():
         with one.transaction():
             one.execute(SEND)
+            _keeps_its_place(listener, True)
             two.execute(SEND)  # the first may be rolled back yet
         assert _heard(listener) == ["q"]
         three.execute(SEND)
         assert _heard(listener) == []
     assert _heard(listener) == ["q"]
+
+
+def test_a_sender_whose_transaction_stays_open_undoes_the_throttle_for_moments_only(
+    listener: psycopg.Connection, producer: Callable[[], psycopg.Connection]
+) -> None:
+    one, two, three = producer(), producer(), producer()
+    with one.transaction():
+        one.execute(SEND)
+        _keeps_its_place(listener, True)
+        for _ in range(2):
+            two.execute(SEND)
+            assert _heard(listener) == ["q"]
+        _keeps_its_place(listener, False)
+        with two.transaction(force_rollback=True):
+            two.execute(SEND)
+        # That has taken the place, and was rolled back.
+        for heard in (["q"], [], []):
+            three.execute(SEND)
+            assert _heard(listener) == heard
+    assert _heard(listener) == ["q"]
+    three.execute(SEND)
+    assert _heard(listener) == []
 
 
 def test_a_sender_that_is_rolled_back_silences_nobody(
@@ -135,15 +167,24 @@ def test_a_sender_that_is_rolled_back_silences_nobody(
     assert _heard(listener) == ["q"]
 
 
+@pytest.mark.parametrize("then", ["in the transaction", "in a savepoint"])
 def test_a_send_rolled_back_to_a_savepoint_does_not_silence_the_rest_of_its_transaction(
-    listener: psycopg.Connection, producer: Callable[[], psycopg.Connection]
+    listener: psycopg.Connection, producer: Callable[[], psycopg.Connection], then: str
 ) -> None:
     one = producer()
     with one.transaction():
         with one.transaction(force_rollback=True):
             one.execute(SEND)
-        one.execute(SEND)
+            _keeps_its_place(listener, True)
+        if then == "in a savepoint":
+            with one.transaction():
+                one.execute(SEND)
+        else:
+            one.execute(SEND)
     assert _heard(listener) == ["q"]
+    # That is known to be committed.
+    producer().execute(SEND)
+    assert _heard(listener) == []
 
 
 @pytest.mark.parametrize("block", ["savepoint", "exception"])

@@ -6,6 +6,13 @@
 -- progress, nor after a rollback, to a savepoint too. Once the commit is known, the transaction is
 -- taken out of the number. A transaction that has not inserted silences nobody either.
 --
+-- There is room for one announcement. If each replaced the one before it, none would ever be known
+-- to be committed while transactions overlap. If none replaced one whose transaction stays open, the
+-- throttle would not hold for the others. So each keeps its place for a while: half of them for a
+-- tenth of a second, a quarter for two, an eighth for four, and so on (by the last bits of its time,
+-- which are as good as chance). However long the transactions are, one that keeps its place until it
+-- ends comes before long.
+--
 -- The number is the time (see _announced_at), and behind it the last 22 bits of the transaction's
 -- id, which tell it from others of the same minutes.
 CREATE OR REPLACE FUNCTION pgmq._announce_$queue(throttle_interval_ms integer)
@@ -17,7 +24,7 @@ DECLARE
     v_last bigint;
     v_at timestamptz;
     v_xid bigint;
-    v_behind bigint;
+    v_noted bigint;
     v_outcome text;
 BEGIN
     IF throttle_interval_ms > 0 THEN
@@ -27,23 +34,30 @@ BEGIN
         IF clock_timestamp() >= v_at
             AND clock_timestamp() < v_at + throttle_interval_ms * interval '1 millisecond'
         THEN
-            v_behind := (v_xid - v_last) & 4194303;
+            -- The id with these last bits that is nearest to this transaction's.
+            v_noted := v_xid - 2097151 + ((v_last - v_xid + 2097151) & 4194303);
             v_outcome := CASE
                 WHEN v_last & 4194303 = 0 THEN 'committed'
-                -- Itself, or a later one.
-                WHEN v_behind NOT BETWEEN 1 AND 2097151 THEN 'in progress'
                 -- Of the cluster that this one was restored from: it had used more transaction ids.
-                WHEN v_behind >= v_xid THEN 'unknown'
-                ELSE coalesce(pg_xact_status((v_xid - v_behind)::text::xid8), 'committed')
+                WHEN v_noted < 3 THEN 'unknown'
+                -- A later one, and no such has ended. (Of those that have ended, one may be this
+                -- transaction's: what was rolled back to a savepoint.)
+                WHEN v_noted > v_xid
+                    AND v_noted >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+                    THEN 'in progress'
+                ELSE coalesce(pg_xact_status(v_noted::text::xid8), 'committed')
             END;
         END IF;
         IF v_outcome = 'committed' THEN
             PERFORM setval('pgmq.notify_at_$queue', v_last >> 22 << 22);
             RETURN;
         END IF;
-        -- Not while another transaction is about to announce: each would replace the one before it
-        -- in the number, and none would ever be known to be committed.
-        IF v_outcome IS DISTINCT FROM 'in progress' AND pgmq._has_written('pgmq.q_$queue') THEN
+        IF (
+            v_outcome IS DISTINCT FROM 'in progress'
+            OR clock_timestamp()
+                > v_at + (v_last >> 22 & -(v_last >> 22)) * interval '0.1 seconds'
+        ) AND pgmq._has_written('pgmq.q_$queue')
+        THEN
             PERFORM setval(
                 'pgmq.notify_at_$queue',
                 (pgmq._microseconds(clock_timestamp()) / 1000 - 1577836800000 << 22)
