@@ -96,11 +96,15 @@ FIRES_AT_A_CHANGE = [
     ("45 2 * * *", "Australia/Lord_Howe", "2026-10-03 12:00", "2026-10-03 15:45"),
     ("45 1 * * *", "Australia/Lord_Howe", "2026-04-04 12:00", "2026-04-04 14:45"),
     ("45 1 * * *", "Australia/Lord_Howe", "2026-04-04 14:45", "2026-04-05 15:15"),
-    # Hours that pass: none is left out, none is there twice.
+    # Of every hour, whenever the clocks show the minute.
     ("0 * * * *", "Europe/Berlin", "2026-03-29 00:00", "2026-03-29 01:00"),
     ("30 * * * *", "Europe/Berlin", "2026-03-29 00:30", "2026-03-29 01:30"),
     ("30 * * * *", "Europe/Berlin", "2026-10-25 00:30", "2026-10-25 01:30"),
     ("* * * * *", "Australia/Lord_Howe", "2026-04-04 14:59", "2026-04-04 15:00"),
+    ("0 * * * *", "Australia/Lord_Howe", "2026-10-03 14:30", "2026-10-03 16:00"),
+    ("30 * * * *", "Australia/Lord_Howe", "2026-10-03 15:00", "2026-10-03 15:30"),
+    ("0 * * * *", "Australia/Lord_Howe", "2026-04-04 14:00", "2026-04-04 15:30"),
+    ("30 * * * *", "Australia/Lord_Howe", "2026-04-04 14:30", "2026-04-04 15:00"),
     # A day that was left out.
     ("0 12 30 * *", "Pacific/Apia", "2011-12-29 10:00", "2011-12-30 10:00"),
 ]
@@ -240,6 +244,8 @@ WRONG = [
     ("1 month", 'a schedule has no months of equal length: "1 month"', "@monthly"),
     ("0.9 seconds", 'a schedule is not for less than a second: "0.9 seconds"', "1 second"),
     ("-1 hour", 'a schedule is not for less than a second: "-1 hour"', "1 second"),
+    ("36526 days", 'a schedule is not for more than a century: "36526 days"', "36525 days"),
+    ("999999999 days", 'more than a century: "999999999 days"', "36525 days"),
     ("0 0 30 2 *", 'no day is ever one of schedule "s": "0 0 30 2 *"', "such a day"),
     ("0 0 31 apr,jun *", "no day is ever one of schedule", "such a day"),
 ]
@@ -266,6 +272,8 @@ BAD_ARGUMENTS = [
         "headers of a schedule must be a JSON object, not array",
     ),
     ("'s', 'q', '@daily', '1', timezone => 'Mars'", 'there is no time zone "Mars"'),
+    ("repeat('ü', 128), 'q', '@daily', '1'", 'üü" must have 1 to 255 bytes, not 256'),
+    ("'', 'q', '@daily', '1'", 'name of schedule "" must have 1 to 255 bytes, not 0'),
     ("'s', 'none', '@daily', '1'", 'queue "none" does not exist'),
     ("'s', null, '@daily', '1'", "queue name must not be null"),
 ]

@@ -56,7 +56,7 @@ minute of these. Or it is an interval of a second or more, as "30 seconds", coun
 
 Fields of cron are those of the clocks in timezone. What would fall into an hour that is left out in
 spring is sent once, at its end. What comes twice in autumn is sent the first time. But a schedule
-for every hour (*) goes by the hours that pass.
+for every hour (*) sends whenever the clocks show its minutes.
 
 No process sends the messages: any call of the queue that comes when one is due does, whoever calls:
 read, pop, send, fetch and the like, and maintain. Each is sent once, in the transaction of that
@@ -68,8 +68,8 @@ call (maintain: 10,000). The header x-pgmq-schedule has the name of the schedule
 the message is for ("at"). If a message cannot be sent, the call goes on, list_schedules says why,
 and another attempt follows within five minutes.
 
-A schedule of the same name is replaced; if that is paused, the new one is, too. Only the owner of
-the queue may call this. Raises an error that names the wrong field, or for days that do not exist.';
+The name has 1 to 255 bytes. A schedule of the same name is replaced; if that is paused, the new one
+is, too. Only the owner of the queue may call this. Raises an error that names the wrong field, or for days that do not exist.';
 
 CREATE OR REPLACE FUNCTION pgmq.schedule(
     name text,

@@ -53,6 +53,11 @@ BEGIN
     IF v_missing IS NOT NULL THEN
         PERFORM pgmq._raise_null(v_missing, 'To end a schedule, call SELECT pgmq.unschedule(name).');
     END IF;
+    IF octet_length(name) NOT BETWEEN 1 AND 255 THEN
+        RAISE EXCEPTION 'name of schedule "%" must have 1 to 255 bytes, not %',
+            left(name, 40), octet_length(name)
+            USING ERRCODE = 'name_too_long', HINT = 'Choose another name.';
+    END IF;
     IF jsonb_typeof(headers) <> 'object' THEN
         RAISE EXCEPTION 'headers of a schedule must be a JSON object, not %: %',
             jsonb_typeof(headers), headers

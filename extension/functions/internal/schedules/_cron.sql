@@ -169,7 +169,7 @@ DECLARE
     v_at timestamptz;
 BEGIN
     IF cardinality(v_hours) = 24 THEN
-        -- At these minutes of every hour that passes, whatever the clock is put to.
+        -- Whenever the clocks show these minutes, in every hour that passes.
         v_at := to_timestamp(floor(extract(epoch FROM after) / 60) * 60);
         v_day := null;
         LOOP
@@ -217,5 +217,5 @@ COMMENT ON FUNCTION pgmq._cron_next(text[], text, timestamptz) IS
 'When a schedule of cron fires next after a time; null if never.
 
 Where the clock is put forward, what would fall into the gap comes once, at its end. Where the clock
-is put back, what comes twice counts once. But a schedule for every hour goes by the hours that
-pass.';
+is put back, what comes twice counts once. But a schedule for every hour fires whenever the clock
+shows its minutes.';

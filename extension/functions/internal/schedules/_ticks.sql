@@ -10,6 +10,7 @@ SET intervalstyle = 'postgres'
 AS $$
 DECLARE
     v_text CONSTANT text := lower(btrim(cron, E' \t\n\r'));
+    v_seconds numeric;
 BEGIN
     fields := CASE v_text
         WHEN '@yearly' THEN '{0,0,1,1,*}'
@@ -45,12 +46,18 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                 HINT = 'Give the days as in "0 0 1 * *" for each first of a month, or @monthly.';
     END IF;
-    every := make_interval(secs => extract(epoch FROM every)::double precision);
-    IF every < interval '1 second' THEN
+    v_seconds := extract(epoch FROM every);
+    IF v_seconds < 1 THEN
         RAISE EXCEPTION 'a schedule is not for less than a second: "%"', cron
             USING ERRCODE = 'invalid_parameter_value',
                 HINT = 'Give an interval of 1 second or more.';
     END IF;
+    IF v_seconds > 36525 * 86400.0 THEN
+        RAISE EXCEPTION 'a schedule is not for more than a century: "%"', cron
+            USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'Give an interval of up to 36525 days.';
+    END IF;
+    every := make_interval(secs => v_seconds::double precision);
 END
 $$;
 COMMENT ON FUNCTION pgmq._parse_cron(text) IS
