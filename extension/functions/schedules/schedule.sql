@@ -69,7 +69,8 @@ the message is for ("at"). If a message cannot be sent, the call goes on, list_s
 and another attempt follows within five minutes.
 
 The name has 1 to 255 bytes. A schedule of the same name is replaced; if that is paused, the new one
-is, too. Only the owner of the queue may call this. Raises an error that names the wrong field, or for days that do not exist.';
+is, too. Only the owner of the queue may call this. Raises an error that names the wrong field, or
+for days that do not exist.';
 
 CREATE OR REPLACE FUNCTION pgmq.schedule(
     name text,
