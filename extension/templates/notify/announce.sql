@@ -7,11 +7,11 @@
 -- taken out of the number. A transaction that has not inserted silences nobody either.
 --
 -- There is room for one announcement. If each replaced the one before it, none would ever be known
--- to be committed while transactions overlap. If none replaced one whose transaction stays open, the
--- throttle would not hold for the others. So each keeps its place for a while: half of them for a
--- tenth of a second, a quarter for two, an eighth for four, and so on (by the last bits of its time,
--- which are as good as chance). However long the transactions are, one that keeps its place until it
--- ends comes before long.
+-- to be committed while transactions overlap. If none replaced one whose transaction stays open,
+-- the throttle would not hold for the others. So each keeps its place for a while: half of them for
+-- a tenth of a second, a quarter for two, an eighth for four, and so on (by the last bits of its
+-- time, which are as good as chance). However long the transactions are, one that keeps its place
+-- until it ends comes before long.
 --
 -- The number is the time (see _announced_at), and behind it the last 22 bits of the transaction's
 -- id, which tell it from others of the same minutes.
