@@ -550,8 +550,14 @@ def test_a_role_reads_as_its_group_only(
             " pid, changed_at, failed, error FROM pgmq.lane_s"
         )
     assert one(reader, "SELECT pgmq.seek('s', 'g', 'earliest')") == 1
+    # Also where a setting makes an error of what a role may not see.
+    reader.execute("SET row_security = off")
+    assert ids(reader, "SELECT group_name FROM pgmq.list_lanes('s')") == ["g"]
     reader.execute(f"SET ROLE {monitor}".encode())
     assert ids(reader, "SELECT group_name FROM pgmq.list_groups('s')") == ["g", "other"]
+    reader.execute("SET ROLE pg_monitor")
+    assert ids(reader, "SELECT finding FROM pgmq.doctor() WHERE finding ~ 'not looked at'") == []
+    reader.execute(f"SET ROLE {monitor}".encode())
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         reader.execute("SELECT pgmq.fetch('s', 'g', 1, 1)")
     stream.execute("SELECT pgmq.revoke_all('s', %s), pgmq.revoke_all(%s)", [name, monitor])

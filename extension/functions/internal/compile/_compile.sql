@@ -217,16 +217,18 @@ DECLARE
         WHERE c.oid = format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass
     );
     v_in_script boolean := pgmq._in_extension_script();
-    v_table text;
+    v_table regclass;
     v_difference record;
     v_function regproc;
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
-    FOREACH v_table IN ARRAY ARRAY['dedup', 'lane'] LOOP
-        v_table := format('pgmq.%I', pgmq._relation_name(v_table, queue_name));
-        IF (SELECT c.relowner FROM pg_class AS c WHERE c.oid = to_regclass(v_table)) <> v_owner THEN
-            EXECUTE format('ALTER TABLE %s OWNER TO %s', v_table, v_owner::regrole);
-        END IF;
+    FOR v_table IN
+        SELECT s.relid
+        FROM (VALUES ('dedup'), ('lane')) AS r (role)
+        CROSS JOIN pgmq._storage(pgmq._relation(r.role, _compile.queue_name)) AS s
+        WHERE pgmq._owner(s.relid)::oid <> v_owner
+    LOOP
+        EXECUTE format('ALTER TABLE %s OWNER TO %s', v_table, v_owner::regrole);
     END LOOP;
     -- (In an extension's script nothing but its members can be replaced.)
     IF NOT v_in_script AND EXISTS (

@@ -96,10 +96,11 @@ BEGIN
             WHEN 'i' THEN i.indrelid IN (v_queue, v_archive, pgmq._relation('dedup', queue_name))
             WHEN 'I' THEN i.indrelid IN (v_queue, v_archive)
             WHEN 'S' THEN d.refobjid IN (v_queue, pgmq._relation('lane', queue_name))
-            WHEN 'r' THEN EXISTS (
+            ELSE EXISTS (
                 SELECT FROM pg_attribute AS a
-                WHERE a.attrelid = c.oid
-                    AND a.attname = CASE r.role WHEN 'dedup' THEN 'dedup_key' WHEN 'lane' THEN 'epoch' END
+                WHERE a.attrelid = c.oid AND (r.role, c.relkind, a.attname) IN (
+                    ('dedup', 'r', 'dedup_key'), ('lane', 'p', 'epoch')
+                )
             )
         END IS NOT TRUE
     LIMIT 1;

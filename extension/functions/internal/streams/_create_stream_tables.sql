@@ -52,7 +52,7 @@ BEGIN
                 failed bigint[] NOT NULL,
                 error text,                     -- of the last one
                 PRIMARY KEY (group_name, lane, version)
-            )
+            ) PARTITION BY LIST (group_name)
             $ddl$,
             v_lane
         );
@@ -62,7 +62,10 @@ BEGIN
                 'ALTER TABLE pgmq.%I OWNER TO %s', v_lane, pgmq._owner(pgmq._queue_table(queue_name))
             );
         END IF;
-        -- A role sees and changes only the lanes of groups that it may read as: see grant_fetch.
+        -- A role sees and changes only the lanes of groups that it may read as: see grant_fetch. The
+        -- policies are those of the table that a query names. pg_dump, which refuses to read past a
+        -- policy, names the partition, to which nobody is granted a right.
+        PERFORM pgmq._add_default_partition(format('pgmq.%I', v_lane)::regclass);
         EXECUTE format('ALTER TABLE pgmq.%I ENABLE ROW LEVEL SECURITY', v_lane);
         EXECUTE format('GRANT SELECT ON pgmq.%I TO pg_monitor', v_lane);
         EXECUTE format(

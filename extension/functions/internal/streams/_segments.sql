@@ -192,6 +192,7 @@ RETURNS SETOF pgmq.stream_lane
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET row_security = on       -- off, what the caller may not see would be an error
 AS $$
 BEGIN
     IF pgmq._relation('lane', queue_name) IS NULL THEN
