@@ -384,6 +384,133 @@ def test_a_role_whose_rights_were_all_taken_can_be_dropped(db: psycopg.Connectio
         db.execute("SELECT pgmq.revoke_all(%s)", (role,))
 
 
+@pytest.fixture
+def warnings(db: psycopg.Connection) -> list[str | None]:
+    """Collect the warnings that come."""
+    found: list[str | None] = []
+    db.add_notice_handler(
+        lambda said: found.append(said.message_primary) if said.severity == "WARNING" else None
+    )
+    return found
+
+
+def test_a_role_that_postgres_has_keeps_the_schema(
+    db: psycopg.Connection, warnings: list[str | None]
+) -> None:
+    db.execute("SELECT pgmq.create('q'), pgmq.create('r')")
+    db.execute("SELECT pgmq.grant_monitor('q', 'pg_monitor'), pgmq.revoke_all('q', 'pg_monitor')")
+    with _as(db, "pg_monitor"):
+        rows = db.execute("SELECT queue_name FROM pgmq.metrics_all()").fetchall()
+    assert rows == [("r",)]
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match='what role "pg_monitor" may do'):
+        db.execute("SELECT pgmq.revoke_all('pg_monitor')")
+    assert warnings == []
+
+
+def test_who_was_given_the_schema_takes_back_what_it_has_given_of_it(
+    db: psycopg.Connection, roles: Roles, warnings: list[str | None]
+) -> None:
+    app, shop = roles(), roles()
+    db.execute(
+        f"""
+        GRANT ALL ON SCHEMA pgmq TO {app} WITH GRANT OPTION;
+        GRANT INSERT, DELETE ON pgmq.meta TO {app};
+        SET ROLE {app};
+        SELECT pgmq.create('q'), pgmq.grant_send('q', '{shop}'), pgmq.revoke_all('q', '{shop}')
+        """.encode()
+    )
+    usage = "SELECT has_schema_privilege(%s, 'pgmq', 'USAGE')"
+    assert db.execute(usage, [shop]).fetchone() == (False,)
+    db.execute("SELECT pgmq.grant_send('q', %s)", [shop])
+    db.execute("RESET ROLE")
+    db.execute("SELECT pgmq.revoke_all(%s)", [shop])  # not what another role has given
+    kept = "keeps rights that others have given to it, or that it has passed on: "
+    assert warnings == [f'role "{shop}" {kept}schema pgmq']
+    with _as(db, app):
+        db.execute("SELECT pgmq.revoke_all(%s)", [shop])
+    assert len(warnings) == 1
+    db.execute(f"DROP ROLE {shop}".encode())
+
+
+def test_rights_that_were_passed_on_are_named(
+    db: psycopg.Connection, roles: Roles, warnings: list[str | None]
+) -> None:
+    app, other = roles(), roles()
+    db.execute("SELECT pgmq.create('q'), pgmq.grant_send('q', %s)", [app])
+    db.execute(
+        f"""
+        GRANT USAGE ON SCHEMA pgmq TO {app}, {other};
+        GRANT SELECT ON pgmq.q_q TO {app} WITH GRANT OPTION;
+        SET ROLE {app};
+        GRANT SELECT ON pgmq.q_q TO {other};
+        RESET ROLE
+        """.encode()
+    )
+    kept = "keeps rights that others have given to it, or that it has passed on: table pgmq.q_q"
+    for arguments, role in (("'q', ", app), ("", app), ("'q', ", other), ("", other)):
+        db.execute(f"SELECT pgmq.revoke_all({arguments}'{role}')".encode())
+        assert warnings == [f'role "{role}" {kept}']
+        warnings.clear()
+    db.execute(
+        f"""
+        GRANT USAGE ON SCHEMA pgmq TO {app};
+        SET ROLE {app};
+        REVOKE SELECT ON pgmq.q_q FROM {other};
+        RESET ROLE
+        """.encode()
+    )
+    db.execute("SELECT pgmq.revoke_all('q', %s)", [app])
+    assert warnings == []
+    db.execute(f"DROP ROLE {app}, {other}".encode())
+
+
+def test_default_privileges_are_taken_too(
+    db: psycopg.Connection, roles: Roles, warnings: list[str | None]
+) -> None:
+    role = roles()
+    db.execute(
+        f"""
+        ALTER DEFAULT PRIVILEGES IN SCHEMA pgmq GRANT SELECT ON TABLES TO {role};
+        ALTER DEFAULT PRIVILEGES IN SCHEMA pgmq GRANT ALL ON SEQUENCES TO {role};
+        ALTER DEFAULT PRIVILEGES IN SCHEMA pgmq GRANT ALL ON ROUTINES TO {role};
+        ALTER DEFAULT PRIVILEGES IN SCHEMA pgmq GRANT ALL ON TYPES TO {role};
+        """.encode()
+    )
+    db.execute("SELECT pgmq.create('q'), pgmq.revoke_all('q', %s)", [role])
+    db.execute("SELECT pgmq.revoke_all(%s)", [role])
+    assert warnings == []
+    db.execute(f"DROP ROLE {role}".encode())
+
+
+def test_an_owner_keeps_what_its_queues_need(
+    db: psycopg.Connection, roles: Roles, warnings: list[str | None]
+) -> None:
+    owner, reader = roles(), roles()
+    db.execute("SELECT pgmq.create('other'), pgmq.grant_create(%s)", [owner])
+    db.execute("SELECT pgmq.grant_send('other', %s)", [owner])
+    db.execute(f"GRANT USAGE ON SCHEMA pgmq TO {reader}".encode())
+    with _as(db, owner):
+        db.execute("SELECT pgmq.create('w'), pgmq.create('v'), pgmq.schedule('s', 'w', '1 s', '1')")
+        db.execute("SELECT pgmq.grant_send('w', %s), pgmq.grant_consume('w', %s)", [reader] * 2)
+        db.execute("SELECT pgmq.revoke_all('w', %s)", [owner])
+    db.execute("SELECT pgmq.revoke_all(%s)", [owner])
+    assert warnings == [
+        f'role "{owner}" keeps its rights to queue "w", which it owns',
+        f'role "{owner}" owns queues, and keeps the rights that these need: v, w',
+    ]
+    with _as(db, reader):
+        _allowed(db, "SELECT pgmq.send('w', '1')", "SELECT pgmq.read('w', 1, 1)")
+    with _as(db, owner):
+        _denied(db, "SELECT pgmq.send('other', '1')")
+        _allowed(
+            db,
+            "SELECT pgmq.send('w', '1')",
+            "SELECT pgmq.set_policy('w', max_receives => 3)",
+            "SELECT pgmq.purge_queue('w')",
+            "SELECT pgmq.drop_queue('w'), pgmq.drop_queue('v')",
+        )
+
+
 @pytest.mark.parametrize("kept_by", ["pgmq", "pg_partman"])
 def test_partitions_made_later_need_no_grant_and_give_no_other_way_in(
     db: psycopg.Connection, roles: Roles, kept_by: str

@@ -85,30 +85,170 @@ $$;
 COMMENT ON FUNCTION pgmq._owns_schema() IS
 'Whether the caller owns the schema, and so decides who may use it.';
 
+CREATE OR REPLACE FUNCTION pgmq._object(relation oid)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('%s %s', CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, c.oid::regclass)
+    FROM pg_class AS c
+    WHERE c.oid = relation
+$$;
+COMMENT ON FUNCTION pgmq._object(oid) IS 'A table or sequence, as GRANT and REVOKE call it.';
+
 CREATE OR REPLACE FUNCTION pgmq._granted(role oid)
-RETURNS TABLE (
-    relation regclass,
-    routine regprocedure,
-    type regtype,
-    is_sequence boolean,
-    owner oid
-)
+RETURNS TABLE (object text, revocation text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT DISTINCT
-        c.oid::regclass, p.oid::regprocedure, t.oid::regtype, c.relkind = 'S',
-        coalesce(c.relowner, p.proowner, t.typowner)
+        o.name,
+        CASE
+            WHEN o.kind IS NULL THEN format('REVOKE ALL ON %s FROM %s', o.name, role::regrole)
+            ELSE format(
+                'ALTER DEFAULT PRIVILEGES FOR ROLE %s IN SCHEMA pgmq REVOKE ALL ON %s FROM %s',
+                o.owner, o.kind, role::regrole
+            )
+        END
     FROM pg_shdepend AS d
-    LEFT JOIN pg_class AS c ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
-    LEFT JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
-    LEFT JOIN pg_type AS t ON d.classid = 'pg_type'::regclass AND d.objid = t.oid
+    CROSS JOIN LATERAL (
+        SELECT pgmq._object(c.oid) AS name, c.relnamespace AS namespace, null AS owner, null AS kind
+        FROM pg_class AS c
+        WHERE d.classid = 'pg_class'::regclass AND c.oid = d.objid
+        UNION ALL
+        SELECT format('routine %s', p.oid::regprocedure), p.pronamespace, null, null
+        FROM pg_proc AS p
+        WHERE d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+        UNION ALL
+        SELECT format('type %s', t.oid::regtype), t.typnamespace, null, null
+        FROM pg_type AS t
+        WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid
+        UNION ALL
+        SELECT 'schema pgmq', d.objid, null, null
+        WHERE d.classid = 'pg_namespace'::regclass
+        UNION ALL
+        SELECT
+            format('default privileges of %s', a.defaclrole::regrole), a.defaclnamespace,
+            a.defaclrole::regrole::text,
+            CASE a.defaclobjtype
+                WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'ROUTINES'
+                ELSE 'TYPES'
+            END
+        FROM pg_default_acl AS a
+        WHERE d.classid = 'pg_default_acl'::regclass AND a.oid = d.objid
+    ) AS o
     WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = role AND d.deptype = 'a'
         AND d.dbid = (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database())
-        AND 'pgmq'::regnamespace IN (c.relnamespace, p.pronamespace, t.typnamespace)
+        AND o.namespace = 'pgmq'::regnamespace
 $$;
 COMMENT ON FUNCTION pgmq._granted(oid) IS
-'The objects in the schema that a role has been given rights to, and does not own.';
+'The objects in the schema that a role has been given rights to, and what takes these from it.
+
+What it owns is not among them. Nothing is known of the roles that Postgres itself has: see
+_is_known().';
+
+CREATE OR REPLACE FUNCTION pgmq._granted_of(queue_name text, role oid)
+RETURNS TABLE (object text, revocation text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- By the privileges themselves, which are there for every role.
+    SELECT o.name, format('REVOKE ALL ON %s FROM %s', o.name, role::regrole)
+    FROM (
+        SELECT pgmq._object(c.oid) AS name
+        FROM pg_class AS c
+        WHERE c.oid IN (
+            SELECT to_regclass(format('pgmq.%I', r.name)) FROM pgmq._relations(queue_name) AS r
+            UNION ALL
+            SELECT to_regclass(format('pgmq.%I', pgmq._ids_name(queue_name)))
+        )
+            AND c.relowner <> role
+            AND (
+                EXISTS (SELECT FROM aclexplode(c.relacl) AS a WHERE a.grantee = role)
+                OR EXISTS (
+                    SELECT
+                    FROM pg_attribute AS t
+                    CROSS JOIN aclexplode(t.attacl) AS a
+                    WHERE t.attrelid = c.oid AND a.grantee = role
+                )
+            )
+        UNION ALL
+        SELECT format('routine %s', p.oid::regprocedure)
+        FROM pgmq._all_compiled('scheduled', queue_name) AS f (id)
+        INNER JOIN pg_proc AS p ON f.id = p.oid
+        CROSS JOIN aclexplode(p.proacl) AS a
+        WHERE a.grantee = role AND p.proowner <> role
+    ) AS o
+$$;
+COMMENT ON FUNCTION pgmq._granted_of(text, oid) IS
+'What _granted() says of the relations of a queue, and of the function that schedulers call.';
+
+CREATE OR REPLACE FUNCTION pgmq._is_known(role oid)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    -- Ids from this one on are given to what is created after initdb.
+    SELECT role >= 16384::oid
+$$;
+COMMENT ON FUNCTION pgmq._is_known(oid) IS
+'Whether dependencies tell what a role was given; not of pg_monitor and others that Postgres has.';
+
+CREATE OR REPLACE FUNCTION pgmq._for_creators()
+RETURNS TABLE (object text, privileges text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'schema pgmq', 'USAGE, CREATE'
+    UNION ALL
+    SELECT pgmq._object(r.id), r.privileges
+    FROM (
+        VALUES
+            ('pgmq.meta'::regclass, 'INSERT, DELETE'),
+            ('pgmq.policy', 'INSERT, DELETE'),
+            ('pgmq.paused', 'INSERT, DELETE'),
+            ('pgmq.topic_bindings', 'INSERT, DELETE'),
+            ('pgmq.exchange', 'INSERT, DELETE'),
+            ('pgmq.binding', 'INSERT, DELETE'),
+            ('pgmq.partitioning', 'INSERT, UPDATE, DELETE'),
+            ('pgmq.stream_group', 'INSERT, UPDATE, DELETE'),
+            ('pgmq.stream_segment', 'INSERT, UPDATE, DELETE'),
+            ('pgmq.schedule', 'SELECT, INSERT, UPDATE, DELETE')
+    ) AS r (id, privileges)
+$$;
+COMMENT ON FUNCTION pgmq._for_creators() IS
+'What grant_create() gives: the rights that a role needs to create queues, and for those it has.';
+
+CREATE OR REPLACE FUNCTION pgmq._revoke(revocation text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = error
+AS $$
+BEGIN
+    EXECUTE revocation;
+EXCEPTION WHEN insufficient_privilege OR dependent_objects_still_exist THEN
+    null;
+END
+$$;
+COMMENT ON FUNCTION pgmq._revoke(text) IS
+'Run a REVOKE as far as the caller can; _warn_of_kept() says what was not taken.';
+
+CREATE OR REPLACE FUNCTION pgmq._warn_of_kept(role_name text, objects text[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF cardinality(objects) > 0 THEN
+        RAISE WARNING 'role "%" keeps rights that others have given to it, or that it has passed on: %',
+            role_name, array_to_string(objects, ', ')
+            USING HINT = 'Who has given them can take them,'
+                ' after they were taken from the roles that have them from this one.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._warn_of_kept(text, text[]) IS
+'Warn what a role could not be deprived of, if anything.';
 
 CREATE OR REPLACE FUNCTION pgmq._copy_grants(source regclass, target regclass)
 RETURNS void
@@ -155,8 +295,10 @@ DECLARE
     v_role CONSTANT oid := pgmq._role(role_name);
 BEGIN
     -- grant_create() gives the use of the schema, too; then it stays.
-    IF pgmq._owns_schema()
-        AND NOT EXISTS (SELECT FROM pgmq._granted(v_role))
+    IF pgmq._is_known(v_role)
+        AND NOT EXISTS (
+            SELECT FROM pgmq._granted(v_role) AS g WHERE g.object <> 'schema pgmq'
+        )
         AND NOT EXISTS (
             SELECT
             FROM pg_namespace AS n
@@ -169,7 +311,7 @@ BEGIN
             WHERE c.relnamespace = 'pgmq'::regnamespace AND c.relowner = v_role
         )
     THEN
-        EXECUTE format('REVOKE USAGE ON SCHEMA pgmq FROM %I', role_name);
+        PERFORM pgmq._revoke(format('REVOKE USAGE ON SCHEMA pgmq FROM %I', role_name));
     END IF;
 END
 $$;

@@ -3,6 +3,8 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_right record;
 BEGIN
     PERFORM pgmq._role(role_name);      -- an unknown role is an error
     IF NOT pgmq._owns_schema() THEN
@@ -12,16 +14,9 @@ BEGIN
                     SELECT n.nspowner::regrole FROM pg_namespace AS n WHERE n.nspname = 'pgmq'
                 ));
     END IF;
-    EXECUTE format('GRANT USAGE, CREATE ON SCHEMA pgmq TO %I', role_name);
-    EXECUTE format(
-        'GRANT INSERT, DELETE ON pgmq.meta, pgmq.policy, pgmq.paused, pgmq.topic_bindings,'
-        ' pgmq.exchange, pgmq.binding TO %I', role_name
-    );
-    EXECUTE format(
-        'GRANT INSERT, UPDATE, DELETE ON pgmq.partitioning, pgmq.stream_group, pgmq.stream_segment'
-        ' TO %I', role_name
-    );
-    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON pgmq.schedule TO %I', role_name);
+    FOR v_right IN SELECT c.* FROM pgmq._for_creators() AS c LOOP
+        EXECUTE format('GRANT %s ON %s TO %I', v_right.privileges, v_right.object, role_name);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION pgmq.grant_create(text) IS
