@@ -149,3 +149,39 @@ def test_metrics_are_the_same_for_one_queue_and_for_all(
     assert rows[0][6] == sent - sent // 2
     assert rows[0][7] == (0 if "by" in kind else None)
     assert [age is not None for age in rows[0][2:4]] == [sent > 0] * 2
+
+
+# What is done to the queue q, which holds so many messages; whether it can still be measured.
+DAMAGED = {
+    "no identity": ("ALTER TABLE pgmq.q_q ALTER msg_id DROP IDENTITY", 3, True),
+    "no identity of a long one": ("ALTER TABLE pgmq.q_q ALTER msg_id DROP IDENTITY", 12_000, True),
+    "no column": ("ALTER TABLE pgmq.q_q RENAME vt TO visible_at", 3, False),
+    "no mark": ("DROP SEQUENCE pgmq.ready_mark_q", 12_000, False),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_damaged_queue_hides_no_other_one(db: psycopg.Connection, what: str) -> None:
+    damage, sent, is_measured = DAMAGED[what]
+    db.execute("SELECT pgmq.create('q'), pgmq.create('sound'), pgmq.send('sound', '1')")
+    db.execute(BATCH, (sent, 0))
+    db.execute(damage.encode())
+    warnings: list[str | None] = []
+    db.add_notice_handler(lambda warning: warnings.append(warning.message_primary))
+    wanted = [("q", sent, 0), ("sound", 1, 1)] if is_measured else [("sound", 1, 1)]
+    for call in (
+        "SELECT queue_name, queue_length, total_messages FROM pgmq.metrics_all()",
+        "SELECT queue_name, visible, sent_total FROM pgmq.queue_stats()",
+    ):
+        assert db.execute(call.encode()).fetchall() == wanted
+    assert all((text or "").startswith('queue "q" cannot be measured: ') for text in warnings)
+    assert len(warnings) == (0 if is_measured else 2)
+    assert db.execute(
+        "SELECT queue_name FROM pgmq.doctor() WHERE severity = 'critical' AND queue_name <> ''"
+    ).fetchone() == ("q",)
+    db.execute("SELECT pgmq.metrics('sound')")
+    if is_measured:
+        assert db.execute("SELECT pgmq.metrics('q')").fetchone()
+    else:
+        with pytest.raises((psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable)):
+            db.execute("SELECT pgmq.queue_stats('q')")

@@ -76,6 +76,16 @@ def test_a_standby_answers_what_only_looks_and_refuses_the_rest(
             )
         letters = "SELECT dead_letters FROM pgmq.queue_stats('to fleeting')"
         assert copy.execute(letters).fetchall() == [(None,)]
+        # Also of one that became unlogged by hand.
+        db.execute("SELECT pgmq.create('by hand'), pgmq.send('by hand', '1')")
+        db.execute('ALTER TABLE pgmq."q_by hand" SET UNLOGGED')
+        for call in ("metrics_all()", "queue_stats()"):
+            names = "SELECT count(*) FILTER (WHERE queue_name = 'by hand'), count(*) > 1 FROM pgmq."
+            assert copy.execute((names + call).encode()).fetchall() == [(0, True)]
+        assert (
+            "by hand",
+            'pgmq."q_by hand" is unlogged, which pgmq.meta does not say',
+        ) in copy.execute("SELECT queue_name, finding FROM pgmq.doctor()").fetchall()
         # It has no channels; what is wrong with the queues that it has is found there as well.
         db.execute("SELECT pgmq.open_channel('plain', 1, 60)")
         db.execute("DROP INDEX pgmq.parked_idx_plain")

@@ -19,10 +19,10 @@ AS $$
         WHERE c.oid = relation::oid
         LIMIT 1
     ) AS c
-    WHERE s.size IS NOT NULL AND pgmq._may_measure(relation)
+    WHERE s.size IS NOT NULL AND pgmq._may_measure(relation) AND pgmq._is_here(relation)
 $$;
 COMMENT ON FUNCTION pgmq._state_of(regclass, oid[]) IS
-'What there is to know of a table before it is touched; no row if the caller may not measure it.
+'What there is to know of a table before it is touched; no row if the caller cannot measure it.
 
 Whether all callers have the rights of its owner says nothing of partitions: see _apart().';
 
@@ -82,7 +82,8 @@ COMMENT ON FUNCTION pgmq._stats(text, regclass, text, oid[], boolean) IS
 CREATE OR REPLACE FUNCTION pgmq._measure(
     queue_names text[],
     callers oid[],
-    with_stats boolean          -- also what only queue_stats() says
+    with_stats boolean,         -- also what only queue_stats() says
+    is_named boolean            -- the caller has named the queue: its failure is the call's
 )
 RETURNS TABLE (
     queue_name text,
@@ -182,7 +183,7 @@ BEGIN
                     $sql$
                     SELECT
                         ($3)[c.ordinality], c.total IS NOT NULL, c.total, c.visible, c.oldest,
-                        c.newest, %4$s, coalesce(n.numbers[c.ordinality][1], 0),
+                        c.newest, %4$s, n.numbers[c.ordinality][1],
                         ($4)[c.ordinality], n.numbers[c.ordinality][2],
                         n.numbers[c.ordinality][3], n.numbers[c.ordinality][4]
                     FROM (SELECT ARRAY[[%2$s]] AS numbers OFFSET 0) AS n
@@ -216,18 +217,25 @@ BEGIN
             RETURN QUERY
             SELECT m.*
             FROM unnest(v_left) AS n (queue_name)
-            CROSS JOIN LATERAL pgmq._measure(ARRAY[n.queue_name], callers, with_stats) AS m;
+            CROSS JOIN LATERAL pgmq._measure(
+                ARRAY[n.queue_name], callers, with_stats, is_named
+            ) AS m;
         -- The size is asked of whoever drops it just now. A snapshot might be too old.
         ELSIF pg_relation_size(v_first) IS NOT NULL THEN
-            RAISE;
+            IF is_named THEN
+                RAISE;
+            END IF;
+            RAISE WARNING 'queue "%" cannot be measured: %', queue_names[1], SQLERRM
+                USING HINT = 'It is left out. See what SELECT * FROM pgmq.doctor() says of it.';
         END IF;
     END;
 END
 $$;
-COMMENT ON FUNCTION pgmq._measure(text[], oid[], boolean) IS
+COMMENT ON FUNCTION pgmq._measure(text[], oid[], boolean, boolean) IS
 'What metrics_all() and queue_stats() say of some queues, without keeping their locks.
 
-Left out are queues that are gone, and those whose metrics the caller may not see.';
+Left out are queues that are gone, those that are not here (see _is_here()), those whose metrics the
+caller may not see, and with a warning those that are damaged.';
 
 CREATE OR REPLACE FUNCTION pgmq._removed_rows(relation regclass)
 RETURNS bigint

@@ -80,6 +80,29 @@ END
 $$;
 COMMENT ON FUNCTION pgmq._owner(regclass) IS 'The owner of a relation; null if it is missing.';
 
+CREATE OR REPLACE FUNCTION pgmq._is_unlogged(relation regclass)
+RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT c.relpersistence = 'u' FROM pg_class AS c WHERE c.oid = relation);
+END
+$$;
+COMMENT ON FUNCTION pgmq._is_unlogged(regclass) IS
+'Whether a crash empties a relation; null if it is missing.';
+
+CREATE OR REPLACE FUNCTION pgmq._is_here(relation regclass)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    -- One expression, so that it is inlined; outside of recovery it looks nothing up. The catalog is
+    -- asked and not pgmq.meta, which does not know of an ALTER TABLE by hand.
+    SELECT NOT pg_catalog.pg_is_in_recovery() OR NOT pgmq._is_unlogged(relation)
+$$;
+COMMENT ON FUNCTION pgmq._is_here(regclass) IS
+'Whether this server has the rows of a relation: a standby does not have those of unlogged ones.';
+
 -- The one list of the relations of a queue. Not listed are its functions, and what Postgres creates
 -- with a table: the sequence of msg_ids and the indexes of keys. All code that creates, checks,
 -- drops or releases a queue goes by this list. (upgrade/prepare.sql repeats definitions: it runs

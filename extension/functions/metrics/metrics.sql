@@ -162,13 +162,16 @@ RETURNS text
 LANGUAGE sql STABLE
 AS $$
     -- One expression, so that it is inlined. Like _sequence_value(), which is no subquery.
-    SELECT pg_catalog.format(
-        '(SELECT last_value FROM %s WHERE is_called)',
-        pg_catalog.pg_get_serial_sequence(relation::text, 'msg_id'::text)
+    SELECT coalesce(
+        '(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM '
+        || pg_catalog.pg_get_serial_sequence(relation::text, 'msg_id'::text) || ')',
+        '0::bigint'
     )
 $$;
 COMMENT ON FUNCTION pgmq._drawing(regclass) IS
-'The expression for the last msg_id that a table has drawn; null: none.';
+'The expression for the last msg_id that a table has drawn, 0 before the first.
+
+It is 0 as well for a table that has lost its sequence: doctor() says so.';
 
 CREATE OR REPLACE FUNCTION pgmq._lengths(
     queue_name text,
@@ -193,7 +196,7 @@ BEGIN
     -- No statement in here, or below, is worth parallel workers: not to think of them is quicker.
     IF pgmq._is_short(v_size, v_kind) THEN
         EXECUTE format(
-            'SELECT c.*, coalesce(%s, 0) FROM unnest(ARRAY[%s]) AS c (total bigint, visible bigint,'
+            'SELECT c.*, %s FROM unnest(ARRAY[%s]) AS c (total bigint, visible bigint,'
             ' oldest timestamptz, newest timestamptz, delayed bigint, in_flight bigint)',
             pgmq._drawing(relation), pgmq._counting(relation, v_size, policy, true)
         ) INTO total, visible, oldest, newest, delayed, in_flight, last_id USING clock_timestamp();
@@ -279,14 +282,13 @@ BEGIN
     EXECUTE format(
         $sql$
         SELECT
-            CASE WHEN i.is_called THEN i.last_value ELSE 0 END,
+            %s,
             CASE WHEN r.is_called THEN r.last_value ELSE -9223372036854775808 END,
             CASE WHEN p.is_called THEN p.last_value ELSE 0 END
-        FROM %s AS i
-        CROSS JOIN pgmq.%I AS r
+        FROM pgmq.%I AS r
         CROSS JOIN pgmq.%I AS p
         $sql$,
-        pg_get_serial_sequence(relation::text, 'msg_id'),
+        pgmq._drawing(relation),
         pgmq._relation_name('ready_mark', queue_name),
         pgmq._relation_name('parked_mark', queue_name)
     ) INTO last_id, v_ready_mark, v_parked_mark;
@@ -383,10 +385,11 @@ RETURNS bigint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_last bigint;
 BEGIN
-    RETURN coalesce(
-        pgmq._sequence_value(pg_get_serial_sequence(relation::text, 'msg_id')::regclass), 0
-    ) - coalesce((
+    EXECUTE 'SELECT ' || pgmq._drawing(relation) INTO v_last;
+    RETURN v_last - coalesce((
         SELECT p.skipped_ids FROM pgmq.partitioning AS p
         WHERE lower(p.queue_name) = lower(_drawn.queue_name) AND NOT p.is_archive
     ), 0);

@@ -16,7 +16,7 @@ BEGIN
                 m.default_partition_length
             ) AS metrics
         FROM pgmq._batches(null) AS t
-        CROSS JOIN LATERAL pgmq._measure(t.queue_names, v_callers, false) AS m
+        CROSS JOIN LATERAL pgmq._measure(t.queue_names, v_callers, false, false) AS m
         ORDER BY m.queue_name
     LOOP
         IF v_queue.is_safe THEN
@@ -33,8 +33,9 @@ $$;
 COMMENT ON FUNCTION pgmq.metrics_all() IS
 'Return the metrics of every queue whose metrics the caller may see.
 
-Members of pg_monitor see all queues. A queue whose table was dropped by hand is left out. A standby
-leaves out unlogged queues, which it does not have.
+Members of pg_monitor see all queues. A queue whose table was dropped by hand is left out, and
+with a warning one that is damaged otherwise. A standby leaves out unlogged queues, which it does
+not have.
 
 For a superuser, or a role with powers like that, queues whose owner has no such powers are left
 out, with a warning: looking at them could run code of that owner.';
@@ -49,8 +50,7 @@ AS $$
             m.queue_name::text,
             pg_catalog.row_number() OVER (ORDER BY m.queue_name) AS number
         FROM pgmq.meta AS m
-        WHERE (wanted IS NULL OR lower(m.queue_name::text) = lower(wanted))
-            AND NOT (m.is_unlogged AND pg_catalog.pg_is_in_recovery())
+        WHERE wanted IS NULL OR lower(m.queue_name::text) = lower(wanted)
     ) AS m
     GROUP BY (m.number - 1) / 20
     ORDER BY pg_catalog.random()

@@ -29,7 +29,9 @@ BEGIN
         WITH measured AS MATERIALIZED (
             SELECT s.*
             FROM pgmq._batches(v_wanted) AS t
-            CROSS JOIN LATERAL pgmq._measure(t.queue_names, v_callers, true) AS s
+            CROSS JOIN LATERAL pgmq._measure(
+                t.queue_names, v_callers, true, v_wanted IS NOT NULL
+            ) AS s
         )
         SELECT s.*, m.created_at, d.total AS dead_letters
         FROM measured AS s
@@ -50,7 +52,9 @@ BEGIN
             WHEN v_queue.dead_letter_queue IS NOT NULL THEN (
                 SELECT d.total
                 FROM pgmq._batches(v_queue.dead_letter_queue) AS t
-                CROSS JOIN LATERAL pgmq._measure(t.queue_names, v_callers, false) AS d
+                CROSS JOIN LATERAL pgmq._measure(
+                    t.queue_names, v_callers, false, false
+                ) AS d
             )
         END;
         archive_length := v_queue.archive_length;

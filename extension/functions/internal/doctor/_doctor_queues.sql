@@ -28,7 +28,7 @@ BEGIN
                 WHERE p.dead_letter_queue = m.queue_name
             ) AS sources
         FROM pgmq.meta AS m
-        WHERE NOT (m.is_unlogged AND pg_is_in_recovery())   -- a standby does not have these
+        WHERE pgmq._is_here(pgmq._queue_table(m.queue_name))
         ORDER BY m.queue_name
     LOOP
         CONTINUE WHEN v_queue.ready_mark IS NULL

@@ -26,7 +26,7 @@ BEGIN
 
     -- A crash empties an unlogged table, but its ids must not begin again: the archive has them.
     IF current_setting('server_version_num')::integer >= 150000
-        AND (SELECT c.relpersistence FROM pg_class AS c WHERE c.oid = v_ids::regclass) = 'u'
+        AND pgmq._is_unlogged(v_ids::regclass)
     THEN
         EXECUTE format('ALTER SEQUENCE %s SET LOGGED', v_ids);
     END IF;
@@ -294,9 +294,7 @@ BEGIN
                 sent_at timestamptz NOT NULL
             )
             $ddl$,
-            CASE WHEN (
-                SELECT c.relpersistence FROM pg_class AS c WHERE c.oid = v_queue
-            ) = 'u' THEN 'UNLOGGED' END,
+            CASE WHEN pgmq._is_unlogged(v_queue) THEN 'UNLOGGED' END,
             v_dedup
         );
         PERFORM pgmq._build_index('sent_at_idx', policy.queue_name);
