@@ -134,6 +134,52 @@ def test_a_table_of_a_queue_that_is_not_listed_is_taken_over_by_create_alone(
     assert one(db, "SELECT pgmq.drop_queue('q')") is True
 
 
+# What makes a queue of each kind.
+MAKERS = {
+    "a plain queue": "create('q')",
+    "an unlogged queue": "create_unlogged('q')",
+    "a queue partitioned by msg_id": "create_partitioned('q', '10', '100')",
+    "a queue partitioned by time": "create_partitioned('q', '1 day', '7 days')",
+    "a stream": "create_stream('q')",
+}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_what_drop_extension_leaves_is_taken_over_as_what_it_is(
+    db: psycopg.Connection, server: TestServer, kind: str
+) -> None:
+    if server.embedded is None:
+        pytest.skip("needs the embedded server, in which pgmq is an extension")
+    db.execute(f"SELECT pgmq.{MAKERS[kind]}; SELECT pgmq.send('q', '1')".encode())
+    if kind == "a stream":
+        db.execute("SELECT pgmq.create_group('q', 'g', 'earliest')")
+    db.execute("SET client_min_messages = error; DROP EXTENSION pgmq CASCADE; RESET ALL")
+    db.execute("CREATE EXTENSION pgmq")
+    maker = MAKERS[kind].partition("(")[0]
+    finding = f"pgmq.q_q looks like the table of {kind} that pgmq.meta does not know"
+    fix = one(db, "SELECT fix FROM pgmq.doctor() WHERE finding = %s", finding)
+    assert fix.replace('"', "").startswith(f"SELECT pgmq.{maker}('q'")
+    for other, call in MAKERS.items():
+        if other == kind:
+            continue
+        text = f'queue "q" cannot be created: pgmq.q_q is the table of {kind}'
+        with pytest.raises(errors.DuplicateTable, match=text) as refused:
+            db.execute(f"SELECT pgmq.{call}".encode())
+        assert (
+            (refused.value.diag.message_hint or "")
+            .replace('"', "")
+            .startswith(f"pgmq.{maker}('q', ...) takes it over.")
+        )
+    db.execute(f"SELECT pgmq.{MAKERS[kind]}".encode())
+    if kind == "a stream":
+        db.execute("SELECT pgmq.create_group('q', 'g', 'earliest')")
+        assert ids(db, "SELECT msg_id FROM pgmq.fetch('q', 'g', 60, 9)") == [1]
+    else:
+        assert ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 9)") == [1]
+    assert one(db, "SELECT pgmq.send('q', '2')") == 2
+    assert ids(db, "SELECT finding FROM pgmq.doctor() WHERE queue_name = 'q'") == []
+
+
 def test_the_first_call_to_a_queue_that_was_just_created_does_not_compile_it(
     db: psycopg.Connection,
 ) -> None:

@@ -64,6 +64,23 @@ $$;
 COMMENT ON FUNCTION pgmq._build_index(text, text) IS
 'Create an index of a queue unless it is there and valid.';
 
+CREATE OR REPLACE FUNCTION pgmq._mark_column(role text, queue_name text)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        -- Epochs never begin again.
+        WHEN role = 'epoch'
+            THEN format('pgmq.%I.version', pgmq._relation_name('lane', queue_name))
+        WHEN pgmq._is_stream(q.id) THEN format('%s.enqueued_at', q.id)
+        ELSE format('%s.vt', q.id)
+    END
+    FROM pgmq._queue_table(queue_name) AS q (id)
+$$;
+COMMENT ON FUNCTION pgmq._mark_column(text, text) IS
+'The column of a queue that a sequence belongs to, by its role.';
+
 -- Marks and due times live in sequences: no dead rows, no lock, readable without a plan. They
 -- belong to a column, so that they go with the table, and TRUNCATE ... RESTART IDENTITY restarts
 -- them with the ids.
@@ -76,13 +93,7 @@ DECLARE
     v_name CONSTANT text := format('pgmq.%I', pgmq._relation_name(role, queue_name));
     v_queue CONSTANT regclass := pgmq._queue_table(queue_name);
     v_owner CONSTANT regrole := pgmq._owner(v_queue);
-    v_column CONSTANT text := CASE
-        -- Epochs never begin again.
-        WHEN role = 'epoch'
-            THEN format('pgmq.%I.version', pgmq._relation_name('lane', queue_name))
-        WHEN pgmq._is_stream(v_queue) THEN format('%s.enqueued_at', v_queue)
-        ELSE format('%s.vt', v_queue)
-    END;
+    v_column CONSTANT text := pgmq._mark_column(role, queue_name);
 BEGIN
     IF to_regclass(v_name) IS NOT NULL THEN
         RETURN;

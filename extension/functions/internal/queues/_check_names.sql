@@ -1,3 +1,19 @@
+CREATE OR REPLACE FUNCTION pgmq._draws_ids(relation regclass)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_depend AS d
+        INNER JOIN pg_attribute AS a ON d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+        INNER JOIN pg_class AS c ON d.objid = c.oid     -- an index depends on the column, too
+        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+            AND d.refobjid = relation AND d.deptype IN ('a', 'i') AND a.attname = 'msg_id'
+            AND c.relkind = 'S'
+    )
+$$;
+COMMENT ON FUNCTION pgmq._draws_ids(regclass) IS 'Whether a table has a sequence of msg_ids.';
+
 CREATE OR REPLACE FUNCTION pgmq._looks_like_queue(relation regclass, is_archive boolean)
 RETURNS boolean
 LANGUAGE sql STABLE
@@ -21,18 +37,50 @@ AS $$
         WHERE w.name IS NOT NULL AND a.attnum IS NULL
             AND NOT (w.name IN ('read_ct', 'vt') AND pgmq._is_stream(relation))
     )
-    AND (is_archive OR EXISTS (
-        -- The sequence of msg_ids.
-        SELECT FROM pg_depend AS d
-        INNER JOIN pg_attribute AS a ON d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
-        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
-            AND d.refobjid = relation AND d.deptype IN ('a', 'i') AND a.attname = 'msg_id'
-    ))
+    AND (is_archive OR pgmq._draws_ids(relation))
 $$;
 COMMENT ON FUNCTION pgmq._looks_like_queue(regclass, boolean) IS
 'Whether a relation is a table with the columns of a queue, or of an archive.
 
 A partition of another table is not.';
+
+CREATE OR REPLACE FUNCTION pgmq._is_relation_of(
+    relation regclass,
+    role text,
+    parent text,
+    queue_name text
+)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- Sequences and indexes belong to the queue's tables, unless they are somebody else's.
+    SELECT CASE
+        WHEN c.relkind IN ('i', 'I') THEN EXISTS (
+            SELECT FROM pg_index AS i
+            WHERE i.indexrelid = relation
+                AND i.indrelid = pgmq._relation(coalesce(parent, 'queue'), queue_name)
+        )
+        WHEN c.relkind = 'S' THEN EXISTS (
+            SELECT FROM pg_depend AS d
+            WHERE d.classid = 'pg_class'::regclass AND d.objid = relation AND d.deptype = 'a'
+                AND d.refclassid = 'pg_class'::regclass
+                AND d.refobjid IN (
+                    pgmq._relation('queue', queue_name), pgmq._relation('lane', queue_name)
+                )
+        )
+        ELSE EXISTS (
+            SELECT FROM pg_attribute AS a
+            WHERE a.attrelid = relation AND (role, c.relkind, a.attname) IN (
+                ('dedup', 'r', 'dedup_key'), ('lane', 'p', 'epoch')
+            )
+        )
+    END
+    FROM pg_class AS c
+    WHERE c.oid = relation
+$$;
+COMMENT ON FUNCTION pgmq._is_relation_of(regclass, text, text, text) IS
+'Whether what has the name of a queue''s relation, by its role, is that: not the table, or the archive.';
 
 CREATE OR REPLACE FUNCTION pgmq._check_names(queue_name text)
 RETURNS void
@@ -83,26 +131,11 @@ BEGIN
                 HINT = 'Choose another name, or rename the relation.';
     END IF;
 
-    -- Sequences and indexes belong to the queue's tables, unless they are somebody else's.
-    SELECT c.oid::regclass AS relation INTO v_found
+    SELECT c.id AS relation INTO v_found
     FROM pgmq._relations(queue_name) AS r
-    INNER JOIN pg_class AS c ON c.oid = to_regclass(format('pgmq.%I', r.name))
-    LEFT JOIN pg_index AS i ON i.indexrelid = c.oid
-    LEFT JOIN pg_depend AS d
-        ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'a'
-        AND d.refclassid = 'pg_class'::regclass
-    WHERE r.role NOT IN ('queue', 'archive')
-        AND CASE c.relkind
-            WHEN 'i' THEN i.indrelid IN (v_queue, v_archive, pgmq._relation('dedup', queue_name))
-            WHEN 'I' THEN i.indrelid IN (v_queue, v_archive)
-            WHEN 'S' THEN d.refobjid IN (v_queue, pgmq._relation('lane', queue_name))
-            ELSE EXISTS (
-                SELECT FROM pg_attribute AS a
-                WHERE a.attrelid = c.oid AND (r.role, c.relkind, a.attname) IN (
-                    ('dedup', 'r', 'dedup_key'), ('lane', 'p', 'epoch')
-                )
-            )
-        END IS NOT TRUE
+    CROSS JOIN to_regclass(format('pgmq.%I', r.name)) AS c (id)
+    WHERE r.role NOT IN ('queue', 'archive') AND c.id IS NOT NULL
+        AND NOT pgmq._is_relation_of(c.id, r.role, r.parent, queue_name)
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'queue "%" cannot be created: % exists and is not the queue''s',

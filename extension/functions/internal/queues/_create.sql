@@ -52,6 +52,58 @@ $$;
 COMMENT ON FUNCTION pgmq._create_table(text, boolean, text) IS
 'Create the table of a queue unless it is there.';
 
+CREATE OR REPLACE FUNCTION pgmq._kind(queue regclass, OUT title text, OUT maker text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT k.title, k.maker
+    FROM (
+        VALUES
+            (pgmq._is_stream(queue), 'a stream', 'create_stream'),
+            (
+                pgmq._partition_column(queue::text) = 'msg_id', 'a queue partitioned by msg_id',
+                'create_partitioned'
+            ),
+            (
+                pgmq._partition_column(queue::text) = 'enqueued_at', 'a queue partitioned by time',
+                'create_partitioned'
+            ),
+            (pgmq._is_unlogged(queue), 'an unlogged queue', 'create_unlogged'),
+            (true, 'a plain queue', 'create')
+    ) AS k (is_it, title, maker)
+    WHERE k.is_it
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION pgmq._kind(regclass) IS
+'Which kind of queue a table is that of, and the function that makes such queues.';
+
+CREATE OR REPLACE FUNCTION pgmq._check_left_behind(queue_name text, wanted text)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table CONSTANT regclass := pgmq._queue_table(queue_name);
+    v_kind CONSTANT record := pgmq._kind(v_table);
+BEGIN
+    IF v_kind.title <> wanted AND pgmq._looks_like_queue(v_table, false)
+        AND NOT pgmq._is_listed(queue_name)
+    THEN
+        RAISE EXCEPTION 'queue "%" cannot be created: % is the table of %',
+            queue_name, v_table, v_kind.title
+            USING ERRCODE = 'duplicate_table',
+                HINT = format(
+                    'pgmq.%I(%L, ...) takes it over. Choose another name for a new queue.',
+                    v_kind.maker, queue_name
+                );
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_left_behind(text, text) IS
+'Raise an error if a queue''s table, left by DROP EXTENSION say, is that of a queue of another kind.
+
+One of the wanted kind is taken over with its messages.';
+
 CREATE OR REPLACE FUNCTION pgmq._create(
     queue_name text,
     unlogged boolean,
@@ -95,6 +147,13 @@ BEGIN
 
     v_table := pgmq._queue_table(queue_name);
     v_archive := pgmq._queue_table(queue_name, true);
+    PERFORM pgmq._check_left_behind(queue_name, CASE
+        WHEN is_stream THEN 'a stream'
+        WHEN pgmq._is_id_interval(partition_interval) THEN 'a queue partitioned by msg_id'
+        WHEN partition_interval IS NOT NULL THEN 'a queue partitioned by time'
+        WHEN unlogged THEN 'an unlogged queue'
+        ELSE 'a plain queue'
+    END);
     IF v_table IS NOT NULL AND is_stream <> pgmq._is_stream(v_table) THEN
         RAISE EXCEPTION 'queue "%" exists and is % stream',
             queue_name, CASE WHEN is_stream THEN 'no' ELSE 'a' END
@@ -131,14 +190,16 @@ BEGIN
     IF is_stream THEN
         PERFORM pgmq._start_stream(queue_name, partition_interval, retention_interval);
     ELSIF partition_interval IS NOT NULL THEN
-        -- A new queue has no messages before now.
-        PERFORM setval(
-            format('pgmq.%I', pgmq._relation_name('floor_mark', queue_name))::regclass,
-            CASE
-                WHEN pgmq._is_id_interval(partition_interval) THEN 1
-                ELSE pgmq._microseconds(now() - pgmq._floor_slack())
-            END
-        );
+        IF v_table IS NULL THEN
+            -- A new queue has no messages before now.
+            PERFORM setval(
+                format('pgmq.%I', pgmq._relation_name('floor_mark', queue_name))::regclass,
+                CASE
+                    WHEN pgmq._is_id_interval(partition_interval) THEN 1
+                    ELSE pgmq._microseconds(now() - pgmq._floor_slack())
+                END
+            );
+        END IF;
         PERFORM pgmq._start_partitioning(
             queue_name, a.is_archive, partition_interval, retention_interval, premake
         )
