@@ -262,9 +262,10 @@
 \ir functions/internal/doctor/_doctor_upgrade.sql
 \ir functions/internal/doctor/_doctor_pinned.sql
 \ir functions/internal/doctor/_doctor_paused.sql
+\ir functions/internal/doctor/_doctor_damage.sql
 \ir functions/internal/doctor/_doctor_relations.sql
 \ir functions/internal/doctor/_doctor_queues.sql
-\ir functions/internal/doctor/_doctor_archives.sql
+\ir functions/internal/doctor/_doctor_ids.sql
 \ir functions/internal/doctor/_doctor_partitions.sql
 \ir functions/internal/doctor/_doctor_streams.sql
 \ir functions/internal/doctor/_doctor_bindings.sql

@@ -126,7 +126,7 @@ PROVOKED = {
         """DELETE FROM pgmq.meta WHERE queue_name = 'U'""",
         "warning",
         None,
-        "pgmq.q_u looks like the table of a queue",
+        "pgmq.q_u looks like the table of an unlogged queue that pgmq.meta does not know",
         False,
     ),
     "invalid index": (
@@ -143,6 +143,101 @@ PROVOKED = {
         "index pgmq.q_p_p10_vt_idx is not valid",
         True,
     ),
+    "left by a reindex": (
+        """
+        CREATE INDEX ready_idx_q_ccnew ON pgmq.q_q (msg_id);
+        UPDATE pg_index SET indisvalid = false
+        WHERE indexrelid = 'pgmq.ready_idx_q_ccnew'::regclass
+        """,
+        "critical",
+        "q",
+        "index pgmq.ready_idx_q_ccnew is not valid",
+        True,
+    ),
+    "index of another table": (
+        "DROP INDEX pgmq.ready_idx_q; CREATE INDEX ready_idx_q ON pgmq.q_dead (msg_id)",
+        "critical",
+        "q",
+        "pgmq.ready_idx_q is not the index of ready messages: that is missing",
+        True,
+    ),
+    "mark of another table": (
+        "ALTER SEQUENCE pgmq.ready_mark_q OWNED BY pgmq.q_dead.vt",
+        "critical",
+        "q",
+        "pgmq.ready_mark_q is not the low-water mark of ready messages",
+        True,
+    ),
+    "no primary key": (
+        "ALTER TABLE pgmq.q_q DROP CONSTRAINT q_q_pkey",
+        "critical",
+        "q",
+        "pgmq.q_q has no primary key",
+        True,
+    ),
+    "no primary key of an archive": (
+        "ALTER TABLE pgmq.a_dead DROP CONSTRAINT a_dead_pkey",
+        "critical",
+        "dead",
+        "pgmq.a_dead has no primary key",
+        True,
+    ),
+    "no column": (
+        "ALTER TABLE pgmq.q_dead DROP COLUMN message",
+        "critical",
+        "dead",
+        "pgmq.q_dead is not a table, or has not the columns, of a queue",
+        False,
+    ),
+    "ids again": (
+        "SELECT setval('pgmq.q_q_msg_id_seq', 5)",
+        "critical",
+        "q",
+        "msg_ids begin again: the next one is 6, but there is a message 1000",
+        True,
+    ),
+    "disabled triggers": (
+        "ALTER TABLE pgmq.q_q DISABLE TRIGGER USER",
+        "critical",
+        "q",
+        "triggers are disabled, and do not announce, wake or push: pgmq_push_removed",
+        True,
+    ),
+    "lost trigger": (
+        "DROP TRIGGER pgmq_wake_returned ON pgmq.q_q",
+        "critical",
+        "q",
+        "wakeups are enabled, but have lost a trigger",
+        True,
+    ),
+    "other lost trigger": (
+        "DROP TRIGGER pgmq_push_slot ON pgmq.q_q",
+        "critical",
+        "q",
+        "pushes are enabled, but have lost a trigger",
+        True,
+    ),
+    "archive of another role": (
+        "ALTER TABLE pgmq.a_q OWNER TO pg_monitor",
+        "warning",
+        "q",
+        "so that calls fail: pgmq.a_q",
+        True,
+    ),
+    "unlogged by hand": (
+        "ALTER TABLE pgmq.q_dead SET UNLOGGED",
+        "warning",
+        "dead",
+        "pgmq.q_dead is unlogged, which pgmq.meta does not say",
+        False,
+    ),
+    "stream not in meta": (
+        "SELECT pgmq.create_stream('s'); DELETE FROM pgmq.meta WHERE queue_name = 's'",
+        "warning",
+        None,
+        "pgmq.q_s looks like the table of a stream that pgmq.meta does not know",
+        False,
+    ),
     "no mark of partitions": (
         "DROP SEQUENCE pgmq.floor_mark_p",
         "critical",
@@ -151,7 +246,10 @@ PROVOKED = {
         True,
     ),
     "default partition": (
-        "INSERT INTO pgmq.q_p (msg_id, vt) VALUES (40, now()), (55, now())",
+        """
+        INSERT INTO pgmq.q_p (msg_id, vt) VALUES (40, now()), (55, now());
+        SELECT setval('pgmq.q_p_msg_id_seq', 55)
+        """,
         "warning",
         "p",
         "pgmq.q_p_default has 2 messages",
@@ -160,6 +258,7 @@ PROVOKED = {
     "dropped unread": (
         """
         INSERT INTO pgmq.q_p (msg_id, vt) VALUES (130, now());
+        SELECT setval('pgmq.q_p_msg_id_seq', 130);
         SELECT pgmq.read('p', 60, 2);
         SELECT pgmq.maintain('p')
         """,
@@ -260,6 +359,45 @@ def test_each_is_found_and_fixed(queue: psycopg.Connection, what: str) -> None:
     if whole:
         queue.execute(found[0][3].encode())
         assert _findings(queue) == []
+
+
+def test_a_lost_identity_is_mended_by_its_fixes(queue: psycopg.Connection) -> None:
+    queue.execute("ALTER TABLE pgmq.q_q ALTER msg_id DROP IDENTITY")
+    (finding,) = _findings(queue, "pgmq.q_q draws no msg_ids: nothing can be sent")
+    assert finding[:2] == ("critical", "q")
+    queue.execute(finding[3].partition("; and")[0].encode())
+    (finding,) = _findings(queue, "msg_ids begin again: the next one is 1, ")
+    queue.execute(finding[3].encode())
+    assert _findings(queue) == []
+    assert queue.execute("SELECT pgmq.send('q', '1')").fetchone() == (1001,)
+
+
+def test_a_table_that_was_swapped_is_mended_by_the_fixes(queue: psycopg.Connection) -> None:
+    queue.execute(
+        """
+        CREATE TABLE pgmq.new (LIKE pgmq.q_q INCLUDING ALL);
+        ALTER TABLE pgmq.q_q RENAME TO q_q_old;
+        ALTER TABLE pgmq.new RENAME TO q_q
+        """
+    )
+    (finding,) = _findings(queue, "pgmq.q_q_old looks like the table of a plain queue")
+    assert finding[3] == "Do not drop it as long as it has sequences of a queue: see there."
+    for finding in _findings(queue):
+        if finding[0] == "critical":
+            queue.execute(finding[3].encode())
+    (finding,) = _findings(queue)
+    assert finding[3] == "SELECT pgmq.\"create\"('q_old') to use it, or DROP TABLE pgmq.q_q_old"
+    queue.execute("DROP TABLE pgmq.q_q_old")
+    assert _findings(queue) == []
+    assert queue.execute("SELECT pgmq.send('q', '1')").fetchone() == (1,)
+
+
+def test_a_part_that_fails_leaves_the_others_their_findings(queue: psycopg.Connection) -> None:
+    queue.execute("DROP SEQUENCE pgmq.parked_mark_q")
+    queue.execute("ALTER FUNCTION pgmq._doctor_paused() RENAME TO _doctor_gone")
+    (finding,) = _findings(queue, "paused: not looked at, function pgmq._doctor_paused() does not")
+    assert finding[0] == "critical"
+    assert len(_findings(queue, "the low-water mark of parked messages is missing")) == 1
 
 
 def test_a_mark_that_lags_is_moved_by_its_fix(queue: psycopg.Connection) -> None:

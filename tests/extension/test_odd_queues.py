@@ -86,9 +86,15 @@ def test_a_queue_whose_owner_was_changed_by_hand_is_named_mended_and_dropped(
     )
     db.execute(f"ALTER TABLE pgmq.q_q OWNER TO {role}".encode())
     findings = "SELECT finding FROM pgmq._doctor_compiled() WHERE queue_name = 'q'"
-    assert "do not belong to the owner of the table" in one(db, findings)
+    foreign = one(db, findings)
+    assert foreign.startswith("compiled functions do not belong to the owner of the table: ")
     db.execute("SELECT pgmq.recompile_all()")
     assert one(db, findings) is None
+    # The archive, and partitions, are still the former owner's.
+    damage = "SELECT fix FROM pgmq._doctor_damage() WHERE queue_name = 'q'"
+    assert "ALTER TABLE pgmq.a_q OWNER TO" in one(db, damage)
+    db.execute(one(db, damage).encode())
+    assert one(db, damage) is None
     # What a scheduler calls has the new owner's rights, but not what the old one made of it.
     scheduled = (
         "SELECT proowner::regrole::text || prosrc FROM pg_proc WHERE proname = '_scheduled_q'"

@@ -15,7 +15,7 @@ DECLARE
 BEGIN
     FOREACH v_part IN ARRAY ARRAY[
         'horizon', 'settings', 'tables', 'compiled', 'upgrade', 'pinned', 'paused', 'relations',
-        'queues', 'archives', 'partitions', 'streams', 'bindings', 'channels', 'schedules',
+        'damage', 'queues', 'ids', 'partitions', 'streams', 'bindings', 'channels', 'schedules',
         'notifications', 'statistics'
     ] LOOP
         FOR v_attempt IN 1..10 LOOP
@@ -47,9 +47,14 @@ BEGIN
                     END IF;
                     PERFORM pg_sleep(0.1);
                 WHEN OTHERS THEN
-                    -- A queue may have been dropped meanwhile; any other failure comes again.
+                    -- A queue may have been dropped meanwhile; any other failure comes again. Then a
+                    -- queue is damaged, and of the others there is still something to say.
                     IF v_attempt = 10 THEN
-                        RAISE;
+                        v_found := jsonb_build_array(jsonb_build_object(
+                            'severity', 'critical',
+                            'finding', format('%s: not looked at, %s', v_part, SQLERRM),
+                            'fix', 'Mend what else is critical, and call it again.'
+                        ));
                     END IF;
             END;
         END LOOP;
@@ -74,16 +79,16 @@ The findings are:
   pgmq.doctor_patience, 5 min unless set), dead rows and bloat, settings of autovacuum that will not
   keep up, and statistics that a crash or pg_upgrade has lost;
 - queues that are paused;
-- functions, tables, indexes and marks that are missing, stale or lag, and what an upgrade has left
-  to maintain();
+- functions, tables, indexes, keys, triggers and marks that are missing, disabled, stale or lag, or
+  belong to another role than the queue, and what an upgrade has left to maintain();
 - channels that are dead or answer nothing, and a queue of notifications that fills up;
 - messages in default partitions or dropped unread by retention, partitions that are created or
   dropped too late, and the transactions that are in their way;
 - transactions that keep the groups of a stream from what was sent, and groups that keep old
   segments, fail again and again, or have lost their positions;
 - schedules whose messages are late or cannot be sent, and bindings of queues that are gone;
-- dead letters that pile up, messages whose msg_id is in the archive already, and archives that only
-  grow.
+- dead letters that pile up, msg_ids that begin again or are in the archive already, and archives
+  that only grow.
 
 Meant for members of pg_monitor. A finding says what was left out because the caller may not see it,
 or because a table was locked for longer than some tenths of a second. Changes nothing.';

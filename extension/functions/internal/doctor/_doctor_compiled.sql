@@ -6,7 +6,7 @@ AS $$
     SELECT
         CASE WHEN f.missing IS NULL THEN 'warning' ELSE 'critical' END, f.queue_name::text,
         concat_ws('; ',
-            format('compiled functions are missing: %s', f.missing),
+            'compiled functions are missing: ' || f.missing,
             'compiled functions are not those of the templates and the policy: ' || f.stale,
             'compiled functions do not belong to the owner of the table: ' || f.foreign_ones
         ),

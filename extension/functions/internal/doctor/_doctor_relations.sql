@@ -27,46 +27,96 @@ AS $$
     WHERE q.queue IS NULL
     UNION ALL
     SELECT
-        'critical', q.queue_name, format('the %s is missing', r.title),
+        'critical', q.queue_name,
         CASE
-            WHEN r.role = 'archive' THEN format('SELECT pgmq.create(%L)', q.queue_name)
-            WHEN r.role = 'dedup'
-                THEN format('SELECT pgmq._lay_out_policy(pgmq.get_policy(%L))', q.queue_name)
-            WHEN r.role = 'lane'
-                THEN format('SELECT pgmq._lay_out(%1$L), pgmq._compile(%1$L)', q.queue_name)
-            WHEN r.kind = 'index' THEN format('SELECT pgmq._build_index(%L, %L)', r.role, q.queue_name)
-            ELSE format('SELECT pgmq._add_sequence(%L, %L)', r.role, q.queue_name)
-        END
+            WHEN n.id IS NULL THEN format('the %s is missing', r.title)
+            ELSE format('%s is not the %s: that is missing', n.id, r.title)
+        END,
+        concat_ws(
+            '; ',
+            CASE
+                WHEN n.id IS NOT NULL AND NOT b.is_mark
+                    THEN format('ALTER TABLE %s RENAME TO %I', n.id, 'other_' || md5(r.name))
+            END,
+            CASE
+                WHEN r.role = 'archive' THEN format('SELECT pgmq.create(%L)', q.queue_name)
+                WHEN r.role = 'dedup'
+                    THEN format('SELECT pgmq._lay_out_policy(pgmq.get_policy(%L))', q.queue_name)
+                WHEN r.role = 'lane'
+                    THEN format('SELECT pgmq._lay_out(%1$L), pgmq._compile(%1$L)', q.queue_name)
+                WHEN r.kind = 'index'
+                    THEN format('SELECT pgmq._build_index(%L, %L)', r.role, q.queue_name)
+                -- Another table may have it since that was the queue's.
+                WHEN b.is_mark THEN format(
+                    'ALTER SEQUENCE %s OWNED BY %s', n.id, pgmq._mark_column(r.role, q.queue_name)
+                )
+                ELSE format('SELECT pgmq._add_sequence(%L, %L)', r.role, q.queue_name)
+            END
+        )
     FROM queues AS q
     CROSS JOIN LATERAL pgmq._relations(q.queue_name) AS r
+    CROSS JOIN LATERAL to_regclass(format('pgmq.%I', r.name)) AS n (id)
+    CROSS JOIN LATERAL (
+        SELECT r.kind = 'sequence' AND EXISTS (
+            SELECT FROM pg_class AS c WHERE c.oid = n.id AND c.relkind = 'S'
+        ) AS is_mark
+    ) AS b
     WHERE q.queue IS NOT NULL
         AND (r.needed_by IS NULL OR pgmq._has_feature(r.needed_by, q.features))
-        AND to_regclass(format('pgmq.%I', r.name)) IS NULL
+        AND (
+            n.id IS NULL
+            OR r.role NOT IN ('queue', 'archive')
+            AND NOT pgmq._is_relation_of(n.id, r.role, r.parent, q.queue_name)
+        )
         -- Without its table, the index is not reported as well.
         AND pgmq._relation(coalesce(r.parent, 'queue'), q.queue_name) IS NOT NULL
     UNION ALL
     SELECT
-        'warning', null, format('pgmq.%I looks like the table of a queue that pgmq.meta does not know', c.relname),
+        'warning', null,
         format(
-            'SELECT pgmq.create(%L) to use it, or DROP TABLE pgmq.%I',
-            substr(c.relname, 3), c.relname
-        )
+            'pgmq.%I looks like the table of %s that pgmq.meta does not know', c.relname, k.title
+        ),
+        CASE
+            WHEN EXISTS (
+                SELECT FROM pg_depend AS d
+                INNER JOIN pg_class AS m ON d.objid = m.oid
+                WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+                    AND d.refobjid = c.oid AND d.deptype = 'a' AND m.relkind = 'S'
+                    AND m.relname NOT IN (
+                        SELECT r.name FROM pgmq._relations(substr(c.relname, 3)) AS r
+                    )
+            )
+                THEN 'Do not drop it as long as it has sequences of a queue: see there.'
+            WHEN k.maker ~ 'partitioned|stream'
+                THEN format(
+                    'SELECT pgmq.%I(%L, ...) with the intervals that it had, or DROP TABLE pgmq.%I',
+                    k.maker, substr(c.relname, 3), c.relname
+                )
+            ELSE format(
+                'SELECT pgmq.%I(%L) to use it, or DROP TABLE pgmq.%I',
+                k.maker, substr(c.relname, 3), c.relname
+            )
+        END
     FROM pg_class AS c
+    CROSS JOIN LATERAL pgmq._kind(c.oid) AS k
     WHERE c.relnamespace = 'pgmq'::regnamespace AND c.relkind IN ('r', 'p')
         AND NOT c.relispartition AND starts_with(c.relname, 'q_')
         AND NOT EXISTS (SELECT FROM queues AS q WHERE q.queue = c.oid)
-        AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = c.oid)
-        AND (
-            SELECT count(*) FROM pg_attribute AS a
-            WHERE a.attrelid = c.oid AND NOT a.attisdropped
-                AND a.attname IN ('msg_id', 'read_ct', 'enqueued_at', 'vt', 'message')
-        ) = 5
+        AND pgmq._looks_like_queue(c.oid, false)
     UNION ALL
+    -- What is left of a REINDEX CONCURRENTLY that failed is not needed: the index itself is there.
     SELECT
         'critical', q.queue_name, format('index %s is not valid', i.indexrelid::regclass),
-        format('REINDEX INDEX CONCURRENTLY %s', i.indexrelid::regclass)
+        format(
+            CASE
+                WHEN n.relname ~ '_cc(new|old)[0-9]*$' THEN 'DROP INDEX CONCURRENTLY %s'
+                ELSE 'REINDEX INDEX CONCURRENTLY %s'
+            END,
+            i.indexrelid::regclass
+        )
     FROM pg_index AS i
     INNER JOIN pg_class AS c ON c.oid = i.indrelid
+    INNER JOIN pg_class AS n ON n.oid = i.indexrelid
     LEFT JOIN queues AS q
         ON coalesce(pg_partition_root(i.indrelid), i.indrelid) IN (q.queue, q.archive)
     WHERE c.relnamespace = 'pgmq'::regnamespace AND NOT (i.indisvalid AND i.indisready)
