@@ -452,7 +452,9 @@ def test_an_old_snapshot_makes_no_call_look_at_more_rows(
 
     def read(turns: int) -> int:
         """Return how many rows of lanes are read by so many fetches and commits."""
-        count = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'lane_s_default'"
+        count = (
+            "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'lane_s_default'"
+        )
         with stream.transaction():
             before = one(stream, count)
             for _ in range(turns):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 
 from support import queries, queues
-from support.server import BUILD
+from support.server import BUILD, ROOT
 from support.sweeps import sweep_every
 
 if TYPE_CHECKING:
@@ -122,6 +123,70 @@ def test_single_queues_are_restored_where_pgmq_is(
             call = "SELECT msg_id FROM pgmq.read(%s, 60, 9)"
             assert queries.ids(copy, call, queue) == [3, 4, 6]
             assert queries.one(copy, "SELECT pgmq.ack(%s, 2, 1)", queue)
+
+
+def test_a_single_queue_is_dumped_by_the_pattern_of_the_page(
+    db: psycopg.Connection, server: TestServer, tmp_path: Path
+) -> None:
+    page = (ROOT / "extension" / "docs" / "operations.md").read_text()
+    orders, events = re.findall(r"pg_dump -Fc -t '(.*)' -f", page)
+    db.execute(
+        """
+        SELECT pgmq.create('orders'), pgmq.create('big_orders'), pgmq.enable_wakeups('orders');
+        SELECT pgmq.set_policy('orders', dedup_window => '1 h');
+        SELECT pgmq.send_once('orders', '1', 'key'), pgmq.create('orders_p1');
+        SELECT pgmq.create_partitioned('t_events', '1 day', null), pgmq.send('t_events', '1');
+        SELECT pgmq.create_partitioned('p_events', '3', null), pgmq.create_stream('events', '100');
+        SELECT pgmq.send_batch(n, '{1,2,3,4,5}') FROM unnest('{p_events,events}'::text[]) AS n;
+        SELECT pgmq.create_group('events', 'g', 'earliest');
+        SELECT pgmq.commit('events', 'g', lane, epoch) FROM pgmq.fetch('events', 'g', 60, 2)
+        LIMIT 1
+        """
+    )
+    wanted = {
+        orders: {"q_orders", "a_orders", "dedup_orders"},
+        events: {"q_events", "lane_events", "lane_events_default", "q_events_default"},
+        events.replace("events", "p_events"): {"q_p_events", "a_p_events", "q_p_events_p3"},
+        events.replace("events", "t_events"): {"q_t_events", "a_t_events", "q_t_events_default"},
+    }
+    with (
+        server.database() as restored,
+        psycopg.connect(server.dsn(restored), autocommit=True) as copy,
+    ):
+        copy.execute((BUILD / "pgmq.sql").read_bytes())
+        file = str(tmp_path / "dump")
+        for pattern, names in wanted.items():
+            for program, *arguments in (
+                ["pg_dump", "-Fc", "-t", pattern, "-f", file, "-d", server.dsn(db.info.dbname)],
+                ["pg_restore", "-d", server.dsn(restored), file],
+            ):
+                done = subprocess.run(
+                    [server.bindir / program, *arguments],
+                    check=False,
+                    capture_output=True,
+                    text=True,
+                )
+                errors = re.findall(r"ERROR: +(.*)", done.stderr)
+                known = "function pgmq._wake_orders() does not exist"
+                assert [text for text in errors if known not in text] == [], done.stderr
+            there = "SELECT relname::text FROM pg_class WHERE relnamespace = 'pgmq'::regnamespace"
+            assert names <= {*queries.ids(copy, there)}
+        assert queries.one(copy, "SELECT to_regclass('pgmq.q_big_orders')") is None
+        assert queries.one(copy, "SELECT to_regclass('pgmq.q_orders_p1')") is None
+        copy.execute(
+            "SELECT pgmq.create('orders'), pgmq.enable_wakeups('orders'),"
+            " pgmq.create_partitioned('p_events', '3', null),"
+            " pgmq.create_partitioned('t_events', '1 day', null),"
+            " pgmq.create_stream('events', '100'), pgmq.create_group('events', 'g', 'earliest')"
+        )
+        for queue, ids in {"orders": [1], "p_events": [1, 2, 3, 4, 5], "t_events": [1]}.items():
+            assert queries.ids(copy, "SELECT msg_id FROM pgmq.read(%s, 60, 9)", queue) == ids
+        assert queries.ids(copy, "SELECT msg_id FROM pgmq.fetch('events', 'g', 60, 9)") == [3, 4, 5]
+        assert queries.one(copy, "SELECT pgmq.send('p_events', '1')") == 6
+        copy.execute("SELECT pgmq.set_policy('orders', dedup_window => '1 h')")
+        assert queries.one(copy, "SELECT msg_id FROM pgmq.send_once('orders', '1', 'key')") == 1
+        problems = "SELECT finding FROM pgmq.doctor() WHERE queue_name <> ''"
+        assert queries.ids(copy, problems) == []
 
 
 def test_maintain_finds_what_was_consumed_while_the_dump_was_taken(
