@@ -4,6 +4,7 @@
 -- names, and what the catalog says
 \ir functions/internal/_installed_state.sql
 \ir functions/queues/format_table_name.sql
+\ir functions/internal/_known.sql
 \ir functions/internal/_names.sql
 \ir functions/internal/marks/_marks.sql
 \ir functions/internal/partitions/_settings.sql

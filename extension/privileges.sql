@@ -47,19 +47,19 @@ BEGIN
     END IF;
 END
 $$;
-GRANT SELECT ON pgmq.meta, pgmq.topic_bindings, pgmq.notify_insert_throttle TO pg_monitor;
 -- None of this is secret: anybody who can log in sees the names of tables. Publishers need the
--- routing; consumers and monitoring need the names of queues.
+-- routing; consumers and monitoring need the names of queues. (What calls look up for anybody, they
+-- find without these grants, too: see _known.sql. Monitoring has them for itself.)
 GRANT SELECT ON
 pgmq.meta, pgmq.policy, pgmq.pinned, pgmq.paused, pgmq.partitioning, pgmq.topic_bindings,
 pgmq.exchange, pgmq.binding, pgmq.template, pgmq.notify_insert_throttle, pgmq.stream_group,
 pgmq.stream_segment
-TO public;
+TO public, pg_monitor;
 -- Messages are the owners' alone. (xmax is that of a transaction that is sending one.)
 GRANT SELECT (
     schedule_name, queue_name, cron, fields, every, anchor, timezone, catch_up, tick_at, next_at,
     last_at, last_msg_id, errors, last_error, paused_at, xmax
-) ON pgmq.schedule TO public;
+) ON pgmq.schedule TO public, pg_monitor;
 -- Owners of queues write there, and nothing stays: see _defer_upkeep.
 GRANT SELECT, INSERT ON pgmq.tending TO public;
 -- The name of the channel is left out: anyone who knows it can listen to messages.

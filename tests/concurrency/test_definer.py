@@ -54,6 +54,24 @@ CALLS = {
         "SELECT {f}('pgmq.meta'::regclass, 0)",
     ],
     "_is_listed": ["SELECT {f}({q})", "SELECT {f}(null)"],
+    "_templates": ["SELECT {f}()"],
+    "_partitioning_of": ["SELECT {f}({q}, false)"],
+    "_messages_between": ["SELECT {f}({q}, 0, 9)"],
+    "_route": ["SELECT {f}('e', 'key')"],
+    **{
+        name: ["SELECT {f}({q})", "SELECT {f}(null)"]
+        for name in (
+            "_policy_of",
+            "_stored_policy",
+            "_pause_of",
+            "_ticks_of",
+            "_groups_of",
+            "_segments_of",
+            "_is_exchange",
+            "_is_pinned",
+            "_refuse_source",
+        )
+    },
     "_push_at_commit": ["{t}"],
     "_push_backlog": ["{t}"],
     "_cascade_queue": [FORGET],

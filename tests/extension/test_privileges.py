@@ -12,6 +12,7 @@ from psycopg import sql
 from pgmq import _statements as statements
 from support import partman
 from support import server as servers
+from support.calls import ON_ONE_QUEUE
 from support.prepared import prepared
 from support.queries import make_upkeep_certain
 from support.queues import KINDS, LAYOUTS, made
@@ -356,6 +357,77 @@ def test_a_role_that_may_create_queues_does_with_its_own_what_owners_can(
         "SELECT pgmq.drop_queue('others')",
         "SELECT pgmq.set_policy('others', max_receives => 1)",
         "SELECT pgmq.grant_create(current_user::text)",
+    )
+
+
+HIDE = "REVOKE ALL ON ALL TABLES IN SCHEMA pgmq FROM public"
+
+
+def test_who_was_granted_a_queue_needs_nothing_that_public_may_see(
+    queue: psycopg.Connection, roles: Roles
+) -> None:
+    user = roles()
+    for grant in ("send", "consume"):
+        queue.execute(f"SELECT pgmq.grant_{grant}('q', %s)".encode(), (user,))
+    queue.execute(HIDE)
+    with _as(queue, user):
+        _allowed(queue, *SENDING, *CONSUMING, *METRICS)
+    with _as(queue, "pg_monitor"):
+        _allowed(queue, "SELECT * FROM pgmq.metrics_all()", "SELECT * FROM pgmq.list_queues()")
+        _allowed(queue, *METRICS, "SELECT pgmq.get_policy('q')")
+        found = queue.execute("SELECT finding FROM pgmq.doctor()").fetchall()
+    assert [row for row in found if "not looked at" in row[0]] == []
+
+
+def test_who_may_create_queues_needs_nothing_that_public_may_see(
+    db: psycopg.Connection, roles: Roles, connect: Connect
+) -> None:
+    app, reader = roles(), roles()
+    db.execute(HIDE)
+    db.execute("SELECT pgmq.grant_create(%s)", (app,))
+    session = connect(user=app)
+    for call in ON_ONE_QUEUE.split(";"):
+        if "pin(" not in call:  # which is for the owner of pgmq
+            _allowed(session, f"SELECT pgmq.{call.strip()}")
+    session.execute("SELECT pgmq.create_stream('s'), pgmq.create_group('s', 'g')")
+    db.execute(f'GRANT USAGE ON SCHEMA pgmq TO "{reader}"'.encode())
+    session.execute("SELECT pgmq.grant_fetch('s', 'g', %s)", (reader,))
+    session.execute("SELECT pgmq.send('s', '1')")
+    with _as(db, reader):
+        _allowed(
+            db,
+            "SELECT pgmq.commit('s', 'g', lane, epoch) FROM pgmq.fetch('s', 'g', 30, 1)",
+            "SELECT pgmq.seek('s', 'g', 'earliest')",
+            "SELECT pgmq.release('s', 'g', lane, epoch, error => 'x')"
+            " FROM pgmq.fetch('s', 'g', 30, 1)",
+            "SELECT * FROM pgmq.fetch('s', 'g', 30, 2)",
+            "SELECT pgmq.list_groups('s'), pgmq.list_lanes('s'), pgmq.metrics('s')",
+        )
+
+
+def test_grants_by_hand_do_as_upstream_where_public_may_see_nothing(
+    db: psycopg.Connection, roles: Roles, connect: Connect
+) -> None:
+    role = roles()
+    db.execute("SELECT pgmq.create('q'), pgmq.bind_topic('a.*', 'q')")
+    db.execute(HIDE)
+    db.execute(
+        f'''
+        GRANT USAGE, CREATE ON SCHEMA pgmq TO "{role}";
+        GRANT ALL ON pgmq.q_q, pgmq.a_q, pgmq.meta, pgmq.topic_bindings TO "{role}";
+        GRANT ALL ON ALL SEQUENCES IN SCHEMA pgmq TO "{role}"
+        '''.encode()
+    )
+    _allowed(
+        connect(user=role),
+        "SELECT pgmq.send_topic('a.b', '1'), pgmq.send_batch_topic('a.b', '{1}')",
+        "SELECT * FROM pgmq.metrics('q')",
+        "SELECT * FROM pgmq.metrics_all()",
+        *CONSUMING,
+        "SELECT pgmq.purge_queue('q')",
+        "SELECT pgmq.create('c'), pgmq.create_unlogged('u')",
+        "SELECT pgmq.create_fifo_index('c'), pgmq.enable_notify_insert('c')",
+        "SELECT pgmq.drop_queue('c'), pgmq.drop_queue('u')",
     )
 
 

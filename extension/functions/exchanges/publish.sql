@@ -22,9 +22,7 @@ BEGIN
     END IF;
     v_route := pgmq._route(exchange_name, routing_key);
     IF v_route.queues IS NULL AND v_route.channels IS NULL
-        AND NOT EXISTS (
-            SELECT FROM pgmq.exchange AS e WHERE e.exchange_name = publish.exchange_name
-        )
+        AND NOT pgmq._is_exchange(exchange_name)
     THEN
         PERFORM pgmq._raise_missing_exchange(exchange_name);
     END IF;

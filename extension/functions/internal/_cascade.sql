@@ -73,7 +73,7 @@ COMMENT ON FUNCTION pgmq._check_cascade(text) IS
 
 CREATE OR REPLACE FUNCTION pgmq._refuse_source(queue_name text)
 RETURNS void
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

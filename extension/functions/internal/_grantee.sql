@@ -203,16 +203,17 @@ AS $$
     SELECT pgmq._object(r.id), r.privileges
     FROM (
         VALUES
-            ('pgmq.meta'::regclass, 'INSERT, DELETE'),
-            ('pgmq.policy', 'INSERT, DELETE'),
-            ('pgmq.paused', 'INSERT, DELETE'),
-            ('pgmq.topic_bindings', 'INSERT, DELETE'),
-            ('pgmq.exchange', 'INSERT, DELETE'),
-            ('pgmq.binding', 'INSERT, DELETE'),
-            ('pgmq.partitioning', 'INSERT, UPDATE, DELETE'),
-            ('pgmq.stream_group', 'INSERT, UPDATE, DELETE'),
-            ('pgmq.stream_segment', 'INSERT, UPDATE, DELETE'),
-            ('pgmq.schedule', 'SELECT, INSERT, UPDATE, DELETE')
+            ('pgmq.meta'::regclass, 'SELECT, INSERT, DELETE'),
+            ('pgmq.policy', 'SELECT, INSERT, DELETE'),
+            ('pgmq.paused', 'SELECT, INSERT, DELETE'),
+            ('pgmq.topic_bindings', 'SELECT, INSERT, DELETE'),
+            ('pgmq.exchange', 'SELECT, INSERT, DELETE'),
+            ('pgmq.binding', 'SELECT, INSERT, DELETE'),
+            ('pgmq.partitioning', 'SELECT, INSERT, UPDATE, DELETE'),
+            ('pgmq.stream_group', 'SELECT, INSERT, UPDATE, DELETE'),
+            ('pgmq.stream_segment', 'SELECT, INSERT, UPDATE, DELETE'),
+            ('pgmq.schedule', 'SELECT, INSERT, UPDATE, DELETE'),
+            ('pgmq.tending', 'SELECT, INSERT')
     ) AS r (id, privileges)
 $$;
 COMMENT ON FUNCTION pgmq._for_creators() IS

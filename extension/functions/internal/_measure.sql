@@ -156,12 +156,7 @@ BEGIN
                     OFFSET 0
                 ) AS n
                 CROSS JOIN LATERAL pgmq._state_of(n.relation, callers) AS t
-                LEFT JOIN LATERAL (
-                    SELECT p AS policy
-                    FROM pgmq.policy AS p
-                    WHERE p.queue_name = n.queue_name
-                    LIMIT 1
-                ) AS p ON true
+                CROSS JOIN LATERAL (SELECT pgmq._stored_policy(n.queue_name) AS policy OFFSET 0) AS p
                 LEFT JOIN LATERAL pgmq._stats(
                     n.queue_name, n.relation, t.kind, callers, with_stats
                 ) AS s ON true

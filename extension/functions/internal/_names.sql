@@ -29,7 +29,7 @@ RETURNS name[]
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT ARRAY(SELECT pgmq._function_name(t.name, queue_name)::name FROM pgmq.template AS t)
+    SELECT ARRAY(SELECT pgmq._function_name(t.name, queue_name)::name FROM pgmq._templates() AS t)
 $$;
 COMMENT ON FUNCTION pgmq._function_names(text) IS
 'The names that compiled functions of this queue can have; pg_proc is looked up by them in its index.';

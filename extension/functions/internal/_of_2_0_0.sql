@@ -120,7 +120,7 @@ BEGIN
             ON c.oid = to_regclass(format('pgmq.%I', concat_ws('_', r.role, v_old)))
         UNION ALL
         SELECT concat('_', t.name), null, null, p.oid
-        FROM (SELECT DISTINCT b.name FROM pgmq.template AS b) AS t
+        FROM (SELECT DISTINCT b.name FROM pgmq._templates() AS b) AS t
         INNER JOIN pg_proc AS p
             ON p.proname = concat_ws('_', '', t.name, v_old)::name
             AND p.pronamespace = 'pgmq'::regnamespace
@@ -155,7 +155,7 @@ BEGIN
     PERFORM pgmq._drop_compiled(t.name, queue_name)
     FROM (
         SELECT b.name
-        FROM pgmq.template AS b
+        FROM pgmq._templates() AS b
         GROUP BY b.name
         HAVING NOT bool_or(pgmq._has_feature(b.features, v_features))
     ) AS t;

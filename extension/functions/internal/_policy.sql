@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION pgmq._policy_of(queue_name text)
 RETURNS pgmq.policy
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -23,7 +23,7 @@ COMMENT ON FUNCTION pgmq._policy_of(text) IS
 
 CREATE OR REPLACE FUNCTION pgmq._pause_of(queue_name text)
 RETURNS pgmq.paused
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT

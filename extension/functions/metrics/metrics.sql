@@ -390,8 +390,7 @@ DECLARE
 BEGIN
     EXECUTE 'SELECT ' || pgmq._drawing(relation) INTO v_last;
     RETURN v_last - coalesce((
-        SELECT p.skipped_ids FROM pgmq.partitioning AS p
-        WHERE lower(p.queue_name) = lower(_drawn.queue_name) AND NOT p.is_archive
+        SELECT p.skipped_ids FROM pgmq._partitioning_of(queue_name, false) AS p
     ), 0);
 END
 $$;

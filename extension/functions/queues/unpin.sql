@@ -5,9 +5,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM pgmq.format_table_name(queue_name, 'q');
-    IF NOT EXISTS (
-        SELECT FROM pgmq.pinned AS p WHERE lower(p.queue_name) = lower(unpin.queue_name)
-    ) THEN
+    IF NOT pgmq._is_pinned(queue_name) THEN
         RETURN false;
     END IF;
     PERFORM pgmq._lock_pinned(queue_name);

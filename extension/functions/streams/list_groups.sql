@@ -35,8 +35,7 @@ BEGIN
         PERFORM pgmq._may_use_lanes('SELECT', stream_name);
     END IF;
     FOR v_group IN
-        SELECT g.* FROM pgmq.stream_group AS g
-        WHERE lower(g.queue_name) = lower(stream_name) OR stream_name IS NULL
+        SELECT g.* FROM pgmq._groups_of(stream_name) AS g
         ORDER BY g.queue_name, g.group_name
     LOOP
         v_lane_table := pgmq._relation('lane', v_group.queue_name);

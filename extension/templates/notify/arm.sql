@@ -57,11 +57,11 @@ BEGIN
     --# unless paused_sends
     v_next := least(v_next, (
         SELECT min(CASE
-            WHEN s.next_at > clock_timestamp() THEN s.next_at
+            WHEN t.next_at > clock_timestamp() THEN t.next_at
             ELSE clock_timestamp() + v_soon
         END)
-        FROM pgmq.schedule AS s
-        WHERE lower(s.queue_name) = lower(queue_name$policy) AND s.next_at IS NOT NULL
+        FROM pgmq._ticks_of(queue_name$policy) AS t (next_at)
+        WHERE t.next_at IS NOT NULL
     ));
     --# end
     --# end

@@ -24,10 +24,9 @@ BEGIN
         --# if schedules
         --# unless paused_sends
         (
-            SELECT min(s.next_at)
-            FROM pgmq.schedule AS s
-            WHERE lower(s.queue_name) = lower(queue_name$policy)
-                AND s.next_at <= until AND as_of IS NOT NULL
+            SELECT min(t.next_at)
+            FROM pgmq._ticks_of(queue_name$policy) AS t (next_at)
+            WHERE t.next_at <= until AND as_of IS NOT NULL
         ),
         --# end
         --# end

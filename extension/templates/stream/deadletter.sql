@@ -34,8 +34,8 @@ BEGIN
     END IF;
     -- Not by send(): the headers may have a key by which the queue would take it for a duplicate.
     SELECT g.dead_letter_queue INTO v_queue
-    FROM pgmq.stream_group AS g
-    WHERE lower(g.queue_name) = lower(queue_name$policy) AND g.group_name = reader;
+    FROM pgmq._groups_of(queue_name$policy) AS g
+    WHERE g.group_name = reader;
     EXECUTE format(
         'INSERT INTO pgmq.%I (vt, message, headers) VALUES (now(), $1, $2)',
         pgmq.format_table_name(v_queue, 'q')

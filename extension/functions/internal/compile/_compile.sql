@@ -97,7 +97,7 @@ BEGIN
                     SELECT DISTINCT ON (b.name)
                         b.name, b.body, b.plain,
                         pgmq._has_feature(b.features, v_queue.features) AS is_wanted
-                    FROM pgmq.template AS b
+                    FROM pgmq._templates() AS b
                     ORDER BY b.name, is_wanted DESC
                 ) AS t
                 -- A function that is no longer wanted stays: an older call may still need it.
@@ -190,7 +190,7 @@ BEGIN
     BEGIN
         FOR v_sql IN
             SELECT replace(t.plain, v_any, pgmq._suffix(queue_name))
-            FROM pgmq.template AS t
+            FROM pgmq._templates() AS t
             WHERE t.plain IS NOT NULL
         LOOP
             EXECUTE v_sql;

@@ -47,7 +47,7 @@ BEGIN
         PERFORM pgmq._check_operation(operation, queue_name);
         IF (
             SELECT bool_and(t.features NOT IN ('leases', 'plain', 'stream'))
-            FROM pgmq.template AS t
+            FROM pgmq._templates() AS t
             WHERE t.name = operation
         )
         THEN
@@ -87,7 +87,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_features CONSTANT text[] := ARRAY(
-        SELECT t.features FROM pgmq.template AS t WHERE t.name = operation
+        SELECT t.features FROM pgmq._templates() AS t WHERE t.name = operation
     );
     v_is_stream CONSTANT boolean := pgmq._is_stream(pgmq._queue_table(queue_name));
 BEGIN

@@ -38,9 +38,7 @@ BEGIN
             OR pgmq._relation('turn', queue_name) IS NOT NULL,
         'notify', pgmq._relation('notify_at', queue_name) IS NOT NULL,
         'wakeups', pgmq._relation('armed_until', queue_name) IS NOT NULL,
-        'schedules', EXISTS (
-            SELECT FROM pgmq.schedule AS s WHERE lower(s.queue_name) = lower(_features.queue_name)
-        )
+        'schedules', EXISTS (SELECT FROM pgmq._ticks_of(queue_name))
     );
 END
 $$;
@@ -85,8 +83,7 @@ AS $$
 DECLARE
     v_table CONSTANT text := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'));
     v_interval CONSTANT text := (
-        SELECT t.partition_interval FROM pgmq.partitioning AS t
-        WHERE lower(t.queue_name) = lower(_words.queue_name) AND NOT t.is_archive
+        SELECT t.partition_interval FROM pgmq._partitioning_of(queue_name, false) AS t
     );
     v_words CONSTANT jsonb := (
         SELECT jsonb_object_agg(

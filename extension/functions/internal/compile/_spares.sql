@@ -26,7 +26,7 @@ BEGIN
         FROM (
             -- Without queues there is nothing to keep the extension for.
             SELECT b.name, bool_or(b.plain IS NOT NULL) AND b.name <> 'anchor' AS is_plain
-            FROM pgmq.template AS b
+            FROM pgmq._templates() AS b
             GROUP BY b.name
         ) AS t
         INNER JOIN pg_proc AS p
@@ -84,7 +84,7 @@ BEGIN
     -- Look them up by name: by now they may be a queue's functions, with other names.
     FOR v_spare IN
         SELECT format('spare %s %s', t.name, v_set) AS name, t.name AS operation
-        FROM pgmq.template AS t
+        FROM pgmq._templates() AS t
         WHERE t.plain IS NOT NULL
     LOOP
         IF to_regproc(format('pgmq.%I', v_spare.name)) IS NOT NULL THEN

@@ -25,9 +25,7 @@ DECLARE
     v_moved bigint;
 BEGIN
     SELECT t.* INTO v_settings
-    FROM pgmq.partitioning AS t
-    WHERE lower(t.queue_name) = lower(_maintain_partitions.queue_name)
-        AND t.is_archive = _maintain_partitions.is_archive;
+    FROM pgmq._partitioning_of(queue_name, is_archive) AS t;
     IF NOT FOUND OR v_column IS NULL THEN
         RETURN 0;
     END IF;

@@ -17,10 +17,7 @@ BEGIN
     ELSE
         PERFORM pgmq._lay_out_leases(queue_name);
     END IF;
-    IF EXISTS (
-        SELECT FROM pgmq.schedule AS s WHERE lower(s.queue_name) = lower(_lay_out.queue_name)
-    )
-    THEN
+    IF EXISTS (SELECT FROM pgmq._ticks_of(queue_name)) THEN
         PERFORM pgmq._add_relations(queue_name, 'schedules');
     END IF;
 

@@ -89,10 +89,7 @@ DECLARE
 BEGIN
     -- The queue is there, for its lock is held; so is the exchange's, until this has committed.
     PERFORM pg_catalog.pg_advisory_xact_lock_shared(pgmq._exchange_lock(exchange_name));
-    IF NOT EXISTS (
-        SELECT FROM pgmq.exchange AS e WHERE e.exchange_name = _bind.exchange_name
-    )
-    THEN
+    IF NOT pgmq._is_exchange(exchange_name) THEN
         PERFORM pgmq._raise_missing_exchange(exchange_name);
     END IF;
     INSERT INTO pgmq.binding (exchange_name, queue_name, channel, pattern, kind)

@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION pgmq._route(
     OUT queues text[],
     OUT channels text[]
 )
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off

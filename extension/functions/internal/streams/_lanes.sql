@@ -11,9 +11,8 @@ BEGIN
         PERFORM pgmq._raise_null('group name', 'pgmq.list_groups() has the names there are.');
     END IF;
     IF EXISTS (
-        SELECT FROM pgmq.stream_group AS g
-        WHERE lower(g.queue_name) = lower(_raise_no_group.queue_name)
-            AND g.group_name = _raise_no_group.group_name
+        SELECT FROM pgmq._groups_of(queue_name) AS g
+        WHERE g.group_name = _raise_no_group.group_name
     )
     THEN
         RAISE EXCEPTION 'permission denied for group "%" of stream "%"', group_name, queue_name
@@ -188,9 +187,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_lanes CONSTANT integer := (
-        SELECT g.lanes FROM pgmq.stream_group AS g
-        WHERE lower(g.queue_name) = lower(_raise_no_lane.queue_name)
-            AND g.group_name = _raise_no_lane.group_name
+        SELECT g.lanes FROM pgmq._groups_of(queue_name) AS g
+        WHERE g.group_name = _raise_no_lane.group_name
     );
 BEGIN
     IF v_lanes IS NULL OR lane BETWEEN 0 AND v_lanes - 1 THEN
@@ -275,9 +273,8 @@ BEGIN
     IF error IS NOT NULL THEN
         v_state.failed := (v_state.failed || v_state.leased)[:200];
         v_most := (
-            SELECT g.max_deliveries FROM pgmq.stream_group AS g
-            WHERE lower(g.queue_name) = lower(_give_back.queue_name)
-                AND g.group_name = _give_back.group_name
+            SELECT g.max_deliveries FROM pgmq._groups_of(queue_name) AS g
+            WHERE g.group_name = _give_back.group_name
         );
     END IF;
     -- A message that has failed alone, and for the last time.
@@ -321,9 +318,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_most CONSTANT integer := (
-        SELECT g.max_deliveries FROM pgmq.stream_group AS g
-        WHERE lower(g.queue_name) = lower(_piece.queue_name)
-            AND g.group_name = _piece.group_name
+        SELECT g.max_deliveries FROM pgmq._groups_of(queue_name) AS g
+        WHERE g.group_name = _piece.group_name
     );
 BEGIN
     -- The last time a message is handed out, it is alone.

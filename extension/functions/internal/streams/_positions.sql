@@ -57,8 +57,8 @@ DECLARE
     -- What lies in segments that had ended before that time was sent before it.
     v_from CONSTANT bigint := (
         SELECT max(s.last_id)
-        FROM pgmq.stream_segment AS s
-        WHERE lower(s.queue_name) = lower(_place_of.queue_name) AND s.ended_at < moment
+        FROM pgmq._segments_of(queue_name) AS s
+        WHERE s.ended_at < moment
     );
     v_place bigint;
 BEGIN
@@ -129,8 +129,8 @@ DECLARE
     v_group pgmq.stream_group;
 BEGIN
     SELECT g.* INTO v_group
-    FROM pgmq.stream_group AS g
-    WHERE lower(g.queue_name) = lower(stream_name) AND g.group_name = _existing_group.group_name;
+    FROM pgmq._groups_of(stream_name) AS g
+    WHERE g.group_name = _existing_group.group_name;
     IF NOT FOUND THEN
         PERFORM pgmq._raise_no_group(stream_name, group_name);
     END IF;
@@ -186,8 +186,8 @@ DECLARE
 BEGIN
     -- In the order of their numbers: two that do this at once must not wait for each other.
     FOR v_lane IN SELECT generate_series(0, g.lanes - 1)
-        FROM pgmq.stream_group AS g
-        WHERE g.queue_name = _move_group.queue_name AND g.group_name = _move_group.group_name
+        FROM pgmq._groups_of(queue_name) AS g
+        WHERE g.group_name = _move_group.group_name
     LOOP
         -- This waits for a transaction that is reading the lane, and then there is another version.
         LOOP

@@ -116,7 +116,7 @@ Null if the stream is in use.';
 
 CREATE OR REPLACE FUNCTION pgmq._messages_between(queue_name text, behind bigint, up_to bigint)
 RETURNS bigint
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(sum(greatest(
@@ -145,20 +145,17 @@ DECLARE
     v_read CONSTANT bigint := (
         SELECT min(l.done)
         FROM pgmq._lanes(queue_name) AS l
-        INNER JOIN pgmq.stream_group AS g
-            ON lower(g.queue_name) = lower(_ended_segments.queue_name)
-            AND l.group_name = g.group_name
+        INNER JOIN pgmq._groups_of(queue_name) AS g ON l.group_name = g.group_name
         WHERE g.keep_unread
     );
 BEGIN
     SELECT p.* INTO v_settings
-    FROM pgmq.partitioning AS p
-    WHERE lower(p.queue_name) = lower(_ended_segments.queue_name) AND NOT p.is_archive;
+    FROM pgmq._partitioning_of(queue_name, false) AS p;
     -- How many of its ids a segment that ends at a time has used is known once its end is noted.
     v_last := coalesce((
         SELECT s.first_id - 1
-        FROM pgmq.stream_segment AS s
-        WHERE s.queue_name = v_settings.queue_name AND s.ended_at IS NULL
+        FROM pgmq._segments_of(queue_name) AS s
+        WHERE s.ended_at IS NULL
             AND v_settings.segment_interval IS NOT NULL
             AND v_last >= s.first_id + v_settings.partition_interval::bigint - 1
     ), v_last);
@@ -176,8 +173,7 @@ BEGIN
                     THEN s.ended_at
             END,
             coalesce(s.last_id > v_read, false)
-        FROM pgmq.stream_segment AS s
-        WHERE s.queue_name = v_settings.queue_name
+        FROM pgmq._segments_of(queue_name) AS s
         WINDOW w AS (ORDER BY s.first_id);
 END
 $$;
@@ -203,7 +199,7 @@ BEGIN
         SELECT
             l.group_name, l.lane, l.done, l.leased, l.vt, l.epoch, l.size,
             cardinality(l.failed), l.pid, l.changed_at, l.error
-        FROM pgmq.stream_group AS g
+        FROM pgmq._groups_of($1) AS g
         CROSS JOIN generate_series(0, g.lanes - 1) AS n (lane)
         CROSS JOIN LATERAL (
             SELECT s.*
@@ -212,7 +208,7 @@ BEGIN
             ORDER BY s.group_name DESC, s.lane DESC, s.version DESC
             LIMIT 1
         ) AS l
-        WHERE lower(g.queue_name) = lower($1) AND ($2 IS NULL OR g.group_name = $2)
+        WHERE $2 IS NULL OR g.group_name = $2
         $sql$,
         pgmq._relation_name('lane', queue_name)
     ) USING queue_name, reader;
