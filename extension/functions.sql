@@ -260,6 +260,7 @@
 \ir functions/internal/doctor/_doctor_tables.sql
 \ir functions/internal/doctor/_doctor_statistics.sql
 \ir functions/internal/doctor/_doctor_compiled.sql
+\ir functions/internal/doctor/_doctor_functions.sql
 \ir functions/internal/doctor/_doctor_upgrade.sql
 \ir functions/internal/doctor/_doctor_pinned.sql
 \ir functions/internal/doctor/_doctor_paused.sql

@@ -326,6 +326,17 @@ PROVOKED = {
         "do not belong to the owner of the table: bury",
         True,
     ),
+    "narrow grants": (
+        """
+        REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA pgmq FROM public;
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgmq TO pg_monitor;
+        GRANT EXECUTE ON FUNCTION pgmq.send(text, jsonb) TO pg_signal_backend
+        """,
+        "critical",
+        None,
+        "pg_signal_backend may execute functions of pgmq, but not internal ones",
+        True,
+    ),
     "mark": (
         """
         SELECT setval(pg_get_serial_sequence('pgmq.q_q', 'msg_id'), 200000);

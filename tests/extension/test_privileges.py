@@ -431,6 +431,33 @@ def test_grants_by_hand_do_as_upstream_where_public_may_see_nothing(
     )
 
 
+def test_a_few_functions_can_be_granted_where_public_may_execute_none(
+    queue: psycopg.Connection, roles: Roles
+) -> None:
+    role = roles()
+    queue.execute("SELECT pgmq.grant_maintain('q', %s)", (roles(),))
+    queue.execute(
+        f'''
+        REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA pgmq FROM public;
+        GRANT USAGE ON SCHEMA pgmq TO "{role}";
+        GRANT SELECT, INSERT, UPDATE, DELETE ON pgmq.q_q TO "{role}";
+        GRANT EXECUTE ON FUNCTION pgmq.send(text, jsonb, integer),
+            pgmq.read(text, integer, integer, jsonb), pgmq.delete(text, bigint) TO "{role}"
+        '''.encode()
+    )
+    granted = (
+        "SELECT pgmq.send('q', '1', 0)",
+        "SELECT pgmq.read('q', 0, 9)",
+        "SELECT pgmq.delete('q', 1)",
+    )
+    with _as(queue, role):
+        _denied(queue, *granted)
+    queue.execute("SELECT pgmq._open_internal()")
+    with _as(queue, role):
+        _allowed(queue, *granted)
+        _denied(queue, "SELECT pgmq.pop('q')", "SELECT pgmq._scheduled_q()")
+
+
 def test_a_role_whose_rights_were_all_taken_can_be_dropped(db: psycopg.Connection) -> None:
     db.execute("SELECT pgmq.create('q'), pgmq.create_partitioned('p'), pgmq.create('r')")
     role = f"{db.info.dbname}_gone"

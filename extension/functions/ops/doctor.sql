@@ -14,8 +14,9 @@ DECLARE
     v_found jsonb;
 BEGIN
     FOREACH v_part IN ARRAY ARRAY[
-        'horizon', 'settings', 'tables', 'compiled', 'upgrade', 'pinned', 'paused', 'relations',
-        'damage', 'queues', 'ids', 'partitions', 'streams', 'bindings', 'channels', 'schedules',
+        'horizon', 'settings', 'tables', 'compiled', 'functions', 'upgrade', 'pinned', 'paused',
+        'relations', 'damage', 'queues', 'ids', 'partitions', 'streams', 'bindings', 'channels',
+        'schedules',
         'notifications', 'statistics'
     ] LOOP
         FOR v_attempt IN 1..10 LOOP
@@ -81,6 +82,7 @@ The findings are:
 - queues that are paused;
 - functions, tables, indexes, keys, triggers and marks that are missing, disabled, stale or lag, or
   belong to another role than the queue, and what an upgrade has left to maintain();
+- roles that may execute public functions, but not the internal ones that these call;
 - channels that are dead or answer nothing, and a queue of notifications that fills up;
 - messages in default partitions or dropped unread by retention, partitions that are created or
   dropped too late, and the transactions that are in their way;
