@@ -26,6 +26,18 @@ BEGIN
     LOOP
         EXECUTE format('ALTER EXTENSION pgmq DROP %s %s', v_member.type, v_member.identity);
     END LOOP;
+    -- What was put aside goes with the extension, but not what is a queue's again.
+    FOR v_member IN
+        SELECT o.type, o.identity
+        FROM pg_depend AS d
+        INNER JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+        CROSS JOIN pg_identify_object(d.classid, d.objid, 0) AS o
+        WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'x'
+            AND d.refobjid = (SELECT e.oid FROM pg_extension AS e WHERE e.extname = 'pgmq')
+            AND NOT starts_with(p.proname, 'spare ') AND pg_has_role(p.proowner, 'USAGE')
+    LOOP
+        EXECUTE format('ALTER %s %s NO DEPENDS ON EXTENSION pgmq', v_member.type, v_member.identity);
+    END LOOP;
     DROP EXTENSION pgmq;
 END
 $$;

@@ -42,3 +42,5 @@ WHERE
     AND (SELECT count(*) * 100 FROM pgmq.meta) < pgmq._room_for_locks();
 SELECT pgmq._shed_if_last();
 SELECT pgmq._release_members();
+-- Those of an installation without the extension are not tied yet.
+SELECT pgmq._tie_spares();

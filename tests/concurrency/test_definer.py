@@ -54,6 +54,7 @@ CALLS = {
         "SELECT {f}('pgmq.meta'::regclass, 0)",
     ],
     "_is_listed": ["SELECT {f}({q})", "SELECT {f}(null)"],
+    "_drop_remains": ["SELECT {f}({q})", "SELECT {f}(null)"],
     "_templates": ["SELECT {f}()"],
     "_partitioning_of": ["SELECT {f}({q}, false)"],
     "_messages_between": ["SELECT {f}({q}, 0, 9)"],

@@ -222,6 +222,20 @@ def test_a_drop_that_would_be_a_deadlock_is_refused(
     assert using.result() == [(1,)]
 
 
+def test_who_drops_a_queue_waits_for_nobody_who_has_dropped_another(
+    db: psycopg.Connection, connect: Connect
+) -> None:
+    """To put functions aside locks the extension, so only one transaction at a time does."""
+    db.execute("SELECT pgmq.create('a'), pgmq.create('b')")
+    first = connect(autocommit=False)
+    first.execute("SELECT pgmq.drop_queue('a')")
+    never_wait(db)
+    db.execute("SELECT pgmq.drop_queue('b')")
+    db.execute("SELECT pgmq.create('c')")
+    first.commit()
+    db.execute("SELECT pgmq.drop_queue('c')")
+
+
 def test_doctor_says_who_has_locked_what_it_cannot_look_at(
     db: psycopg.Connection, connect: Connect
 ) -> None:

@@ -107,6 +107,51 @@ def test_a_queue_whose_owner_was_changed_by_hand_is_named_mended_and_dropped(
     assert one(db, "SELECT count(*) FROM pg_proc WHERE proname ~ '_q$'") == 0
 
 
+@pytest.mark.parametrize("may_create", [False, True])
+def test_who_was_given_the_tables_may_drop_the_queue_and_learns_what_else_it_takes(
+    db: psycopg.Connection, roles: Roles, *, may_create: bool
+) -> None:
+    role = roles()
+    db.execute("SELECT pgmq.create('q'), pgmq.grant_maintain('q', %s)", [roles()])
+    db.execute(f"GRANT USAGE {', CREATE' * may_create} ON SCHEMA pgmq TO {role}".encode())
+    db.execute(f"GRANT SELECT, INSERT, DELETE ON pgmq.meta TO {role}".encode())
+    db.execute(
+        f"ALTER TABLE pgmq.q_q OWNER TO {role}; ALTER TABLE pgmq.a_q OWNER TO {role}".encode()
+    )
+    db.execute(f"SET ROLE {role}".encode())
+    for call in ("create_fifo_index('q')", "enable_notify_insert('q')"):
+        with pytest.raises(errors.InsufficientPrivilege) as caught:
+            db.execute(f"SELECT pgmq.{call}".encode())
+        said = (caught.value.diag.message_primary, caught.value.diag.message_hint)
+        assert said == (
+            (
+                'functions of queue "q" do not belong to the owner of its table, but to postgres',
+                "A superuser can SELECT pgmq.recompile('q').",
+            )
+            if may_create
+            else (
+                "permission denied for schema pgmq",
+                f"Its owner can SELECT pgmq.grant_create('{role}').",
+            )
+        )
+    assert one(db, "SELECT pgmq.drop_queue('q')")
+    db.execute("RESET ROLE")
+    assert one(db, "SELECT count(*) FROM pg_proc WHERE proname ~ '_q$'") == 0
+    db.execute("SELECT pgmq.create('q'), pgmq.send('q', '1')")
+
+
+def test_what_remains_of_a_queue_is_not_what_another_still_has(
+    db: psycopg.Connection, roles: Roles
+) -> None:
+    role = roles()
+    db.execute("SELECT pgmq.create('q'), pgmq.create('lost')")
+    db.execute(f"GRANT USAGE ON SCHEMA pgmq TO {role}".encode())
+    db.execute("DELETE FROM pgmq.meta WHERE queue_name = 'lost'")
+    db.execute(f"SET ROLE {role}; SELECT pgmq._drop_remains('q'), pgmq._drop_remains('lost')")
+    db.execute("RESET ROLE")
+    db.execute("SELECT pgmq.send('q', '1'), pgmq.send('lost', '1')")
+
+
 def test_a_group_called_as_the_default_one_is_the_default_one(db: psycopg.Connection) -> None:
     db.execute("SELECT pgmq.create('q'), pgmq.create_fifo_index('q')")
     db.execute("""SELECT pgmq.send('q', '1', '{"x-pgmq-group": "_default_fifo_group"}'::jsonb)""")

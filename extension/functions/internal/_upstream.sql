@@ -132,13 +132,10 @@ AS $$
 DECLARE
     v_role text;
 BEGIN
-    IF pgmq._enabled('enqueue', old.queue_name) IS NULL
-        OR pgmq._queue_table(old.queue_name) IS NOT NULL
-    THEN
+    IF pgmq._queue_table(old.queue_name) IS NOT NULL THEN
         RETURN null;
     END IF;
     PERFORM pgmq._retire(old.queue_name);
-    PERFORM pgmq._drop_compiled('scheduled', old.queue_name);
     FOREACH v_role IN ARRAY ARRAY['dedup', 'lane'] LOOP
         IF pgmq._relation(v_role, old.queue_name) IS NOT NULL THEN
             EXECUTE format('DROP TABLE pgmq.%I', pgmq._relation_name(v_role, old.queue_name));
@@ -148,4 +145,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgmq._clear_away() IS
-'Trigger: drop the functions of a queue whose tables and row of pgmq.meta somebody has removed.';
+'Trigger: drop the functions of a queue whose tables and row of pgmq.meta were removed.';

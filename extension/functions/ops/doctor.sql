@@ -16,8 +16,7 @@ BEGIN
     FOREACH v_part IN ARRAY ARRAY[
         'horizon', 'settings', 'tables', 'compiled', 'functions', 'upgrade', 'pinned', 'paused',
         'relations', 'damage', 'queues', 'ids', 'partitions', 'streams', 'bindings', 'channels',
-        'schedules',
-        'notifications', 'statistics'
+        'schedules', 'notifications', 'statistics'
     ] LOOP
         FOR v_attempt IN 1..10 LOOP
             BEGIN

@@ -85,9 +85,8 @@ BEGIN
         -- IF EXISTS: somebody may have dropped some of the tables by hand.
         EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_table);
     END LOOP;
-    PERFORM pgmq._retire(queue_name);
-    PERFORM pgmq._drop_compiled('scheduled', queue_name);
     PERFORM pgmq.unpin(queue_name);
+    -- A trigger clears the functions away.
     DELETE FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(_drop_queue.queue_name);
 END
 $$;

@@ -205,6 +205,25 @@ $$;
 COMMENT ON FUNCTION pgmq._compile_new(text, oid) IS
 'Create the functions of a queue that has none, if it is plain and has no policy, or return false.';
 
+CREATE OR REPLACE FUNCTION pgmq._check_compiler(queue_name text, function regprocedure)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_owner CONSTANT regrole := pgmq._function_owner(function);
+BEGIN
+    IF NOT pg_has_role(v_owner, 'USAGE') THEN
+        RAISE EXCEPTION 'functions of queue "%" do not belong to the owner of its table, but to %',
+            queue_name, v_owner
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = format('A superuser can SELECT pgmq.recompile(%L).', queue_name);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_compiler(text, regprocedure) IS
+'Raise an error unless the caller may replace this function of a queue, or it is missing.';
+
 CREATE OR REPLACE FUNCTION pgmq._compile(queue_name text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -218,6 +237,7 @@ DECLARE
     );
     v_in_script boolean := pgmq._in_extension_script();
     v_table regclass;
+    v_scheduled regprocedure;
     v_difference record;
     v_function regproc;
 BEGIN
@@ -231,12 +251,9 @@ BEGIN
         EXECUTE format('ALTER TABLE %s OWNER TO %s', v_table, v_owner::regrole);
     END LOOP;
     -- (In an extension's script nothing but its members can be replaced.)
-    IF NOT v_in_script AND EXISTS (
-        SELECT FROM pgmq._all_compiled('scheduled', _compile.queue_name) AS f (id)
-        WHERE pgmq._function_owner(f.id) <> v_owner
-    )
-    THEN
-        PERFORM pgmq._schedule(queue_name);
+    v_scheduled := (SELECT f.id FROM pgmq._all_compiled('scheduled', queue_name) AS f (id));
+    IF NOT v_in_script AND pgmq._function_owner(v_scheduled) <> v_owner THEN
+        PERFORM pgmq._check_compiler(queue_name, v_scheduled), pgmq._schedule(queue_name);
     END IF;
     IF NOT v_in_script AND pgmq._enabled('enqueue', queue_name) IS NULL
         AND pgmq._compile_new(queue_name, v_owner)
@@ -245,11 +262,12 @@ BEGIN
     END IF;
     FOR v_difference IN
         SELECT
-            d.template, d.sql, d.function IS NULL AS is_missing,
+            d.template, d.sql, d.function, d.function IS NULL AS is_missing,
             d.is_stale IS NOT false AS is_stale,
             format('pgmq.%I', pgmq._function_name(d.template, _compile.queue_name)) AS function_name
         FROM pgmq._differences(_compile.queue_name) AS d
     LOOP
+        PERFORM pgmq._check_create(), pgmq._check_compiler(queue_name, v_difference.function);
         -- No savepoint unless one is needed: ending it goes through all files that this transaction
         -- has created, which are tens of thousands in an upgrade.
         IF v_difference.is_missing THEN

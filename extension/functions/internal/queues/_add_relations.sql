@@ -1,3 +1,20 @@
+-- What Postgres itself would say of each relation, with a hint.
+CREATE OR REPLACE FUNCTION pgmq._check_create()
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT has_schema_privilege('pgmq', 'CREATE') THEN
+        RAISE EXCEPTION 'permission denied for schema pgmq'
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = format('Its owner can SELECT pgmq.grant_create(%L).', current_user);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION pgmq._check_create() IS
+'Raise an error unless the caller may create what a queue consists of.';
+
 CREATE OR REPLACE FUNCTION pgmq._add_relations(queue_name text, needed_by text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -50,6 +67,7 @@ BEGIN
     THEN
         RETURN;
     END IF;
+    PERFORM pgmq._check_create();
     IF role = 'part_idx' THEN
         v_index.definition := format(
             v_index.definition, pgmq._partition_column(pgmq._queue_table(queue_name)::text)
@@ -98,6 +116,7 @@ BEGIN
     IF to_regclass(v_name) IS NOT NULL THEN
         RETURN;
     END IF;
+    PERFORM pgmq._check_create();
     EXECUTE format(
         'CREATE SEQUENCE %s %s %s', v_name,
         CASE WHEN role <> 'epoch' THEN 'MINVALUE -9223372036854775808' END,

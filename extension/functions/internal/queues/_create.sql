@@ -175,7 +175,7 @@ BEGIN
             USING ERRCODE = 'duplicate_table';
         RETURN;
     END IF;
-    PERFORM pgmq._check_names(queue_name);
+    PERFORM pgmq._check_names(queue_name), pgmq._check_create();
 
     IF is_stream THEN
         PERFORM pgmq._create_stream_tables(queue_name);
