@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -120,15 +121,19 @@ def test_a_queue_named_as_the_functions_of_another_are_is_refused(db: psycopg.Co
         db.execute("SELECT pgmq.create(%s)", [LONG])
 
 
+@pytest.mark.parametrize("create", ["create('q')", "create_partitioned('q')"])
 def test_a_table_of_a_queue_that_is_not_listed_is_taken_over_by_create_alone(
-    db: psycopg.Connection,
+    db: psycopg.Connection, create: str
 ) -> None:
-    """It may come from a dump without the row in pgmq.meta."""
-    db.execute("SELECT pgmq.create('q'), pgmq.send('q', '1'), pgmq.send('q', '2')")
-    db.execute("SELECT pgmq.archive('q', 2)")
-    db.execute("DELETE FROM pgmq.meta")
-    assert one(db, "SELECT pgmq.drop_queue('q')") is False
-    db.execute("SELECT pgmq.create('q')")
+    """It may come from a dump without the row in pgmq.meta, and without functions."""
+    db.execute(f"SELECT pgmq.{create}, pgmq.send('q', '1'), pgmq.send('q', '2')".encode())
+    db.execute("SELECT pgmq.archive('q', 2::bigint)")
+    db.execute("DELETE FROM pgmq.meta; SELECT pgmq._drop_functions('q')")
+    with pytest.raises(errors.UndefinedTable, match="only its table is there") as caught:
+        db.execute("SELECT pgmq.read('q', 0, 9)")
+    hint = caught.value.diag.message_hint or ""
+    assert hint.startswith(f"SELECT pgmq.{create.rstrip(')')}")
+    db.execute(f"SELECT pgmq.{create}".encode())
     assert one(db, "SELECT msg_id FROM pgmq.read('q', 0, 9)") == 1
     assert one(db, "SELECT count(*) FROM pgmq.a_q") == 1
     assert one(db, "SELECT pgmq.drop_queue('q')") is True
@@ -178,6 +183,36 @@ def test_what_drop_extension_leaves_is_taken_over_as_what_it_is(
         assert ids(db, "SELECT msg_id FROM pgmq.read('q', 60, 9)") == [1]
     assert one(db, "SELECT pgmq.send('q', '2')") == 2
     assert ids(db, "SELECT finding FROM pgmq.doctor() WHERE queue_name = 'q'") == []
+
+
+def test_a_queue_that_is_no_longer_listed_can_be_dropped(db: psycopg.Connection) -> None:
+    db.execute("SELECT pgmq.create('q'); DELETE FROM pgmq.meta")
+    assert one(db, "SELECT pgmq.drop_queue('q')") is True
+    assert one(db, "SELECT count(*) FROM pg_class WHERE relname ~ '_q$'") == 0
+    assert one(db, "SELECT count(*) FROM pg_proc WHERE proname ~ '_q$'") == 0
+    assert one(db, "SELECT pgmq.drop_queue('q')") is False
+
+
+def test_what_a_queue_that_was_renamed_by_hand_keeps_is_named_until_it_is_dropped(
+    db: psycopg.Connection,
+) -> None:
+    db.execute(
+        """
+        SELECT pgmq.create('old'), pgmq.send('old', '1');
+        ALTER TABLE pgmq.q_old RENAME TO q_new; ALTER TABLE pgmq.a_old RENAME TO a_new;
+        UPDATE pgmq.meta SET queue_name = 'new'
+        """
+    )
+    db.execute("SELECT pgmq.read('new', 0, 1), pgmq.archive('new', 1::bigint)")
+    hint = re.compile("It is of pgmq.[qa]_new, .* by hand: (DROP (INDEX|SEQUENCE) [a-z._]+_old), ")
+    for _ in range(6):
+        with pytest.raises(errors.DuplicateTable) as caught:
+            db.execute("SELECT pgmq.create('old')")
+        found = hint.match(caught.value.diag.message_hint or "")
+        assert found, caught.value.diag.message_hint
+        db.execute(found[1].encode())
+    db.execute("SELECT pgmq.create('old')")
+    db.execute("SELECT pgmq.send('old', '1'), pgmq.send('new', '1')")
 
 
 def test_the_first_call_to_a_queue_that_was_just_created_does_not_compile_it(

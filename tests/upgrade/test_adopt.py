@@ -357,9 +357,11 @@ def test_a_queue_whose_functions_were_lost_heals_or_says_how(
     db.execute(f"SET ROLE {role}")
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match='"q" has lost') as error:
         db.execute("SELECT pgmq.send('q', '1')")
-    assert "recompile_all" in str(error.value.diag.message_hint)
+    assert "postgres, its owner, can SELECT pgmq.recompile('q')" in str(
+        error.value.diag.message_hint
+    )
     db.execute("RESET ROLE")
-    assert db.execute("SELECT pgmq.recompile_all()").fetchone() == (1,)
+    assert db.execute("SELECT pgmq.recompile('q')").fetchone() == (True,)
     assert ids(db, "SELECT pgmq.send('q', '1')") == [2]
 
 

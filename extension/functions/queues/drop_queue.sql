@@ -11,8 +11,11 @@ DECLARE
     v_attempts integer := 0;
 BEGIN
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
-    -- A table called q_... that is not listed may be another queue's partition, or made by hand.
-    IF NOT pgmq._is_listed(queue_name) THEN
+    -- A table called q_... that is not listed may be another queue's partition, or made by hand. Or
+    -- somebody has deleted the queue's row.
+    IF NOT pgmq._is_listed(queue_name)
+        AND NOT pgmq._looks_like_queue(pgmq._queue_table(queue_name), false)
+    THEN
         RAISE NOTICE 'pgmq queue `%` does not exist', queue_name;
         RETURN false;
     END IF;
@@ -61,8 +64,8 @@ $$;
 COMMENT ON FUNCTION pgmq.drop_queue(text) IS
 'Drop a queue with its messages, its archive and its functions.
 
-Returns false, with a notice, when there is no such queue. The remains of a queue whose table was
-dropped by hand are removed as well. Raises dependent_objects_still_exist if another queue sends its
+Returns false, with a notice, when there is no such queue. The remains of a queue whose table, or row
+of pgmq.meta, was removed by hand are removed as well. Raises dependent_objects_still_exist if another queue sends its
 dead letters to this one.
 
 The call waits for the transactions that use the queue. It keeps dozens of locks until its own
@@ -86,8 +89,10 @@ BEGIN
         EXECUTE format('DROP TABLE IF EXISTS pgmq.%I', v_table);
     END LOOP;
     PERFORM pgmq.unpin(queue_name);
-    -- A trigger clears the functions away.
     DELETE FROM pgmq.meta AS m WHERE lower(m.queue_name) = lower(_drop_queue.queue_name);
+    IF NOT FOUND THEN       -- else a trigger has done it
+        PERFORM pgmq._retire(queue_name);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq._drop_queue(text) IS

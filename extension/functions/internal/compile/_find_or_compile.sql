@@ -29,7 +29,21 @@ BEGIN
     THEN
         RETURN v_function;
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = v_table) THEN
+    IF v_table IS NULL AND pgmq._looks_like_queue(pgmq._queue_table(queue_name), false) THEN
+        -- A partial restore has left the table without its row.
+        RAISE EXCEPTION 'queue "%" is not in pgmq.meta, only its table is there', queue_name
+            USING ERRCODE = 'undefined_table',
+                HINT = format(
+                    'SELECT pgmq.%s takes the table over, with its messages.',
+                    CASE
+                        WHEN pgmq._is_stream(pgmq._queue_table(queue_name))
+                            THEN format('create_stream(%L, ...)', queue_name)
+                        WHEN pgmq._partition_column(pgmq._queue_table(queue_name)::text) IS NOT NULL
+                            THEN format('create_partitioned(%L, ...)', queue_name)
+                        ELSE format('create(%L)', queue_name)
+                    END
+                );
+    ELSIF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = v_table) THEN
         -- Clients of pgmq 1 look for Postgres' words about the table. Many drivers show the message
         -- alone, so these are in there, not in the detail.
         RAISE EXCEPTION 'queue "%" does not exist (relation "pgmq.%" does not exist)',
@@ -63,7 +77,10 @@ BEGIN
     THEN
         RAISE EXCEPTION 'queue "%" has lost its compiled functions', queue_name
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'The owner of the queue must call SELECT pgmq.recompile_all().';
+                HINT = format(
+                    'A superuser, or %s, its owner, can SELECT pgmq.recompile(%L).',
+                    pgmq._owner(v_table), queue_name
+                );
     END IF;
     PERFORM pgmq.acquire_queue_lock(lower(queue_name));
     IF pg_relation_size(v_table) IS NULL OR to_regproc(format('pgmq.%I', v_function)) IS NULL THEN

@@ -131,17 +131,35 @@ BEGIN
                 HINT = 'Choose another name, or rename the relation.';
     END IF;
 
-    SELECT c.id AS relation INTO v_found
+    SELECT
+        c.id AS relation,
+        CASE k.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'INDEX' END AS kind,
+        coalesce(i.indrelid, d.refobjid)::regclass AS parent
+    INTO v_found
     FROM pgmq._relations(queue_name) AS r
     CROSS JOIN to_regclass(format('pgmq.%I', r.name)) AS c (id)
-    WHERE r.role NOT IN ('queue', 'archive') AND c.id IS NOT NULL
+    INNER JOIN pg_class AS k ON c.id = k.oid
+    LEFT JOIN pg_index AS i ON c.id = i.indexrelid
+    LEFT JOIN pg_depend AS d
+        ON d.classid = 'pg_class'::regclass AND d.objid = c.id AND d.deptype = 'a'
+        AND d.refclassid = 'pg_class'::regclass
+    WHERE r.role NOT IN ('queue', 'archive')
         AND NOT pgmq._is_relation_of(c.id, r.role, r.parent, queue_name)
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'queue "%" cannot be created: % exists and is not the queue''s',
             queue_name, v_found.relation
             USING ERRCODE = 'duplicate_table',
-                HINT = 'Choose another name, or rename the relation.';
+                HINT = CASE
+                    WHEN pgmq._looks_like_queue(v_found.parent, false)
+                        OR pgmq._looks_like_queue(v_found.parent, true)
+                        THEN format(
+                            'It is of %s, which was perhaps renamed by hand: DROP %s %s, and'
+                            ' what else has the old name and is of that table.',
+                            v_found.parent, v_found.kind, v_found.relation
+                        )
+                    ELSE 'Choose another name, or rename the relation.'
+                END;
     END IF;
 END
 $$;
