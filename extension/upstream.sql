@@ -19,8 +19,10 @@ END
 $$;
 COMMENT ON VIEW pgmq.notify_insert_throttle IS 'The rows of pgmq.list_notify_insert_throttles(), under the name of the table that pgmq 1 has.
 
-Changing throttle_interval_ms is update_notify_insert, and deleting a row disable_notify_insert.';
-CREATE OR REPLACE TRIGGER change INSTEAD OF UPDATE OR DELETE ON pgmq.notify_insert_throttle
+Inserting a row is enable_notify_insert, changing throttle_interval_ms update_notify_insert, and
+deleting a row disable_notify_insert.';
+CREATE OR REPLACE TRIGGER change INSTEAD OF INSERT OR UPDATE OR DELETE
+ON pgmq.notify_insert_throttle
 FOR EACH ROW EXECUTE FUNCTION pgmq._change_throttle();
 
 -- Some hosts replace drop_queue, and some users delete from pgmq.meta themselves.

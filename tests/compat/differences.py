@@ -657,6 +657,97 @@ DIFFERENCES: dict[str, Difference] = {
         },
         steps=(f"SELECT pgmq.create('{30 * 'ü'}')",),
     ),
+    "the settings of notifications are not a table that can be emptied at once": Difference(
+        "they are in triggers; a row that is inserted, changed or deleted changes these",
+        {
+            "INSERT INTO pgmq.notify_insert_throttle VALUES ('q', 9)": ([], []),
+            f"{_THROTTLES}": ([("q", 9)], [("q", 9)]),
+            "TRUNCATE pgmq.notify_insert_throttle": (
+                [],
+                Error("42809", '"notify_insert_throttle" is not a table'),
+            ),
+        },
+        steps=(Q,),
+    ),
+    "a grant of a few functions needs one of the internal functions, too": Difference(
+        "upstream's functions call few others; pgmq._open_internal() opens ours again",
+        {
+            "SELECT pgmq.delete('q', 1)": (
+                [(True,)],
+                Error("42501", "permission denied for function _pinned"),
+            ),
+        },
+        steps=(
+            Q,
+            SIX,
+            "BEGIN",
+            "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA pgmq FROM public",
+            "CREATE ROLE compat_deleter",
+            "GRANT USAGE ON SCHEMA pgmq TO compat_deleter",
+            "GRANT SELECT, DELETE ON pgmq.q_q TO compat_deleter",
+            """
+            GRANT EXECUTE ON FUNCTION pgmq.delete(text, bigint), pgmq.format_table_name(text, text)
+            TO compat_deleter
+            """,
+            "SET LOCAL ROLE compat_deleter",
+        ),
+    ),
+    "a grant of columns must have enqueued_at, too": Difference(
+        "a message that is not delayed has vt = enqueued_at, so a send writes both",
+        {
+            "SELECT pgmq.send('q', '1')": (
+                [(1,)],
+                Error("42501", "permission denied for table q_q"),
+            ),
+        },
+        steps=(
+            Q,
+            "BEGIN",
+            "CREATE ROLE compat_sender",
+            "GRANT USAGE ON SCHEMA pgmq TO compat_sender",
+            "GRANT INSERT (vt, message, headers), SELECT (msg_id) ON pgmq.q_q TO compat_sender",
+            "SET LOCAL ROLE compat_sender",
+        ),
+    ),
+    "some functions run with the rights of their owner": Difference(
+        "marks, keys, dead letters and pushes need more rights than callers should have",
+        {
+            "SELECT bool_or(prosecdef) FROM pg_proc WHERE pronamespace = 'pgmq'::regnamespace": (
+                [(False,)],
+                [(True,)],
+            ),
+        },
+        steps=(Q,),
+    ),
+    "purge_queue fires no triggers of TRUNCATE": Difference(
+        "it deletes, so that readers and producers need not wait",
+        {
+            "SELECT pgmq.purge_queue('q')": (Error("P0001", "truncated"), [(6,)]),
+        },
+        steps=(
+            Q,
+            SIX,
+            """
+            CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql
+            AS 'BEGIN RAISE EXCEPTION ''truncated''; END'
+            """,
+            "CREATE TRIGGER refuse BEFORE TRUNCATE ON pgmq.q_q EXECUTE FUNCTION pg_temp.refuse()",
+            "BEGIN",
+        ),
+    ),
+    "a send that was replaced is not what the other overloads call": Difference(
+        "each calls the queue's function itself, which is quicker",
+        {"SELECT pgmq.send('q', '1')": ([(666,)], [(1,)])},
+        steps=(
+            Q,
+            "BEGIN",
+            """
+            CREATE OR REPLACE FUNCTION pgmq.send(
+                queue_name text, msg jsonb, headers jsonb, delay timestamptz
+            ) RETURNS SETOF bigint LANGUAGE sql AS 'SELECT 666::bigint'
+            """,
+        ),
+    ),
     "the settings of notifications are where a crash cannot lose them": Difference(
         "upstream's are in an unlogged table that producers update; here they are in triggers",
         {

@@ -448,7 +448,7 @@ def test_a_few_functions_can_be_granted_where_public_may_execute_none(
     granted = (
         "SELECT pgmq.send('q', '1', 0)",
         "SELECT pgmq.read('q', 0, 9)",
-        "SELECT pgmq.delete('q', 1)",
+        "SELECT pgmq.delete('Q', 1)",
     )
     with _as(queue, role):
         _denied(queue, *granted)

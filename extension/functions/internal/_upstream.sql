@@ -100,7 +100,10 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF TG_OP = 'DELETE' THEN
+    IF TG_OP = 'INSERT' THEN
+        PERFORM pgmq.enable_notify_insert(new.queue_name, coalesce(new.throttle_interval_ms, 250));
+        RETURN new;
+    ELSIF TG_OP = 'DELETE' THEN
         PERFORM pgmq.disable_notify_insert(old.queue_name);
         RETURN old;
     END IF;

@@ -70,12 +70,12 @@ AS $$
     FROM pg_proc AS p
     WHERE p.pronamespace = 'pgmq'::regnamespace
         AND p.proacl IS NOT NULL        -- else everybody may execute it
-        AND starts_with(p.proname, '_')
+        AND (starts_with(p.proname, '_') OR p.proname = 'format_table_name')
         -- grant_maintain() says who may execute these.
         AND NOT starts_with(p.proname, '_scheduled_')
 $$;
 COMMENT ON FUNCTION pgmq._internal_functions() IS
-'The functions that others call, and that somebody has granted or revoked.';
+'The functions that most others call, if somebody has granted or revoked them.';
 
 CREATE OR REPLACE FUNCTION pgmq._open_internal()
 RETURNS void
