@@ -75,16 +75,6 @@ $$;
 COMMENT ON FUNCTION pgmq._grant_schema(text) IS
 'Let a role use the schema; without that, rights to a queue are of no use.';
 
-CREATE OR REPLACE FUNCTION pgmq._owns_schema()
-RETURNS boolean
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT pg_has_role(n.nspowner, 'USAGE') FROM pg_namespace AS n WHERE n.nspname = 'pgmq'
-$$;
-COMMENT ON FUNCTION pgmq._owns_schema() IS
-'Whether the caller owns the schema, and so decides who may use it.';
-
 CREATE OR REPLACE FUNCTION pgmq._object(relation oid)
 RETURNS text
 LANGUAGE sql STABLE

@@ -51,6 +51,16 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgmq._callers() IS 'The current role, and the login that RESET ROLE goes back to.';
 
+CREATE OR REPLACE FUNCTION pgmq._owns_schema()
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pg_has_role(n.nspowner, 'USAGE') FROM pg_namespace AS n WHERE n.nspname = 'pgmq'
+$$;
+COMMENT ON FUNCTION pgmq._owns_schema() IS
+'Whether the caller owns the schema, and so decides who may use it.';
+
 CREATE OR REPLACE FUNCTION pgmq._owners(queue_name text)
 RETURNS SETOF oid
 LANGUAGE plpgsql STABLE

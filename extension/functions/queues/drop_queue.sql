@@ -14,7 +14,7 @@ BEGIN
     -- A table called q_... that is not listed may be another queue's partition, or made by hand. Or
     -- somebody has deleted the queue's row.
     IF NOT pgmq._is_listed(queue_name)
-        AND NOT pgmq._looks_like_queue(pgmq._queue_table(queue_name), false)
+        AND NOT pgmq._looks_like_queue(to_regclass('pgmq.' || quote_ident(v_table)), false)
     THEN
         RAISE NOTICE 'pgmq queue `%` does not exist', queue_name;
         RETURN false;
@@ -65,8 +65,8 @@ COMMENT ON FUNCTION pgmq.drop_queue(text) IS
 'Drop a queue with its messages, its archive and its functions.
 
 Returns false, with a notice, when there is no such queue. The remains of a queue whose table, or row
-of pgmq.meta, was removed by hand are removed as well. Raises dependent_objects_still_exist if another queue sends its
-dead letters to this one.
+of pgmq.meta, was removed by hand are removed as well. Raises dependent_objects_still_exist if
+another queue sends its dead letters to this one.
 
 The call waits for the transactions that use the queue. It keeps dozens of locks until its own
 transaction ends: to drop hundreds of queues, commit after each.';
