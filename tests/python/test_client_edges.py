@@ -216,6 +216,13 @@ async def _open(kind: Any, dsn: str, driver: str | None) -> AsyncIterator[Any]:
         async with kind(dsn, pool_size=1) as queue:
             yield queue
         return
+    if driver == "pool":
+        async with (
+            AsyncConnectionPool(dsn, min_size=1, max_size=1, open=False) as pool,
+            kind(pool=pool) as queue,
+        ):
+            yield queue
+        return
     engine = create_async_engine(url(dsn, driver), pool_size=1, max_overflow=0)
     async with kind(engine=engine) as queue:
         yield queue
@@ -257,6 +264,39 @@ def test_calls_that_are_cancelled_anywhere_give_their_connection_back(
 
     with PGMQueue(dsn) as client:
         client.create_queue("none")
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("kind", "driver"),
+    [
+        *((AsyncPGMQueue, name) for name in (None, "pool")),
+        *((SQLAlchemyAsyncPGMQueue, name) for name in ("psycopg", "asyncpg")),
+    ],
+)
+def test_a_call_that_is_cancelled_leaves_no_connection_in_autocommit(
+    kind: Any, driver: str | None, dsn: str
+) -> None:
+    async def undone(queue: Any) -> None:
+        begin = queue.engine.begin if hasattr(queue, "engine") else queue.pool.connection
+        async with begin() as conn:
+            await queue.send("q", "undone", conn=conn)
+            raise ZeroDivisionError
+
+    async def main() -> None:
+        async with _open(kind, dsn, driver) as queue:
+            await queue.create_queue("q")
+            for turns in range(8):
+                time.sleep(0.006)  # for so long psycopg lets nobody else have a turn
+                call = asyncio.create_task(queue.send("q", "alone"))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                call.cancel()
+                await asyncio.gather(call, return_exceptions=True)
+                with pytest.raises(ZeroDivisionError):
+                    await undone(queue)
+            assert "undone" not in [each.message for each in await queue.peek("q", None)]
+
     asyncio.run(main())
 
 

@@ -140,9 +140,10 @@ class PGMQueue(AsyncClient):
                 raise asyncio.CancelledError  # sync: -
             if conn.autocommit:
                 return await execute(conn, statement, self.loads)
-            # One statement needs no BEGIN and no COMMIT: two round trips less.
-            await conn.set_autocommit(True)
             try:
+                # One statement needs no BEGIN and no COMMIT: two round trips less. Who is
+                # interrupted here may have set it.
+                await conn.set_autocommit(True)
                 return await execute(conn, statement, self.loads)
             finally:
                 if conn.pgconn.transaction_status == TransactionStatus.IDLE:

@@ -134,9 +134,10 @@ class PGMQueue(Client):
         try:
             if conn.autocommit:
                 return execute(conn, statement, self.loads)
-            # One statement needs no BEGIN and no COMMIT: two round trips less.
-            conn.set_autocommit(True)
             try:
+                # One statement needs no BEGIN and no COMMIT: two round trips less. Who is
+                # interrupted here may have set it.
+                conn.set_autocommit(True)
                 return execute(conn, statement, self.loads)
             finally:
                 if conn.pgconn.transaction_status == TransactionStatus.IDLE:

@@ -92,5 +92,10 @@ class PGMQueue(AsyncClient):
         text, parameters = rendering.render(statement, self.loads)
         # One statement needs no BEGIN and no COMMIT: two round trips less.
         async with self._opened().connect() as own:
-            await own.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                await own.execution_options(isolation_level="AUTOCOMMIT")
+            except BaseException:
+                # Interrupted, it may have set that, and the pool does not know.
+                await own.invalidate()
+                raise
             return rendering.decode(statement, await own.execute(text, parameters))

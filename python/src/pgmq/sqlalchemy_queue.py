@@ -95,5 +95,10 @@ class PGMQueue(Client):
         text, parameters = rendering.render(statement, self.loads)
         # One statement needs no BEGIN and no COMMIT: two round trips less.
         with self._opened().connect() as own:
-            own.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                own.execution_options(isolation_level="AUTOCOMMIT")
+            except BaseException:
+                # Interrupted, it may have set that, and the pool does not know.
+                own.invalidate()
+                raise
             return rendering.decode(statement, own.execute(text, parameters))
