@@ -187,6 +187,7 @@
 -- topics
 \ir functions/topics/validate_routing_key.sql
 \ir functions/topics/validate_topic_pattern.sql
+\ir functions/internal/routing/_is_topic.sql
 \ir functions/topics/bind_topic.sql
 \ir functions/topics/unbind_topic.sql
 \ir functions/topics/list_topic_bindings.sql

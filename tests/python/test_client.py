@@ -305,7 +305,13 @@ def test_what_a_routing_key_is_refused_for_leaves_the_transaction_alone(
     assert not queue.validate_topic_pattern("a**", conn=conn)
     assert queue.validate_topic_pattern("a.*", conn=conn)
     conn.commit()
-    assert _ids(queue) == [1]
+    # In a pipeline, statements are one transaction without being a block.
+    alone = connect()
+    with alone.pipeline():
+        queue.send("q", 2, conn=alone)
+        assert not queue.validate_routing_key("a..b", conn=alone)
+        assert not queue.validate_topic_pattern("a**", conn=alone)
+    assert _ids(queue) == [1, 2]
 
 
 def test_vt_and_delay_are_the_clients_unless_a_call_has_its_own(dsn: str) -> None:

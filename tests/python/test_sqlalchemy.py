@@ -213,6 +213,8 @@ def test_a_client_of_an_engine_takes_connections_and_sessions(engine: Engine) ->
     with engine.begin() as conn:
         queue.send("orders", 2, conn=conn)
         assert not queue.validate_routing_key("a..b", conn=conn)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        assert not queue.validate_routing_key("a..b", conn=conn)
     with queue.session() as session:
         queue.send("orders", 3, conn=session)
         assert not queue.validate_topic_pattern("a**", conn=session)
@@ -254,6 +256,10 @@ def test_the_asynchronous_client_takes_any_driver(dsn: str, engine: Engine, driv
         async with queue.session() as session:
             await queue.send("orders", 2, conn=session)
             assert not await queue.validate_routing_key("a..b", conn=session)
+        async with own.connect() as conn:
+            await conn.execution_options(isolation_level="AUTOCOMMIT")
+            assert not await queue.validate_routing_key("a..b", conn=conn)
+            assert not await queue.validate_topic_pattern("a**", conn=conn)
         assert await queue.send_batch("orders", [MESSAGE, None], [{"h": 1}, None], 0) == [3, 4]
         messages = await queue.read("orders", qty=5)
         assert isinstance(messages, list)

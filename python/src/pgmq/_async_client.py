@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -66,16 +65,6 @@ class AsyncClient(ClientFields, BaseQueue, AsyncPGMQueueOperationsMixin["Conn"])
         text, parameters = rendering.render(statement, self.loads)
         return rendering.decode(statement, await joined.execute(text, parameters))
 
-    async def _holds(self, statement: Statement[bool], conn: Conn | None) -> bool:
-        try:
-            # The error must not take the caller's transaction with it.
-            async with await _savepoint(conn):
-                return await self._run(statement, conn)
-        except Exception as error:
-            if wire.sqlstate(error) == "P0001":  # the function itself has raised it
-                return False
-            raise
-
 
 async def execute(
     conn: psycopg.AsyncConnection[Any], statement: Statement[T], loads: Loads | None
@@ -117,10 +106,3 @@ async def _join(conn: Any) -> Any:
     kinds = "an asynchronous connection, cursor or session of psycopg or SQLAlchemy"
     #  # sync: kinds += ", or Django's connection"
     raise TypeError(f"conn must be {kinds}, not {wire.kind(conn)}")
-
-
-async def _savepoint(conn: Any) -> Any:
-    if conn is None:
-        return contextlib.nullcontext()
-    joined = await _join(conn)
-    return joined.begin_nested() if hasattr(joined, "begin_nested") else joined.transaction()

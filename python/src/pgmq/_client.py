@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -69,16 +68,6 @@ class Client(ClientFields, BaseQueue, SyncPGMQueueOperationsMixin["Conn"]):
         text, parameters = rendering.render(statement, self.loads)
         return rendering.decode(statement, joined.execute(text, parameters))
 
-    def _holds(self, statement: Statement[bool], conn: Conn | None) -> bool:
-        try:
-            # The error must not take the caller's transaction with it.
-            with _savepoint(conn):
-                return self._run(statement, conn)
-        except Exception as error:
-            if wire.sqlstate(error) == "P0001":  # the function itself has raised it
-                return False
-            raise
-
 
 def execute(conn: psycopg.Connection[Any], statement: Statement[T], loads: Loads | None) -> T:
     """Run a statement on a connection of psycopg."""
@@ -119,10 +108,3 @@ def _join(conn: Any) -> Any:
     kinds = "a synchronous connection, cursor or session of psycopg or SQLAlchemy"
     kinds += ", or Django's connection"
     raise TypeError(f"conn must be {kinds}, not {wire.kind(conn)}")
-
-
-def _savepoint(conn: Any) -> Any:
-    if conn is None:
-        return contextlib.nullcontext()
-    joined = _join(conn)
-    return joined.begin_nested() if hasattr(joined, "begin_nested") else joined.transaction()

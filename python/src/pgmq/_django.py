@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pgmq import _wire as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pgmq._statements import Statement
     from pgmq._wire import Loads
 
@@ -56,14 +53,3 @@ class Transaction:
                     for row in cursor.fetchall()
                 ]
             )
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Begin a savepoint; outside a transaction it is nothing."""
-        savepoint = self._connection.savepoint()
-        try:
-            yield
-        except BaseException:
-            self._connection.savepoint_rollback(savepoint)
-            raise
-        self._connection.savepoint_commit(savepoint)

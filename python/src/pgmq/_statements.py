@@ -577,8 +577,8 @@ create_fifo_indexes_all = Call[None]("create_fifo_indexes_all()", _NOTHING)
 
 # Topics
 
-validate_routing_key = Call[bool]("validate_routing_key(routing_key text)", _VALUE)
-validate_topic_pattern = Call[bool]("validate_topic_pattern(pattern text)", _VALUE)
+validate_routing_key = Call[bool]("_is_routing_key(routing_key text)", _VALUE)
+validate_topic_pattern = Call[bool]("_is_topic_pattern(pattern text)", _VALUE)
 bind_topic = Call[None]("bind_topic(pattern text, queue_name text)", _NOTHING)
 unbind_topic = Call[bool]("unbind_topic(pattern text, queue_name text)", _VALUE)
 _all_topic_bindings = Call[list[TopicBinding]]("list_topic_bindings()", _many(TopicBinding))

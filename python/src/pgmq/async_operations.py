@@ -65,10 +65,6 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
     async def _perform(self, statement: Statement[T], conn: C | None) -> T:
         """Run a statement, on conn or in a transaction of its own."""
 
-    @abstractmethod
-    async def _holds(self, statement: Statement[bool], conn: C | None) -> bool:
-        """Run a statement, and take the error that a function raises by itself for a no."""
-
     async def _returned(
         self, nack: Callable[[str | None], Statement[T]], error: str | None, conn: C | None
     ) -> T:
@@ -1117,11 +1113,11 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
 
     async def validate_routing_key(self, routing_key: str, conn: C | None = None) -> bool:
         """Return whether send_topic takes a routing key."""
-        return await self._holds(statements.validate_routing_key(routing_key), conn)
+        return await self._run(statements.validate_routing_key(routing_key), conn)
 
     async def validate_topic_pattern(self, pattern: str, conn: C | None = None) -> bool:
         """Return whether bind_topic takes a pattern."""
-        return await self._holds(statements.validate_topic_pattern(pattern), conn)
+        return await self._run(statements.validate_topic_pattern(pattern), conn)
 
     async def bind_topic(self, pattern: str, queue_name: str, conn: C | None = None) -> None:
         """Have send_topic send to a queue what has a routing key that matches the pattern."""

@@ -67,10 +67,6 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
     def _perform(self, statement: Statement[T], conn: C | None) -> T:
         """Run a statement, on conn or in a transaction of its own."""
 
-    @abstractmethod
-    def _holds(self, statement: Statement[bool], conn: C | None) -> bool:
-        """Run a statement, and take the error that a function raises by itself for a no."""
-
     def _returned(
         self, nack: Callable[[str | None], Statement[T]], error: str | None, conn: C | None
     ) -> T:
@@ -1095,11 +1091,11 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
 
     def validate_routing_key(self, routing_key: str, conn: C | None = None) -> bool:
         """Return whether send_topic takes a routing key."""
-        return self._holds(statements.validate_routing_key(routing_key), conn)
+        return self._run(statements.validate_routing_key(routing_key), conn)
 
     def validate_topic_pattern(self, pattern: str, conn: C | None = None) -> bool:
         """Return whether bind_topic takes a pattern."""
-        return self._holds(statements.validate_topic_pattern(pattern), conn)
+        return self._run(statements.validate_topic_pattern(pattern), conn)
 
     def bind_topic(self, pattern: str, queue_name: str, conn: C | None = None) -> None:
         """Have send_topic send to a queue what has a routing key that matches the pattern."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg.conninfo import make_conninfo
 
-from pgmq import _wire as wire
 from pgmq._django import Connection, Transaction
 from pgmq.sync_operations import SyncPGMQueueOperationsMixin
 
@@ -41,16 +40,6 @@ class Client(SyncPGMQueueOperationsMixin[Connection]):
 
     def _perform(self, statement: Statement[T], conn: Connection | None) -> T:
         return self._transaction(conn).execute(statement, None)
-
-    def _holds(self, statement: Statement[bool], conn: Connection | None) -> bool:
-        try:
-            # The error must not take the caller's transaction with it.
-            with self._transaction(conn).transaction():
-                return self._run(statement, conn)
-        except DatabaseError as error:
-            if wire.sqlstate(error) == "P0001":  # the function itself has raised it
-                return False
-            raise
 
 
 def dsn(using: str, **options: str) -> str:
