@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,10 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pgmq import Reject, Retry, Worker
+from pgmq import Reject, Retry, Worker, exporter
+from pgmq import _wire as wire
 from pgmq.exporter import Collector, WorkerMetrics
+from support.proxy import proxying
 from support.queues import STREAMS, fill
 
 if TYPE_CHECKING:
@@ -142,6 +146,26 @@ def test_while_the_database_is_away_that_is_what_is_served(new_server: Any) -> N
     found = _scrape(collector)
     collector.close()
     assert (found["pgmq_up", ""], found["pgmq_queue_length", "q"]) == (1, 0)
+
+
+def test_a_database_that_answers_no_more_is_away(
+    dsn: str, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter, "_LONGEST", 1500)
+    monkeypatch.setattr(wire, "SILENCE_STOPPING", 1)
+    with proxying(dsn) as proxy, contextlib.closing(Collector(proxy.dsn)) as collector:
+        assert _scrape(collector)["pgmq_up", ""] == 1
+        proxy.freeze()
+        with ThreadPoolExecutor(4) as pool:  # those that have to wait share the first one's fate
+            found = list(pool.map(lambda _: _scrape(collector), range(4)))
+        assert all(each["pgmq_up", ""] == 0 for each in found)
+        assert _scrape(collector)["pgmq_up", ""] == 1
+        # What the server itself is busy with for too long, it ends.
+        db.execute("BEGIN; LOCK TABLE pgmq.meta")
+        assert _scrape(collector)["pgmq_up", ""] == 0
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        assert db.execute(waiting).fetchone() == (0,)
+        db.execute("ROLLBACK")
 
 
 def test_what_waiting_does_not_mend_is_raised(server: TestServer) -> None:

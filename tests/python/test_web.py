@@ -24,10 +24,11 @@ from starlette.datastructures import URL
 from starlette.requests import Request
 
 from pgmq import _statements as statements
+from pgmq import _wire as wire
 from pgmq._statements import Known
 from pgmq.messages import QueueMetrics, QueueStats
+from pgmq.web import _console, application
 from pgmq.web import _looks as looks
-from pgmq.web import application
 from pgmq.web._actions import ACTIONS, Form, _with_each
 from pgmq.web._console import Console, pages
 from pgmq.web._database import Database
@@ -37,6 +38,7 @@ from pgmq.web._sweep import Sweep
 from support import queues
 from support.browser import Page, chromium
 from support.console import act, csrf_of, sampled, served
+from support.proxy import proxying
 from support.waiting import Waiting, until
 
 if TYPE_CHECKING:
@@ -637,6 +639,19 @@ def test_while_postgres_is_away_the_page_says_so_and_goes_on(
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert client.get("/queue?queue=kept").status_code == 200
+
+
+def test_a_server_that_answers_no_more_is_left(used: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_console, "_FIGURES", 2)
+    monkeypatch.setattr(_console, "_FIGURES_AGAIN", 2)
+    monkeypatch.setattr(wire, "SILENCE_STOPPING", 0)
+    with proxying(used) as proxy, served(application(proxy.dsn)) as client:
+        sampled(client)
+        proxy.refuses = True
+        proxy.freeze()
+        until(lambda: "No new figures" in client.get("/").text)
+        proxy.refuses = False
+        until(lambda: "No new figures" not in client.get("/").text)
 
 
 def test_thousands_of_queues_come_by_pages_and_their_hour_fits_into_memory(

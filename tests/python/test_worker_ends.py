@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from pgmq import AsyncWorker, Hooks, Worker
 from pgmq import _wire as wire
 from pgmq._worker.serving import Serving
 from pgmq.relay import Relay
+from support.proxy import Proxy, proxying
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,67 +157,13 @@ def test_a_log_that_cannot_be_written(db: psycopg.Connection, dsn: str) -> None:
     assert _left(db) == (9, 0)
 
 
-class Proxy:
-    """Passes bytes on between clients and the server, until it is frozen."""
-
-    def __init__(self, dsn: str, folder: Path) -> None:
-        server = conninfo_to_dict(dsn)
-        self._server = f"{server['host']}/.s.PGSQL.{server['port']}"
-        self.dsn = make_conninfo(dsn, host=str(folder), connect_timeout=2)
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(f"{folder}/.s.PGSQL.{server['port']}")
-        self._listener.listen()
-        self._ends: list[socket.socket] = []
-        self._frozen: set[socket.socket] = set()
-        self.refuses = False  # whether new connections are frozen, too
-        self.refusals: list[bytes] = []  # what the next transactions get for an answer, and no more
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def freeze(self) -> None:
-        """Pass nothing on any more of the connections that there are."""
-        self._frozen.update(self._ends)
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        for end in [self._listener, *self._ends]:
-            end.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                self._ends.append(client)
-                if self.refuses:
-                    continue
-                server = socket.socket(socket.AF_UNIX)
-                server.connect(self._server)
-                self._ends.append(server)
-                for pair in ((client, server), (server, client)):
-                    threading.Thread(target=self._pass, args=pair, daemon=True).start()
-
-    def _pass(self, source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                if self.refusals and data.startswith(b"Q\0\0\0\x0aBEGIN"):
-                    source.sendall(self.refusals.pop())
-                    source.shutdown(socket.SHUT_RDWR)
-                    break
-                if source not in self._frozen:
-                    target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-
-
 @pytest.fixture
 def proxy(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """Give a proxy, and make workers impatient."""
-    if not str(conninfo_to_dict(dsn).get("host", "")).startswith("/"):
-        pytest.skip("needs a server on a local socket")
     monkeypatch.setattr(wire, "SILENCE", 1)
     monkeypatch.setattr(wire, "SILENCE_STOPPING", 1)
-    with tempfile.TemporaryDirectory(prefix="pgmq-") as folder:
-        proxy = Proxy(dsn, Path(folder))
+    with proxying(dsn) as proxy:
         yield proxy
-        proxy.close()
 
 
 def test_a_server_that_answers_no_more_is_left(proxy: Proxy, db: psycopg.Connection) -> None:

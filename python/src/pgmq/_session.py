@@ -41,24 +41,15 @@ class StoppedError(Exception):
 
 
 class _Connection(psycopg.Connection[Any]):
-    """A connection that can tell that the server is silent, where it is said when that matters."""
+    """A connection that leaves a silent server, where it is said after how many seconds."""
 
-    stopping: Callable[[], bool] | None = None
-    _since = 0.0
+    longest: Callable[[], float] | None = None
 
     def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
         """Wait for the server."""
-        if self.stopping is not None:
-            self._since = time.monotonic()
-            gen = wire.followed(gen, self._note)
+        if self.longest is not None:
+            gen = wire.bounded(gen, self.pgconn, self.longest)
         return super().wait(gen, *arguments, **options)
-
-    def _note(self, heard: bool) -> None:
-        now = time.monotonic()
-        if heard:
-            self._since = now
-        elif self.stopping and now - self._since > wire.longest_silence(self.stopping()):
-            raise psycopg.OperationalError("the server does not answer")
 
 
 class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
@@ -67,17 +58,27 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
     JSON comes as JSONText, and is taken as such too. With `stop` the session is for good: a
     connection that breaks is opened anew, and the call repeated, until stop is set, which raises
     StoppedError. The first connection must succeed. A call that waits for a lock is repeated too.
+
+    With `limit` a call that takes more milliseconds fails, and also where the server is silent
+    about that.
     """
 
     def __init__(
-        self, dsn: str | None = None, *, name: str, stop: threading.Event | None = None
+        self,
+        dsn: str | None = None,
+        *,
+        name: str,
+        stop: threading.Event | None = None,
+        limit: int | None = None,
     ) -> None:
         self.vt = 30
         self.delay = 0
         server = find_server(dsn)
-        self._dsn = make_conninfo("", **(server if stop is None else lasting(server)))
+        self._dsn = make_conninfo("", **(lasting(server) if stop or limit else server))
         self._name = name
         self._for_good = stop is not None
+        limits = {"lock_timeout": stop and _LOCKED, "statement_timeout": limit}
+        self._limits = {name: each for name, each in limits.items() if each}
         self._served = False  # whether a call has succeeded
         self._pooled = False  # whether settings would be those of other clients too
         self._impatient = False  # whether a lock is an error
@@ -110,20 +111,27 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
             row_factory=tuple_row,
             fallback_application_name=self._name,
         )
-        if self._for_good:
-            connection.stopping = self._stop.is_set
+        if self._limits:
+            connection.longest = self._longest_silence
         prepare(connection)
         set_json_loads(_text, connection)
         connection.adapters.register_loader("timestamptz", wire.ClampedLoader)
         connection.add_notice_handler(_notice)
         self._pooled = connection.prepare_threshold is None
         try:
-            if self._for_good and not self._pooled:
-                connection.execute(f"SET lock_timeout = {_LOCKED}".encode())
+            if not self._pooled:
+                for setting, milliseconds in self._limits.items():
+                    connection.execute(f"SET {setting} = {milliseconds}".encode())
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _longest_silence(self) -> float:
+        if limit := self._limits.get("statement_timeout"):
+            # First the server is to end the call, which would else go on there.
+            return limit / 1000 + wire.SILENCE_STOPPING
+        return wire.longest_silence(self._stop.is_set())
 
     def run(self, statement: Statement[T]) -> T:
         """Run a statement that is no method of a client."""
@@ -152,10 +160,11 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
 
     def _execute(self, statement: Statement[T]) -> T:
         with contextlib.ExitStack() as stack:
-            if self._pooled and self._impatient:
+            if self._pooled and (self._impatient or not self._for_good) and self._limits:
                 stack.enter_context(self.connection.transaction())
-                limit = statements.limit_locks(_LOCKED)
-                self.connection.execute(limit.query, limit.parameters)
+                for setting, milliseconds in self._limits.items():
+                    limit = statements.limit(setting, milliseconds)
+                    self.connection.execute(limit.query, limit.parameters)
             cursor = stack.enter_context(self.connection.cursor())
             cursor.execute(statement.query, statement.parameters)
             return statement.decode(cursor.fetchall() if cursor.description else [])
@@ -186,11 +195,6 @@ class Session(SyncPGMQueueOperationsMixin[psycopg.Connection[Any]]):
         """Raise what would keep a group from consuming: it is not there, or a right is."""
         self.run(statements.may_consume(stream, group))
         self._served = False
-
-    def _holds(self, statement: Statement[bool], conn: psycopg.Connection[Any] | None) -> bool:
-        with contextlib.suppress(psycopg.errors.RaiseException):
-            return self._run(statement, None)
-        return False
 
     def next_batch(
         self, queues: Sequence[str], read: Callable[[], Sequence[T]], poll: float

@@ -808,11 +808,11 @@ def find(queue: str, msg_id: int) -> Statement[Found | None]:
     )
 
 
-def limit_locks(milliseconds: int) -> Statement[None]:
-    """Have what waits for a lock for longer fail, until the transaction ends."""
+def limit(setting: str, milliseconds: int) -> Statement[None]:
+    """Have what takes longer fail, until the transaction ends: lock_timeout, statement_timeout."""
     return Statement(
-        "SELECT set_config('lock_timeout', %(milliseconds)s::text, true)",
-        {"milliseconds": str(milliseconds)},
+        "SELECT set_config(%(setting)s::text, %(milliseconds)s::text, true)",
+        {"setting": setting, "milliseconds": str(milliseconds)},
         _NOTHING.decode,
     )
 

@@ -8,9 +8,11 @@ import json
 import os
 import random
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from datetime import date, datetime, time, timezone
+from datetime import date, datetime, timezone
+from datetime import time as time_of_day
 from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,7 @@ __all__ = [
     "Loads",
     "UndecodableJSON",
     "backoff",
+    "bounded",
     "cancellations",
     "check_kind",
     "current_loop",
@@ -189,6 +192,25 @@ def followed(gen: Any, note: Callable[[bool], None]) -> Any:
         note(bool(ready))
 
 
+def bounded(gen: Any, pgconn: Any, longest: Callable[[], float]) -> Any:
+    """Pass on what psycopg waits for, until the server is silent for longer than so many seconds.
+
+    Then the connection is closed, and an OperationalError raised.
+    """
+    since = time.monotonic()
+
+    def note(heard: bool) -> None:
+        nonlocal since
+        now = time.monotonic()
+        if heard:
+            since = now
+        elif now - since > longest():
+            pgconn.finish()  # or psycopg would ask the server to cancel, and wait for that
+            raise psycopg.OperationalError("the server does not answer")
+
+    return followed(gen, note)
+
+
 def decode_by(
     decode: Loads | None,
     context: Connection[Any] | AsyncConnection[Any] | Cursor[Any] | AsyncCursor[Any],
@@ -279,7 +301,7 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, date | time):  # a datetime is a date
+    if isinstance(value, date | time_of_day):  # a datetime is a date
         return value.isoformat()
     if isinstance(value, UUID | Decimal):
         return str(value)

@@ -63,7 +63,7 @@ class Connection(psycopg.AsyncConnection[Any]):
         if not self.pooled:  # else it is a setting of the connection
             return await self.run(statement)
         async with self.transaction():
-            await self.run(statements.limit_locks(self.lock_timeout))
+            await self.run(statements.limit("lock_timeout", self.lock_timeout))
             return await self.run(statement)
 
     async def run_unless_locked(
@@ -82,7 +82,7 @@ class Connection(psycopg.AsyncConnection[Any]):
         try:
             async with self.transaction():
                 if self.pooled:
-                    await self.run(statements.limit_locks(self.lock_timeout))
+                    await self.run(statements.limit("lock_timeout", self.lock_timeout))
                 table = await self.run(statements.queue_table(queue, "q"))
                 free = await self.run(statements.there(table, msg_ids, free=True))
                 held = await self.run(statements.there(table, msg_ids)) - free

@@ -35,6 +35,7 @@ __all__ = ["Collector", "WorkerMetrics"]
 
 _logger = logging.getLogger("pgmq.exporter")
 
+_LONGEST = 60_000  # milliseconds that a statement may take
 _SEVERITIES = ("critical", "warning", "info")
 _TYPES = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
 
@@ -83,7 +84,8 @@ class Collector(_Collector):
 
     It has the metrics of the queues named, or of all that the role may see: of the `limit` longest,
     so that what Prometheus must keep is bounded; `pgmq_queues` counts them all. While the database
-    cannot be reached, `pgmq_up` is 0 and all else is missing. `doctor` is asked once in
+    cannot be reached, or takes more than a minute for a statement, `pgmq_up` is 0 and all else is
+    missing. `doctor` is asked once in
     `doctor_interval` seconds, since it looks into everything.
 
         >>> registry = CollectorRegistry()
@@ -107,6 +109,7 @@ class Collector(_Collector):
         self._doctor_at = 0.0
         self._session: Session | None = None
         self._served = False
+        self._failed_at = 0.0
         self._lock = threading.Lock()
 
     def describe(self) -> Iterable[Metric]:
@@ -119,12 +122,15 @@ class Collector(_Collector):
         found: list[Metric] = []
         with self._lock:
             try:
-                found = self._measure()
-                self._served = True
+                # A scrape that waited for one that failed is not to wait once more.
+                if self._failed_at < begun:
+                    found = self._measure()
+                    self._served = True
             except psycopg.Error as error:
                 self._leave()
                 if not wire.is_passing(error, self._served):
                     raise
+                self._failed_at = time.monotonic()
                 _logger.warning("Postgres: %s", error)
         up = bool(found)
         yield GaugeMetricFamily("pgmq_up", "1 if the database answered.", value=int(up))
@@ -147,7 +153,7 @@ class Collector(_Collector):
 
     def _measure(self) -> list[Metric]:
         if self._session is None:
-            self._session = Session(self._dsn, name="pgmq exporter")
+            self._session = Session(self._dsn, name="pgmq exporter", limit=_LONGEST)
         session = self._session
         measured = session.run(statements.measured())
         wanted = [

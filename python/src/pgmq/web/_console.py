@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse
 
 from pgmq import __version__
 from pgmq import _statements as statements
-from pgmq.base import find_server
+from pgmq.base import find_server, lasting
 from pgmq.web import _plots, _words
 from pgmq.web._database import Database
 from pgmq.web._history import History, Past, Times
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Console", "page", "pages"]
 
 _FIGURES = 300  # seconds that taking them may take: thousands of queues, and the first time
+_FIGURES_AGAIN = 30  # the same, when they took less than a tenth of it
 _DOCTOR = 60  # seconds for which a look of doctor's is good
 _AT_ONCE = 5  # connections, beside that of the figures
 _SWEEPS = 2  # of these
@@ -92,7 +93,7 @@ class Console:
 
     def __init__(self, dsn: str | None, *, read_only: bool, prometheus: Prometheus | None) -> None:
         wanted = {"fallback_application_name": "pgmq web", "connect_timeout": "5"}
-        self._dsn = make_conninfo("", **(wanted | find_server(dsn)))
+        self._dsn = make_conninfo("", **lasting(wanted | find_server(dsn)))
         self._read_only = read_only
         self._prometheus = prometheus
         self._room: asyncio.Semaphore  # of an event loop: see start
@@ -141,21 +142,28 @@ class Console:
 
     async def _sample_for_good(self) -> None:
         database: Database | None = None
+        seconds = _FIGURES
         try:
             while True:
                 began = time.monotonic()
+                took = 0.0  # by the server
                 try:
                     if database is None:
                         database = await Database.connect(self._dsn)
-                    async with database.transaction(seconds=_FIGURES):
+                        seconds = _FIGURES
+                    async with database.transaction(seconds=seconds):
                         await self.history.sample(database)
                 except psycopg.Error as error:
                     self.history.fail(*explain(error))
-                    if database is not None:
+                    if database is not None and not database.connection.closed:
+                        took = time.monotonic() - began
                         await database.connection.close()
                     database = None
+                else:
+                    took = time.monotonic() - began
+                    # One that takes ten times as long does not answer any more.
+                    seconds = min(_FIGURES, max(_FIGURES_AGAIN, int(10 * took)))
                 # At most a fifth of the time is spent on figures, however many queues there are.
-                took = time.monotonic() - began
                 await asyncio.sleep(max(2.0, 4 * took))
         finally:
             if database is not None:

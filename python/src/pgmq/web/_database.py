@@ -22,7 +22,22 @@ __all__ = ["Database"]
 
 T = TypeVar("T")
 
+_SECONDS = 10  # that a statement may take
 _LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', '2s', true)"
+
+
+class _Connection(psycopg.AsyncConnection[Any]):
+    """A connection that leaves a server which does not even say that a statement took too long."""
+
+    seconds = _SECONDS
+
+    async def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
+        return await super().wait(
+            wire.bounded(gen, self.pgconn, self._longest_silence), *arguments, **options
+        )
+
+    def _longest_silence(self) -> float:
+        return self.seconds + wire.SILENCE_STOPPING
 
 
 class Database(AsyncPGMQueueOperationsMixin[psycopg.AsyncConnection[Any]]):
@@ -31,12 +46,12 @@ class Database(AsyncPGMQueueOperationsMixin[psycopg.AsyncConnection[Any]]):
     vt = 30
     delay = 0
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    def __init__(self, connection: _Connection) -> None:
         self.connection = connection
 
     @classmethod
     async def connect(cls, dsn: str) -> Database:
-        connection = await psycopg.AsyncConnection.connect(
+        connection = await _Connection.connect(
             dsn, autocommit=True, row_factory=tuple_row, prepare_threshold=None
         )
         await prepare(connection)
@@ -53,16 +68,12 @@ class Database(AsyncPGMQueueOperationsMixin[psycopg.AsyncConnection[Any]]):
         cursor = await self.connection.execute(statement.query.encode(), statement.parameters)
         return statement.decode(await cursor.fetchall() if cursor.description else [])
 
-    async def _holds(
-        self, statement: Statement[bool], conn: psycopg.AsyncConnection[Any] | None
-    ) -> bool:
-        raise NotImplementedError
-
     @contextlib.asynccontextmanager
     async def transaction(
-        self, *, write: bool = False, undo: bool = False, seconds: int = 10
+        self, *, write: bool = False, undo: bool = False, seconds: int = _SECONDS
     ) -> AsyncIterator[None]:
         """Begin a transaction, in which no statement takes longer than so many seconds."""
+        self.connection.seconds = seconds
         await self.connection.set_read_only(None if write else True)
         async with self.connection.transaction(force_rollback=undo):
             await self.connection.execute(_LIMITS.encode(), [f"{seconds}s"])
