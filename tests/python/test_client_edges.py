@@ -57,7 +57,7 @@ def _end_others(db: psycopg.Connection) -> None:
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
-def test_a_text_in_the_place_of_ids_does_not_mean_its_characters(kind: Any, dsn: str) -> None:
+def test_one_value_in_the_place_of_a_list_does_not_mean_its_parts(kind: Any, dsn: str) -> None:
     with kind(dsn) as queue:
         queue.create_queue("q")
         queue.send_batch("q", range(12))
@@ -68,6 +68,14 @@ def test_a_text_in_the_place_of_ids_does_not_mean_its_characters(kind: Any, dsn:
             queue.ack_batch("q", "12", "11")
         with pytest.raises(TypeError, match="a list is wanted"):
             queue.read_any("q")
+        for send in (queue.send_batch, queue.send_batch_topic):
+            for one in ("hello", {"id": 1}):
+                with pytest.raises(TypeError, match="a list is wanted, not "):
+                    send("q", one)
+        with pytest.raises(TypeError, match="a list is wanted"):
+            queue.send_batch("q", [1], {"trace": 1})
+        with pytest.raises(TypeError, match="a list is wanted"):
+            queue.send_once_batch("q", {"id": 1}, ["key"])
         moved = queue.set_vt("q", "12", 60)  # as pgmq-py takes it
         assert moved.msg_id == 12
         assert queue.set_vt("q", None, 60) is None

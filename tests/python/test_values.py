@@ -22,7 +22,7 @@ import orjson
 import psycopg
 import pydantic
 import pytest
-from psycopg import errors
+from psycopg import errors, sql
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import (
@@ -313,6 +313,35 @@ def test_durations_are_numbers_timedeltas_or_texts(make: Callable[..., Any], que
     assert in_seconds(message.msg_id) == 300
     client.nack(queue, message.msg_id, message.read_ct, timedelta(minutes=10))
     assert in_seconds(message.msg_id) == 600
+
+
+def test_a_part_of_a_second_is_one_more(make: Callable[..., Any], queue: str) -> None:
+    client = make(vt=0.4)
+    client.send(queue, 1, delay=0.0)
+    assert client.read(queue)
+    assert client.read(queue, vt=Decimal("0.4")) is None
+    assert client.read_with_poll(queue, max_poll_seconds=0.4, poll_interval_ms=50)
+    (message,) = client.set_vt(queue, [1], 0.6)
+    assert message.vt > datetime.now(timezone.utc)
+
+
+def test_a_time_without_a_zone_is_one_of_the_sessions(
+    make: Callable[..., Any], queue: str, dsn: str
+) -> None:
+    name = sql.Identifier(str(conninfo_to_dict(dsn)["dbname"]))
+    zone = sql.SQL("ALTER DATABASE {} SET TimeZone TO 'Asia/Tokyo'").format(name)
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute(zone)
+        client = make()
+        when = datetime(2100, 1, 1)
+        sent = [client.send(queue, 1, delay=when), client.send(queue, 2, tz=when)]
+        sent += client.send_batch(queue, [3], delay=when)
+        sent.append(client.set_vt(queue, client.send(queue, 4), when).msg_id)
+        at = datetime(2099, 12, 31, 15, tzinfo=timezone.utc)
+        assert {client.get(queue, msg_id).vt for msg_id in sent} == {at}
+        with pytest.raises(ValueError, match="needs a time zone"):
+            client.requeue(queue, since=when)
+        db.execute(sql.SQL("ALTER DATABASE {} RESET TimeZone").format(name))
 
 
 def test_streams_take_durations_and_the_server_refuses_what_is_none(dsn: str) -> None:

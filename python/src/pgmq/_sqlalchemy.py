@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -51,8 +51,10 @@ def _text(query: str, loads: Loads | None) -> TextClause:
     query = query.replace(
         " message, headers FROM ", " message::text AS message, headers::text AS headers FROM "
     )
-    # asyncpg would want a timedelta for an interval, and never a text.
-    query = query.replace("::interval", "::text::interval")
+    # asyncpg would want a timedelta for an interval, and never a text; a time without a zone it
+    # would take for one of the client's zone, not of the session's.
+    for kind in ("interval", "timestamptz"):
+        query = query.replace(f")s::{kind}", f")s::text::{kind}")
     clause = text(_PARAMETER.sub(r"CAST(:\1 AS \2)", query))
     if "message::text" not in query:
         return clause
@@ -114,6 +116,8 @@ def render(
     for name, value in parameters.items():
         if isinstance(value, timedelta):
             parameters[name] = duration(value)
+        elif isinstance(value, datetime):
+            parameters[name] = value.isoformat()
     return _text(statement.query, loads), parameters
 
 

@@ -8,9 +8,12 @@ type apart.
 from __future__ import annotations
 
 import json
+import math
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeGuard, TypeVar
 
 from psycopg import sql
@@ -109,10 +112,11 @@ def _json_or_null(value: Any) -> Jsonb | None:
     return None if value is None else _json(value)
 
 
-def _list(values: Iterable[Any]) -> list[Any]:
-    # The characters of a text, '12', are meant by nobody.
-    if isinstance(values, str | bytes):
-        raise TypeError(f"a list is wanted, not {values!r}")
+def as_list(values: Iterable[Any]) -> list[Any]:
+    """Take what a list is wanted for; one value is none."""
+    # The characters of a text, '12', are meant by nobody, nor the keys of one message.
+    if isinstance(values, str | bytes | Mapping):
+        raise TypeError(f"a list is wanted, not {reprlib.repr(values)}")
     return list(values)
 
 
@@ -129,7 +133,9 @@ def _text_or_null(value: Any) -> str | None:
 
 def _seconds(seconds: Any) -> Any:
     # A part of a second more rather than less.
-    return -(-seconds // timedelta(seconds=1)) if isinstance(seconds, timedelta) else seconds
+    if isinstance(seconds, timedelta):
+        return -(-seconds // timedelta(seconds=1))
+    return math.ceil(seconds) if isinstance(seconds, float | Decimal) else seconds
 
 
 def _moment(moment: datetime | None) -> datetime | None:
@@ -148,23 +154,27 @@ def _start(start: Start | None) -> str | None:
 
 # A parameter of this name and type is converted by this; others are passed on as they are.
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
-    "archived_ids bigint[]": lambda ids: None if ids is None else _list(ids),
-    "clear text[]": _list,
+    "archived_ids bigint[]": lambda ids: None if ids is None else as_list(ids),
+    "clear text[]": as_list,
     "cron text": _cron,
     "conditional jsonb": lambda value: _json(value or {}),
-    "dedup_keys text[]": _list,
+    "dedup_keys text[]": as_list,
     "delay integer": _seconds,
     "error text": lambda text: None if text is None else wire.plain(text),
     "headers jsonb": _json_or_null,
-    "headers jsonb[]": lambda values: None if values is None else [*map(_json_or_null, values)],
+    "headers jsonb[]": lambda values: (
+        None if values is None else [*map(_json_or_null, as_list(values))]
+    ),
+    "max_poll_seconds integer": _seconds,
     "message jsonb": _json,
-    "messages jsonb[]": lambda values: [*map(_json, values)],
-    "msg_ids bigint[]": _list,
+    "messages jsonb[]": lambda values: [*map(_json, as_list(values))],
+    "msg_ids bigint[]": as_list,
     "new_message jsonb": _json_or_null,
     "partition_interval text": _text_or_null,
-    "queue_names text[]": _list,
-    "read_cts integer[]": _list,
+    "queue_names text[]": as_list,
+    "read_cts integer[]": as_list,
     "retention_interval text": _text_or_null,
+    "seconds integer": _seconds,
     "segment_interval text": _text_or_null,
     "since timestamptz": _moment,
     "start text": _start,

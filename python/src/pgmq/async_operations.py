@@ -180,7 +180,7 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
             >>> len(await queue.send_batch("jobs", [{"id": 2}, {"id": 3}], delay=60))
             2
         """
-        messages = list(messages)
+        messages = statements.as_list(messages)
         if not messages:
             return []
         delay = self._delay(delay)
@@ -214,7 +214,7 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
         conn: C | None = None,
     ) -> list[SendOnceResult]:
         """Send messages, each unless one of its key was sent before; see send_once."""
-        messages = list(messages)
+        messages = statements.as_list(messages)
         if not messages:
             return []
         return await self._run(
@@ -1157,7 +1157,7 @@ class AsyncPGMQueueOperationsMixin(ABC, Generic[C]):
         conn: C | None = None,
     ) -> list[BatchTopicResult]:
         """Send messages to every queue with a matching binding and return the copies."""
-        messages = list(messages)
+        messages = statements.as_list(messages)
         if not messages:
             return []
         return await self._run(

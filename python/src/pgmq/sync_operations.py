@@ -182,7 +182,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
             >>> len(queue.send_batch("jobs", [{"id": 2}, {"id": 3}], delay=60))
             2
         """
-        messages = list(messages)
+        messages = statements.as_list(messages)
         if not messages:
             return []
         delay = self._delay(delay)
@@ -214,7 +214,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         conn: C | None = None,
     ) -> list[SendOnceResult]:
         """Send messages, each unless one of its key was sent before; see send_once."""
-        messages = list(messages)
+        messages = statements.as_list(messages)
         if not messages:
             return []
         return self._run(
@@ -1135,7 +1135,7 @@ class SyncPGMQueueOperationsMixin(ABC, Generic[C]):
         conn: C | None = None,
     ) -> list[BatchTopicResult]:
         """Send messages to every queue with a matching binding and return the copies."""
-        messages = list(messages)
+        messages = statements.as_list(messages)
         if not messages:
             return []
         return self._run(statements.send_batch_topic(routing_key, messages, headers, delay), conn)
