@@ -31,6 +31,7 @@ from pgmq import AsyncPGMQueue, PGMQueue, async_transaction, transaction
 from pgmq import _statements as statements
 from pgmq._client import execute
 from pgmq.base import PGMQConfig, resolve_pgmq_config
+from pgmq.decorators import sqlalchemy_async_transaction, sqlalchemy_transaction
 from pgmq.logger import LoggingManager, log_with_context
 from pgmq.messages import Message, QueueMetrics
 from pgmq.notify_listener import AsyncNotificationListener, SyncNotificationListener
@@ -597,11 +598,13 @@ def test_every_public_function_has_a_statement_and_every_statement_a_function(
         """
     )
     public = {name for (name,) in rows}
-    # For SQL, or another name of what create_queue calls.
+    # For SQL, or another name of what a method calls.
     assert public - used == {
         "acquire_queue_lock",
         "create_non_partitioned",
         "notify_queue_listeners",
+        "validate_routing_key",
+        "validate_topic_pattern",
     }
 
 
@@ -613,6 +616,9 @@ def test_every_statement_fits_a_function_of_the_server(db: psycopg.Connection) -
 
 
 # Decorators
+
+BLOCKING = [transaction, sqlalchemy_transaction]
+DECORATORS = [*BLOCKING, async_transaction, sqlalchemy_async_transaction]
 
 
 @transaction
@@ -651,6 +657,34 @@ def test_a_transaction_that_is_given_a_connection_leaves_it_open(
     with pytest.raises(ZeroDivisionError):
         outer(queue)
     assert _ids(queue) == []
+
+
+async def _coroutine(client: Any, conn: Any = None) -> None:
+    """Be awaited too late."""
+
+
+def _generator(client: Any, conn: Any = None) -> Any:
+    yield client.send("q", 1, conn=conn)
+
+
+async def _async_generator(client: Any, conn: Any = None) -> Any:
+    yield await client.send("q", 1, conn=conn)
+
+
+@pytest.mark.parametrize(
+    ("decorators", "function", "kind"),
+    [
+        (BLOCKING, _coroutine, "coroutine"),
+        (DECORATORS, _generator, "generator"),
+        (DECORATORS, _async_generator, "generator"),
+    ],
+)
+def test_what_would_run_when_the_transaction_has_ended_is_not_decorated(
+    decorators: list[Any], function: Any, kind: str
+) -> None:
+    for decorate in decorators:
+        with pytest.raises(TypeError, match=f"transaction must not be a {kind} function"):
+            decorate(function)
 
 
 def test_a_method_of_what_has_a_pool_is_decorated_too(queue: PGMQueue) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import inspect
 import json
 import os
 import random
@@ -55,6 +57,7 @@ __all__ = [
     "longest_silence",
     "plain",
     "sqlstate",
+    "unfinished",
     "without_jsonb",
 ]
 
@@ -119,6 +122,16 @@ def check_kind(name: str, given: Any, wanted: type, method: str) -> None:
             f"{name} must be a {wanted.__module__.partition('.')[0]} {wanted.__name__},"
             f" not {type(given).__name__}"
         )
+
+
+def unfinished(function: Callable[..., Any]) -> str | None:
+    """Say what a function returns that somebody has yet to run: a generator, a coroutine."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    kinds = [function, type(function).__call__]
+    if any(map(inspect.isgeneratorfunction, kinds)) or any(map(inspect.isasyncgenfunction, kinds)):
+        return "generator"
+    return "coroutine" if any(map(inspect.iscoroutinefunction, kinds)) else None
 
 
 def is_from(library: str, value: Any) -> bool:

@@ -7,6 +7,8 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from pgmq import _wire as wire
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -69,6 +71,7 @@ async def _begin_async(pool: Any) -> Any:
 
 
 def _decorate(func: Callable[P, R], attribute: str, begin: Callable[[Any], Any]) -> Callable[P, R]:
+    _refuse(func, "generator", "coroutine")
     signature = inspect.signature(func)
 
     @functools.wraps(func)
@@ -84,6 +87,7 @@ def _decorate(func: Callable[P, R], attribute: str, begin: Callable[[Any], Any])
 def _decorate_async(
     func: Callable[P, Awaitable[R]], attribute: str, begin: Callable[[Any], Any]
 ) -> Callable[P, Awaitable[R]]:
+    _refuse(func, "generator")
     signature = inspect.signature(func)
 
     @functools.wraps(func)
@@ -94,6 +98,12 @@ def _decorate_async(
             return await func(*args, **{**kwargs, "conn": conn})
 
     return wrapper
+
+
+def _refuse(func: Any, *kinds: str) -> None:
+    # It would run when the transaction has ended, on a connection that others use by then.
+    if (kind := wire.unfinished(func)) in kinds:
+        raise TypeError(f"the function of a transaction must not be a {kind} function")
 
 
 def _has_conn(signature: inspect.Signature, args: Any, kwargs: Any) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import inspect
 import math
 import time
 from abc import ABC, abstractmethod
@@ -475,11 +473,8 @@ def _check_handler(handler: Callable[..., Any], awaits: bool) -> None:
     """Refuse what would be called without doing its work."""
     if not callable(handler):
         raise TypeError(f"the handler must be callable, not {type(handler).__name__}")
-    function: Any = handler
-    while isinstance(function, functools.partial):
-        function = function.func
-    kinds = [function, type(function).__call__]
-    if any(map(inspect.isgeneratorfunction, kinds)) or any(map(inspect.isasyncgenfunction, kinds)):
+    unfinished = wire.unfinished(handler)
+    if unfinished == "generator":
         raise TypeError("the handler must not be a generator function: nobody would iterate it")
-    if not awaits and any(map(inspect.iscoroutinefunction, kinds)):
+    if unfinished == "coroutine" and not awaits:
         raise TypeError("the handler is a coroutine function, which needs AsyncWorker")
