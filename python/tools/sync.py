@@ -43,7 +43,7 @@ WORDS = {
     r"\basync (def|for|with)\b": r"\1",
     r"\bawait ": "",
     r"\bAwaitable\[None\] \| ": "",
-    r"\bAwaitable\[(T)\]": r"\1",
+    r"\bAwaitable\[([CT])\]": r"\1",
     r"\bAsync(NotificationListener|PGMQueueOperationsMixin)\b": r"Sync\1",
     r"\bAsync(Client|Connection|ConnectionPool|Cursor|Engine)\b": r"\1",
     r"\bAsync(Methods|Operation|PGMQueue|Session)\b": r"\1",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -51,6 +51,22 @@ def _end_others(db: psycopg.Connection) -> None:
     while db.execute(end).fetchall():  # a pool may be opening others
         pass
     time.sleep(0.1)  # out of the list, a process closes its socket
+
+
+@contextmanager
+def _with_pool(dsn: str, pool_size: int) -> Iterator[PGMQueue]:
+    """Make a client of somebody's pool."""
+    with ConnectionPool(dsn, min_size=1, max_size=pool_size) as pool, PGMQueue(pool=pool) as queue:
+        yield queue
+
+
+@asynccontextmanager
+async def _with_asynchronous_pool(dsn: str, pool_size: int) -> AsyncIterator[AsyncPGMQueue]:
+    async with (
+        AsyncConnectionPool(dsn, min_size=1, max_size=pool_size, open=False) as pool,
+        AsyncPGMQueue(pool=pool) as queue,
+    ):
+        yield queue
 
 
 # Arguments
@@ -100,7 +116,7 @@ def test_messages_that_are_not_there_are_an_error_and_iterators_are_taken(
 # Connections
 
 
-@pytest.mark.parametrize("kind", CLIENTS)
+@pytest.mark.parametrize("kind", [*CLIENTS, _with_pool])
 def test_idle_connections_that_died_cost_no_call(
     kind: Any, dsn: str, db: psycopg.Connection
 ) -> None:
@@ -143,7 +159,7 @@ def test_a_connection_that_is_lost_before_anybody_has_it_is_closed(
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("kind", ASYNC_CLIENTS)
+@pytest.mark.parametrize("kind", [*ASYNC_CLIENTS, _with_asynchronous_pool])
 def test_idle_connections_that_died_cost_no_awaited_call(
     kind: Any, dsn: str, db: psycopg.Connection
 ) -> None:
@@ -224,13 +240,6 @@ async def _open(kind: Any, dsn: str, driver: str | None) -> AsyncIterator[Any]:
         async with kind(dsn, pool_size=1) as queue:
             yield queue
         return
-    if driver == "pool":
-        async with (
-            AsyncConnectionPool(dsn, min_size=1, max_size=1, open=False) as pool,
-            kind(pool=pool) as queue,
-        ):
-            yield queue
-        return
     engine = create_async_engine(url(dsn, driver), pool_size=1, max_overflow=0)
     async with kind(engine=engine) as queue:
         yield queue
@@ -278,7 +287,7 @@ def test_calls_that_are_cancelled_anywhere_give_their_connection_back(
 @pytest.mark.parametrize(
     ("kind", "driver"),
     [
-        *((AsyncPGMQueue, name) for name in (None, "pool")),
+        *((kind, None) for kind in (AsyncPGMQueue, _with_asynchronous_pool)),
         *((SQLAlchemyAsyncPGMQueue, name) for name in ("psycopg", "asyncpg")),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio  # sync: -
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -17,12 +18,15 @@ from pgmq._async_connect import prepare
 from pgmq.base import where
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from typing_extensions import Self
 
     from pgmq._statements import Statement
 
 __all__ = ["PGMQueue"]
 
+C = TypeVar("C", bound=psycopg.AsyncConnection[Any])
 T = TypeVar("T")
 
 
@@ -129,7 +133,7 @@ class PGMQueue(AsyncClient):
             await self._connect_once()
         cancelled = wire.cancellations()  # sync: -
         try:
-            conn = await pool.getconn()
+            conn = await (pool.getconn() if self._own_pool else _taken(pool, pool.getconn))
         except PoolTimeout:
             if self._own_pool:
                 await self._connect_once()
@@ -161,18 +165,21 @@ class _Pool(AsyncConnectionPool[Any]):
     """
 
     async def getconn(self, timeout: float | None = None) -> psycopg.AsyncConnection[Any]:
-        conn: psycopg.AsyncConnection[Any]
-        for _ in range(self.max_size):
-            conn = await super().getconn(timeout)
-            try:
-                await _check(conn)
-            except psycopg.Error:
-                await conn.close()
-                await self.putconn(conn)
-            else:
-                return conn
-        conn = await super().getconn(timeout)
-        return conn
+        return await _taken(self, partial(super().getconn, timeout))
+
+
+async def _taken(pool: AsyncConnectionPool[Any], take: Callable[[], Awaitable[C]]) -> C:
+    """Take a connection of a pool; those that the server has closed are replaced."""
+    for _ in range(pool.max_size):
+        conn = await take()
+        try:
+            await _check(conn)
+        except psycopg.Error:
+            await conn.close()
+            await pool.putconn(conn)
+        else:
+            return conn
+    return await take()
 
 
 async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -18,12 +19,15 @@ from pgmq._connect import prepare
 from pgmq.base import where
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Self
 
     from pgmq._statements import Statement
 
 __all__ = ["PGMQueue"]
 
+C = TypeVar("C", bound=psycopg.Connection[Any])
 T = TypeVar("T")
 
 
@@ -126,7 +130,7 @@ class PGMQueue(Client):
         if self._own_pool and not self._reached:
             self._connect_once()
         try:
-            conn = pool.getconn()
+            conn = pool.getconn() if self._own_pool else _taken(pool, pool.getconn)
         except PoolTimeout:
             if self._own_pool:
                 self._connect_once()
@@ -155,18 +159,21 @@ class _Pool(ConnectionPool[Any]):
     """
 
     def getconn(self, timeout: float | None = None) -> psycopg.Connection[Any]:
-        conn: psycopg.Connection[Any]
-        for _ in range(self.max_size):
-            conn = super().getconn(timeout)
-            try:
-                _check(conn)
-            except psycopg.Error:
-                conn.close()
-                self.putconn(conn)
-            else:
-                return conn
-        conn = super().getconn(timeout)
-        return conn
+        return _taken(self, partial(super().getconn, timeout))
+
+
+def _taken(pool: ConnectionPool[Any], take: Callable[[], C]) -> C:
+    """Take a connection of a pool; those that the server has closed are replaced."""
+    for _ in range(pool.max_size):
+        conn = take()
+        try:
+            _check(conn)
+        except psycopg.Error:
+            conn.close()
+            pool.putconn(conn)
+        else:
+            return conn
+    return take()
 
 
 def _configure(conn: psycopg.Connection[Any]) -> None:
