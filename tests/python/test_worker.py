@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import random
@@ -12,8 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter, UserDict, defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -360,6 +362,26 @@ def test_groups_are_handled_in_order(read: Any, db: psycopg.Connection, dsn: str
     assert sum(map(len, order.values())) == 200
     assert all(done == sorted(done) for done in order.values())
     assert _count(db) == 0
+
+
+@pytest.mark.parametrize("loads", [None, partial(json.loads, object_hook=UserDict)])
+def test_a_batch_is_of_one_group_whatever_headers_are_decoded_to(
+    loads: Any, db: psycopg.Connection, dsn: str
+) -> None:
+    batches: list[list[str]] = []
+
+    def handler(messages: list[Message]) -> None:
+        batches.append([message.headers["x-pgmq-group"] for message in messages])
+
+    db.execute("SELECT pgmq.create_fifo_index('jobs')")
+    db.execute(
+        "SELECT pgmq.send('jobs', '{}', jsonb_build_object('x-pgmq-group', (i % 3)::text))"
+        " FROM generate_series(1, 9) AS i"
+    )
+    Worker(dsn, "jobs", handler, read="read_grouped_rr", batch=True, loads=loads).run(
+        until_empty=True
+    )
+    assert sorted(batches) == [["0"] * 3, ["1"] * 3, ["2"] * 3]
 
 
 @pytest.mark.parametrize("announce", ["enable_wakeups('jobs')", "enable_notify_insert('jobs', 50)"])

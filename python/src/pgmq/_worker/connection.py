@@ -19,7 +19,7 @@ from pgmq._async_connect import prepare
 from pgmq.base import find_server, lasting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pgmq._statements import Statement
     from pgmq._wire import Loads
@@ -30,7 +30,7 @@ __all__ = ["Connection", "Connections", "conninfo"]
 T = TypeVar("T")
 
 _HEARD = 3.0  # seconds in which a notification arrives, if it does
-_BODY = statements.MESSAGE.split(", ").index("message")
+_BODY, _HEADERS = map(statements.MESSAGE.split(", ").index, ("message", "headers"))
 
 
 class Connection(psycopg.AsyncConnection[Any]):
@@ -38,6 +38,7 @@ class Connection(psycopg.AsyncConnection[Any]):
 
     loads: Loads | None = None  # decodes JSON
     received = 0  # bytes of messages, in the last read
+    headers: Sequence[Any] = ()  # of these messages, as JSON, where `loads` may make anything of it
     lock_timeout = 0  # milliseconds
     pooled = False  # whether its settings are not its own
     asks = False  # whether it waits for an answer
@@ -56,6 +57,9 @@ class Connection(psycopg.AsyncConnection[Any]):
         if result is not None and result.nfields > _BODY:
             bodies = (result.get_value(row, _BODY) for row in range(result.ntuples))
             self.received = sum(len(body or b"") for body in bodies)
+            if self.loads is not None:
+                texts = (result.get_value(row, _HEADERS) for row in range(result.ntuples))
+                self.headers = [wire.loads(text or b"null") for text in texts]
         return statement.decode(rows)
 
     async def run_limited(self, statement: Statement[T]) -> T:

@@ -206,16 +206,18 @@ class Engine(ABC):
         self._in_hand: InHand | Lanes
         self._work: WorkLoop | GroupLoop
         if self._reader is None:
+            leases = Leases(queues, weights, vt, read, retry_delay)
             self._in_hand = InHand(
                 batch_size,
                 concurrency,
                 in_batches=batch,
                 grouped=grouped,
                 ranks=None if weights or len(queues) == 1 else {q: n for n, q in enumerate(queues)},
+                headers_of=leases.headers_of,
             )
             self._work = WorkLoop(
                 self._in_hand,
-                Leases(queues, weights, vt, read, retry_delay),
+                leases,
                 self._reports,
                 self._perform,
                 self._connect,

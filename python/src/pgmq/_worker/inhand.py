@@ -7,10 +7,11 @@ import json
 import math
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pgmq._worker.outcome import Outcome
     from pgmq.messages import WorkerMessage
@@ -41,6 +42,7 @@ class InHand:
         in_batches: bool,
         grouped: bool,
         ranks: Mapping[str, int] | None = None,
+        headers_of: Callable[[WorkerMessage], Any] = attrgetter("headers"),
     ) -> None:
         """Begin with nothing; of several queues, `ranks` say which one's messages come first."""
         self._batch_size = batch_size
@@ -48,6 +50,7 @@ class InHand:
         self._in_batches = in_batches
         self._grouped = grouped
         self._ranks = ranks or {}
+        self._headers_of = headers_of
         self._ahead = _AHEAD_OF_OTHERS if ranks else _AHEAD
         self.buffer: deque[list[WorkerMessage]] = deque()
         self.held: dict[tuple[str, int], WorkerMessage] = {}
@@ -97,7 +100,7 @@ class InHand:
         """Take what was read, of so many bytes."""
         self.held.update((_key(message), message) for message in messages)
         self._size = max(1.0, size / len(messages))
-        self._again = any(m.read_ct > 1 and not _has_error(m) for m in messages)
+        self._again = any(m.read_ct > 1 and not self._has_error(m) for m in messages)
 
     def queue_up(self, messages: list[WorkerMessage]) -> None:
         """Put what is held into the buffer."""
@@ -110,7 +113,7 @@ class InHand:
         if self._grouped:
             groups: dict[str, list[WorkerMessage]] = {}
             for message in messages:
-                groups.setdefault(_group(message), []).append(message)
+                groups.setdefault(self._group(message), []).append(message)
             return list(groups.values())
         if self._in_batches:
             size = self._batch_size
@@ -122,6 +125,15 @@ class InHand:
             for those in ([*run] for _, run in itertools.groupby(messages, _queue))
             for i in range(0, len(those), size)
         ]
+
+    def _has_error(self, message: WorkerMessage) -> bool:
+        headers = self._headers_of(message)
+        return isinstance(headers, dict) and "x-pgmq-error" in headers
+
+    def _group(self, message: WorkerMessage) -> str:
+        headers = self._headers_of(message)
+        name = headers.get("x-pgmq-group") if isinstance(headers, dict) else None
+        return name if isinstance(name, str) else json.dumps(name)
 
     def unbegun(self) -> Iterator[WorkerMessage]:
         """Empty the buffer."""
@@ -219,13 +231,3 @@ def _queue(message: WorkerMessage) -> str:
 
 def _key(message: WorkerMessage) -> tuple[str, int]:
     return message.queue_name, message.msg_id
-
-
-def _has_error(message: WorkerMessage) -> bool:
-    return isinstance(message.headers, dict) and "x-pgmq-error" in message.headers
-
-
-def _group(message: WorkerMessage) -> str:
-    headers = message.headers
-    name = headers.get("x-pgmq-group") if isinstance(headers, dict) else None
-    return name if isinstance(name, str) else json.dumps(name)

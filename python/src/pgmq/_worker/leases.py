@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 
@@ -56,14 +56,20 @@ class Leases:
         self._read = READS[read]
         self._aside: dict[str, float] = {}  # queues that could not be read, and until when
         self._has_read = False
+        self._headers: dict[int, Any] = {}  # by the identity of what was read last
 
     @property
     def several(self) -> bool:
         """Whether there is more than one queue."""
         return len(self.queues) > 1
 
+    def headers_of(self, message: WorkerMessage) -> Any:
+        """Return the headers of a message that was just read, whatever `loads` has made of them."""
+        return self._headers.get(id(message), message.headers)
+
     async def read(self, connection: Connection, quantity: int) -> list[WorkerMessage]:
         """Lease messages; LockNotAvailable is raised when all there is to read is locked."""
+        self._headers = {}
         if not self.several:
             return await self._read_one(connection, self.queues[0], quantity)
         now = time.monotonic()
@@ -71,7 +77,7 @@ class Leases:
         queues = [each for each in turn if self._aside.get(each, now) <= now] or [*turn]
         try:
             read = statements.read_any_for_worker(queues, self.vt, quantity)
-            messages = await connection.run_limited(read)
+            messages = await self._run(connection, read)
         except (psycopg.errors.LockNotAvailable, *GONE) as error:
             if not self._has_read and isinstance(error, GONE):
                 raise
@@ -84,7 +90,14 @@ class Leases:
         self, connection: Connection, queue: str, quantity: int
     ) -> list[WorkerMessage]:
         read = statements.for_worker(self._read(queue, self.vt, quantity), queue)
-        return await connection.run_limited(read)
+        return await self._run(connection, read)
+
+    async def _run(
+        self, connection: Connection, read: Statement[list[WorkerMessage]]
+    ) -> list[WorkerMessage]:
+        messages = await connection.run_limited(read)
+        self._headers.update(zip(map(id, messages), connection.headers, strict=False))
+        return messages
 
     async def _read_each(
         self, connection: Connection, queues: list[str], quantity: int
@@ -125,8 +138,9 @@ class Leases:
     ) -> list[WorkerMessage]:
         """Do both in one statement; LockNotAvailable is raised when a message is locked."""
         (queue,) = self.queues
+        self._headers = {}
         both = statements.ack_and_read(queue, self.vt, quantity, *leases(done))
-        return await connection.run_limited(statements.for_worker(both, queue))
+        return await self._run(connection, statements.for_worker(both, queue))
 
     async def acknowledge(
         self, connection: Connection, done: list[WorkerMessage]
