@@ -19,9 +19,10 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pgmq import Reject, Retry, Worker, exporter
+from pgmq import ProcessWorker, Worker, exporter
 from pgmq import _wire as wire
 from pgmq.exporter import Collector, WorkerMetrics
+from support import handlers
 from support.proxy import proxying
 from support.queues import STREAMS, fill
 
@@ -194,18 +195,15 @@ def test_the_command_serves_until_it_is_stopped(dsn: str, db: psycopg.Connection
     assert 'database "nowhere" does not exist' in done.stderr
 
 
-def test_a_worker_counts_what_becomes_of_messages(dsn: str, db: psycopg.Connection) -> None:
+@pytest.mark.parametrize("kind", [Worker, ProcessWorker])
+def test_a_worker_counts_what_becomes_of_messages(
+    kind: Any, dsn: str, db: psycopg.Connection
+) -> None:
     db.execute("SELECT pgmq.create('q'), pgmq.set_policy('q', max_receives => 1)")
     db.execute("SELECT pgmq.send_batch('q', '{0,1,2,3}')")
-
-    def handler(message: Any) -> None:
-        errors = [None, Retry(delay=60), Reject("no"), ValueError("boom")]
-        if error := errors[message.message]:
-            raise error
-
     registry = CollectorRegistry()
     hooks = WorkerMetrics(registry)
-    Worker(dsn, "q", handler, hooks=hooks).run(until_empty=True)
+    kind(dsn, "q", handlers.raise_each, hooks=hooks).run(until_empty=True)
     found = _samples(generate_latest(registry).decode())
     outcomes = {
         labels: value

@@ -36,6 +36,21 @@ def touch(message: Message) -> None:
         time.sleep(0.01)
 
 
+class BusyError(pgmq.Retry):
+    """A Retry of somebody's own."""
+
+
+class BadError(pgmq.Reject):
+    """A Reject of somebody's own."""
+
+
+def raise_each(message: Message) -> None:
+    """Raise what the number of the message says."""
+    errors = [None, BusyError("busy", delay=60), BadError("no"), ValueError("boom")]
+    if error := errors[message.message]:
+        raise error
+
+
 def fail_first(message: Message) -> None:
     """Raise what cannot be pickled, unless the message comes again."""
 

@@ -47,7 +47,10 @@ class Hooks:
         """Hear that the handler is done with a message; transactional: and it is committed."""
 
     def on_error(self, queue: str, message: Any, seconds: float, exception: BaseException) -> None:
-        """Hear what the handler raised, Retry and Reject too; HandlerError in a ProcessWorker."""
+        """Hear what the handler raised, Retry and Reject too.
+
+        Of a ProcessWorker all else is a HandlerError, with the traceback for its text.
+        """
 
     def on_dead_letter(self, queue: str, message: Any, exception: BaseException | None) -> None:
         """Hear that a message of a queue failed when it was received for the last time.

@@ -109,6 +109,10 @@ class Outcome:
         """Make it fit for another process: not every exception can be pickled, or unpickled."""
         if self.exception is None:
             return self
+        if isinstance(self.exception, Retry):
+            return replace(self, exception=Retry(self.error, delay=self.delay))
+        if isinstance(self.exception, Reject):
+            return replace(self, exception=Reject(self.error))
         try:
             text = "".join(traceback.format_exception(self.exception))
         except BaseException:  # noqa: BLE001, of an exception that cannot be shown

@@ -261,7 +261,8 @@ class WorkerMetrics(Hooks):
     def on_error(self, queue: str, message: Any, seconds: float, exception: BaseException) -> None:
         """Count a message that is not."""
         kinds = {Retry: "retried", Reject: "rejected"}
-        self._count(queue, kinds.get(type(exception), "failed"), seconds)
+        outcomes = (outcome for kind, outcome in kinds.items() if isinstance(exception, kind))
+        self._count(queue, next(outcomes, "failed"), seconds)
 
     def on_dead_letter(self, queue: str, message: Any, exception: BaseException | None) -> None:
         """Count a message that has failed for the last time, once more."""
