@@ -842,8 +842,11 @@ def test_results_are_values() -> None:
 
 
 def test_a_listener_calls_back_until_it_is_stopped(queue: PGMQueue, db: psycopg.Connection) -> None:
-    queue.create_queue("Mixed")
-    queue.enable_notify("Mixed", 0)
+    name = "MIXED \N{LATIN CAPITAL LETTER A WITH DIAERESIS}"
+    ((table,),) = db.execute("SELECT pgmq.format_table_name(%s, 'q')", [name]).fetchall()
+    channel = f"pgmq.{table}.INSERT"
+    queue.create_queue(name)
+    queue.enable_notify(name, 0)
     listener = SyncNotificationListener(queue)
     got: list[Any] = []
 
@@ -852,12 +855,12 @@ def test_a_listener_calls_back_until_it_is_stopped(queue: PGMQueue, db: psycopg.
         if len(got) == 4:
             listener.stop()
 
-    thread = threading.Thread(target=listener.listen, args=("Mixed", callback), daemon=True)
+    thread = threading.Thread(target=listener.listen, args=(name, callback), daemon=True)
     thread.start()
-    _wait_until_heard(db, "pgmq.q_mixed.INSERT")
-    queue.send("Mixed", 1)
+    _wait_until_heard(db, channel)
+    queue.send(name, 1)
     for payload in ['{"a": 1}', "no json", "[1]"]:
-        db.execute("SELECT pg_notify('pgmq.q_mixed.INSERT', %s)", [payload])
+        db.execute("SELECT pg_notify(%s, %s)", [channel, payload])
     thread.join(10)
     assert not thread.is_alive()
     assert got[0] == {"event": "insert", "payload_empty": True}

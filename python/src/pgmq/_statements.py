@@ -798,8 +798,8 @@ class Found:
     archived_at: datetime | None
 
 
-def find(queue: str, msg_id: int) -> Statement[Found | None]:
-    """Find a message in its queue or in the archive."""
+def find(table: str, msg_id: int) -> Statement[Found | None]:
+    """Find a message in its queue, whose table queue_table has named, or in the archive."""
     query = sql.SQL(
         f"""
         SELECT {MESSAGE}, last_read_at IS NOT NULL AND vt > clock_timestamp(), NULL::timestamptz
@@ -810,7 +810,7 @@ def find(queue: str, msg_id: int) -> Statement[Found | None]:
         FROM pgmq.{{}}
         WHERE msg_id = %(msg_id)s::bigint
         """
-    ).format(*(sql.Identifier(f"{prefix}_{queue.lower()}") for prefix in "qa"))
+    ).format(*(sql.Identifier(f"{prefix}{table[1:]}") for prefix in "qa"))
     return Statement(
         query.as_string(),
         {"msg_id": msg_id},

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
+from pgmq import _statements as statements
+from pgmq._client import execute
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,9 +43,11 @@ class SyncNotificationListener:
         "payload_empty": True} for none, as pgmq's own are. Its exceptions end the listening.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        channel = sql.Identifier(f"pgmq.q_{queue_name.lower()}.INSERT")
         try:
             with psycopg.Connection.connect(self.dsn, autocommit=True) as conn:
+                # Which letters have a lower case is a matter of the database.
+                table = execute(conn, statements.queue_table(queue_name, "q"), None)
+                channel = sql.Identifier(f"pgmq.{table}.INSERT")
                 conn.execute(sql.SQL("LISTEN {}").format(channel))
                 while not self._stopped.is_set():
                     glance = _GLANCE if end is None else min(_GLANCE, end - time.monotonic())

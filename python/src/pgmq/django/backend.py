@@ -124,7 +124,8 @@ class PGMQBackend(BaseTaskBackend):
         queue, _, msg_id = str(result_id).rpartition(":")
         found = None
         if queue in self.queues and msg_id.isdecimal() and len(msg_id) < 19:
-            found = self.client.run(statements.find(queue, int(msg_id)))
+            table = self.client.run(statements.queue_table(queue, "q"))
+            found = self.client.run(statements.find(table, int(msg_id)))
         if found is None:
             raise TaskResultDoesNotExist(result_id)
         status = TaskResultStatus.RUNNING if found.is_leased else TaskResultStatus.READY
