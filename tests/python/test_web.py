@@ -289,6 +289,8 @@ def test_messages_are_shown_without_leasing_and_as_text(web: httpx.Client, used:
         )
         session.execute("SELECT pgmq.send_batch('seen', ARRAY['{\"n\": 1e400}', '2']::jsonb[], 60)")
         session.execute("SELECT pgmq.send('seen', to_jsonb(repeat('0123456789', 5000000)))")
+        deep = "[" * 5000 + "]" * 5000  # laid out, it would have 100 MB
+        session.execute("SELECT pgmq.send('seen', %s::jsonb)", [deep])
         for kind in [*queues.LAYOUTS, *queues.STREAMS, 'Mixed "Case" %I', "seen"]:
             for which in ("", "1")[: 1 if kind in queues.STREAMS else 2]:
                 query = {"queue": kind} | ({"archive": which} if which else {})
@@ -311,6 +313,7 @@ def test_messages_are_shown_without_leasing_and_as_text(web: httpx.Client, used:
     file = web.get("/download?queue=seen&id=4")
     assert len(file.text) == 50_000_002
     assert file.headers["content-disposition"] == 'attachment; filename="message-4.json"'
+    assert deep in web.get("/message?queue=seen&id=5").text
     assert web.get("/message?queue=seen&id=9").status_code == 404
     assert web.get("/message?queue=seen&id=x").status_code == 400
 

@@ -488,14 +488,23 @@ class Whole:
 
 
 LONGEST = 20_000  # characters
+_LAID_OUT = 1_000_000  # characters that are laid out in lines, of which the first ones are shown
+_DEEPEST = 50  # the same, levels: each line is indented by its depth
+
+
+def _beginning(column: str) -> str:
+    return (
+        f"left(CASE WHEN length({column}::text) > {_LAID_OUT}"
+        f" OR jsonb_path_exists({column}, 'strict $.**{{{_DEEPEST}}}') THEN {column}::text"
+        f" ELSE jsonb_pretty({column}) END, {LONGEST})"
+    )
 
 
 def message(known: Known, msg_id: int, *, archive: bool) -> Statement[Whole | None]:
     table, _, readable = _of(known, archive=archive)
     shown = messages(known, Wanted(), archive=archive).query.partition(" FROM (")[0]
     payload = (
-        f"length(m.message::text), left(jsonb_pretty(m.message), {LONGEST}),"
-        f" left(jsonb_pretty(m.headers), {LONGEST})"
+        f"length(m.message::text), {_beginning('m.message')}, {_beginning('m.headers')}"
         if readable
         else "NULL, NULL, NULL"
     )
