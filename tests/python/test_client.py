@@ -245,10 +245,10 @@ def test_a_server_that_is_not_there_is_an_error_that_says_so(init_extension: boo
 
 def test_a_pool_of_the_wrong_kind_is_refused(dsn: str) -> None:
     with pytest.raises(TypeError, match=r"pool must be a psycopg_pool ConnectionPool, not str"):
-        PGMQueue(pool="postgresql://")  # type: ignore[arg-type]
+        PGMQueue(pool="postgresql://")
     pool = ConnectionPool(dsn, open=False)
     with pytest.raises(TypeError, match="psycopg_pool AsyncConnectionPool, not ConnectionPool"):
-        asyncio.run(AsyncPGMQueue(pool=pool).init())  # type: ignore[arg-type]
+        asyncio.run(AsyncPGMQueue(pool=pool).init())
 
 
 def test_a_client_of_another_loop_says_so_at_once(dsn: str) -> None:

@@ -527,7 +527,7 @@ def test_an_error_that_the_database_cannot_hold_is_stored_readably(
                     assert each.nack_batch("jobs", [msg_id], [1], error=text) == [msg_id]
                     msg_id = each.send("jobs", 1)
                     assert not each.nack("jobs", msg_id, 2, error=text)
-                with client.pool.connection() as conn, pytest.raises(psycopg.DataError):  # type: ignore[union-attr]
+                with client.pool.connection() as conn, pytest.raises(psycopg.DataError):
                     client.nack("jobs", msg_id, 0, error=text, conn=conn)
     finally:
         db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

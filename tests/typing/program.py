@@ -59,6 +59,8 @@ def joined(queue: PGMQueue, dsn: str) -> None:
     with psycopg.connect(dsn) as conn, conn.cursor() as cursor:
         queue.send("jobs", 1, conn=conn)
         queue.send("jobs", 1, conn=cursor)
+    with queue.pool.connection() as conn:
+        queue.send("jobs", 1, conn=conn)
     with (
         Session(create_engine("postgresql+psycopg://")) as session,
         SQLAlchemyPGMQueue(dsn) as other,
@@ -86,6 +88,8 @@ async def waiting(dsn: str) -> None:
         print(msg_id, message, messages, await async_order(queue, 1))
         async with SQLAlchemyAsyncPGMQueue(dsn) as other:
             await other.send("jobs", 1, conn=session)
+            async with other.engine.begin() as conn:
+                await other.send("jobs", 1, conn=conn)
             await queue.send("jobs", 1, conn=await session.connection())
 
 

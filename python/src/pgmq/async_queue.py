@@ -44,7 +44,8 @@ class PGMQueue(AsyncClient):
         True
     """
 
-    pool: AsyncConnectionPool[Any] | None = None
+    # Any is the None before init(): who uses an open client need not rule that out.
+    pool: AsyncConnectionPool[Any] | Any = None
 
     def __post_init__(self) -> None:
         self._own_pool = self.pool is None

@@ -45,7 +45,8 @@ class PGMQueue(Client):
         True
     """
 
-    pool: ConnectionPool[Any] | None = None
+    # Any is the None before init(): who uses an open client need not rule that out.
+    pool: ConnectionPool[Any] | Any = None
 
     def __post_init__(self) -> None:
         self._own_pool = self.pool is None

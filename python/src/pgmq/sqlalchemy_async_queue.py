@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
@@ -29,7 +29,8 @@ class PGMQueue(AsyncClient):
     `engine` is one to use instead of an own one; it is left open.
     """
 
-    engine: AsyncEngine | None = None
+    # Any is the None before init(): who uses an open client need not rule that out.
+    engine: AsyncEngine | Any = None
 
     def __post_init__(self) -> None:
         self._own_engine = self.engine is None

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
@@ -32,7 +32,8 @@ class PGMQueue(Client):
     `engine` is one to use instead of an own one; it is left open.
     """
 
-    engine: Engine | None = None
+    # Any is the None before init(): who uses an open client need not rule that out.
+    engine: Engine | Any = None
 
     def __post_init__(self) -> None:
         self._own_engine = self.engine is None
