@@ -1,7 +1,7 @@
 --# for partitioned
 -- Make messages visible at a time (now if it is past) and return them, in msg_id order. For a read,
--- they are leased until that time. See receive about where a lease may end. By time, see shift: what
--- is found by the second look comes last.
+-- they are leased until that time. See receive about where a lease may end. By time, see shift:
+-- what is found by the second look comes last.
 CREATE OR REPLACE FUNCTION pgmq._park_$queue(
     msg_ids bigint[],
     visible_at timestamptz,
