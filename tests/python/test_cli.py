@@ -816,6 +816,7 @@ def test_exchanges_and_topics_route(run: Run, db: psycopg.Connection) -> None:
     assert run("publish", "shop", "order.new", "1", "--headers", '{"h": 1}') == (0, "2 sent\n", "")
     assert run("publish", "shop", "x", "2", "--json") == (0, '{"sent": 1}\n', "")
     assert run("publish", "nope", "x", "2")[2].endswith("with pgmq exchange create nope.\n")
+    assert run("bindings", "shop", "nope") == (1, "", 'pgmq: exchange "nope" does not exist\n')
     assert run("unbind", "shop", "prices", "price.*", "--channel")[0] == 0
     assert run("unbind", "shop", "prices", "price.*") == (1, "", "pgmq: shop has no such binding\n")
     assert [each["bindings"] for each in json.loads(run("exchange", "list", "--json")[1])] == [2]
@@ -825,6 +826,10 @@ def test_exchanges_and_topics_route(run: Run, db: psycopg.Connection) -> None:
     assert run("topic", "send", "order.new", "3", "--delay", "60") == (0, "1 sent\n", "")
     table = "pattern  queue\norder.*  orders\n"
     assert run("topic", "list") == run("topic", "list", "orders") == (0, table, "")
+    for listing in (["topic", "list"], ["schedules"]):
+        code, out, said = run(*listing, "nope")
+        assert (code, out) == (1, "")
+        assert said.endswith("hint: Create it with pgmq create nope.\n")
     assert run("topic", "test", "order.new") == (0, table, "")
     assert json.loads(run("topic", "test", "x", "--json")[1]) == []
     assert run("topic", "unbind", "order.*", "orders")[0] == 0

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgmq import __version__
+from pgmq import _statements as statements
 from pgmq._session import Session
 from pgmq._wire import JSONText
 
@@ -46,6 +47,7 @@ __all__ = [
     "moment",
     "parser",
     "path",
+    "queues_of",
     "seconds",
     "seconds_or_moment",
     "server",
@@ -230,6 +232,14 @@ RATE = arg("--rate", type=above_zero, metavar="N", help="so many a second (defau
 CONDITIONAL = arg(
     "--conditional", type=json_text, metavar="JSON", help="only messages that contain this"
 )
+
+
+def queues_of(options: Options, session: Session) -> list[str | None]:
+    """Return the queues that are named, each of which must be there, or None, which is all."""
+    for queue in options.queues:
+        if not session.run(statements.known(queue)):
+            session.metrics(queue)  # which says so
+    return options.queues or [None]
 
 
 def session_of(options: Options) -> Session:

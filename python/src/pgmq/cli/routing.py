@@ -15,6 +15,7 @@ from pgmq.cli._declare import (
     arg,
     command,
     json_text,
+    queues_of,
     session_of,
 )
 from pgmq.cli._output import CommandError, Table, local, print_json, say
@@ -129,6 +130,10 @@ def bindings(options: Options) -> None:
     Example: pgmq bindings shop
     """
     with session_of(options) as session:
+        there = {each.exchange_name for each in session.run(statements.exchanges())}
+        for name in options.exchanges:
+            if name not in there:
+                raise CommandError(f'exchange "{name}" does not exist')
         found = [
             each for name in options.exchanges or [None] for each in session.list_bindings(name)
         ]
@@ -202,7 +207,7 @@ def topic(options: Options) -> None:
         elif options.action == "list":
             listed = [
                 each
-                for queue in options.queues or [None]
+                for queue in queues_of(options, session)
                 for each in session.list_topic_bindings(queue)
             ]
             _show(options, listed)

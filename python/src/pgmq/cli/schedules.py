@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pgmq.cli._declare import ANY_QUEUES, JSON, action, arg, command, json_text, session_of
+from pgmq.cli._declare import (
+    ANY_QUEUES,
+    JSON,
+    action,
+    arg,
+    command,
+    json_text,
+    queues_of,
+    session_of,
+)
 from pgmq.cli._output import CommandError, Table, local, print_json, say
 
 if TYPE_CHECKING:
@@ -23,7 +32,7 @@ def schedules(options: Options) -> None:
     """
     with session_of(options) as session:
         found = [
-            each for queue in options.queues or [None] for each in session.list_schedules(queue)
+            each for queue in queues_of(options, session) for each in session.list_schedules(queue)
         ]
     if options.json:
         print_json(found)
