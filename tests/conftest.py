@@ -44,6 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
         servers.build()
     except subprocess.CalledProcessError:
         pytest.exit("make build failed", returncode=2)
+    # Programs that tests start compile the package once, not each anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if config.getoption("numprocesses", None) and not config.option.collectonly:
         os.environ[_ADDRESS] = servers.address(_stack.enter_context(servers.running()))
 

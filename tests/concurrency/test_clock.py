@@ -65,12 +65,12 @@ def _moved_by(file: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def queue(clock: Clock, new_server: Callable[..., embedded.Server]) -> Iterator[psycopg.Connection]:
     server = new_server()
-    with psycopg.connect(server.dsn(), autocommit=True) as session:
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as session:
         clock.move(-86400)
         seen = session.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchall()
         assert abs(seen[0][0] - time.time() + 86400) < 60
         clock.move(0)
-        session.execute("CREATE EXTENSION pgmq; SELECT pgmq.create('q')")
+        session.execute("SELECT pgmq.create('q')")
         sweep_every(session, f"{INTERVAL} s")
         _use(session)
         yield session

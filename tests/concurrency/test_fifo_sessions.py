@@ -237,17 +237,16 @@ def test_a_crash_of_the_server_leaves_no_group_closed(
 ) -> None:
     server = new_server(fsync="on")
     with (
-        contextlib.closing(psycopg.connect(server.dsn(), autocommit=True)) as session,
-        contextlib.closing(psycopg.connect(server.dsn(), autocommit=True)) as reader,
+        contextlib.closing(psycopg.connect(server.dsn("pgmq"), autocommit=True)) as session,
+        contextlib.closing(psycopg.connect(server.dsn("pgmq"), autocommit=True)) as reader,
     ):
-        session.execute("CREATE EXTENSION pgmq")
         session.execute("SELECT pgmq.create('q'), pgmq.create_fifo_index('q')")
         _send(session, ["a", "a", "b", "c"])
         assert ids(session, READ, 1) == [1]
         reader.execute("BEGIN")
         assert ids(reader, READ, 9) == [3, 4]
         server.restart(mode="immediate")
-    with psycopg.connect(server.dsn(), autocommit=True) as session:
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as session:
         assert ids(session, READ, 9) == [3, 4]
         assert session.execute("SELECT pgmq.ack('q', 1, 1)").fetchone() == (True,)
         assert ids(session, READ, 9) == [2]

@@ -456,10 +456,9 @@ def test_a_full_notify_queue_is_an_error_of_the_sender_and_loses_nothing(
     except embedded.EmbeddedError:
         pytest.skip("max_notify_queue_pages is new in Postgres 17")
     with (
-        psycopg.connect(server.dsn(), autocommit=True) as producer,
-        psycopg.connect(server.dsn(), autocommit=True) as consumer,
+        psycopg.connect(server.dsn("pgmq"), autocommit=True) as producer,
+        psycopg.connect(server.dsn("pgmq"), autocommit=True) as consumer,
     ):
-        producer.execute("CREATE EXTENSION pgmq")
         producer.execute("SELECT pgmq.create('q')")
         open_channel(consumer, slots=200)
         consumer.execute("BEGIN; SELECT 1")  # so it does not take what comes

@@ -362,8 +362,7 @@ def test_an_unlogged_queue_after_a_crash_is_empty_and_its_ids_go_on(
     new_server: Callable[..., embedded.Server],
 ) -> None:
     server = new_server()
-    with psycopg.connect(server.dsn(), autocommit=True) as session:
-        session.execute("CREATE EXTENSION pgmq")
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as session:
         session.execute("SELECT pgmq.create_unlogged('q')")
         session.execute(FILL)
         _drain(session)
@@ -371,7 +370,7 @@ def test_an_unlogged_queue_after_a_crash_is_empty_and_its_ids_go_on(
         session.execute("SELECT pgmq.archive('q', msg_id) FROM pgmq.read('q', 60, 1)")
         session.execute("CHECKPOINT")
     server.restart(mode="immediate")
-    with psycopg.connect(server.dsn(), autocommit=True) as session:
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as session:
         archived = session.execute("SELECT msg_id FROM pgmq.a_q").fetchall()
         assert archived == [(201,)]
         assert session.execute("SELECT count(*) FROM pgmq.q_q").fetchone() == (0,)
@@ -386,12 +385,11 @@ def test_a_queue_after_a_crash_delivers_what_was_acknowledged_to_its_sender(
     new_server: Callable[..., embedded.Server],
 ) -> None:
     server = new_server(fsync="on")
-    with psycopg.connect(server.dsn(), autocommit=True) as session:
-        session.execute("CREATE EXTENSION pgmq")
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as session:
         session.execute("SELECT pgmq.create('q')")
         session.execute(FILL)
         _drain(session)
         sent = session.execute("SELECT * FROM pgmq.send_batch('q', '{1,2,3}')").fetchall()
     server.restart(mode="immediate")
-    with psycopg.connect(server.dsn(), autocommit=True) as session:
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as session:
         assert session.execute("SELECT msg_id FROM pgmq.read('q', 60, 9)").fetchall() == sent

@@ -339,15 +339,14 @@ def test_a_crash_empties_the_keys_of_an_unlogged_queue_and_no_others(
     new_server: Callable[..., embedded.Server],
 ) -> None:
     server = new_server()
-    with psycopg.connect(server.dsn(), autocommit=True) as session:
-        session.execute("CREATE EXTENSION pgmq")
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as session:
         session.execute("SELECT pgmq.create('kept'), pgmq.create_unlogged('fleeting')")
         for name in ("kept", "fleeting"):
             _set_window(session, name)
             assert _once(session, "a", name) == (1, True)
     server.stop(mode="immediate")
     server.start()
-    with psycopg.connect(server.dsn(), autocommit=True) as session:
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as session:
         assert _once(session, "a", "kept") == (1, False)
         assert _once(session, "a", "fleeting")[1]
 

@@ -504,9 +504,9 @@ def _say_that_a_standby_needs(xmin: int, dsn: str, slot: str) -> psycopg.Connect
 def test_a_standby_that_holds_the_horizon_is_named(
     new_server: Callable[..., embedded.Server],
 ) -> None:
-    dsn = new_server(max_wal_senders="3", wal_level="replica", max_replication_slots="2").dsn()
+    dsn = new_server(max_wal_senders="3", wal_level="replica", max_replication_slots="2").dsn("pgmq")
     with psycopg.connect(dsn, autocommit=True) as db:
-        db.execute("CREATE EXTENSION pgmq; SET pgmq.doctor_patience = '0'")
+        db.execute("SET pgmq.doctor_patience = '0'")
         db.execute("SELECT pg_create_physical_replication_slot('standby', true)")
         (xmin,) = db.execute("SELECT pg_current_xact_id()::text::integer").fetchone() or (0,)
 
@@ -532,8 +532,8 @@ def test_a_server_that_cannot_clean_up_is_described(
         autovacuum_naptime="10min",
         autovacuum_vacuum_cost_delay="50ms",
     )
-    with psycopg.connect(server.dsn("postgres"), autocommit=True) as db:
-        db.execute("CREATE EXTENSION pgmq; SELECT pgmq.create('q')")
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as db:
+        db.execute("SELECT pgmq.create('q')")
         assert [(row[0], row[2]) for row in _findings(db, "autovacuum")] == [
             ("critical", NO_AUTOVACUUM),
             ("warning", "autovacuum looks at a database only every 600 s (autovacuum_naptime)"),
@@ -555,12 +555,11 @@ def test_who_keeps_the_queue_of_notifications_full_is_named(
 ) -> None:
     can_be_small = server.major >= 17
     small = {"max_notify_queue_pages": "64"} if can_be_small else {}
-    dsn = new_server(**small).dsn("postgres")
+    dsn = new_server(**small).dsn("pgmq")
     with (
         psycopg.connect(dsn, autocommit=True) as db,
         contextlib.closing(psycopg.connect(dsn, application_name="deaf")) as listener,
     ):
-        db.execute("CREATE EXTENSION pgmq")
         if not can_be_small:  # 8 GB: the others' is said to be as full
             (source,) = db.execute(
                 "SELECT pg_get_functiondef('pgmq._doctor_notifications'::regproc)"

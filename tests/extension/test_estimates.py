@@ -87,15 +87,14 @@ def test_estimates_are_right_after_a_vacuum_and_after_a_crash(
     new_server: Callable[..., embedded.Server],
 ) -> None:
     server = new_server(autovacuum="off")
-    with psycopg.connect(server.dsn(), autocommit=True) as db:
-        db.execute("CREATE EXTENSION pgmq")
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as db:
         _fill(db, "plain")
         db.execute(DELETE.encode() + b"msg_id % 3 = 0")
         for vacuum in ("", "VACUUM pgmq.q_q", "VACUUM FULL pgmq.q_q"):
             db.execute(vacuum.encode())
             assert _is_near(one(db, "SELECT queue_length FROM pgmq.metrics('q')"), 40000)
     server.restart(mode="immediate")
-    with psycopg.connect(server.dsn(), autocommit=True) as db:
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as db:
         assert _is_near(one(db, "SELECT queue_length FROM pgmq.metrics('q')"), 40000)
 
 

@@ -117,12 +117,12 @@ def test_a_crash_does_not_make_a_long_queue_a_short_one(
     new_server: Callable[..., embedded.Server],
 ) -> None:
     server = new_server(autovacuum="off")
-    with psycopg.connect(server.dsn(), autocommit=True) as db:
-        db.execute("CREATE EXTENSION pgmq; SELECT pgmq.create('q')")
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as db:
+        db.execute("SELECT pgmq.create('q')")
         db.execute(BATCH, (40_000, 0))
         assert _lost(db) == []
     server.restart(mode="immediate")
-    with psycopg.connect(server.dsn(), autocommit=True) as db:
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as db:
         # A crash also skips some ids.
         assert 40_000 <= _lengths(db)[0] <= 40_040
         db.execute("SELECT pgmq.send('q', '1')")

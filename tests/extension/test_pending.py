@@ -305,15 +305,14 @@ def test_a_crash_empties_the_keys_of_an_unlogged_queue_with_it(
     server = new_server()
     names = ("kept", "fleeting")
     once = "SELECT is_new FROM pgmq.send_once(%s, '1', 'a')"
-    with psycopg.connect(server.dsn(), autocommit=True) as session:
-        session.execute("CREATE EXTENSION pgmq")
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as session:
         session.execute("SELECT pgmq.create('kept'), pgmq.create_unlogged('fleeting')")
         for name in names:
             session.execute("SELECT pgmq.alter_policy(%s, dedup_scope => 'pending')", [name])
             assert one(session, once, name)
     server.stop(mode="immediate")
     server.start()
-    with psycopg.connect(server.dsn(), autocommit=True) as session:
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as session:
         assert [one(session, once, name) for name in names] == [False, True]
         assert [one(session, once, name) for name in names] == [False, False]
 

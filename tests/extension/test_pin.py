@@ -51,7 +51,11 @@ def _by_name(db: psycopg.Connection, queue: str) -> bool:
     return bool(one(db, "SELECT pgmq._pinned(%s)", queue))
 
 
-@pytest.mark.parametrize("queue", LEASED)
+# The names, and the ways to read that are not those of a plain queue.
+KINDS_TO_PIN = [*LEASED[:3], "ranked", "limited", "by_time_policy"]
+
+
+@pytest.mark.parametrize("queue", KINDS_TO_PIN)
 def test_a_pinned_queue_of_any_kind_does_what_it_did(db: psycopg.Connection, queue: str) -> None:
     results: list[list[object]] = []
     for _ in range(2):

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def published(new_server: Callable[..., embedded.Server]) -> Iterator[psycopg.Connection]:
     server = new_server(wal_level="logical")
-    with psycopg.connect(server.dsn(), autocommit=True) as session:
-        session.execute((BUILD / "pgmq.sql").read_text().encode())
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as session:
         yield session
 
 

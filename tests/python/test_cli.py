@@ -30,6 +30,7 @@ from pgmq.cli._hints import spoken
 from pgmq.cli._output import Table
 from pgmq.cli.top import Line, View, compare
 from support import pages
+from support.cases import case
 from support.server import ROOT
 
 if TYPE_CHECKING:
@@ -112,23 +113,21 @@ def _rows(db: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
 NO_JSON = {"completion", "consume", "demo", "exporter", "relay", "web"}
 
 
-@pytest.mark.parametrize("command", sorted(_declare.commands))
-def test_every_command_has_help_with_an_example(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as end:
-        cli.main([command, "--help"])
-    assert end.value.code == 0
-    text = capsys.readouterr().out
-    examples = re.findall(r"Example: pgmq (.*)", text)
-    assert examples
-    for example in examples:
-        words = list(
-            itertools.takewhile(lambda word: word not in {"--", ">"}, shlex.split(example))
-        )
-        options = _declare.parser().parse_args(words)
-        assert options.command == command
-        assert hasattr(options, "json") == (command not in NO_JSON)
+def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in _declare.commands:
+        with case(command):
+            with pytest.raises(SystemExit) as end:
+                cli.main([command, "--help"])
+            assert end.value.code == 0
+            examples = re.findall(r"Example: pgmq (.*)", capsys.readouterr().out)
+            assert examples
+            for example in examples:
+                words = itertools.takewhile(
+                    lambda word: word not in {"--", ">"}, shlex.split(example)
+                )
+                options = _declare.parser().parse_args([*words])
+                assert options.command == command
+                assert hasattr(options, "json") == (command not in NO_JSON)
 
 
 @pytest.mark.parametrize("option", [(), ("--sql",)])
@@ -639,14 +638,13 @@ def test_a_consumer_is_woken_and_survives_a_restart_of_the_server(
     own = new_server()
 
     def execute(query: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(own.dsn(), autocommit=True) as connection:
+        with psycopg.connect(own.dsn("pgmq"), autocommit=True) as connection:
             cursor = connection.execute(query.encode())
             return cursor.fetchall() if cursor.description else []
 
-    execute("CREATE EXTENSION pgmq")
     execute("SELECT pgmq.create('jobs'), pgmq.enable_wakeups('jobs')")
     got = tmp_path / "got"
-    words = ["consume", "jobs", "--dsn", own.dsn(), "--", "sh", "-c", f"cat >> {got}"]
+    words = ["consume", "jobs", "--dsn", own.dsn("pgmq"), "--", "sh", "-c", f"cat >> {got}"]
     process = start(*words, stderr=subprocess.PIPE)
     try:
         _until(lambda: execute("SELECT is_called FROM pgmq.armed_until_jobs") == [(True,)])
@@ -914,6 +912,9 @@ def test_queues_are_listed_and_rights_to_them_granted_and_revoked(
 )  # fmt: skip
 def test_hints_speak_the_language_of_the_command_line(hint: str, expected: str) -> None:
     assert spoken(hint) == expected
+
+
+def test_what_hints_name_are_commands() -> None:
     for words in _hints._COMMANDS.values():
         line = words.partition(" -- ")[0].format("1", "2", "3")
         _declare.parser().parse_args(line.split())
@@ -1269,37 +1270,36 @@ def test_a_reader_of_the_output_that_goes_away_is_no_error_to_speak_of(
 
 
 # A shell's words; the exit code; what is left of two messages: read so often, hidden.
-@pytest.mark.parametrize(
-    ("words", "expected", "left"),
-    [
-        ("metrics >/dev/full", 1, [(0, False)] * 2),
-        ("metrics >&-", 1, [(0, False)] * 2),
-        ("send orders <&-", 1, [(0, False)] * 2),
-        ("send orders 3 >/dev/full", 1, [(0, False)] * 2),
-        ("read orders --qty 2 >/dev/full", 1, [(1, False)] * 2),
-        ("pop orders --qty 2 >/dev/full", 1, [(0, False)] * 2),
-        ("read orders --qty 2 >&-", 1, [(1, False)] * 2),
-        ("send nope 3 2>/dev/full", 1, [(0, False)] * 2),
-        ("consume orders --until-empty -- cat <&- 2>&-", 0, []),
-        ("consume orders --until-empty --retry-delay 9 -- sh -c 'echo x >&2; exit 1' >&- 2>&-", 0,
-         [(1, True)] * 2),
-        ("consume orders --until-empty --retry-delay 9 -- sh -c 'echo x >&2; exit 1' 2>/dev/full",
-         0, [(1, True)] * 2),
-    ],
-)  # fmt: skip
+CLOSED_OR_FULL: list[tuple[str, int, list[Any]]] = [
+    ("metrics >/dev/full", 1, [(0, False)] * 2),
+    ("metrics >&-", 1, [(0, False)] * 2),
+    ("send orders <&-", 1, [(0, False)] * 2),
+    ("send orders 3 >/dev/full", 1, [(0, False)] * 2),
+    ("read orders --qty 2 >/dev/full", 1, [(1, False)] * 2),
+    ("pop orders --qty 2 >/dev/full", 1, [(0, False)] * 2),
+    ("read orders --qty 2 >&-", 1, [(1, False)] * 2),
+    ("send nope 3 2>/dev/full", 1, [(0, False)] * 2),
+    ("consume orders --until-empty -- cat <&- 2>&-", 0, []),
+    ("consume orders --until-empty --retry-delay 9 -- sh -c 'echo x >&2; exit 1' >&- 2>&-", 0,
+     [(1, True)] * 2),
+    ("consume orders --until-empty --retry-delay 9 -- sh -c 'echo x >&2; exit 1' 2>/dev/full",
+     0, [(1, True)] * 2),
+]  # fmt: skip
+
+
 def test_streams_that_are_closed_or_full_cost_no_message(
-    words: str,
-    expected: int,
-    left: list[Any],
-    db: psycopg.Connection,
-    environment: dict[str, str],
+    db: psycopg.Connection, environment: dict[str, str]
 ) -> None:
-    db.execute("SELECT pgmq.create('orders'), pgmq.send_batch('orders', '{1,2}')")
-    command = f"{shlex.join(PROGRAM)} {words}"
-    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, check=False)
-    assert (done.returncode, b"Traceback" in done.stderr) == (expected, False)
-    assert "pgmq:" not in done.stdout.decode()
-    assert _rows(db, "SELECT read_ct, vt > clock_timestamp() FROM pgmq.q_orders") == left
+    db.execute("SELECT pgmq.create('orders')")
+    for words, expected, left in CLOSED_OR_FULL:
+        with case(words):
+            db.execute("SELECT pgmq.purge_queue('orders')")
+            db.execute("SELECT pgmq.send_batch('orders', '{1,2}')")
+            command = ["sh", "-c", f"{shlex.join(PROGRAM)} {words}"]
+            done = subprocess.run(command, env=environment, capture_output=True, check=False)
+            assert (done.returncode, b"Traceback" in done.stderr) == (expected, False)
+            assert "pgmq:" not in done.stdout.decode()
+            assert _rows(db, "SELECT read_ct, vt > clock_timestamp() FROM pgmq.q_orders") == left
 
 
 def test_any_character_goes_in_and_out_whatever_the_locale(

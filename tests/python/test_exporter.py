@@ -135,9 +135,9 @@ def test_a_held_snapshot_and_findings_are_seen_by_a_role_that_monitors(
 
 def test_while_the_database_is_away_that_is_what_is_served(new_server: Any) -> None:
     server = new_server()
-    with psycopg.connect(server.dsn(), autocommit=True) as session:
-        session.execute("CREATE EXTENSION pgmq; SELECT pgmq.create('q')")
-    collector = Collector(server.dsn())
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as session:
+        session.execute("SELECT pgmq.create('q')")
+    collector = Collector(server.dsn("pgmq"))
     assert _scrape(collector)["pgmq_up", ""] == 1
     server.stop(mode="immediate")
     away = _scrape(collector)

@@ -418,7 +418,13 @@ def acted(server: TestServer, template: str) -> Iterator[str]:
         yield server.dsn(dbname)
 
 
-@pytest.mark.parametrize("kind", queues.LEASED)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(kind for kind in queues.LAYOUTS if kind in queues.LEASED),
+        *("policy", "pending", "ranked", "by_time_policy"),
+    ],
+)
 def test_messages_of_every_kind_of_queue_are_acted_upon(kind: str, acted: str) -> None:
     # Without the forms, which do not know of kinds.
     def visible(queue: str) -> dict[int, Any]:
@@ -625,10 +631,9 @@ def test_while_postgres_is_away_the_page_says_so_and_goes_on(
     new_server: Callable[..., embedded.Server],
 ) -> None:
     server = new_server()
-    with psycopg.connect(server.dsn(), autocommit=True) as session:
-        session.execute("CREATE EXTENSION pgmq")
+    with psycopg.connect(server.dsn("pgmq"), autocommit=True) as session:
         session.execute("SELECT pgmq.create('kept')")
-    with served(application(server.dsn())) as client:
+    with served(application(server.dsn("pgmq"))) as client:
         sampled(client)
         server.stop()
         deadline = time.monotonic() + 20

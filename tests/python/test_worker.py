@@ -717,9 +717,8 @@ def test_nothing_is_lost_though_the_server_restarts_and_crashes(
     new_server: Callable[..., embedded.Server],
 ) -> None:
     server = new_server()
-    dsn, seen, others = server.dsn(), Seen(), Seen()
+    dsn, seen, others = server.dsn("pgmq"), Seen(), Seen()
     with psycopg.connect(dsn, autocommit=True) as db:
-        db.execute("CREATE EXTENSION pgmq")
         _prepare(db)
         db.execute("SELECT pgmq.create('others')")
         _send(db, 1000)

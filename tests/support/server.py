@@ -207,13 +207,17 @@ def running() -> Iterator[TestServer]:
 
 @contextlib.contextmanager
 def private(settings: dict[str, str], postgres: str = "") -> Iterator[embedded.Server]:
-    """Start a throwaway server that can CREATE EXTENSION pgmq; postgres as PGMQ_TEST_POSTGRES."""
+    """Start a throwaway server; postgres as PGMQ_TEST_POSTGRES.
+
+    Each of its databases can CREATE EXTENSION pgmq, and the one called pgmq has done so.
+    """
     # Short, since a socket's path may not be long, and reachable for the user that runs it.
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=_parent()))
     folder.chmod(0o755)
     usual = os.environ.get("PGMQ_TEST_POSTGRES", "")
     wanted = postgres or usual
-    if _original and wanted == usual:
+    is_copy = bool(_original) and wanted == usual
+    if is_copy:
         _copy(_original[0], folder)
     own = embedded.server(
         folder,
@@ -223,9 +227,17 @@ def private(settings: dict[str, str], postgres: str = "") -> Iterator[embedded.S
         settings=SETTINGS | settings,
     )
     try:
+        if not is_copy:
+            _create_extension(own)
         yield own
     finally:
         own.stop(remove=True, mode="immediate")
+
+
+def _create_extension(server: embedded.Server) -> None:
+    for dbname, command in (("postgres", "DATABASE"), ("pgmq", "EXTENSION")):
+        with psycopg.connect(server.dsn(dbname), autocommit=True) as session:
+            session.execute(f"CREATE {command} pgmq".encode())
 
 
 def _copy(original: Path, folder: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 import pytest
 
+from support.cases import case
 from support.queries import ids
 from support.server import BUILD, control
+from upgrade import older
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from support.server import TestServer
 
 QUEUES = ["plain", "Mixed Case", "fleeting"]
@@ -45,6 +49,39 @@ def old(before: tuple[psycopg.Connection, str], role: str) -> tuple[psycopg.Conn
     return before
 
 
+class Upgraded(NamedTuple):
+    """A template of databases that were upgraded, and what was there before."""
+
+    template: str
+    role: str
+    contents: dict[str, list[tuple[object, ...]]]
+
+
+@pytest.fixture(scope="module", params=["1.13.0", "plain SQL"])
+def upgraded(
+    request: pytest.FixtureRequest, server: TestServer, upstream_sql: str
+) -> Iterator[Upgraded]:
+    role = server.make_role("LOGIN")
+    with server.database() as dbname:
+        with psycopg.connect(server.dsn(dbname), autocommit=True) as session:
+            upgrade = older.install(server, session, upstream_sql, request.param)
+            session.execute(FILL.replace("{role}", role).encode())
+            contents = _contents(session)
+            session.execute(upgrade.encode())
+        yield Upgraded(dbname, role, contents)
+    server.drop_roles(role)
+
+
+@pytest.fixture
+def new(server: TestServer, upgraded: Upgraded) -> Iterator[psycopg.Connection]:
+    """A database that was upgraded with upstream's queues in use."""
+    with (
+        server.database(upgraded.template) as dbname,
+        psycopg.connect(server.dsn(dbname), autocommit=True) as session,
+    ):
+        yield session
+
+
 def _contents(session: psycopg.Connection) -> dict[str, list[tuple[object, ...]]]:
     tables = {"meta": "SELECT * FROM pgmq.meta ORDER BY queue_name"}
     for queue in QUEUES:
@@ -56,12 +93,10 @@ def _contents(session: psycopg.Connection) -> dict[str, list[tuple[object, ...]]
 
 
 def test_nothing_is_lost_and_the_new_engine_is_in_use(
-    old: tuple[psycopg.Connection, str], role: str
+    upgraded: Upgraded, new: psycopg.Connection
 ) -> None:
-    session, upgrade = old
-    contents = _contents(session)
-    session.execute(upgrade.encode())
-    assert _contents(session) == contents
+    session = new
+    assert _contents(session) == upgraded.contents
 
     assert session.execute("SELECT pgmq.version()").fetchone() == (control()["default_version"],)
     for queue in QUEUES:
@@ -70,7 +105,7 @@ def test_nothing_is_lost_and_the_new_engine_is_in_use(
         assert ids(session, f"SELECT pgmq.send('{queue}', '6')") == [6]
         assert ids(session, f"SELECT msg_id FROM pgmq.read('{queue}', 60, 9)") == [3, 4, 6]
         assert session.execute(f"SELECT pgmq.ack('{queue}', 2, 1)").fetchone() == (True,)
-    session.execute(f"SET ROLE {role}")
+    session.execute(f"SET ROLE {upgraded.role}")
     session.execute("SELECT pgmq.set_vt('plain', 6, 0)")
     assert ids(session, "SELECT msg_id FROM pgmq.read('plain', 60, 1)") == [6]
     session.execute("RESET ROLE")
@@ -172,123 +207,79 @@ def test_what_users_built_on_upstreams_helpers_and_settings_goes_on(
     ) == [0]
 
 
-def test_groups_of_an_adopted_queue_keep_their_order(
-    old: tuple[psycopg.Connection, str],
-) -> None:
-    session, upgrade = old
-    session.execute(upgrade.encode())
+def test_groups_of_an_adopted_queue_keep_their_order(new: psycopg.Connection) -> None:
     indexes = "SELECT indexname FROM pg_indexes WHERE tablename = 'q_fifo' AND indexname ~ 'idx'"
-    assert sorted(row[0] for row in session.execute(indexes).fetchall()) == [
-        *["fifo_idx_fifo", "parked_idx_fifo", "ready_idx_fifo"]
-    ]
+    assert sorted(ids(new, indexes)) == ["fifo_idx_fifo", "parked_idx_fifo", "ready_idx_fifo"]
     # 1 of the group a is in flight.
-    assert ids(session, "SELECT msg_id FROM pgmq.read_grouped('fifo', 60, 9)") == [2, 4]
-    session.execute("SELECT pgmq.ack('fifo', 1, 1)")
-    assert ids(session, "SELECT msg_id FROM pgmq.read_group('fifo', 'a', 60, 9)") == [3]
+    assert ids(new, "SELECT msg_id FROM pgmq.read_grouped('fifo', 60, 9)") == [2, 4]
+    new.execute("SELECT pgmq.ack('fifo', 1, 1)")
+    assert ids(new, "SELECT msg_id FROM pgmq.read_group('fifo', 'a', 60, 9)") == [3]
 
 
-def test_indexes_of_an_adopted_queue_are_those_of_a_new_one(
-    old: tuple[psycopg.Connection, str],
+def test_an_adopted_queue_has_the_indexes_of_a_new_one_and_is_no_member_of_the_extension(
+    new: psycopg.Connection,
 ) -> None:
-    session, upgrade = old
-    session.execute(upgrade.encode())
-    session.execute("SELECT pgmq.create('fresh')")
+    new.execute("SELECT pgmq.create('fresh')")
     definitions = """
         SELECT replace(indexdef, %(name)s, 'x') FROM pg_indexes
         WHERE schemaname = 'pgmq' AND tablename = 'q_' || %(name)s ORDER BY 1
     """
-    adopted = session.execute(definitions, {"name": "plain"}).fetchall()
-    assert adopted == session.execute(definitions, {"name": "fresh"}).fetchall()
-
-
-def test_no_object_of_a_queue_is_a_member_of_the_extension(
-    old: tuple[psycopg.Connection, str],
-) -> None:
-    session, upgrade = old
-    session.execute(upgrade.encode())
-    members = session.execute(
-        """
+    adopted = new.execute(definitions, {"name": "plain"}).fetchall()
+    assert adopted == new.execute(definitions, {"name": "fresh"}).fetchall()
+    members = """
         SELECT o.identity FROM pg_depend AS d CROSS JOIN pg_identify_object(classid, objid, 0) AS o
         WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
             AND o.identity ~ '_(plain|mixed case|fleeting)'
-        """
-    ).fetchall()
-    assert members == []
+    """
+    assert ids(new, members) == []
 
 
-def test_a_dump_of_an_upgraded_database_restores_queues_that_work(
-    old: tuple[psycopg.Connection, str], server: TestServer
+def test_a_dump_of_an_upgraded_database_carries_queues_bindings_exchanges_and_policies(
+    new: psycopg.Connection, server: TestServer
 ) -> None:
-    session, upgrade = old
-    session.execute(upgrade.encode())
-    dump = server.dump(session.info.dbname)
-    with server.database() as restored:
-        done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
-        assert done.returncode == 0, done.stdout
-        with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
-            assert _contents(copy) == _contents(session)
-            assert ids(copy, "SELECT msg_id FROM pgmq.read('Mixed Case', 60, 9)") == [3, 4]
-
-
-def test_a_dump_carries_bindings_and_exchanges(
-    old: tuple[psycopg.Connection, str], server: TestServer
-) -> None:
-    session, upgrade = old
-    session.execute(upgrade.encode())
-    session.execute("SELECT pgmq.create_exchange('e'), pgmq.create('fresh')")
-    session.execute("SELECT pgmq.bind('e', 'mixed case', '#'), pgmq.bind('e', 'fresh', 'a.#')")
-    session.execute("SELECT pgmq.bind_channel('e', 'c', 'b', 'regex')")
-    session.execute("SELECT pgmq.bind_topic('a', 'fresh')")
-    dump = server.dump(session.info.dbname)
-    with server.database() as restored:
-        done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
-        assert done.returncode == 0, done.stdout
-        with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
-            for table in ("topic_bindings", "exchange", "binding"):
-                rows = f"SELECT * FROM pgmq.{table} AS t ORDER BY t::text"
-                assert copy.execute(rows).fetchall() == session.execute(rows).fetchall()
-            assert copy.execute("SELECT pgmq.publish('e', 'a.b', '1')").fetchone() == (3,)
-            assert copy.execute("SELECT pgmq.send_topic('a', '1')").fetchone() == (1,)
-            copy.execute("SELECT pgmq.drop_queue('fresh')")
-            assert copy.execute("SELECT pgmq.publish('e', 'a.b', '1')").fetchone() == (2,)
-
-
-def test_a_dump_carries_policies(old: tuple[psycopg.Connection, str], server: TestServer) -> None:
-    session, upgrade = old
-    session.execute(upgrade.encode())
-    session.execute("SELECT pgmq.create('Q')")
-    session.execute(
+    new.execute("SELECT pgmq.create_exchange('e'), pgmq.create('fresh'), pgmq.create('Q')")
+    new.execute("SELECT pgmq.bind('e', 'mixed case', '#'), pgmq.bind('e', 'fresh', 'a.#')")
+    new.execute("SELECT pgmq.bind_channel('e', 'c', 'b', 'regex')")
+    new.execute("SELECT pgmq.bind_topic('a', 'fresh')")
+    new.execute(
         "SELECT pgmq.set_policy('Q', max_receives => 1, dead_letter_queue => 'mixed case',"
         " retry_delay => '1 s', dedup_window => '1 hour', max_in_flight => 2)"
     )
-    session.execute("SELECT pgmq.send_once('q', '1', 'k'); SELECT pgmq.read('q', 0, 1)")
-    dump = server.dump(session.info.dbname)
+    new.execute("SELECT pgmq.send_once('q', '1', 'k'); SELECT pgmq.read('q', 0, 1)")
+    dump = server.dump(new.info.dbname)
     with server.database() as restored:
         done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
+            assert _contents(copy) == _contents(new)
+            for table in ("topic_bindings", "exchange", "binding"):
+                rows = f"SELECT * FROM pgmq.{table} AS t ORDER BY t::text"
+                assert copy.execute(rows).fetchall() == new.execute(rows).fetchall()
             policy = "SELECT p::text FROM pgmq.get_policy('q') AS p"
-            assert copy.execute(policy).fetchall() == session.execute(policy).fetchall()
-            assert copy.execute("SELECT is_new FROM pgmq.send_once('q', '1', 'k')").fetchone() == (
-                False,
-            )
+            assert copy.execute(policy).fetchall() == new.execute(policy).fetchall()
+
+            assert ids(copy, "SELECT msg_id FROM pgmq.read('Mixed Case', 60, 9)") == [3, 4]
+            assert ids(copy, "SELECT pgmq.publish('e', 'a.b', '1')") == [3]
+            assert ids(copy, "SELECT pgmq.send_topic('a', '1')") == [1]
+            copy.execute("SELECT pgmq.drop_queue('fresh')")
+            assert ids(copy, "SELECT pgmq.publish('e', 'a.b', '1')") == [2]
+
+            assert ids(copy, "SELECT is_new FROM pgmq.send_once('q', '1', 'k')") == [False]
             assert ids(copy, "SELECT msg_id FROM pgmq.read('q', 0, 1)") == []
             dead = "SELECT count(*) FROM pgmq.\"q_mixed case\" WHERE headers ? 'x-pgmq-dead-letter'"
-            assert copy.execute(dead.encode()).fetchone() == (1,)
+            assert ids(copy, dead) == [1]
 
 
 def test_the_table_of_bindings_is_after_an_upgrade_what_it_is_in_a_new_database(
-    old: tuple[psycopg.Connection, str], db: psycopg.Connection
+    new: psycopg.Connection, db: psycopg.Connection
 ) -> None:
-    session, upgrade = old
-    session.execute(upgrade.encode())
     indexes = "SELECT indexdef FROM pg_indexes WHERE tablename = 'topic_bindings' ORDER BY 1"
-    assert session.execute(indexes).fetchall() == db.execute(indexes).fetchall()
+    assert new.execute(indexes).fetchall() == db.execute(indexes).fetchall()
     configured = """
         SELECT c.relname FROM pg_extension AS e, pg_class AS c
         WHERE e.extname = 'pgmq' AND c.oid = ANY (e.extconfig) ORDER BY 1
     """
-    in_extension = session.execute(configured).fetchall()
+    in_extension = new.execute(configured).fetchall()
     if in_extension:
         assert in_extension == db.execute(configured).fetchall()
 
@@ -314,6 +305,25 @@ def test_running_the_file_again_changes_and_locks_nothing(
     assert server.dump(db.info.dbname) == before
 
 
+# What the sources make is made again where _installed_state() is another ...
+INSTALLED = [
+    "ALTER FUNCTION pgmq.list_queues() SET work_mem = '1MB'",
+    "DROP FUNCTION pgmq.peek(text, integer, jsonb)",
+    "DROP TRIGGER change ON pgmq.notify_insert_throttle",
+    "REVOKE SELECT ON pgmq.meta FROM public",
+    "REVOKE SELECT (vt) ON pgmq.channel FROM pg_monitor",
+    "UPDATE pgmq.template SET body = replace(body, 'BEGIN', 'begin')",
+    "DROP TABLE pgmq.look",
+    "CREATE OR REPLACE FUNCTION pgmq.version() RETURNS text LANGUAGE sql AS 'SELECT null'",
+]
+# ... and a queue is looked at each time.
+OF_A_QUEUE = [
+    "DROP INDEX pgmq.ready_idx_q",
+    "REVOKE SELECT (vt) ON pgmq.q_q FROM pg_monitor",
+    "DROP FUNCTION pgmq._consume_q",
+]
+
+
 def test_running_the_file_again_puts_right_what_somebody_has_changed(server: TestServer) -> None:
     text = (BUILD / "pgmq.sql").read_bytes()
     with (
@@ -323,26 +333,26 @@ def test_running_the_file_again_puts_right_what_somebody_has_changed(server: Tes
         db.execute(text)
         db.execute("SELECT pgmq.create('q')")
         before = server.dump(dbname, "--schema-only")
-        for change in (
-            "ALTER FUNCTION pgmq.list_queues() SET work_mem = '1MB'",
-            "DROP FUNCTION pgmq.peek(text, integer, jsonb)",
-            "DROP TRIGGER change ON pgmq.notify_insert_throttle",
-            "REVOKE SELECT ON pgmq.meta FROM public",
-            "REVOKE SELECT (vt) ON pgmq.channel FROM pg_monitor",
-            "UPDATE pgmq.template SET body = replace(body, 'BEGIN', 'begin')",
-            "DROP TABLE pgmq.look",
-            "DROP INDEX pgmq.ready_idx_q",
-            "REVOKE SELECT (vt) ON pgmq.q_q FROM pg_monitor",
-            "DROP FUNCTION pgmq._consume_q",
-            "CREATE OR REPLACE FUNCTION pgmq.version() RETURNS text LANGUAGE sql AS 'SELECT null'",
-        ):
-            db.execute(change.encode())
-            changed = server.dump(dbname, "--schema-only") != before
-            assert changed or change.startswith("UPDATE"), change
+        template = "SELECT name, features, body FROM pgmq.template ORDER BY name, features"
+        templates = db.execute(template).fetchall()
+        is_other = (
+            "SELECT bool_or(state IS DISTINCT FROM pgmq._installed_state(names))"
+            " FROM pgmq.installation"
+        )
+        assert ids(db, is_other) == [False]
+        for change in INSTALLED:
+            with case(change), db.transaction(force_rollback=True):
+                db.execute(change.encode())
+                assert ids(db, is_other) == [True]
+        for changes in (OF_A_QUEUE, INSTALLED):
+            for change in changes:
+                db.execute(change.encode())
+            assert server.dump(dbname, "--schema-only") != before
             db.execute(text)
-            assert server.dump(dbname, "--schema-only") == before, change
+            assert server.dump(dbname, "--schema-only") == before
+            assert db.execute(template).fetchall() == templates
             findings = "SELECT FROM pgmq.doctor() WHERE queue_name = 'q'"
-            assert db.execute(findings).fetchall() == [], change
+            assert db.execute(findings).fetchall() == []
 
 
 def test_a_queue_whose_functions_were_lost_heals_or_says_how(

@@ -34,8 +34,9 @@ def test_every_kind_of_queue_survives_pg_upgrade(
     old, new = new_server(_older(major)), new_server()
     if new.major <= major or not (new.bindir / "pg_upgrade").exists():
         pytest.skip(f"needs a pg_upgrade to more than Postgres {major}")
-    with psycopg.connect(old.dsn(), autocommit=True) as session:
-        session.execute("CREATE EXTENSION pgmq")
+    with psycopg.connect(new.dsn(), autocommit=True) as session:
+        session.execute("DROP DATABASE pgmq")  # it must be empty
+    with psycopg.connect(old.dsn("pgmq"), autocommit=True) as session:
         queues.fill(session)
         before = queues.contents(session, without="^template$")
         # Debian's 15.20 gives every column of any table an option that no other Postgres knows.
@@ -55,7 +56,7 @@ def test_every_kind_of_queue_survives_pg_upgrade(
         *("--new-bindir", new.bindir, "--new-datadir", new.data_dir),
     )
     new.start()
-    with psycopg.connect(new.dsn(), autocommit=True) as session:
+    with psycopg.connect(new.dsn("pgmq"), autocommit=True) as session:
         assert queues.contents(session, without="^template$") == before
         queues.works(session)
 

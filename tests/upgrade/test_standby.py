@@ -31,9 +31,8 @@ def pair(
     primary, standby = new_server(), new_server()
     if not (primary.bindir / "pg_basebackup").exists():
         pytest.skip("needs pg_basebackup")
-    with psycopg.connect(primary.dsn(), autocommit=True) as db:
+    with psycopg.connect(primary.dsn("pgmq"), autocommit=True) as db:
         db.execute(NO_SWEEP)
-        db.execute("CREATE EXTENSION pgmq")
     follow(primary, standby)
     return primary, standby
 
@@ -55,8 +54,8 @@ def test_a_standby_answers_what_only_looks_and_refuses_the_rest(
         "SELECT * FROM pgmq.test_routing('a.b')",
     ]
     with (
-        psycopg.connect(primary.dsn(), autocommit=True) as db,
-        psycopg.connect(standby.dsn(), autocommit=True) as copy,
+        psycopg.connect(primary.dsn("pgmq"), autocommit=True) as db,
+        psycopg.connect(standby.dsn("pgmq"), autocommit=True) as copy,
     ):
         queues.fill(db)
         for look in looks:
@@ -105,17 +104,17 @@ def test_nothing_is_lost_or_hidden_when_the_standby_takes_over(
     pair: tuple[embedded.Server, embedded.Server],
 ) -> None:
     primary, standby = pair
-    with psycopg.connect(primary.dsn(), autocommit=True) as db:
+    with psycopg.connect(primary.dsn("pgmq"), autocommit=True) as db:
         db.execute("SELECT pgmq.create('q'), pgmq.create('other'), pgmq.create_fifo_index('q')")
         db.execute("SELECT pgmq.maintain()")  # the one sweep of a year
-    load = Load(primary.dsn(), ["q", "other"])
+    load = Load(primary.dsn("pgmq"), ["q", "other"])
     with load.running():
-        with psycopg.connect(primary.dsn(), autocommit=True) as db:
+        with psycopg.connect(primary.dsn("pgmq"), autocommit=True) as db:
             for _ in range(20):
                 db.execute("SELECT pgmq._look_after('q', 1)")
                 time.sleep(0.05)
         promote(primary, standby)
-    with psycopg.connect(standby.dsn(), autocommit=True) as db:
+    with psycopg.connect(standby.dsn("pgmq"), autocommit=True) as db:
         load.check(db)
         assert len(load.archived) > 10
         assert queries.one(db, "SELECT last_value FROM pgmq.ready_mark_q") > 1
@@ -126,11 +125,11 @@ def test_every_kind_of_queue_works_once_it_has_taken_over(
     pair: tuple[embedded.Server, embedded.Server],
 ) -> None:
     primary, standby = pair
-    with psycopg.connect(primary.dsn(), autocommit=True) as db:
+    with psycopg.connect(primary.dsn("pgmq"), autocommit=True) as db:
         queues.fill(db)
         before = queues.contents(db, without=UNLOGGED)
     promote(primary, standby)
-    with psycopg.connect(standby.dsn(), autocommit=True) as db:
+    with psycopg.connect(standby.dsn("pgmq"), autocommit=True) as db:
         after = queues.contents(db, without=UNLOGGED)
         assert after == before
         queues.works(db, emptied=True)
@@ -141,9 +140,9 @@ def test_the_console_looks_at_a_standby_and_does_nothing_there(
     pair: tuple[embedded.Server, embedded.Server],
 ) -> None:
     primary, standby = pair
-    with psycopg.connect(primary.dsn(), autocommit=True) as db:
+    with psycopg.connect(primary.dsn("pgmq"), autocommit=True) as db:
         queues.fill(db)
-    with served(application(standby.dsn())) as web:
+    with served(application(standby.dsn("pgmq"))) as web:
         sampled(web)
         assert "standby: looking only" in web.get("/").text
         for kind in ("plain", "unlogged", *queues.STREAMS):

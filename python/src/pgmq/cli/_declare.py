@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import inspect
 import json
 import math
@@ -82,6 +83,7 @@ class _Help(argparse.HelpFormatter):
         return super().format_help()
 
 
+@functools.cache  # it takes as long as some commands
 def parser() -> argparse.ArgumentParser:
     where = server()
     program = argparse.ArgumentParser(
