@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
 MODES = ["kept", "short", "reset", "ranked"]
 SEND = "SELECT pgmq.send('q', '1', jsonb_build_object('x-pgmq-priority', %s::integer))"
-FORGED = (
-    "SELECT set_config('pgmq.look_' || 'pgmq.q_q'::regclass::oid, '999999999 999', false),"
-    " set_config('pgmq.sweep_interval', '1 year', false)"
-)
+FORGED = "SET pgmq.sweep_interval = '1 year'"
 HIDING = [
     "SELECT pgmq._advance_q()",
     "SELECT pgmq._advance_q(true)",

@@ -504,7 +504,9 @@ def _say_that_a_standby_needs(xmin: int, dsn: str, slot: str) -> psycopg.Connect
 def test_a_standby_that_holds_the_horizon_is_named(
     new_server: Callable[..., embedded.Server],
 ) -> None:
-    dsn = new_server(max_wal_senders="3", wal_level="replica", max_replication_slots="2").dsn("pgmq")
+    dsn = new_server(max_wal_senders="3", wal_level="replica", max_replication_slots="2").dsn(
+        "pgmq"
+    )
     with psycopg.connect(dsn, autocommit=True) as db:
         db.execute("SET pgmq.doctor_patience = '0'")
         db.execute("SELECT pg_create_physical_replication_slot('standby', true)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from support.cases import case
 from support.partman import install
 from support.queries import ids
 
@@ -81,22 +82,23 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize("in_transaction", [False, True])
-@pytest.mark.parametrize("path", [None, "public, pg_catalog", '"$user", x', ""])
-def test_the_search_path_of_the_session_stays(
-    partman: psycopg.Connection, path: str | None, in_transaction: bool
-) -> None:
-    if path is not None:
-        partman.execute("SELECT set_config('search_path', %s, false)", (path,))
-    before = ids(partman, "SHOW search_path")
-    for call in CALLS:
-        if in_transaction:
-            with partman.transaction():
-                partman.execute(call.encode())
-                assert ids(partman, "SHOW search_path") == before, call
-        else:
-            partman.execute(call.encode())
-        assert ids(partman, "SHOW search_path") == before, call
+def test_the_search_path_of_the_session_stays(partman: psycopg.Connection) -> None:
+    for path, in_transaction in (
+        (None, False), ("public, pg_catalog", True), ('"$user", x', False), ("", True),
+    ):  # fmt: skip
+        if path is not None:
+            partman.execute("SELECT set_config('search_path', %s, false)", (path,))
+        before = ids(partman, "SHOW search_path")
+        for call in CALLS:
+            with case(path, in_transaction, call):
+                if in_transaction:
+                    with partman.transaction():
+                        partman.execute(call.encode())
+                        assert ids(partman, "SHOW search_path") == before
+                else:
+                    partman.execute(call.encode())
+                assert ids(partman, "SHOW search_path") == before
+        partman.execute("DROP TABLE pgmq.a_c_old; DELETE FROM partman.part_config")
     partman.execute("RESET search_path")
 
 
@@ -129,13 +131,16 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("word", WORDS)
-def test_the_words_of_version_4_are_taken(partman: psycopg.Connection, word: str) -> None:
-    partman.execute("SELECT pgmq.create_partitioned('q', %s, '10 years')", (word,))
-    partman.execute("SELECT pgmq.create('c'), pgmq.convert_archive_partitioned('c', %s)", (word,))
+def test_the_words_of_version_4_are_taken(partman: psycopg.Connection) -> None:
     query = "SELECT DISTINCT partition_interval::interval FROM %s.%s"
-    expected = ids(partman, "SELECT %s::interval", WORDS[word])
-    for schema, table in (("pgmq", "partitioning"), ("partman", "part_config")):
-        assert ids(partman, query % (schema, table)) == expected
-    assert ids(partman, "SELECT pgmq.send('q', '1')") == [1]
-    assert ids(partman, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]
+    for word, interval in WORDS.items():
+        with case(word), partman.transaction(force_rollback=True):
+            partman.execute("SELECT pgmq.create_partitioned('q', %s, '10 years')", (word,))
+            partman.execute(
+                "SELECT pgmq.create('c'), pgmq.convert_archive_partitioned('c', %s)", (word,)
+            )
+            expected = ids(partman, "SELECT %s::interval", interval)
+            for schema, table in (("pgmq", "partitioning"), ("partman", "part_config")):
+                assert ids(partman, query % (schema, table)) == expected
+            assert ids(partman, "SELECT pgmq.send('q', '1')") == [1]
+            assert ids(partman, "SELECT msg_id FROM pgmq.read('q', 60, 1)") == [1]

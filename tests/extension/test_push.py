@@ -608,23 +608,16 @@ def test_what_a_savepoint_takes_back_is_pushed_by_the_commit(
     assert pushed(consumer) == [1]
 
 
-def test_no_setting_of_a_caller_stops_or_misdirects_a_push(
-    queue: psycopg.Connection, connect: Connect
-) -> None:
+def test_no_setting_of_a_caller_stops_a_push(queue: psycopg.Connection, connect: Connect) -> None:
     consumer = connect()
     open_channel(consumer)
-    oid = queue.execute("SELECT 'pgmq.q_q'::regclass::oid").fetchone()
-    assert oid is not None
-    done = "statement_timestamp()::text || '|done'"
     look = "pgmq._look('q', true)::text"
     with queue.transaction():
         queue.execute(
-            f"SELECT pgmq.send('q', '1'), set_config('pgmq.push_{oid[0]}', {done}, true),"
-            f" set_config('pgmq.push_look', {look}, true)".encode()
+            f"SELECT pgmq.send('q', '1'), set_config('pgmq.push_look', {look}, true)".encode()
         )
     assert pushed(consumer) == [1]
-    # An extended lease fills its slot, whatever the setting says.
-    queue.execute("SET pgmq.nack = 'on'")
+    # An extended lease fills its slot.
     queue.execute("SELECT pgmq.extend('q', 1, 1, 1200)")
     send(queue, 2)
     assert pushed(consumer) == []

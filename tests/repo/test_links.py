@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from support import pages
+from support.cases import case
 from support.server import ROOT
 
 if TYPE_CHECKING:
@@ -29,13 +30,14 @@ def _headings(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("page", pages.ALL, ids=pages.name)
-def test_links_lead_to_files_and_headings(page: Path) -> None:
-    for link in _links(page):
-        name, _, heading = link.partition("#")
-        target = (page.parent / name).resolve() if name else page
-        assert target.exists(), link
-        assert not heading or heading in _headings(target.read_text()), link
+def test_links_lead_to_files_and_headings() -> None:
+    for page in pages.ALL:
+        for link in _links(page):
+            with case(pages.name(page), link):
+                name, _, heading = link.partition("#")
+                target = (page.parent / name).resolve() if name else page
+                assert target.exists()
+                assert not heading or heading in _headings(target.read_text())
 
 
 def test_the_readme_leads_to_every_page_in_one_step() -> None:

@@ -17,12 +17,6 @@ def test_the_reference_is_current(db: psycopg.Connection) -> None:
     assert committed == reference.render(db), "run `make docs`"
 
 
-def test_every_public_function_is_in_the_reference(db: psycopg.Connection) -> None:
-    committed = (ROOT / "extension" / "docs" / "REFERENCE.md").read_text()
-    for function in reference.functions(db):
-        assert f"\n### {function.name}\n" in committed, function.name
-
-
 def test_a_folder_without_a_title_is_an_error(
     db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
