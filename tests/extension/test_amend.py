@@ -9,7 +9,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from support.queries import ids, one
-from support.queues import KINDS, LEASED
+from support.queues import DISTINCT, KINDS, LEASED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def _row(db: psycopg.Connection, queue: str, msg_id: int = 1) -> tuple[Any, ...]
 
 def _each_kind(db: psycopg.Connection) -> Iterator[str]:
     """Make a queue of each kind, one after the other."""
-    for queue in LEASED:
+    for queue in (kind for kind in DISTINCT if kind in LEASED):
         print("kind", queue)  # which a failure shows, an error of SQL, too
         db.execute(KINDS[queue].encode())
         yield queue

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from support import server as servers
-from support.queues import KINDS, STREAMS
+from support.queues import DISTINCT, KINDS, STREAMS
 
 pytestmark = pytest.mark.once
 
@@ -153,17 +153,9 @@ def trapped(db: psycopg.Connection) -> psycopg.Connection:
     return db
 
 
-# What the functions of these say, those of another kind say too.
-SAME = {
-    "a_name_as_long_as_names_can_be_in_upstreams_pgm", "unlogged", "fifo", "expiring",
-    "deduplicated", "full", "announced", "woken", "by_id_policy", "by_id_fifo", "by_time_fifo",
-    "by_id_expiring", "by_id_scheduled",
-}  # fmt: skip
-
-
 def test_what_others_put_on_the_search_path_is_never_called(trapped: psycopg.Connection) -> None:
     trapped.execute("SELECT pgmq.create('other')")
-    for queue in [kind for kind in KINDS if kind not in SAME]:
+    for queue in DISTINCT:
         table = sql.Identifier(f"q_{queue.lower()}").as_string()
         calls = f"{SETUP}{STREAM_CALLS if queue in STREAMS else CALLS}".replace(
             "q_q", table

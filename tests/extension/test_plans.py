@@ -9,7 +9,7 @@ import pytest
 
 from support.plans import touched
 from support.queries import ids, one
-from support.queues import LEASED, STREAMS, made
+from support.queues import DISTINCT, LEASED, STREAMS, made
 from support.sweeps import let_look, stop_sweeps
 from support.waiting import hold_snapshot
 
@@ -109,14 +109,9 @@ def test_every_compiled_statement_uses_an_index(
     _look_at_plans(db, connect(), CALLS)
 
 
-# Those that the others have no scan of.
-SCANNING = [
-    *("unlogged", "fifo", "policy", "pending", "fair", "shared", "limited", "ranked", "pushed"),
-    *(kind for kind in LEASED if kind.startswith("by_") and kind != "by_id_scheduled"),
-]
-
-
-@pytest.mark.parametrize("kind", SCANNING)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in DISTINCT if kind in LEASED and made(kind, "q") != made("plain", "q")]
+)
 def test_every_kind_of_queue_uses_its_indexes(
     db: psycopg.Connection, connect: Connect, kind: str
 ) -> None:

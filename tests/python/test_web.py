@@ -291,7 +291,7 @@ def test_messages_are_shown_without_leasing_and_as_text(web: httpx.Client, used:
         session.execute("SELECT pgmq.send('seen', to_jsonb(repeat('0123456789', 5000000)))")
         deep = "[" * 5000 + "]" * 5000  # laid out, it would have 100 MB
         session.execute("SELECT pgmq.send('seen', %s::jsonb)", [deep])
-        for kind in [*queues.LAYOUTS, *queues.STREAMS, 'Mixed "Case" %I', "seen"]:
+        for kind in [*queues.LAYOUTS, "unlogged", *queues.STREAMS, 'Mixed "Case" %I', "seen"]:
             for which in ("", "1")[: 1 if kind in queues.STREAMS else 2]:
                 query = {"queue": kind} | ({"archive": which} if which else {})
                 page = web.get("/messages", params=query)
@@ -421,7 +421,7 @@ def acted(server: TestServer, template: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     "kind",
     [
-        *(kind for kind in queues.LAYOUTS if kind in queues.LEASED),
+        *queues.LAYOUTS,
         *("policy", "pending", "ranked", "by_time_policy"),
     ],
 )

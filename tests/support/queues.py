@@ -86,10 +86,19 @@ OF_2 = [kind for kind, make in KINDS.items() if not _NEWER.search(make)]
 # Of a stream, groups read batches; of all others, single messages are leased.
 STREAMS = [kind for kind, make in KINDS.items() if "create_stream" in make]
 LEASED = [kind for kind in KINDS if kind not in STREAMS]
-# Of these, those that differ in their tables; what is enabled for the others can be had by each.
-LAYOUTS = ["plain"] + [
-    kind for kind, calls in _CALLS.items() if len(calls) == 1 and calls != _CALLS["plain"]
-]
+# Without those that are another one under another name, or have only what others combine: for what
+# must be looked at in all that queues can have, but need not be in each queue.
+DISTINCT = [
+    kind
+    for kind in KINDS
+    if kind not in {
+        "a_name_as_long_as_names_can_be_in_upstreams_pgm", "unlogged", "expiring", "deduplicated",
+        "full", "announced", "woken", "by_id_policy", "by_id_fifo", "by_time_fifo",
+        "by_id_expiring", "by_id_scheduled",
+    }
+]  # fmt: skip
+# Those that differ in what their tables are; what is enabled for the others can be had by each.
+LAYOUTS = ["plain", "by_id", "by_time"]
 
 # Beside one of each kind, what needs a state of its own: a message that was received too often, and
 # a queue with a window that a crash empties.
