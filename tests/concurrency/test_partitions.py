@@ -345,6 +345,25 @@ def test_an_old_snapshot_waits_for_a_move_and_does_not_miss_it(
     assert queries.ids(old, "SELECT pgmq.delete('q', 35)") == [True]
 
 
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_an_old_snapshot_drops_nothing_that_a_change_since_keeps(
+    queue: psycopg.Connection, connect: Connect, level: str
+) -> None:
+    _send(queue, 65)
+    _maintain(queue)
+    queue.execute("UPDATE pgmq.partitioning SET retention_interval = '10'")
+    old = connect()
+    old.execute(f"BEGIN ISOLATION LEVEL {level}".encode())
+    old.execute("SELECT count(*) FROM pgmq.partitioning")
+    queue.execute("UPDATE pgmq.partitioning SET retention_interval = null")
+    before = _partitions(queue)
+    assert [each.split(": ")[1] for each in _maintain(old)] == [
+        "only a READ COMMITTED transaction drops what is old"
+    ]
+    old.execute("COMMIT")
+    assert _partitions(queue) == before
+
+
 # Calls that lock several messages.
 SEVERAL = [
     "SELECT pgmq.ack('q', %s, %s)",

@@ -359,11 +359,12 @@ def test_a_segment_ends_with_what_is_sent_while_its_end_is_waited_for(
     raise AssertionError("the segment has not ended")
 
 
+@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
 @pytest.mark.parametrize(
     "call", ["pgmq.seek('c', 'g', 'earliest')", "pgmq.create_group('c', 'new', 'earliest')"]
 )
 def test_retention_keeps_what_a_group_goes_back_to_meanwhile(
-    stream: psycopg.Connection, connect: Connect, call: str
+    stream: psycopg.Connection, connect: Connect, call: str, level: str
 ) -> None:
     stream.execute("SELECT pgmq.create_stream('c', '100', '200')")
     stream.execute("SELECT pgmq.create_group('c', 'g', 'earliest')")
@@ -379,11 +380,16 @@ def test_retention_keeps_what_a_group_goes_back_to_meanwhile(
             one(stream, "SELECT pgmq.commit('c', 'g', %s, %s)", lane, epoch)
     oldest = "SELECT min(msg_id) FROM pgmq.q_c"
     assert one(stream, oldest) == 1
-    group = connect(autocommit=False)
+    group, late = connect(autocommit=False), connect()
+    late.execute(f"BEGIN ISOLATION LEVEL {level}".encode())
+    late.execute("SELECT count(*) FROM pgmq.stream_group")
     group.execute(f"SELECT {call}".encode())
-    upkeep = Waiting(connect(), "SELECT pgmq.maintain('c')").until_it_waits(stream)
+    upkeep = Waiting(late, "SELECT pgmq.maintain('c')")
+    if level == "read committed":
+        upkeep.until_it_waits(stream)
     group.commit()
     upkeep.result()
+    late.commit()
     assert one(stream, oldest) == 1
     stream.execute("SELECT pgmq.drop_group('c', 'new'), pgmq.seek('c', 'g', 'latest')")
     stream.execute("SELECT pgmq.maintain('c')")

@@ -69,7 +69,8 @@ COMMENT ON FUNCTION pgmq.maintain(text) IS
 - Archived messages are removed after archive_retention, and deduplication keys after dedup_window.
 - The low-water marks are corrected, as is needed after a restore or a takeover from logical
   replication.
-- Partitions of partitioned queues are added, filled and dropped.
+- Partitions of partitioned queues and of streams are added, filled and dropped. Only a READ
+  COMMITTED transaction drops them: another would not see that something is to be kept since.
 - Messages that are due by schedules are sent.
 - Dead channels are closed.
 - An upgrade from 2.0.0 is finished, if the queue was in use during it.

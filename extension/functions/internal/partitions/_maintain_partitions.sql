@@ -49,6 +49,18 @@ BEGIN
     ELSE
         v_drop_before := pgmq._retention_end(v_relation, v_column, v_settings.retention_interval);
     END IF;
+    -- Who went back to a segment after the snapshot was taken, or changed the retention, is not seen.
+    IF pgmq._keeps_snapshot() THEN
+        IF EXISTS (
+            SELECT FROM pgmq._partitions(v_relation) AS p WHERE p.end_key <= v_drop_before
+        )
+        THEN
+            PERFORM pgmq._postpone_partitions(
+                v_relation, thorough, 'only a READ COMMITTED transaction drops what is old'
+            );
+        END IF;
+        v_drop_before := null;
+    END IF;
     v_current_key := pgmq._current_key(queue_name, v_column);
     IF thorough AND NOT pgmq._lock_for_heavy_steps(v_relation, v_drop_before) THEN
         -- At least add the next partitions, unless messages have to be moved there.
