@@ -84,6 +84,7 @@
 \ir functions/internal/marks/_look_at.sql
 \ir functions/internal/streams/_settled.sql
 \ir functions/internal/streams/_lanes.sql
+\ir functions/internal/streams/_pass_over.sql
 \ir functions/internal/streams/_positions.sql
 \ir functions/internal/streams/_lane_policies.sql
 \ir functions/internal/marks/_rank_marks.sql

@@ -97,6 +97,7 @@ ACCEPTED = (
     ("pgmq._visible(", "should be STABLE", "the marks it reads move while a statement runs"),
     ("pgmq._visible(", "text type variable is not sanitized", "made by format()"),
     ("pgmq._lane_state(", "should be STABLE", "its callers wait for a lock first"),
+    ("pgmq._lock_lane(", "should be STABLE", "it locks"),
     ("pgmq._send_tick(", "should be STABLE", "it sends, in dynamic SQL"),
     ("pgmq.amend(", "text type variable is not sanitized", "made by format()"),
     ("pgmq._redrive(", "text type variable is not sanitized", "made by format()"),

@@ -329,6 +329,72 @@ def test_a_transaction_keeps_its_lane_and_nobody_waits(
     assert _all(stream) == [1, 2, 3, 4, 5]
 
 
+AN_HOUR_AGO = "UPDATE pgmq.lane_s SET changed_at = changed_at - interval '1 hour'"
+
+
+@pytest.mark.parametrize("group", ["g", "narrow"])
+def test_who_finds_nothing_keeps_no_lane(
+    stream: psycopg.Connection, connect: Connect, group: str
+) -> None:
+    stream.execute("SELECT pgmq.create_group('s', 'narrow', 'earliest')")
+    stream.execute(AN_HOUR_AGO)
+    with stream.transaction(force_rollback=True):
+        stream.execute("SELECT pgmq.send_batch('s', '{1,2,3,4,5}')")
+    reader = connect(autocommit=False)
+    assert reader.execute(FETCH, [group, 60, 9]).fetchall() == []
+    stream.execute("SELECT pgmq.send('s', '6')")
+    assert [row[2] for row in stream.execute(FETCH, [group, 60, 9])] == [6]
+    reader.rollback()
+
+
+def test_a_transaction_keeps_no_lane_but_that_of_its_batch(
+    stream: psycopg.Connection, connect: Connect
+) -> None:
+    stream.execute("SELECT pgmq.create_group('s', 'many', 'earliest', 64)")
+    send = "SELECT pgmq.send('s', '1', jsonb_build_object('x-pgmq-group', i))"
+    stream.execute(f"{send} FROM generate_series(1, 300) AS n, (VALUES (1)) AS k (i)".encode())
+    stream.execute(AN_HOUR_AGO)
+    reader = connect(autocommit=False)
+    (lane,) = {row[0] for row in reader.execute(FETCH, ["many", 60, 10])}
+    stream.execute(f"{send} FROM generate_series(2, 300) AS i".encode())
+    lanes = {lane}
+    while rows := stream.execute(FETCH, ["many", 60, 1]).fetchall():
+        lanes.add(rows[0][0])
+    assert lanes == set(
+        ids(stream, "SELECT pgmq._lane_of(key_hash, msg_id, 64) FROM pgmq.q_s ORDER BY 1")
+    )
+    reader.rollback()
+
+
+def test_upkeep_passes_over_what_comes_before_the_next_message_of_a_lane(
+    stream: psycopg.Connection, other: psycopg.Connection
+) -> None:
+    """Without a key, the lane of a message is that of its msg_id."""
+    send = "SELECT pgmq.send('s', '1')"
+    committed = "SELECT committed FROM pgmq.list_lanes('s') ORDER BY lane"
+
+    def keep() -> list[int]:
+        stream.execute(AN_HOUR_AGO)
+        stream.execute("SELECT pgmq._keep_s()")
+        return ids(stream, committed)
+
+    stream.execute(send)
+    with stream.transaction(force_rollback=True):
+        stream.execute(send)
+    stream.execute(send)
+    with stream.transaction():
+        stream.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        assert keep() == [0, 0]
+    assert keep() == [3, 0]
+    other.autocommit = False
+    other.execute(send)
+    stream.execute(send)
+    assert keep() == [3, 0]
+    other.rollback()
+    assert keep() == [5, 0]
+    assert _all(stream) == [1, 3, 5]
+
+
 def test_a_segment_ends_with_what_is_sent_while_its_end_is_waited_for(
     stream: psycopg.Connection, connect: Connect
 ) -> None:

@@ -226,6 +226,53 @@ def test_a_failing_batch_comes_in_pieces_down_to_the_message_that_fails(
     assert one(db, "SELECT message FROM pgmq.read('dead \"letters\"', 60, 9)") == "crash"
 
 
+@pytest.mark.parametrize(
+    ("spoil", "mend", "reason"),
+    [
+        ("ADD CONSTRAINT small CHECK (msg_id < 0)", "q_dead DROP CONSTRAINT small", '"small"'),
+        ("RENAME TO q_gone", "q_gone RENAME TO q_dead", 'relation "pgmq.q_dead" does not exist'),
+    ],
+)
+@pytest.mark.parametrize("by", ["a release", "a lease that ended"])
+def test_a_dead_letter_that_cannot_be_stored_holds_up_its_lane_alone(
+    stream: psycopg.Connection, spoil: str, mend: str, reason: str, by: str
+) -> None:
+    stream.execute("SELECT pgmq.create_group('s', 'two', 'earliest', 2, 1, 'dead')")
+    stream.execute(f"ALTER TABLE pgmq.q_dead {spoil}".encode())
+    send(stream, range(1, 8))
+    warnings: list[str] = []
+    stream.add_notice_handler(lambda notice: warnings.append(notice.message_primary or ""))
+
+    def fail() -> None:
+        """Have the message 1, the first of lane 1, fail in vain."""
+        while (batch := fetch(stream, 1, "two", 0)) and batch[0][:3:2] != (1, 1):
+            assert one(stream, "SELECT pgmq.commit('s', 'two', %s, %s)", *lease(batch))
+        if by == "a release":
+            release = "SELECT pgmq.release('s', 'two', %s, %s, error => 'boom')"
+            assert one(stream, release, *lease(batch))
+
+    fail()
+    done = []
+    while batch := fetch(stream, 1, "two"):
+        done += msg_ids(batch)
+        assert one(stream, "SELECT pgmq.commit('s', 'two', %s, %s)", *lease(batch))
+    assert set(done) <= {2, 4, 6}
+    lane = stream.execute(
+        "SELECT committed, leased_up_to, leased_until > now() + interval '9 min', failures, error"
+        " FROM pgmq.list_lanes('s') WHERE group_name = 'two' AND lane = 1"
+    ).fetchall()
+    assert lane[0][:4] == (0, None, True, 1)
+    assert lane[0][4].startswith("it cannot be stored as a dead letter: ")
+    assert reason in lane[0][4]
+    assert re.match('message 1 of stream "s" cannot be stored as a dead letter of', warnings[0])
+    # After that time it is handed out again.
+    stream.execute(f"ALTER TABLE pgmq.{mend}".encode())
+    stream.execute("UPDATE pgmq.lane_s SET vt = '-infinity' WHERE group_name = 'two'")
+    fail()
+    assert msg_ids(fetch(stream, 1, "two")) == [3]
+    assert ids(stream, "SELECT message FROM pgmq.peek('dead')") == [1]
+
+
 def test_what_was_rolled_back_is_no_message(stream: psycopg.Connection) -> None:
     def roll_back(count: int) -> None:
         with stream.transaction(force_rollback=True):

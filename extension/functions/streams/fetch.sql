@@ -24,7 +24,8 @@ after it. So no rows mean that there is nothing new, that it is held back, or th
 messages are leased. A batch may be smaller than what is there.
 
 Within one transaction, fetch, work and commit happen together or not at all. The lane is locked
-until the transaction ends, whatever vt says, and other consumers take other lanes.
+until the transaction ends, whatever vt says, and other consumers take other lanes. (A lane of
+several that has looked over more than 1,000 messages of others in vain is locked, too.)
 
 qty is 1 to 100,000; a negative vt counts as 0. Raises an error for an unknown group, a role
 without grant_fetch, and in a REPEATABLE READ or SERIALIZABLE transaction.';

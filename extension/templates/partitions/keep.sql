@@ -1,6 +1,6 @@
 --# for partitions
--- Maintain the partitions of the queue and its archive while a transaction commits: in one session
--- at a time, and never failing that transaction.
+-- Maintain the partitions of the queue and its archive, or the lanes of a stream, while a
+-- transaction commits: in one session at a time, and never failing that transaction.
 CREATE OR REPLACE FUNCTION pgmq._keep_$queue()
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- whoever reads need not own the tables
@@ -19,6 +19,8 @@ BEGIN
         PERFORM pgmq._maintain_partitions(queue_name$policy, false, thorough => false);
         --# if leases
         PERFORM pgmq._maintain_partitions(queue_name$policy, true, thorough => false);
+        --# else
+        PERFORM pgmq._pass_over(queue_name$policy);     -- last, since it locks lanes
         --# end
         PERFORM setval('pgmq.tend_due_$queue', v_now + least(
             60000000,

@@ -2,13 +2,15 @@
 -- Lease the next messages of a lane that nobody has, and return them in msg_id order.
 --
 -- Only what is settled is handed out: see _settled. Messages are read in a statement of their own
--- after that, and so with a newer snapshot. The newest state of a lane is read first, and then
--- locked: if it is still there and can be locked, there is no newer one, since that would have
--- deleted it. A key has one lane; a message without a key has the lane of its id.
+-- after that, and so with a newer snapshot. The newest state of a lane is read first. When messages
+-- are found, the lane is locked: if that state is still there and can be locked, there is no newer
+-- one, since that would have deleted it. A lane without messages is left alone: the transaction may
+-- stay open, and others are to find what comes meanwhile. A key has one lane; a message without a
+-- key has the lane of its id.
 --
 -- In a group of several lanes, the messages of others are passed over. They are looked at some
 -- thousands at a time, so that a lane gets ahead even if another one has all the messages. A lane
--- without messages notes how far it has looked, but not at each call.
+-- that has looked over many in vain notes how far; for few, _pass_over() does that.
 --
 -- alike is a null of type stream_record: see receive.
 CREATE OR REPLACE FUNCTION pgmq._fetch_$queue(
@@ -44,6 +46,7 @@ DECLARE
     v_count integer;
     v_size integer;
     v_epoch bigint;
+    v_is_behind boolean := false;
 BEGIN
     -- Locked first: see drop_queue.
     PERFORM FROM pgmq.q_$queue WHERE NOT pgmq._may_use_lanes('INSERT', queue_name$policy);
@@ -81,6 +84,7 @@ BEGIN
             ORDER BY (n.lane + v_first) % v_lanes
         );
     END IF;
+    <<lanes>>
     FOREACH v_number IN ARRAY v_numbers LOOP
         IF v_lanes > 1 THEN
             SELECT l.* INTO v_state
@@ -116,13 +120,12 @@ BEGIN
             );
             CONTINUE WHEN v_state.done >= v_settled - 1;
         END IF;
-        PERFORM FROM pgmq.lane_$queue AS l
-        WHERE l.group_name = reader AND l.lane = v_number AND l.version = v_state.version
-        FOR UPDATE SKIP LOCKED;
-        CONTINUE WHEN NOT FOUND;
         v_limit := quantity;
         IF v_state.leased > v_state.done THEN
             -- The last lease has ended by itself.
+            CONTINUE WHEN NOT pgmq._lock_lane(
+                queue_name$policy, reader, v_number, v_state.version
+            );
             PERFORM pgmq._give_back(
                 queue_name$policy, reader, v_number, v_now, 'the lease ended without a commit'
             );
@@ -131,6 +134,7 @@ BEGIN
             WHERE l.group_name = reader AND l.lane = v_number
             ORDER BY l.group_name DESC, l.lane DESC, l.version DESC
             LIMIT 1;
+            CONTINUE WHEN v_state.vt > v_now;
         END IF;
         v_bound := v_settled;
         v_failures := pg_catalog.cardinality(v_state.failed);
@@ -204,17 +208,26 @@ BEGIN
             END LOOP;
             EXIT WHEN v_last IS NULL;
             v_epoch := coalesce(v_epoch, nextval('pgmq.epoch_$queue'::regclass));
+            -- The lane is locked when the first message is found.
             RETURN QUERY
                 SELECT
                     v_number, v_epoch, m.msg_id, v_failures + 1, m.enqueued_at, m.message, m.headers
                 FROM pgmq.q_$queue AS m
                 WHERE m.msg_id > v_place AND m.msg_id <= v_last
                     AND (v_lanes = 1 OR pgmq._lane_of(m.key_hash, m.msg_id, v_lanes) = v_number)
+                    AND (m.msg_id > v_place) = (
+                        SELECT true FROM pgmq.lane_$queue AS l
+                        WHERE l.group_name = reader AND l.lane = v_number
+                            AND l.version = v_state.version
+                        FOR UPDATE SKIP LOCKED
+                    )
                 ORDER BY m.msg_id;
             GET DIAGNOSTICS v_count = ROW_COUNT;
             v_size := v_size + v_count;
             EXIT WHEN v_size > 0 AND (v_is_searched OR v_size = v_limit OR v_last = v_end - 1);
-            v_place := v_last;
+            -- Somebody else has it.
+            CONTINUE lanes WHEN v_size = 0 AND v_is_searched;
+            v_place := CASE WHEN v_size > 0 THEN v_last ELSE v_place END;
             v_last := null;
             v_is_searched := true;
         END LOOP;
@@ -235,9 +248,11 @@ BEGIN
                 clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
                 v_size, pg_backend_pid(), clock_timestamp(), v_state.failed, v_state.error
             );
-        ELSIF v_place > v_state.done + 1000
-            OR v_place > v_state.done AND v_state.changed_at < v_now - interval '1 second'
-        THEN
+        ELSIF v_lanes > 1 AND v_place > v_state.done + 1000 THEN
+            PERFORM FROM pgmq.lane_$queue AS l
+            WHERE l.group_name = reader AND l.lane = v_number AND l.version = v_state.version
+            FOR UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT FOUND;
             v_epoch := nextval('pgmq.epoch_$queue'::regclass);
             INSERT INTO pgmq.lane_$queue
             VALUES (
@@ -245,13 +260,14 @@ BEGIN
                 clock_timestamp(), '{}', null
             );
         ELSE
+            v_is_behind := v_is_behind OR v_place > v_state.done;
             CONTINUE;
         END IF;
         DELETE FROM pgmq.lane_$queue AS l
         WHERE l.group_name = reader AND l.lane = v_number AND l.version = v_state.version;
         EXIT WHEN v_size > 0;
     END LOOP;
-    IF pgmq._chance(1, 64) THEN
+    IF pgmq._chance(CASE WHEN v_is_behind THEN 16 ELSE 1 END, 64) THEN
         PERFORM pgmq._tend_$queue();
     END IF;
 END

@@ -135,6 +135,31 @@ $$;
 COMMENT ON FUNCTION pgmq._lane_state(text, text, integer) IS
 'The newest state of a lane, which is not locked; nulls if there is no such lane for the caller.';
 
+CREATE OR REPLACE FUNCTION pgmq._lock_lane(
+    queue_name text,
+    group_name text,
+    lane integer,
+    version bigint
+)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_found bigint;
+BEGIN
+    EXECUTE format(
+        'SELECT l.version FROM pgmq.%I AS l'
+        ' WHERE l.group_name = $1 AND l.lane = $2 AND l.version = $3 FOR UPDATE SKIP LOCKED',
+        pgmq._relation_name('lane', queue_name)
+    ) INTO v_found USING group_name, lane, version;
+    RETURN v_found IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION pgmq._lock_lane(text, text, integer, bigint) IS
+'Lock a lane if this is still its newest state, and nobody else has locked it; whether that is so.';
+
 CREATE OR REPLACE FUNCTION pgmq._lock_lease(
     queue_name text,
     group_name text,
@@ -150,7 +175,6 @@ SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_table CONSTANT text := pgmq._relation_name('lane', queue_name);
     v_state record;
 BEGIN
     PERFORM pgmq._compiled('fetch', queue_name);        -- an error unless it is a stream
@@ -161,12 +185,10 @@ BEGIN
     FOR attempt IN 1..100 LOOP
         v_state := pgmq._lane_state(queue_name, group_name, lane);
         EXIT WHEN v_state.epoch IS DISTINCT FROM epoch OR v_state.leased = v_state.done;
-        EXECUTE format(
-            'SELECT l.version FROM pgmq.%I AS l'
-            ' WHERE l.group_name = $1 AND l.lane = $2 AND l.version = $3 FOR UPDATE SKIP LOCKED',
-            v_table
-        ) INTO version USING group_name, lane, v_state.version;
-        EXIT WHEN version IS NOT NULL;
+        IF pgmq._lock_lane(queue_name, group_name, lane, v_state.version) THEN
+            version := v_state.version;
+            EXIT;
+        END IF;
         PERFORM pg_sleep(0.001);
     END LOOP;
     IF v_state.epoch IS NULL THEN
@@ -267,7 +289,6 @@ AS $$
 DECLARE
     v_state record;
     v_most integer;
-    v_is_dead boolean;
 BEGIN
     v_state := pgmq._lane_state(queue_name, group_name, lane);
     IF error IS NOT NULL THEN
@@ -278,33 +299,65 @@ BEGIN
         );
     END IF;
     -- A message that has failed alone, and for the last time.
-    v_is_dead := v_state.size = 1 AND coalesce(cardinality(v_state.failed) >= v_most, false);
-    IF v_is_dead THEN
-        v_state.done := v_state.leased;
-        visible_at := '-infinity';
+    IF v_state.size = 1 AND cardinality(v_state.failed) >= v_most THEN
+        BEGIN
+            PERFORM pgmq._end_lease(
+                queue_name, group_name, lane, v_state.version, v_state.leased, '-infinity',
+                pgmq._still_failed(v_state.failed, v_state.leased), error
+            );
+            EXECUTE format(
+                'SELECT pgmq.%I($1, $2, $3, $4, $5)', pgmq._compiled('deadletter', queue_name)
+            ) USING group_name, lane, v_state.leased, cardinality(v_state.failed), error;
+            RETURN;
+        EXCEPTION WHEN OTHERS THEN
+            -- As in the template bury: what the message may not be to blame for is raised.
+            IF left(SQLSTATE, 2) IN ('40', '53', '57', '58') OR SQLSTATE = '55P03' THEN
+                RAISE;
+            END IF;
+            RAISE WARNING 'message % of stream "%" cannot be stored as a dead letter of group "%",'
+                ' and lane % is held up for ten minutes: %',
+                v_state.leased, queue_name, group_name, lane, SQLERRM
+                USING HINT = 'Others cannot be handed out before it. Mend its dead-letter queue.';
+            error := format('it cannot be stored as a dead letter: %s', SQLERRM);
+            visible_at := greatest(visible_at, clock_timestamp() + interval '10 minutes');
+        END;
     END IF;
-    PERFORM pgmq._change_lane(
-        queue_name, group_name, lane, v_state.version,
-        jsonb_build_object(
-            'done', v_state.done,
-            'leased', v_state.done,
-            'vt', visible_at,
-            'pid', null,
-            'failed', pgmq._still_failed(v_state.failed, v_state.done)
-        ) || CASE WHEN error IS NULL THEN '{}' ELSE jsonb_build_object('error', error) END
+    PERFORM pgmq._end_lease(
+        queue_name, group_name, lane, v_state.version, v_state.done, visible_at, v_state.failed, error
     );
-    IF v_is_dead THEN
-        EXECUTE format(
-            'SELECT pgmq.%I($1, $2, $3, $4, $5)', pgmq._compiled('deadletter', queue_name)
-        ) USING group_name, lane, v_state.done, cardinality(v_state.failed), error;
-    END IF;
 END
 $$;
 COMMENT ON FUNCTION pgmq._give_back(text, text, integer, timestamptz, text) IS
 'End the lease of a lane, which the caller has locked, without a commit.
 
 With an error it counts as a failure (the last 200 are remembered). If a message has failed alone as
-often as the group allows, it becomes a dead letter.';
+often as the group allows, it becomes a dead letter. If that cannot be stored, the lane waits for
+ten minutes, and then the message is handed out again: other lanes go on.';
+
+CREATE OR REPLACE FUNCTION pgmq._end_lease(
+    queue_name text,
+    group_name text,
+    lane integer,
+    version bigint,
+    done bigint,
+    visible_at timestamptz,
+    failed bigint[],
+    error text
+)
+RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pgmq._change_lane(
+        queue_name, group_name, lane, version,
+        jsonb_build_object(
+            'done', done, 'leased', done, 'vt', visible_at, 'pid', null, 'failed', failed
+        ) || CASE WHEN error IS NULL THEN '{}' ELSE jsonb_build_object('error', error) END
+    )
+$$;
+COMMENT ON FUNCTION
+pgmq._end_lease(text, text, integer, bigint, bigint, timestamptz, bigint[], text) IS
+'Put a state without a lease in place of this version of a lane; a null error leaves that there is.';
 
 CREATE OR REPLACE FUNCTION pgmq._piece(
     queue_name text,
