@@ -12,12 +12,13 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from support.waiting import Waiting, never_wait
+from support.calls import naming_a_queue
+from support.waiting import Waiting, never_wait, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Connect
+    from conftest import Connect, Roles
 
 SECONDS = 2
 USERS = [
@@ -47,6 +48,7 @@ ONLOOKERS = [
     "SELECT * FROM pgmq.queue_stats()",
     "SELECT * FROM pgmq.list_queues()",
     "SELECT * FROM pgmq.list_groups()",
+    "SELECT * FROM pgmq.list_notify_insert_throttles()",
     "SELECT * FROM pgmq.doctor()",
     "SELECT pgmq.maintain()",
 ]
@@ -110,6 +112,44 @@ def test_who_uses_a_queue_that_is_dropped_learns_that_it_does_not_exist_and_noth
     # for: then Postgres has no better words than XX000.
     assert {error[:5] for error in raised} <= ({"42P01"} if apart else {"42P01", "XX000"}), raised
     assert rounds > 0
+
+
+@pytest.mark.parametrize("kind", ["plain", "pushed", "partitioned", "stream"])
+def test_whatever_is_called_beside_a_drop_that_commits_says_that_the_queue_is_gone(
+    db: psycopg.Connection, connect: Connect, roles: Roles, kind: str
+) -> None:
+    create = {
+        "plain": "pgmq.create('q')",
+        "pushed": "pgmq.create('q'), pgmq.enable_push('q'), pgmq.create_fifo_index('q')",
+        "partitioned": "pgmq.create_partitioned('q', '10')",
+        "stream": "pgmq.create_stream('q'), pgmq.create_group('q', 'g', 'earliest', 2)",
+    }[kind]
+    notify = "pgmq.enable_notify_insert('q', 1000), pgmq.enable_wakeups('q')"
+    db.execute("SELECT pgmq.create('other'), pgmq.create_exchange('x')")
+    # Others may not find the queue there again.
+    calls = [
+        call.replace("a_role", roles()) if "a_role" in call else call
+        for call in naming_a_queue(db)
+        if "create" not in call or "index" in call or "group" in call
+    ]
+    calls += ONLOOKERS
+    sessions, dropper = [connect() for _ in range(40)], connect(autocommit=False)
+    wrong: list[str] = []
+    for first in range(0, len(calls), len(sessions)):
+        db.execute(f"SELECT {create}, {notify}, pgmq.send('q', '1')".encode())
+        dropper.execute("SELECT pgmq.drop_queue('q')")
+        some = calls[first : first + len(sessions)]
+        waiting = [Waiting(*each) for each in zip(sessions, some, strict=False)]
+        until(lambda waiting=waiting: all(each.has_ended() or each.waits(db) for each in waiting))
+        dropper.commit()
+        for call, each in zip(some, waiting, strict=True):
+            try:
+                each.result()
+            except psycopg.Error as error:
+                is_gone = error.sqlstate in ("42P01", "P0001") and "does not exist" in str(error)
+                if not is_gone and (kind, error.sqlstate) != ("stream", "0A000"):
+                    wrong.append(f"{call}: {error.sqlstate} {error}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_who_looks_at_all_queues_is_not_disturbed_by_what_comes_and_goes(

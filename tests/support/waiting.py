@@ -54,11 +54,19 @@ class Waiting:
         except psycopg.Error as error:
             self.error = error
 
+    def waits(self, db: psycopg.Connection) -> bool:
+        """Tell whether it waits for another session."""
+        query = "SELECT pg_blocking_pids(%s) <> '{}'"
+        return db.execute(query, (self._pid,)).fetchone() == (True,)
+
+    def has_ended(self) -> bool:
+        """Tell whether it has returned, or raised an error."""
+        return not self._thread.is_alive()
+
     def until_it_waits(self, db: psycopg.Connection) -> Waiting:
         """Return when it waits for another session."""
-        query = "SELECT pg_blocking_pids(%s) <> '{}'"
         deadline = time.monotonic() + 20
-        while db.execute(query, (self._pid,)).fetchone() != (True,):
+        while not self.waits(db):
             assert self._thread.is_alive(), "has not waited"
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -35,7 +35,7 @@ DECLARE
     v_owner regrole;
 BEGIN
     PERFORM pgmq._compiled('enqueue', queue_name);     -- an unknown queue is an error
-    PERFORM pgmq._role(role_name);
+    PERFORM pgmq._lock_queue(queue_name), pgmq._role(role_name);
     queue := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass;
     archive := pgmq._queue_table(queue_name, true);     -- null for a stream
     ids := pg_get_serial_sequence(queue::text, 'msg_id')::regclass;
@@ -50,7 +50,8 @@ $$;
 COMMENT ON FUNCTION pgmq._grantee(text, text) IS
 'The relations of a queue whose rights are about to change.
 
-Raises an error for an unknown queue or role, or when the caller is not the owner.';
+It holds the queue''s lock. Raises an error for an unknown queue or role, or when the caller is not
+the owner.';
 
 CREATE OR REPLACE FUNCTION pgmq._grant_schema(role_name text)
 RETURNS void

@@ -15,7 +15,7 @@ BEGIN
             63 - octet_length(v_channel) + octet_length(v_table) - 2
             USING ERRCODE = 'name_too_long', HINT = 'Postgres limits a channel''s name to 63 bytes.';
     END IF;
-    PERFORM pgmq.acquire_queue_lock(lower(queue_name));
+    PERFORM pgmq._lock_queue(queue_name);
     RETURN format('pgmq.%I', v_table)::regclass;
 END
 $$;
@@ -59,7 +59,7 @@ BEGIN
         SELECT FROM pg_trigger AS t
         WHERE t.tgrelid = v_table AND t.tgname = trigger_name AND t.tgparentid = 0
     ) THEN
-        PERFORM pgmq.acquire_queue_lock(lower(queue_name));
+        PERFORM pgmq._lock_queue(queue_name);
         PERFORM pgmq._lock_out_all(v_table);
         EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', trigger_name, v_table);
     END IF;

@@ -33,6 +33,7 @@ BEGIN
         IF NOT has_sequence_privilege(format('pgmq.%I', v_clock), 'UPDATE') THEN
             RETURN;
         END IF;
+        PERFORM pgmq._lock_table_first(queue_name);     -- it may have been dropped
     ELSE
         v_table := pgmq._queue_to_announce(queue_name, 'INSERT');
         PERFORM pgmq._add_relations(queue_name, 'notify');

@@ -4,24 +4,34 @@ RETURNS TABLE (
     throttle_interval_ms integer,
     last_notified_at timestamptz
 )
-LANGUAGE sql STABLE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT
-        m.queue_name,
-        t.throttle_interval_ms,
-        coalesce(
-            pgmq._announced_at(nullif(pg_sequence_last_value(
-                pgmq._relation('notify_at', m.queue_name)
-            ), 0)),
-            to_timestamp(0)
-        )
-    FROM pgmq.meta AS m
-    CROSS JOIN LATERAL pgmq._insert_throttle(
-        pgmq._queue_table(m.queue_name)
-    ) AS t (throttle_interval_ms)
-    WHERE t.throttle_interval_ms IS NOT NULL
-    ORDER BY m.queue_name
+BEGIN
+    FOR queue_name, throttle_interval_ms IN
+        SELECT m.queue_name, t.throttle_interval_ms
+        FROM pgmq.meta AS m
+        CROSS JOIN LATERAL pgmq._insert_throttle(
+            pgmq._queue_table(m.queue_name)
+        ) AS t (throttle_interval_ms)
+        WHERE t.throttle_interval_ms IS NOT NULL
+        ORDER BY m.queue_name
+    LOOP
+        BEGIN
+            last_notified_at := coalesce(
+                pgmq._announced_at(nullif(pgmq._sequence_value(
+                    pgmq._relation('notify_at', queue_name)
+                ), 0)),
+                to_timestamp(0)
+            );
+            RETURN NEXT;
+            -- The rollback releases the lock, as in list_groups().
+            RAISE EXCEPTION 'looked' USING ERRCODE = 'PGMQ0';
+        EXCEPTION WHEN SQLSTATE 'PGMQ0' OR undefined_table THEN
+            NULL;       -- it may have just been dropped
+        END;
+    END LOOP;
+END
 $$;
 COMMENT ON FUNCTION pgmq.list_notify_insert_throttles() IS
 'List the queues that enable_notify_insert was called for, and when each announced last.

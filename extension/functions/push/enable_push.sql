@@ -8,7 +8,7 @@ DECLARE
     v_event record;
 BEGIN
     PERFORM pgmq._compiled('receive', queue_name);     -- an unknown queue is an error
-    queue_name := pgmq._lock_queue_name(queue_name);
+    queue_name := pgmq._lock_queue(queue_name);
     v_table := format('pgmq.%I', pgmq.format_table_name(queue_name, 'q'))::regclass;
     IF pgmq._pushes(queue_name) THEN
         RETURN;

@@ -50,7 +50,7 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege',
                 HINT = 'Messages are pushed past the policies. Use read, which goes by them.';
     END IF;
-    v_queue := pgmq._lock_queue_name(queue_name);
+    v_queue := pgmq._lock_queue(queue_name);
     IF NOT pgmq._is_safe_to_push(queue_name) THEN
         RAISE EXCEPTION 'queue "%" cannot be pushed: its owner has not the rights of %',
             v_queue, current_user

@@ -23,6 +23,21 @@ AS $$
 DECLARE
     v_relation record;
 BEGIN
+    -- A drop takes the lock of the name before it locks the table. And another session may be about
+    -- to create them.
+    IF EXISTS (
+        SELECT FROM pgmq._relations(queue_name) AS r
+        CROSS JOIN LATERAL to_regclass(format('pgmq.%I', r.name)) AS c (id)
+        WHERE r.needed_by IS NOT DISTINCT FROM _add_relations.needed_by
+            AND (r.parent = 'queue' OR r.kind = 'sequence')
+            AND (
+                c.id IS NULL
+                OR NOT (SELECT i.indisvalid FROM pg_index AS i WHERE i.indexrelid = c.id)
+            )
+    )
+    THEN
+        PERFORM pgmq._lock_queue(queue_name);
+    END IF;
     FOR v_relation IN
         SELECT r.role, r.kind
         FROM pgmq._relations(queue_name) AS r

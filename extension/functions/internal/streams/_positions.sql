@@ -114,7 +114,7 @@ BEGIN
         RAISE EXCEPTION 'only the owner of stream "%" decides on its groups', stream_name
             USING ERRCODE = 'insufficient_privilege', HINT = format('That is role %s.', v_owner);
     END IF;
-    RETURN pgmq._lock_queue_name(stream_name);
+    RETURN pgmq._lock_queue(stream_name);
 END
 $$;
 COMMENT ON FUNCTION pgmq._stream_name(text) IS
