@@ -387,10 +387,9 @@ AS $$
 BEGIN
     RETURN least(
         (
-            SELECT min(s.next_at)
-            FROM pgmq.schedule AS s
-            WHERE lower(s.queue_name) = lower('scheduled'::text)
-                AND s.next_at <= until AND as_of IS NOT NULL
+            SELECT min(t.next_at)
+            FROM pgmq._ticks_of('scheduled'::text) AS t (next_at)
+            WHERE t.next_at <= until AND as_of IS NOT NULL
         ),
         (
             SELECT f.vt

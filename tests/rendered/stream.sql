@@ -107,8 +107,8 @@ BEGIN
         RETURN;
     END IF;
     SELECT g.dead_letter_queue INTO v_queue
-    FROM pgmq.stream_group AS g
-    WHERE lower(g.queue_name) = lower('stream'::text) AND g.group_name = reader;
+    FROM pgmq._groups_of('stream'::text) AS g
+    WHERE g.group_name = reader;
     EXECUTE format(
         'INSERT INTO pgmq.%I (vt, message, headers) VALUES (now(), $1, $2)',
         pgmq.format_table_name(v_queue, 'q')
@@ -176,6 +176,7 @@ DECLARE
     v_count integer;
     v_size integer;
     v_epoch bigint;
+    v_is_behind boolean := false;
 BEGIN
     PERFORM FROM pgmq.q_stream WHERE NOT pgmq._may_use_lanes('INSERT', 'stream'::text);
     v_next := 1 + coalesce(pg_catalog.pg_sequence_last_value('pgmq.q_stream_msg_id_seq'), 0);
@@ -204,6 +205,7 @@ BEGIN
             ORDER BY (n.lane + v_first) % v_lanes
         );
     END IF;
+    <<lanes>>
     FOREACH v_number IN ARRAY v_numbers LOOP
         IF v_lanes > 1 THEN
             SELECT l.* INTO v_state
@@ -237,12 +239,11 @@ BEGIN
             );
             CONTINUE WHEN v_state.done >= v_settled - 1;
         END IF;
-        PERFORM FROM pgmq.lane_stream AS l
-        WHERE l.group_name = reader AND l.lane = v_number AND l.version = v_state.version
-        FOR UPDATE SKIP LOCKED;
-        CONTINUE WHEN NOT FOUND;
         v_limit := quantity;
         IF v_state.leased > v_state.done THEN
+            CONTINUE WHEN NOT pgmq._lock_lane(
+                'stream'::text, reader, v_number, v_state.version
+            );
             PERFORM pgmq._give_back(
                 'stream'::text, reader, v_number, v_now, 'the lease ended without a commit'
             );
@@ -251,6 +252,7 @@ BEGIN
             WHERE l.group_name = reader AND l.lane = v_number
             ORDER BY l.group_name DESC, l.lane DESC, l.version DESC
             LIMIT 1;
+            CONTINUE WHEN v_state.vt > v_now;
         END IF;
         v_bound := v_settled;
         v_failures := pg_catalog.cardinality(v_state.failed);
@@ -326,11 +328,18 @@ BEGIN
                 FROM pgmq.q_stream AS m
                 WHERE m.msg_id > v_place AND m.msg_id <= v_last
                     AND (v_lanes = 1 OR pgmq._lane_of(m.key_hash, m.msg_id, v_lanes) = v_number)
+                    AND (m.msg_id > v_place) = (
+                        SELECT true FROM pgmq.lane_stream AS l
+                        WHERE l.group_name = reader AND l.lane = v_number
+                            AND l.version = v_state.version
+                        FOR UPDATE SKIP LOCKED
+                    )
                 ORDER BY m.msg_id;
             GET DIAGNOSTICS v_count = ROW_COUNT;
             v_size := v_size + v_count;
             EXIT WHEN v_size > 0 AND (v_is_searched OR v_size = v_limit OR v_last = v_end - 1);
-            v_place := v_last;
+            CONTINUE lanes WHEN v_size = 0 AND v_is_searched;
+            v_place := CASE WHEN v_size > 0 THEN v_last ELSE v_place END;
             v_last := null;
             v_is_searched := true;
         END LOOP;
@@ -350,9 +359,11 @@ BEGIN
                 clock_timestamp() + pg_catalog.make_interval(secs => greatest(seconds, 0)),
                 v_size, pg_backend_pid(), clock_timestamp(), v_state.failed, v_state.error
             );
-        ELSIF v_place > v_state.done + 1000
-            OR v_place > v_state.done AND v_state.changed_at < v_now - interval '1 second'
-        THEN
+        ELSIF v_lanes > 1 AND v_place > v_state.done + 1000 THEN
+            PERFORM FROM pgmq.lane_stream AS l
+            WHERE l.group_name = reader AND l.lane = v_number AND l.version = v_state.version
+            FOR UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT FOUND;
             v_epoch := nextval('pgmq.epoch_stream'::regclass);
             INSERT INTO pgmq.lane_stream
             VALUES (
@@ -360,13 +371,14 @@ BEGIN
                 clock_timestamp(), '{}', null
             );
         ELSE
+            v_is_behind := v_is_behind OR v_place > v_state.done;
             CONTINUE;
         END IF;
         DELETE FROM pgmq.lane_stream AS l
         WHERE l.group_name = reader AND l.lane = v_number AND l.version = v_state.version;
         EXIT WHEN v_size > 0;
     END LOOP;
-    IF pgmq._chance(1, 64) THEN
+    IF pgmq._chance(CASE WHEN v_is_behind THEN 16 ELSE 1 END, 64) THEN
         PERFORM pgmq._tend_stream();
     END IF;
 END
@@ -388,6 +400,7 @@ BEGIN
     END IF;
     BEGIN
         PERFORM pgmq._maintain_partitions('stream'::text, false, thorough => false);
+        PERFORM pgmq._pass_over('stream'::text);     -- last, since it locks lanes
         PERFORM setval('pgmq.tend_due_stream', v_now + least(
             60000000,
             greatest(1000000, 50 * (pgmq._microseconds(clock_timestamp()) - v_now))

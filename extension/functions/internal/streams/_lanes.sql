@@ -309,9 +309,8 @@ BEGIN
                 'SELECT pgmq.%I($1, $2, $3, $4, $5)', pgmq._compiled('deadletter', queue_name)
             ) USING group_name, lane, v_state.leased, cardinality(v_state.failed), error;
             RETURN;
-        EXCEPTION WHEN OTHERS THEN
-            -- As in the template bury: what the message may not be to blame for is raised.
-            IF left(SQLSTATE, 2) IN ('40', '53', '57', '58') OR SQLSTATE = '55P03' THEN
+        EXCEPTION WHEN OTHERS OR assert_failure THEN
+            IF pgmq._is_passing(SQLSTATE) THEN
                 RAISE;
             END IF;
             RAISE WARNING 'message % of stream "%" cannot be stored as a dead letter of group "%",'
