@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -114,6 +115,10 @@ def test_who_uses_a_queue_that_is_dropped_learns_that_it_does_not_exist_and_noth
     assert rounds > 0
 
 
+def _has_settled(call: Waiting, db: psycopg.Connection) -> bool:
+    return call.has_ended() or call.waits(db)
+
+
 @pytest.mark.parametrize("kind", ["plain", "pushed", "partitioned", "stream"])
 def test_whatever_is_called_beside_a_drop_that_commits_says_that_the_queue_is_gone(
     db: psycopg.Connection, connect: Connect, roles: Roles, kind: str
@@ -140,16 +145,32 @@ def test_whatever_is_called_beside_a_drop_that_commits_says_that_the_queue_is_go
         dropper.execute("SELECT pgmq.drop_queue('q')")
         some = calls[first : first + len(sessions)]
         waiting = [Waiting(*each) for each in zip(sessions, some, strict=False)]
-        until(lambda waiting=waiting: all(each.has_ended() or each.waits(db) for each in waiting))
+        for each in waiting:
+            until(partial(_has_settled, each, db))
         dropper.commit()
         for call, each in zip(some, waiting, strict=True):
             try:
                 each.result()
-            except psycopg.Error as error:
+            except psycopg.Error as error:  # noqa: PERF203
                 is_gone = error.sqlstate in ("42P01", "P0001") and "does not exist" in str(error)
                 if not is_gone and (kind, error.sqlstate) != ("stream", "0A000"):
                     wrong.append(f"{call}: {error.sqlstate} {error}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("second", ["pgmq.drop_queue('q')", "itself"])
+@pytest.mark.parametrize("first", ["pgmq.create_fifo_index('q')", "pgmq.create_fair_index('q')"])
+def test_what_a_queue_is_given_is_given_once_and_before_it_is_dropped(
+    db: psycopg.Connection, connect: Connect, first: str, second: str
+) -> None:
+    db.execute("SELECT pgmq.create('q')")
+    writer = connect(autocommit=False)
+    writer.execute("SELECT pgmq.send('q', '1')")
+    calls = [f"SELECT {first}", f"SELECT {first if second == 'itself' else second}"]
+    waiting = [Waiting(connect(), call).until_it_waits(db) for call in calls]
+    writer.commit()
+    for each in waiting:
+        assert each.result()
 
 
 def test_who_looks_at_all_queues_is_not_disturbed_by_what_comes_and_goes(
