@@ -617,6 +617,7 @@ def test_a_role_that_is_renamed_keeps_its_groups_and_another_of_its_name_has_non
     name, new = roles(), roles()
     # Policies are known by what they show, which names must not confuse.
     group = 'it\'s a \\ $%I "group"'
+    stream.execute("SET quote_all_identifiers = on")
     stream.execute("SELECT pgmq.create_group('s', %s, 'earliest')", [group])
     send(stream, range(3))
 

@@ -7,7 +7,7 @@ CREATE OR REPLACE FUNCTION pgmq._lane_policies(queue_name text, reader text)
 RETURNS TABLE (name name, role_id oid)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
-SET standard_conforming_strings = on
+SET standard_conforming_strings = on SET quote_all_identifiers = off
 AS $$
     SELECT p.polname, r.id
     FROM pg_policy AS p
