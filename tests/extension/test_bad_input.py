@@ -42,9 +42,17 @@ JSON = ("null", "[]", '""', "1", "{}", '{"a": null}', '{"x-pgmq-group": {"a": 1}
     '{"x-pgmq-dedup-id": {"a": 1}}', '{"x-pgmq-ttl": "soon"}', '{"x-pgmq-ttl": -1e300}',
     '{"x-pgmq-dead-letter": 1}', '{"x-pgmq-dead-letter": {"queue": ["q"]}}')  # fmt: skip
 
+# What tells the one from the other only where something is made of a name: elsewhere, some do.
+SOME = (
+    None, "", " ", "q;DROP TABLE pgmq.q_q", "q'", "$queue", "%I %L %1$s", "\\", "q\n", "İ" * 20,
+    "x" * 64, "x" * 100_000, "Q", "none",
+)  # fmt: skip
+
 # By the argument's name, or by its type.
 BAD: dict[str, tuple[str | None, ...]] = {
-    "text": (*NAMES, *PATTERNS),
+    "text": SOME,
+    "pattern": (*SOME, *PATTERNS),
+    "routing_key": (*SOME, *PATTERNS),
     "integer": (None, "-1", "0", "2147483647", "-2147483648"),
     "bigint": (None, "-1", "0", "9223372036854775807", "-9223372036854775808"),
     "boolean": (None,),
@@ -128,11 +136,12 @@ def queues(db: psycopg.Connection) -> psycopg.Connection:
     return db
 
 
-def _calls(names: list[str], types: list[str]) -> Iterator[list[str | None]]:
+def _calls(function: str, names: list[str], types: list[str]) -> Iterator[list[str | None]]:
+    values = BAD | ({"text": NAMES} if function.startswith("create") else {})
     good = [GOOD.get(name, GOOD[kind]) for name, kind in zip(names, types, strict=True)]
     yield [*good]
     for place, (name, kind) in enumerate(zip(names, types, strict=True)):
-        for bad in BAD.get(name, BAD[kind]):
+        for bad in values.get(name, values[kind]):
             yield [*good[:place], bad, *good[place + 1 :]]
 
 
@@ -165,7 +174,7 @@ def test_a_bad_argument_is_used_or_refused_with_a_clear_error(queues: psycopg.Co
             sql.Identifier("pgmq", name),
             sql.SQL(", ").join(sql.SQL("%s::" + kind) for kind in types),
         )
-        for arguments in _calls(names, types):
+        for arguments in _calls(name, names, types):
             error = _error_of(queues, call, arguments)
             known, ids = ids, queues.execute(IDS).fetchone()
             if error is None:

@@ -36,13 +36,13 @@ def test_every_queue_goes_on_and_its_dump_too(version: str, server: TestServer) 
         session.execute("SELECT pgmq.drop_queue('numbered')")
         queues.fill_newer(session)
         dump = server.dump(session.info.dbname)
-        contents = queues.contents(session)
+        contents = queues.contents(session, without="^channel_number_seq$")
         queues.works(session)
     with server.database() as restored:
         done = server.run_psql(restored, "-v", "ON_ERROR_STOP=1", stdin=dump)
         assert done.returncode == 0, done.stdout
         with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
-            assert queues.contents(copy) == contents
+            assert queues.contents(copy, without="^channel_number_seq$") == contents
 
 
 def test_the_schema_of_every_queue_is_that_of_a_new_database(server: TestServer) -> None:

@@ -143,7 +143,7 @@ class Clients:
     def _run(self, work: Callable[[psycopg.Connection], None]) -> None:
         with psycopg.connect(self.dsn, autocommit=True, prepare_threshold=0) as session:
             try:
-                while not self._stopped.wait(0.005):
+                while not self._stopped.wait(0.03):
                     work(session)
                     self.rounds[work.__name__] += 1
             except (psycopg.Error, AssertionError) as error:
