@@ -36,6 +36,7 @@ DECLARE
     v_table record;
     v_queue record;
     v_holders integer[];
+    v_prepared text[];
 BEGIN
     IF to_regclass('pgmq.meta') IS NULL THEN
         RETURN;
@@ -59,7 +60,7 @@ BEGIN
         RAISE EXCEPTION 'queue "%" belongs to role %, and not to %',
             v_queue.name, v_queue.owner, current_user
             USING ERRCODE = 'insufficient_privilege', HINT = format(
-                'Run this as a superuser, or as a role that is a member of the owners of all queues:'
+                'Until this is done, the owner of pgmq must be a member of the owners of all queues:'
                 ' GRANT %s TO %I.',
                 v_queue.owner, current_user
             );
@@ -150,11 +151,19 @@ BEGIN
                 BEGIN
                     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_table.name);
                 EXCEPTION WHEN lock_not_available THEN
-                    v_holders := ARRAY(
-                        SELECT DISTINCT l.pid
-                        FROM pg_locks AS l
-                        WHERE l.relation = v_table.oid AND l.granted AND l.pid <> pg_backend_pid()
-                    );
+                    -- No process holds the locks of a prepared transaction: its own id is one of them.
+                    SELECT array_agg(DISTINCT l.pid), array_agg(DISTINCT p.gid)
+                    INTO v_holders, v_prepared
+                    FROM pg_locks AS l
+                    LEFT JOIN pg_locks AS x
+                        ON l.virtualtransaction = x.virtualtransaction
+                        AND x.locktype = 'transactionid' AND l.pid IS NULL AND x.pid IS NULL
+                    LEFT JOIN pg_prepared_xacts AS p ON x.transactionid = p.transaction
+                    WHERE l.relation = v_table.oid AND l.granted
+                        AND l.database = (
+                            SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()
+                        )
+                        AND l.pid IS DISTINCT FROM pg_backend_pid();
                     PERFORM pg_stat_clear_snapshot();
                     IF v_table.oid = ANY (v_slow) THEN
                         v_given_up := true;
@@ -162,6 +171,10 @@ BEGIN
                         SELECT FROM pg_stat_activity AS a
                         WHERE a.pid = ANY (v_holders) AND a.wait_event_type IN ('Client', 'Timeout')
                             AND a.xact_start < clock_timestamp() - 2 * v_short * interval '1 ms'
+                    ) OR EXISTS (
+                        SELECT FROM pg_prepared_xacts AS p
+                        WHERE p.gid = ANY (v_prepared)
+                            AND p.prepared < clock_timestamp() - 2 * v_short * interval '1 ms'
                     )
                     THEN
                         v_slow := v_slow || v_table.oid;
@@ -184,7 +197,14 @@ BEGIN
     END LOOP;
     RAISE EXCEPTION 'table % is in use by a transaction that does not end', v_table.name
         USING ERRCODE = 'lock_not_available',
-            DETAIL = format('Processes: %s.', array_to_string(v_holders, ', ')),
+            DETAIL = concat_ws(
+                ' ',
+                'Processes: ' || nullif(array_to_string(v_holders, ', '), '') || '.',
+                'Prepared transactions: ' || (
+                    SELECT string_agg(quote_literal(p.gid), ', ' ORDER BY p.gid)
+                    FROM unnest(v_prepared) AS p (gid)
+                ) || '.'
+            ),
             HINT = 'End it, or set lock_timeout to how long clients of a queue may be made to wait'
                 ' for this, and run this again.';
 END

@@ -334,19 +334,25 @@ def test_a_transaction_over_two_queues_does_not_deadlock_with_an_upgrade(
         assert ids(session, "SELECT msg_id FROM pgmq.read('fleeting', 60, 9)") == [1, 2]
 
 
+@pytest.mark.parametrize("is_prepared", [False, True], ids=["open", "prepared"])
 def test_an_upgrade_gives_up_when_a_transaction_does_not_end(
-    before: tuple[psycopg.Connection, str],
+    before: tuple[psycopg.Connection, str], is_prepared: bool
 ) -> None:
     session, upgrade = before
     session.execute(FILL)
     with psycopg.connect(session.info.dsn) as client:
-        client.execute("SELECT pgmq.send('noisy', '1')")
+        client.tpc_begin("it's")
+        client.execute("SELECT pgmq.send('quiet', '1')")
+        holder = f"Processes: {client.info.backend_pid}."
+        if is_prepared:
+            client.tpc_prepare()
+            holder = "Prepared transactions: 'it''s'."
         session.execute("SET lock_timeout = '50 ms'")
-        with pytest.raises(psycopg.errors.LockNotAvailable, match="q_noisy is in use") as error:
+        with pytest.raises(psycopg.errors.LockNotAvailable, match="q_quiet is in use") as error:
             session.execute(upgrade.encode())
-        assert error.value.diag.message_detail == f"Processes: {client.info.backend_pid}."
+        assert error.value.diag.message_detail == holder
         assert one(session, "SHOW lock_timeout") == "50ms"
-        client.commit()
+        client.tpc_commit()
     session.execute(upgrade.encode())
 
 
