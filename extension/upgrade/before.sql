@@ -1,4 +1,3 @@
--- What is done over an older version, before the sources.
+-- What is asked before anything else is done.
 \ir refuse_role.sql
 \ir refuse_older.sql
-\ir lock_queues.sql

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -9,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from support import queries, queues
-from support.server import BUILD, control
+from support.server import BUILD, ROOT, control
 from upgrade import older
 
 if TYPE_CHECKING:
@@ -309,7 +310,113 @@ def test_a_role_that_cannot_install_it_is_told_what_would_help(
     assert "installed" in _install(server, empty, owner)
     said = _install(server, empty, role)
     assert f"ERROR:  the pgmq in this database belongs to role {owner}, and not to {role}" in said
-    assert f"HINT:  Run this as {owner}." in said
+    assert (
+        f"HINT:  Run this as that role: after SET ROLE {owner}, or logged in as it. (What" in said
+    )
+
+
+@pytest.mark.parametrize("version", [older.VERSIONS[0], older.VERSIONS[-1], *older.OF_2])
+def test_only_its_owner_upgrades_it(
+    version: str, server: TestServer, empty: psycopg.Connection, roles: Roles, upstream_sql: str
+) -> None:
+    """Else the owner's tables would serve functions of somebody with other rights."""
+    owner, member = roles(), roles()
+    empty.execute(f"GRANT CREATE ON DATABASE {empty.info.dbname} TO {owner}".encode())
+    empty.execute(f"GRANT {owner} TO {member}; SET ROLE {owner}".encode())
+    upgrade = older.install(server, empty, upstream_sql, version)
+    empty.execute("SELECT pgmq.create('q'), pgmq.enable_notify_insert('q')")
+    for other in "postgres", member:
+        empty.execute(f"SET ROLE {other}".encode())
+        for command in upgrade.encode(), (BUILD / "pgmq.sql").read_bytes():
+            with pytest.raises(
+                psycopg.errors.InsufficientPrivilege, match=f"belongs to role {owner}, and not"
+            ) as error:
+                empty.execute(command)
+            assert f"after SET ROLE {owner}, or" in str(error.value.diag.message_hint)
+    empty.execute(f"SET ROLE {owner}".encode())
+    empty.execute(upgrade.encode())
+    owners = """
+        SELECT DISTINCT p.proowner::regrole::text FROM pg_proc AS p
+        WHERE p.pronamespace = 'pgmq'::regnamespace
+        UNION SELECT c.relowner::regrole::text FROM pg_class AS c
+        WHERE c.relnamespace = 'pgmq'::regnamespace
+    """
+    assert queries.ids(empty, owners) == [owner]
+    empty.execute("SELECT pgmq.pause('q'), pgmq.create_stream('s'), pgmq.open_channel('q')")
+
+
+def test_an_extension_of_one_role_with_members_of_another_is_left_first(
+    server: TestServer, empty: psycopg.Connection, roles: Roles, upstream_sql: str
+) -> None:
+    owner = roles()
+    older.install(server, empty, upstream_sql, "1.13.0")
+    empty.execute("SELECT pgmq.create('q'), pgmq.send('q', '1')")
+    empty.execute("SET allow_system_table_mods = on")
+    empty.execute(GIVE.replace("ROLE", owner).encode())
+    empty.execute(f"GRANT ALL ON SCHEMA pgmq TO {owner}".encode())
+    empty.execute(
+        f"ALTER TABLE pgmq.q_q OWNER TO {owner}; ALTER TABLE pgmq.a_q OWNER TO {owner}".encode()
+    )
+    empty.execute("UPDATE pg_extension SET extowner = 'postgres'::regrole WHERE extname = 'pgmq'")
+    said = _install(server, empty, owner)
+    assert f"extension pgmq belongs to role postgres, but what is in it to {owner}" in said
+    assert "HINT:  As postgres or a superuser, run extension/upgrade/leave.sql" in said
+    empty.execute((ROOT / "extension" / "upgrade" / "leave.sql").read_bytes())
+    assert "upgraded from 1.13\n" in _install(server, empty, owner)
+    assert queries.one(empty, "SELECT message FROM pgmq.read('q', 0, 1)") == 1
+
+
+# Whatever runs this with more rights gives itself away.
+BETRAY = "LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'ALTER ROLE {0} SUPERUSER'; RETURN null; END $$"
+PLANTED = {
+    "function pgmq.version()": f"CREATE FUNCTION pgmq.version() RETURNS text {BETRAY}",
+    "function pgmq._lay_out(character varying)": (
+        f"CREATE FUNCTION pgmq._lay_out(varchar) RETURNS text {BETRAY}"
+    ),
+    "function pgmq._visible_from(timestamp with time zone)": (
+        f"CREATE FUNCTION pgmq._visible_from(visible_at timestamptz) RETURNS timestamptz {BETRAY}"
+    ),
+    "table pgmq.policy": "CREATE TABLE pgmq.policy (queue_name varchar)",
+    "view pgmq.notify_insert_throttle_of_1": (
+        f"CREATE FUNCTION public.betray() RETURNS text {BETRAY};"
+        "CREATE VIEW pgmq.notify_insert_throttle_of_1 AS SELECT public.betray() AS queue_name"
+    ),
+    "type pgmq.message_record": "CREATE DOMAIN pgmq.message_record AS text",
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_nothing_that_others_have_put_into_the_schema_is_used(
+    planted: str, server: TestServer, empty: psycopg.Connection, roles: Roles
+) -> None:
+    other = roles()
+    name = empty.info.dbname
+    empty.execute(f"GRANT CREATE ON DATABASE {name} TO {other}; SET ROLE {other}".encode())
+    empty.execute("CREATE SCHEMA pgmq AUTHORIZATION CURRENT_USER")
+    empty.execute(
+        f"RESET ROLE; GRANT CREATE ON SCHEMA public TO {other}; SET ROLE {other}".encode()
+    )
+    empty.execute(PLANTED[planted].format(other).encode())
+    empty.execute("CREATE TABLE pgmq.of_nobody_else (); RESET ROLE")
+    with pytest.raises(
+        psycopg.errors.InsufficientPrivilege,
+        match=f"schema pgmq belongs to role {other}, which has fewer rights than postgres",
+    ):
+        empty.execute((BUILD / "pgmq.sql").read_bytes())
+    commands = [(BUILD / "pgmq.sql").read_bytes()]
+    if server.embedded is not None:
+        commands.append(b"CREATE EXTENSION pgmq")
+    empty.execute("ALTER SCHEMA pgmq OWNER TO postgres")
+    for command in commands:
+        with pytest.raises(
+            psycopg.errors.InsufficientPrivilege,
+            match=rf"{re.escape(planted)} is in the way, for it belongs to role {other}",
+        ):
+            empty.execute(command)
+    is_super = "SELECT rolsuper FROM pg_roles WHERE rolname = %s"
+    assert queries.one(empty, is_super, other) is False
+    empty.execute(f"DROP {planted}".encode())
+    empty.execute(commands[0])
 
 
 @pytest.mark.parametrize("version", ["1.13", "2.0.0"])

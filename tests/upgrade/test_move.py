@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from support import queries, queues
-from support.server import BUILD, ROOT
+from support.server import BUILD, ROOT, control
+from upgrade import older
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +76,40 @@ def test_the_extension_takes_over_the_plain_sql_of_pgmq_1(
     assert queries.one(empty, "SELECT pgmq.send_topic('x.y', '4')") == 1
 
 
+@pytest.mark.parametrize("version", ["1.13.0", "2.0.0", control()["default_version"]])
+@pytest.mark.parametrize("by", ["the plain file", "leave.sql"])
+def test_an_extension_becomes_the_plain_sql_and_says_so(
+    version: str, by: str, empty: psycopg.Connection, server: TestServer, upstream_sql: str
+) -> None:
+    today = control()["default_version"]
+    if version == today:
+        empty.execute("CREATE EXTENSION pgmq")
+    else:
+        older.install(server, empty, upstream_sql, version)
+    empty.execute("SELECT pgmq.create('q'), pgmq.send_batch('q', '{1,2,3}')")
+    empty.execute("SELECT pgmq.archive('q', 1::bigint), pgmq.enable_notify_insert('q')")
+    said: list[str | None] = []
+    expected = "upgraded from " + {"1.13.0": "1.13"}.get(version, version)
+    if version == today:
+        expected = "unchanged"
+    elif by == "the plain file":
+        expected += ", and no extension any more"
+    if by == "leave.sql":
+        empty.execute("SET search_path = pgmq")
+        empty.execute(LEAVE.read_bytes())
+        assert queries.ids(empty, "SELECT msg_id FROM pgmq.read('q', 0, 9)") == [2, 3]
+        assert queries.one(empty, "SHOW search_path") == "pgmq"
+    empty.add_notice_handler(lambda notice: said.append(notice.message_primary))
+    for done in expected, "unchanged":
+        empty.execute((BUILD / "pgmq.sql").read_bytes())
+        assert said.pop() == f"pgmq {today}: {done}"
+        assert queries.ids(empty, "SELECT msg_id FROM pgmq.read('q', 0, 9)") == [2, 3]
+    is_extension = "SELECT count(*) FROM pg_extension WHERE extname = 'pgmq'"
+    assert queries.one(empty, is_extension) == (version == today and by != "leave.sql")
+    assert queries.ids(empty, "SELECT msg_id FROM pgmq.a_q") == [1]
+    assert queries.ids(empty, "SELECT queue_name FROM pgmq.notify_insert_throttle") == ["q"]
+
+
 def test_the_extension_takes_over_nothing_of_another_role(
     roles: Roles, empty: psycopg.Connection
 ) -> None:
@@ -84,7 +119,7 @@ def test_the_extension_takes_over_nothing_of_another_role(
     empty.execute((BUILD / "pgmq.sql").read_bytes())
     empty.execute("RESET ROLE")
     with pytest.raises(
-        psycopg.errors.InsufficientPrivilege, match=f"pgmq[.].* belongs to role {owner}"
+        psycopg.errors.InsufficientPrivilege, match=f"the pgmq .* belongs to role {owner}"
     ):
         empty.execute("CREATE EXTENSION pgmq")
 
