@@ -39,7 +39,8 @@ DECLARE
     v_view record;
 BEGIN
     FOR v_queue IN
-        SELECT t.tgrelid::regclass AS name
+        -- Two names that differ only in case are of one table.
+        SELECT DISTINCT t.tgrelid::regclass AS name
         FROM pgmq.meta AS m
         INNER JOIN pg_trigger AS t ON t.tgrelid = pgmq._queue_table(m.queue_name)
         WHERE t.tgname = 'trigger_notify_queue_insert_listeners' AND t.tgparentid = 0
@@ -107,26 +108,45 @@ DELETE FROM pgmq.binding AS b
 WHERE b.kind = 'topic' AND b.pattern ~ '#[.][*#]';
 
 -- In 2.0.0 these had fewer arguments, and retry_jitter had the type real, though drivers bind a
--- float as double precision. With both functions, a call would be ambiguous.
+-- float as double precision. With both functions, a call would be ambiguous. What a view or an SQL
+-- function depends on stays under another name, calls today's, and is the user's: a dump has it.
 DO $$
 DECLARE
-    v_old regprocedure;
+    v_old record;
+    v_kept text;
 BEGIN
-    FOREACH v_old IN ARRAY array_remove(ARRAY[
-        to_regprocedure(
-            'pgmq.set_policy(text, integer, text, interval, interval, real, interval, interval,'
-            ' interval, integer, boolean)'
-        ),
-        to_regprocedure('pgmq.redrive(text, text, integer)')
-    ], null)
+    FOR v_old IN
+        SELECT
+            p.oid::regprocedure AS id,
+            p.proname AS name,
+            pg_get_function_arguments(p.oid) AS arguments,
+            pg_get_function_result(p.oid) AS result,
+            (
+                SELECT string_agg(concat('$', i.number), ', ' ORDER BY i.number)
+                FROM generate_series(1, p.pronargs) AS i (number)
+            ) AS given
+        FROM pg_proc AS p
+        WHERE p.oid IN (
+            to_regprocedure(
+                'pgmq.set_policy(text, integer, text, interval, interval, real, interval, interval,'
+                ' interval, integer, boolean)'
+            ),
+            to_regprocedure('pgmq.redrive(text, text, integer)')
+        )
     LOOP
         BEGIN
-            EXECUTE format('DROP FUNCTION %s', v_old);
+            EXECUTE format('DROP FUNCTION %s', v_old.id);
         EXCEPTION WHEN dependent_objects_still_exist THEN
+            v_kept := format('_%s_2_0_0', v_old.name);
+            EXECUTE format('ALTER FUNCTION %s RENAME TO %I', v_old.id, v_kept);
             EXECUTE format(
-                'ALTER FUNCTION %s RENAME TO %I', v_old,
-                (SELECT concat('_', p.proname, '_2_0_0') FROM pg_proc AS p WHERE p.oid = v_old)
+                'CREATE OR REPLACE FUNCTION pgmq.%I(%s) RETURNS %s LANGUAGE sql AS %L',
+                v_kept, v_old.arguments, v_old.result,
+                format('SELECT pgmq.%I(%s)', v_old.name, v_old.given)
             );
+            IF pgmq._in_extension_script() THEN
+                EXECUTE format('ALTER EXTENSION pgmq DROP FUNCTION %s', v_old.id);
+            END IF;
         END;
     END LOOP;
 END

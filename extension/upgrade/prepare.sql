@@ -11,16 +11,17 @@ WITH leaf AS (
         m.queue_name,
         p.column_name,
         c.oid AS relid,
-        to_regclass(format('pgmq.%I', 'q_' || lower(m.queue_name) || '_fifo_idx')) AS fifo_idx,
+        to_regclass(format('pgmq.%I', 'q_' || m.queue_name || '_fifo_idx')) AS fifo_idx,
         CASE
             -- The index of a partition may have any name: the index of the whole table adopts it.
             WHEN t.level > 0 AND octet_length(c.relname) <= 47 THEN c.relname
             WHEN t.level > 0 THEN md5(c.relname)
-            WHEN octet_length(lower(m.queue_name)) <= 47 THEN lower(m.queue_name)
-            ELSE md5(lower(m.queue_name))
+            WHEN octet_length(m.queue_name) <= 47 THEN m.queue_name
+            ELSE md5(m.queue_name)
         END AS suffix
-    FROM pgmq.meta AS m
-    CROSS JOIN to_regclass(format('pgmq.%I', 'q_' || lower(m.queue_name))) AS q (oid)
+    -- Two names that differ only in case are of one table.
+    FROM (SELECT DISTINCT lower(n.queue_name) AS queue_name FROM pgmq.meta AS n) AS m
+    CROSS JOIN to_regclass(format('pgmq.%I', 'q_' || m.queue_name)) AS q (oid)
     LEFT JOIN pg_partition_tree(q.oid) AS t ON t.isleaf
     INNER JOIN pg_class AS c ON coalesce(t.relid, q.oid) = c.oid
     LEFT JOIN LATERAL (

@@ -11,6 +11,7 @@ from support.cases import case
 from support.queries import ids
 from support.server import BUILD, control
 from upgrade import older
+from upgrade.test_in_use import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -406,19 +407,20 @@ def test_the_owner_of_a_queue_owns_all_of_it(role: str, db: psycopg.Connection) 
     db.execute("SELECT pgmq.drop_queue('q')")
 
 
-def test_a_function_with_fewer_arguments_that_a_view_uses_makes_no_call_ambiguous(
-    db: psycopg.Connection,
+def test_names_that_differ_only_in_case_keep_working(
+    before: tuple[psycopg.Connection, str], server: TestServer
 ) -> None:
-    db.execute(
-        """
-        ALTER EXTENSION pgmq DROP FUNCTION pgmq.redrive;
-        DROP FUNCTION pgmq.redrive;
-        CREATE FUNCTION pgmq.redrive(text, text DEFAULT null, integer DEFAULT null)
-        RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint';
-        CREATE VIEW public.redriven AS SELECT pgmq.redrive('dead') AS n;
-        SELECT pgmq.create('dead');
-        """
-    )
-    db.execute((BUILD / "pgmq.sql").read_text().encode())
-    assert ids(db, "SELECT n FROM public.redriven") == [0]
-    assert ids(db, "SELECT pgmq.redrive('dead')") == [0]
+    """Upstream makes two queues of one table."""
+    session, upgrade = before
+    names = ["Foo", "foo", "BAR", "Bar"]
+    for name in names:
+        session.execute("SELECT pgmq.create(%(name)s), pgmq.send(%(name)s, '1')", {"name": name})
+    session.execute("SELECT pgmq.enable_notify_insert('Foo'), pgmq.create_fifo_index('Bar')")
+    prepare(server, session)
+    session.execute(upgrade.encode())
+    for name in names:
+        assert ids(session, f"SELECT msg_id FROM pgmq.read('{name}', 0, 9)") == [1, 2]
+    indexes = "SELECT indexname FROM pg_indexes WHERE tablename IN ('a_foo', 'a_bar') ORDER BY 1"
+    assert ids(session, indexes) == [
+        *("a_bar_pkey", "a_foo_pkey", "archived_at_idx_bar", "archived_at_idx_foo")
+    ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from support.server import TestServer
 
 
-@pytest.mark.parametrize("version", older.OF_2)
+@pytest.mark.parametrize("version", [*older.OF_2, older.BY_FILE[1]])
 def test_every_queue_goes_on_and_its_dump_too(version: str, server: TestServer) -> None:
     with _installed(server, version) as (session, upgrade):
         queues.fill_of_2(session)
@@ -109,6 +109,36 @@ def test_queues_whose_names_have_other_bytes_in_lower_case_go_on(
         """
         pattern = "_[0-9a-f]{32}$|_(.)\\1{7}"
         assert queries.ids(session, left, pattern, pattern) == []
+
+
+@pytest.mark.parametrize("version", older.OF_2)
+def test_what_was_made_with_functions_that_have_more_arguments_now_goes_on(
+    version: str, server: TestServer
+) -> None:
+    calls = "SELECT again(), change()::text, n FROM redriven"
+    with _installed(server, version) as (session, upgrade):
+        session.execute(
+            """
+            SELECT pgmq.create('work'), pgmq.create('dead'), pgmq.send('work', '1');
+            SELECT pgmq.set_policy('work', max_receives => 1, dead_letter_queue => 'dead');
+            CREATE FUNCTION again() RETURNS bigint BEGIN ATOMIC SELECT pgmq.redrive('dead'); END;
+            CREATE FUNCTION change() RETURNS void BEGIN ATOMIC SELECT pgmq.set_policy(
+                'work', 2, retry_delay => '1 s', retry_jitter => 0.5, ack_archives => true
+            ); END;
+            CREATE VIEW redriven AS SELECT pgmq.redrive('dead', qty => 1) AS n;
+            """
+        )
+        session.execute(upgrade.encode())
+        session.execute("SELECT pgmq.read('work', 0, 1); SELECT pgmq.read('work', 0, 1)")
+        assert session.execute(calls).fetchall() == [(0, "", 1)]  # the view comes first
+        policy = "SELECT max_receives, retry_jitter, ack_archives FROM pgmq.policy"
+        assert session.execute(policy).fetchall() == [(2, 0.5, True)]
+        assert queries.one(session, "SELECT pgmq.redrive('dead')") == 0
+        dump = server.dump(session.info.dbname)
+    with _database(server) as copy:
+        done = server.run_psql(copy.info.dbname, "-v", "ON_ERROR_STOP=1", stdin=dump)
+        assert done.returncode == 0, done.stdout
+        assert copy.execute(calls).fetchall() == [(0, "", 0)]
 
 
 @contextlib.contextmanager

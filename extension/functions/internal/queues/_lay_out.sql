@@ -116,6 +116,8 @@ AS $$
 DECLARE
     v_queue CONSTANT text := pgmq.format_table_name(queue_name, 'q');
     v_table CONSTANT regclass := pgmq._queue_table(queue_name);
+    v_archive CONSTANT regclass := pgmq._queue_table(queue_name, true);
+    v_archived_at CONSTANT text := pgmq._relation_name('archived_at_idx', queue_name);
     v_index regclass;
 BEGIN
     PERFORM pgmq._add_relations(queue_name, 'leases');
@@ -124,15 +126,15 @@ BEGIN
     IF v_index IS NOT NULL THEN
         EXECUTE format('DROP INDEX %s', v_index);
     END IF;
-    -- Upstream's name for it has the case of the queue's.
-    v_index := pgmq._index_called(
-        format('archived_at_idx_%s', queue_name), pgmq._queue_table(queue_name, true)
-    );
+    -- Upstream's name for it has the case of the queue's, and names that differ only in case have one
+    -- each.
+    v_index := pgmq._index_called(format('archived_at_idx_%s', queue_name), v_archive);
     IF queue_name <> pgmq._suffix(queue_name) AND v_index IS NOT NULL THEN
-        EXECUTE format(
-            'ALTER INDEX %s RENAME TO %I', v_index,
-            pgmq._relation_name('archived_at_idx', queue_name)
-        );
+        IF pgmq._index_called(v_archived_at, v_archive) IS NULL THEN
+            EXECUTE format('ALTER INDEX %s RENAME TO %I', v_index, v_archived_at);
+        ELSE
+            EXECUTE format('DROP INDEX %s', v_index);
+        END IF;
     END IF;
 
     IF pgmq._partition_column(format('pgmq.%I', v_queue)) IS NOT NULL THEN
