@@ -12,6 +12,7 @@ import pytest
 from support import queries, queues
 from support.server import BUILD, ROOT
 from support.sweeps import sweep_every
+from upgrade import older
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,6 +229,31 @@ def test_maintain_finds_what_was_consumed_while_the_dump_was_taken(
             assert queries.ids(copy, "SELECT msg_id FROM pgmq.peek('q', 9)") == []
             copy.execute("SELECT pgmq.maintain()")
             assert queries.ids(copy, "SELECT msg_id FROM pgmq.peek('q', 9)") == [1, 2, 3, 4]
+
+
+def test_a_dump_of_the_extension_1_13_is_restored_by_todays(
+    server: TestServer, upstream_sql: str
+) -> None:
+    without = "--exclude-table-data=pgmq.notify_insert_throttle"
+    with (
+        server.database() as dbname,
+        psycopg.connect(server.dsn(dbname), autocommit=True) as session,
+    ):
+        older.install(server, session, upstream_sql, "1.13.0")
+        session.execute("SELECT pgmq.create('q'), pgmq.create('Mixed'); SELECT pgmq.send('q', '1')")
+        session.execute("SELECT pgmq.enable_notify_insert('q', 0), pgmq.bind_topic('a.#', 'Mixed')")
+        dump = server.dump(dbname, without)
+    with (
+        server.database() as dbname,
+        psycopg.connect(server.dsn(dbname), autocommit=True) as copy,
+    ):
+        done = server.run_psql(dbname, "-v", "ON_ERROR_STOP=1", stdin=dump)
+        assert done.returncode == 0, done.stdout
+        copy.execute((BUILD / "pgmq.sql").read_bytes())
+        copy.execute("SELECT pgmq.enable_notify_insert('q', 0)")
+        assert queries.one(copy, "SELECT pgmq.send_topic('a.b', '1')") == 1
+        assert queries.ids(copy, "SELECT msg_id FROM pgmq.read('q', 0, 9)") == [1]
+        assert queries.ids(copy, "SELECT finding FROM pgmq.doctor() WHERE queue_name <> ''") == []
 
 
 def _equal(original: psycopg.Connection, server: TestServer, restored: str) -> None:
