@@ -11,8 +11,8 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
-    -- A word * or # of the key is null: what would match it literally are the wildcards * and #, and
-    -- a step of each kind to one path would walk all behind it twice.
+    -- A word * or # of the key is null: what would match it literally are the wildcards * and #,
+    -- and a step of each kind to one path would walk all behind it twice.
     v_words text[] := array_replace(
         array_replace(string_to_array(routing_key, '.'), '*', null), '#', null
     );

@@ -76,7 +76,7 @@ BEGIN
     THEN
         RETURN 0;
     END IF;
-    -- Meanwhile few look: one each second, should this take so long, or its session be killed.
+    -- Meanwhile nobody looks. A session that is killed keeps others from it for no longer.
     PERFORM setval(tick_due, pgmq._microseconds(v_now + interval '1 second'));
     BEGIN
         -- FETCH locks one schedule. FOR would fetch ahead, and keep back what this does not send.
@@ -91,7 +91,7 @@ BEGIN
         LOOP
             FETCH v_due INTO v_schedule;
             EXIT WHEN NOT FOUND;
-            v_sent := v_sent + pgmq._send_ticks(v_schedule, v_now, v_most - v_sent);
+            v_sent := v_sent + pgmq._send_ticks(v_schedule, tick_due, v_now, v_most - v_sent);
             EXIT WHEN v_sent >= v_most;
         END LOOP;
         CLOSE v_due;
@@ -124,6 +124,7 @@ transaction is sending is left to it. A failure is noted in the schedule, and fa
 
 CREATE OR REPLACE FUNCTION pgmq._send_ticks(
     schedule pgmq.schedule,
+    tick_due regclass,
     until timestamptz,
     quantity integer
 )
@@ -151,6 +152,8 @@ BEGIN
             v_at := pgmq._last_tick(schedule, v_next, until);
             v_next := pgmq._next_tick(schedule, v_at);
         END IF;
+        -- However long all of them take, sending one does not look for what else is due.
+        PERFORM setval(tick_due, pgmq._microseconds(clock_timestamp() + interval '1 second'));
         v_msg_id := pgmq._send_tick(schedule, v_at);
         v_count := v_count + 1;
         EXIT WHEN (v_next <= until) IS NOT true OR v_count = quantity;
@@ -171,7 +174,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN 0;
 END
 $$;
-COMMENT ON FUNCTION pgmq._send_ticks(pgmq.schedule, timestamptz, integer) IS
+COMMENT ON FUNCTION pgmq._send_ticks(pgmq.schedule, regclass, timestamptz, integer) IS
 'Send what a schedule is due to send by a time, up to so many messages, and return how many.
 
 Of several ticks that were missed, only the last is sent, or with catch_up all in turn. If one
