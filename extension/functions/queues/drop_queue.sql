@@ -64,8 +64,8 @@ $$;
 COMMENT ON FUNCTION pgmq.drop_queue(text) IS
 'Drop a queue with its messages, its archive and its functions.
 
-Returns false, with a notice, when there is no such queue. The remains of a queue whose table, or row
-of pgmq.meta, was removed by hand are removed as well. Raises dependent_objects_still_exist if
+Returns false, with a notice, when there is no such queue. The remains of a queue whose table or row
+in pgmq.meta was removed by hand are removed as well. Raises dependent_objects_still_exist if
 another queue sends its dead letters to this one.
 
 The call waits for the transactions that use the queue. It keeps dozens of locks until its own
