@@ -138,12 +138,12 @@ BEGIN
     INTO v_found
     FROM pgmq._relations(queue_name) AS r
     CROSS JOIN to_regclass(format('pgmq.%I', r.name)) AS c (id)
-    INNER JOIN pg_class AS k ON c.id = k.oid
+    LEFT JOIN pg_class AS k ON c.id = k.oid
     LEFT JOIN pg_index AS i ON c.id = i.indexrelid
     LEFT JOIN pg_depend AS d
         ON d.classid = 'pg_class'::regclass AND d.objid = c.id AND d.deptype = 'a'
         AND d.refclassid = 'pg_class'::regclass
-    WHERE r.role NOT IN ('queue', 'archive')
+    WHERE r.role NOT IN ('queue', 'archive') AND c.id IS NOT NULL
         AND NOT pgmq._is_relation_of(c.id, r.role, r.parent, queue_name)
     LIMIT 1;
     IF FOUND THEN
