@@ -4,7 +4,7 @@ RETURNS TABLE (
     throttle_interval_ms integer,
     last_notified_at timestamptz
 )
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
