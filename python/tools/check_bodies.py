@@ -86,7 +86,6 @@ ACCEPTED = (
     ("pgmq._add_sequence(", "text type variable is not sanitized", "made by format()"),
     ("pgmq._revoke(", "text type variable is not sanitized", "as _granted() has it"),
     ("pgmq.grant_create(", "text type variable is not sanitized", "as _for_creators() has it"),
-    ("pgmq.list_notify_insert_throttles(", "should be STABLE", "a queue may go meanwhile"),
     ("pgmq._append(", "should be STABLE", "it deletes and inserts, in dynamic SQL"),
     ("pgmq._move(", "should be STABLE", "it deletes and inserts, in dynamic SQL"),
     ("pgmq._poll(", "text type variable is not sanitized", "a statement of our own"),
