@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 import pytest
@@ -15,7 +17,7 @@ from support.sweeps import sweep_every
 from upgrade import older
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from conftest import Roles
@@ -36,28 +38,48 @@ WAYS: dict[str, tuple[list[str], list[list[str]]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["extension", "plain SQL"])
-def filled(request: pytest.FixtureRequest, server: TestServer) -> Iterator[str]:
-    """A database with queues of every kind, for server.database()."""
-    with server.database() as dbname:
-        with psycopg.connect(server.dsn(dbname), autocommit=True) as session:
-            if request.param == "plain SQL":
+class Filled(NamedTuple):
+    """A database with queues of every kind, for server.database(), and a session to another."""
+
+    template: str
+    session: psycopg.Connection
+
+
+@contextlib.contextmanager
+def _filled(server: TestServer, installed: str) -> Iterator[Filled]:
+    with server.database() as template:
+        with psycopg.connect(server.dsn(template), autocommit=True) as session:
+            if installed == "plain SQL":
                 session.execute((BUILD / "pgmq.sql").read_bytes())
-            elif server.embedded is None:
-                pytest.skip("needs the embedded server, in which pgmq is an extension")
             else:
                 session.execute("CREATE EXTENSION pgmq")
             queues.fill(session)
-        yield dbname
+        with (
+            server.database(template) as dbname,
+            psycopg.connect(server.dsn(dbname), autocommit=True) as session,
+        ):
+            yield Filled(template, session)
 
 
 @pytest.fixture(scope="module")
-def original(filled: str, server: TestServer) -> Iterator[psycopg.Connection]:
-    with (
-        server.database(filled) as dbname,
-        psycopg.connect(server.dsn(dbname), autocommit=True) as session,
-    ):
-        yield session
+def filled_once(server: TestServer) -> Iterator[Callable[[str], Filled]]:
+    """Fill what is asked for; also for tests that name it themselves, only the first time."""
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(lambda installed: stack.enter_context(_filled(server, installed)))
+
+
+@pytest.fixture(params=["extension", "plain SQL"])
+def filled(
+    request: pytest.FixtureRequest, server: TestServer, filled_once: Callable[[str], Filled]
+) -> Filled:
+    if request.param == "extension" and server.embedded is None:
+        pytest.skip("needs the embedded server, in which pgmq is an extension")
+    return filled_once(request.param)
+
+
+@pytest.fixture
+def original(filled: Filled) -> psycopg.Connection:
+    return filled.session
 
 
 def test_psql_restores_every_kind_of_queue(
@@ -73,10 +95,10 @@ def test_psql_restores_every_kind_of_queue(
 
 
 def test_what_is_there_is_replaced_by_a_dump_that_cleans(
-    filled: str, original: psycopg.Connection, server: TestServer
+    filled: Filled, original: psycopg.Connection, server: TestServer
 ) -> None:
     dump = server.dump(original.info.dbname, "--clean", "--if-exists")
-    with server.database(filled) as restored:
+    with server.database(filled.template) as restored:
         with psycopg.connect(server.dsn(restored), autocommit=True) as copy:
             copy.execute("SELECT pgmq.purge_queue('plain'), pgmq.send('by_id', '9')")
         done = server.run_psql(restored, stdin=dump)
