@@ -5,7 +5,8 @@ DECLARE
     v_schema_owner regrole;
     v_owner regrole;
     v_owner_is_super boolean;
-    v_extension record;
+    v_extension_owner regrole;
+    v_extension_version text;
     v_is_super CONSTANT boolean := (
         SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user
     );
@@ -48,7 +49,7 @@ BEGIN
         );
     END IF;
 
-    SELECT e.extowner::regrole AS owner, e.extversion AS version INTO v_extension
+    SELECT e.extowner::regrole, e.extversion INTO v_extension_owner, v_extension_version
     FROM pg_extension AS e
     WHERE e.extname = 'pgmq';
     IF NOT FOUND THEN
@@ -68,13 +69,13 @@ BEGIN
                 current_user
             );
         END IF;
-    ELSIF v_extension.version <> '@EXTVERSION@' AND NOT pg_has_role(v_extension.owner, 'USAGE') THEN
+    ELSIF v_extension_version <> '@EXTVERSION@' AND NOT pg_has_role(v_extension_owner, 'USAGE') THEN
         -- The plain file over an extension of another version takes everything out of it.
         RAISE EXCEPTION 'the extension pgmq belongs to role %, but what is in it to %',
-            v_extension.owner, current_user
+            v_extension_owner, current_user
         USING ERRCODE = 'insufficient_privilege', HINT = format(
             'As %s or a superuser, run extension/upgrade/leave.sql, then this again.',
-            v_extension.owner
+            v_extension_owner
         );
     END IF;
 END

@@ -67,6 +67,9 @@ BEGIN
     FOREACH v_is_archive IN ARRAY CASE WHEN v_is_stream THEN '{f}' ELSE '{f,t}' END::boolean[] LOOP
         v_sum := v_sum + pgmq._maintain_partitions(queue_name, v_is_archive, thorough => true);
     END LOOP;
+    IF v_is_stream THEN
+        PERFORM pgmq._pass_over(queue_name);        -- the next call may then drop more segments
+    END IF;
     IF pgmq._enabled('fire', queue_name) IS NOT NULL THEN
         FOR v_round IN 1..100 LOOP
             EXIT WHEN pgmq._fire(queue_name) < 100;     -- as many as a call sends
