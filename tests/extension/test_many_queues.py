@@ -32,14 +32,14 @@ BEGIN
 END
 $$
 """
-QUEUES = 130
+QUEUES = 145
 
 
 def test_nothing_that_looks_at_all_queues_runs_out_of_locks(
     new_server: Callable[..., embedded.Server],
 ) -> None:
     server = new_server(
-        max_locks_per_transaction="20", max_connections="6", max_prepared_transactions="0"
+        max_locks_per_transaction="22", max_connections="6", max_prepared_transactions="0"
     )
     text = (BUILD / "pgmq.sql").read_text().encode()
     with psycopg.connect(server.dsn(), autocommit=True) as db:

@@ -210,8 +210,9 @@ def test_a_single_queue_is_dumped_by_the_pattern_of_the_page(
                     text=True,
                 )
                 errors = re.findall(r"ERROR: +(.*)", done.stderr)
-                known = "function pgmq._wake_orders() does not exist"
-                assert [text for text in errors if known not in text] == [], done.stderr
+                # The second is of a pg_restore that is newer than the server.
+                known = r"function pgmq\._wake_orders\(\) does not exist|transaction_timeout"
+                assert [text for text in errors if not re.search(known, text)] == [], done.stderr
             there = "SELECT relname::text FROM pg_class WHERE relnamespace = 'pgmq'::regnamespace"
             assert names <= {*queries.ids(copy, there)}
         assert queries.one(copy, "SELECT to_regclass('pgmq.q_big_orders')") is None
