@@ -68,7 +68,8 @@ BEGIN
         v_sum := v_sum + pgmq._maintain_partitions(queue_name, v_is_archive, thorough => true);
     END LOOP;
     IF v_is_stream THEN
-        PERFORM pgmq._pass_over(queue_name);        -- the next call may then drop more segments
+        -- Lanes pass over what is not theirs; the next call may then drop more segments.
+        EXECUTE format('SELECT pgmq.%I()', pgmq._function_name('keep', queue_name));
     END IF;
     IF pgmq._enabled('fire', queue_name) IS NOT NULL THEN
         FOR v_round IN 1..100 LOOP
