@@ -470,7 +470,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- whoever reads need not own th
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_space CONSTANT integer := 'pgmq.q_by_time_policy'::regclass::oid::bigint - 2147483648;
+    v_space CONSTANT integer := pgmq._lock_space('pgmq.q_by_time_policy');
     v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
 BEGIN
     IF NOT pgmq._may_tend('pgmq.q_by_time_policy')     -- whoever calls it by hand

@@ -360,10 +360,9 @@ BEGIN
                 v_size, pg_backend_pid(), clock_timestamp(), v_state.failed, v_state.error
             );
         ELSIF v_lanes > 1 AND v_place > v_state.done + 1000 THEN
-            PERFORM FROM pgmq.lane_stream AS l
-            WHERE l.group_name = reader AND l.lane = v_number AND l.version = v_state.version
-            FOR UPDATE SKIP LOCKED;
-            CONTINUE WHEN NOT FOUND;
+            CONTINUE WHEN NOT pgmq._lock_lane(
+                'stream'::text, reader, v_number, v_state.version
+            );
             v_epoch := nextval('pgmq.epoch_stream'::regclass);
             INSERT INTO pgmq.lane_stream
             VALUES (
@@ -390,7 +389,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- whoever reads need not own th
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_space CONSTANT integer := 'pgmq.q_stream'::regclass::oid::bigint - 2147483648;
+    v_space CONSTANT integer := pgmq._lock_space('pgmq.q_stream');
     v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
 BEGIN
     IF NOT pgmq._may_tend('pgmq.q_stream')     -- whoever calls it by hand

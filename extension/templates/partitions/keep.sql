@@ -7,7 +7,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER      -- whoever reads need not own th
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_space CONSTANT integer := 'pgmq.q_$queue'::regclass::oid::bigint - 2147483648;
+    v_space CONSTANT integer := pgmq._lock_space('pgmq.q_$queue');
     v_now CONSTANT bigint := pgmq._microseconds(clock_timestamp());
 BEGIN
     IF NOT pgmq._may_tend('pgmq.q_$queue')     -- whoever calls it by hand

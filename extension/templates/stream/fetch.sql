@@ -249,10 +249,9 @@ BEGIN
                 v_size, pg_backend_pid(), clock_timestamp(), v_state.failed, v_state.error
             );
         ELSIF v_lanes > 1 AND v_place > v_state.done + 1000 THEN
-            PERFORM FROM pgmq.lane_$queue AS l
-            WHERE l.group_name = reader AND l.lane = v_number AND l.version = v_state.version
-            FOR UPDATE SKIP LOCKED;
-            CONTINUE WHEN NOT FOUND;
+            CONTINUE WHEN NOT pgmq._lock_lane(
+                queue_name$policy, reader, v_number, v_state.version
+            );
             v_epoch := nextval('pgmq.epoch_$queue'::regclass);
             INSERT INTO pgmq.lane_$queue
             VALUES (
